@@ -1,2 +1,59 @@
-//! Developer commands.
-fn main() {}
+//! `cargo xtask …`: what a developer or a newcomer runs on this repository.
+
+mod checks;
+mod rules;
+mod setup;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use xshell::Shell;
+
+/// What a developer or a newcomer runs on this repository.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the checks need and this machine lacks, saying so first
+    Setup,
+    /// Set up, then run every check and test
+    Test {
+        /// Run the remaining checks after a failure too
+        #[arg(long)]
+        keep_going: bool,
+        /// Run only this check; may be given several times
+        #[arg(long, value_name = "CHECK", value_parser = checks::names())]
+        only: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by returning it: that would add a stack trace wherever RUST_BACKTRACE is set.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let shell = Shell::new()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask/ lies in the repository")?;
+    shell.change_dir(root);
+    match arguments.command {
+        Command::Setup => setup::run(&shell),
+        Command::Test { keep_going, only } => {
+            setup::run(&shell)?;
+            checks::run(&shell, keep_going, &only)
+        }
+    }
+}

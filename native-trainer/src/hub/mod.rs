@@ -1,7 +1,7 @@
 //! `unmask pull`: known public models from the Hugging Face hub, into the user's cache folder.
 //!
 //! [`table`] turns a name into an entry, [`http`] speaks to the hub, [`cache`] says where files lie and keeps partial
-//! ones, [`download`] joins the two, [`progress`] reports. [`Hub::pull`] is the way in.
+//! ones, [`mod@download`] joins the two, [`progress`] reports. [`Hub::pull`] is the way in.
 
 mod cache;
 mod download;

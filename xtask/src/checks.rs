@@ -1,0 +1,113 @@
+//! The checks of `cargo xtask test`, cheap ones first.
+//!
+//! On a cold machine nearly all time goes into dependencies, which are built three times whatever the order: as metadata
+//! (clippy, which the documentation then shares), for a target without std, and as optimised code (tests).
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use xshell::{Shell, cmd};
+
+use crate::rules;
+
+/// A microcontroller without an operating system: nothing of std can slip into a build for it.
+pub(crate) const NO_STD_TARGET: &str = "thumbv7em-none-eabihf";
+
+struct Check {
+    name: &'static str,
+    run: fn(&Shell) -> Result<()>,
+}
+
+const CHECKS: [Check; 6] = [
+    Check { name: "format", run: |shell| Ok(cmd!(shell, "cargo fmt --all --check").run()?) },
+    Check { name: "house-rules", run: rules::check },
+    Check {
+        name: "clippy",
+        run: |shell| Ok(cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings").run()?),
+    },
+    Check {
+        name: "docs",
+        run: |shell| Ok(cmd!(shell, "cargo doc --no-deps --workspace").env("RUSTDOCFLAGS", "-D warnings").run()?),
+    },
+    Check { name: "no-std", run: build_without_std },
+    Check { name: "tests", run: |shell| Ok(cmd!(shell, "cargo test --workspace").run()?) },
+];
+
+fn build_without_std(shell: &Shell) -> Result<()> {
+    let build = "-p unmask-core --lib --no-default-features --profile nostd".split(' ');
+    Ok(cmd!(shell, "cargo build {build...} --target {NO_STD_TARGET}").run()?)
+}
+
+/// The names of all checks, for the command line.
+pub(crate) fn names() -> Vec<&'static str> {
+    CHECKS.iter().map(|check| check.name).collect()
+}
+
+/// How one check ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed(Duration),
+    Failed(Duration),
+    NotRun,
+}
+
+/// Runs the checks named in `only` (all, if it names none) and prints a table of how they ended.
+///
+/// # Errors
+/// A check failed; the message names each that did.
+pub(crate) fn run(shell: &Shell, keep_going: bool, only: &[String]) -> Result<()> {
+    let mut rows = Vec::new();
+    let mut failed = Vec::new();
+    for check in CHECKS.iter().filter(|check| only.is_empty() || only.iter().any(|name| name == check.name)) {
+        if !failed.is_empty() && !keep_going {
+            rows.push((check.name, Outcome::NotRun));
+            continue;
+        }
+        println!("\n== {}", check.name);
+        let began = Instant::now();
+        let result = (check.run)(shell);
+        let took = began.elapsed();
+        let outcome = if result.is_ok() { Outcome::Passed(took) } else { Outcome::Failed(took) };
+        println!("== {} {}", check.name, describe(outcome));
+        if let Err(error) = result {
+            println!("{error:#}");
+            failed.push(check.name);
+        }
+        rows.push((check.name, outcome));
+    }
+    print!("\n{}", table(&rows));
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("failed: {}; `cargo xtask test --only {}` runs it alone", failed.join(", "), failed[0])
+}
+
+/// One line per check.
+fn table(rows: &[(&str, Outcome)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, outcome)| format!("{name:width$}  {}\n", describe(*outcome))).collect()
+}
+
+fn describe(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Passed(took) => format!("passed   {:7.1} s", took.as_secs_f64()),
+        Outcome::Failed(took) => format!("FAILED   {:7.1} s", took.as_secs_f64()),
+        Outcome::NotRun => "not run".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_one_aligned_line_per_check() {
+        let rows = [
+            ("format", Outcome::Passed(Duration::from_millis(340))),
+            ("house-rules", Outcome::Failed(Duration::from_secs(75))),
+            ("tests", Outcome::NotRun),
+        ];
+        let expected = "format       passed       0.3 s\nhouse-rules  FAILED      75.0 s\ntests        not run\n";
+        assert_eq!(table(&rows), expected);
+    }
+}
