@@ -1,0 +1,62 @@
+"""Paths and arguments shared by the scripts of this folder, and the import of facenet-pytorch's MTCNN without its heavy dependencies."""
+
+import argparse
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GOLDENS = REPOSITORY / "tests" / "goldens"
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+def output_argument(description, default=GOLDENS):
+    """A parser with the one option every script has: `--output`, the folder to write to."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--output", type=Path, default=default, help="folder to write to (default: %(default)s)")
+    return parser
+
+
+def facenet_mtcnn():
+    """Imports `facenet_pytorch.models.mtcnn` (PNet, RNet, ONet) and its `detect_face`.
+
+    The package's `__init__` pulls in torchvision and requests, which only its recognition half needs. Its folder is
+    therefore put in place as a bare package, and torchvision's `batched_nms`, the one function that detection uses,
+    is given here.
+    """
+    spec = importlib.util.find_spec("facenet_pytorch")
+    if spec is None:
+        raise SystemExit("facenet-pytorch is missing: pip install --no-deps facenet-pytorch==2.6.0")
+    package = types.ModuleType("facenet_pytorch")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules["facenet_pytorch"] = package
+    for name in ("torchvision", "torchvision.transforms", "torchvision.ops", "torchvision.ops.boxes"):
+        sys.modules.setdefault(name, types.ModuleType(name))
+    sys.modules["torchvision.transforms"].functional = types.ModuleType("torchvision.transforms.functional")
+    sys.modules["torchvision.ops.boxes"].batched_nms = batched_nms
+    from facenet_pytorch.models import mtcnn
+    from facenet_pytorch.models.utils import detect_face
+
+    return mtcnn, detect_face
+
+
+def batched_nms(boxes, scores, groups, threshold):
+    """Greedy non-maximum suppression within each group, as `torchvision.ops.boxes.batched_nms`.
+
+    boxes [n,4] as x1,y1,x2,y2 with area (x2-x1)(y2-y1), scores [n], groups [n]. Returns kept indices, best score first.
+    """
+    import torch
+
+    order = torch.argsort(scores, descending=True, stable=True)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept = []
+    while len(order) > 0:
+        best, rest = order[0], order[1:]
+        kept.append(best)
+        low = torch.maximum(boxes[best, :2], boxes[rest, :2])
+        high = torch.minimum(boxes[best, 2:4], boxes[rest, 2:4])
+        overlap = (high - low).clamp(min=0).prod(dim=1)
+        iou = overlap / (area[best] + area[rest] - overlap)
+        order = rest[~((iou > threshold) & (groups[rest] == groups[best]))]
+    return torch.stack(kept) if kept else torch.empty(0, dtype=torch.long)
