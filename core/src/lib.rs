@@ -6,4 +6,5 @@
 
 extern crate alloc;
 
+pub mod face;
 pub mod image;

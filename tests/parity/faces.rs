@@ -1,0 +1,222 @@
+//! The face finder against YuNet (`tests/goldens/yunet.json`) on 300 photographs and on the clips of `../shared/data`.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use burn::tensor::Device;
+use rayon::prelude::*;
+use serde::Deserialize;
+use unmask_core::face::finder::{FaceFinder, FindOptions};
+use unmask_core::face::quality::eye_distance;
+use unmask_core::face::{Face, Landmarks, Rect};
+use unmask_core::image::RgbImage;
+
+/// YuNet's faces below this score are no measure of ours.
+const CERTAIN: f32 = 0.9;
+/// Smallest side of YuNet's faces that count, in pixels.
+const LEAST_SIDE: f32 = 40.0;
+/// Boxes that overlap by this are the same face: the two detectors draw them differently.
+const SAME_FACE: f32 = 0.3;
+/// Mean distance allowed between their landmarks and ours, in parts of the eye distance. Averaging O-Net's answers over
+/// mirrored and enlarged views changes the figure by a twentieth only: the two networks mean different points.
+const DISTANCE: f32 = 0.09;
+
+type TestResult = Result<(), Box<dyn Error>>;
+
+/// What YuNet saw in a picture.
+#[derive(Deserialize)]
+struct Picture {
+    /// Relative to `../shared/data`.
+    path: PathBuf,
+    /// Index of a clip's frame.
+    frame: Option<usize>,
+    faces: Vec<Expected>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Expected {
+    #[serde(rename = "box")]
+    bounds: [f32; 4],
+    landmarks: Landmarks,
+    score: f32,
+}
+
+impl Expected {
+    fn bounds(&self) -> Rect {
+        let [x, y, width, height] = self.bounds;
+        Rect { x, y, width, height }
+    }
+
+    fn is_certain(&self) -> bool {
+        self.score >= CERTAIN && self.bounds[2].min(self.bounds[3]) >= LEAST_SIDE
+    }
+
+    /// Distance of the box's centre from that of a frame.
+    fn distance_from_centre(&self, frame: &RgbImage) -> f32 {
+        let [x, y, width, height] = self.bounds;
+        let (across, down) = (frame.width() as f32 / 2.0, frame.height() as f32 / 2.0);
+        (x + width / 2.0 - across).hypot(y + height / 2.0 - down)
+    }
+}
+
+/// How well ours and theirs agree.
+#[derive(Debug, Default)]
+struct Agreement {
+    expected: usize,
+    found: usize,
+    /// Sum of the mean landmark distances in parts of the eye distance.
+    distance: f32,
+}
+
+impl Agreement {
+    fn of(expected: &Expected, found: &[Face]) -> Self {
+        let bounds = expected.bounds();
+        let overlap = |face: &&Face| face.bounds.overlap(&bounds);
+        let best = found.iter().max_by(|one, other| overlap(one).total_cmp(&overlap(other)));
+        match best.filter(|face| overlap(face) >= SAME_FACE) {
+            None => Self { expected: 1, ..Self::default() },
+            Some(face) => Self { expected: 1, found: 1, distance: distance(&face.landmarks, &expected.landmarks) },
+        }
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            expected: self.expected + other.expected,
+            found: self.found + other.found,
+            distance: self.distance + other.distance,
+        }
+    }
+
+    fn recall(&self) -> f32 {
+        self.found as f32 / self.expected as f32
+    }
+
+    fn mean_distance(&self) -> f32 {
+        self.distance / self.found as f32
+    }
+}
+
+fn distance(found: &Landmarks, expected: &Landmarks) -> f32 {
+    let pairs = found.iter().zip(expected);
+    let total: f32 = pairs.map(|(one, other)| (one[0] - other[0]).hypot(one[1] - other[1])).sum();
+    total / 5.0 / eye_distance(expected)
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The folder with photographs and clips; says so and gives `None` where there is none.
+fn data() -> Option<PathBuf> {
+    let folder = repository().join("../shared/data");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: {} is not here", folder.display());
+    None
+}
+
+fn has_ffmpeg() -> bool {
+    let runs = Command::new("ffmpeg").arg("-version").output().is_ok_and(|output| output.status.success());
+    if !runs {
+        println!("skipped: ffmpeg is not installed");
+    }
+    runs
+}
+
+fn finder() -> Result<FaceFinder, Box<dyn Error>> {
+    let weights = std::fs::read(repository().join("models/mtcnn.safetensors"))?;
+    Ok(FaceFinder::from_safetensors(&weights, &Device::flex())?)
+}
+
+fn pictures() -> Result<Vec<Picture>, Box<dyn Error>> {
+    Ok(serde_json::from_slice(&std::fs::read(repository().join("tests/goldens/yunet.json"))?)?)
+}
+
+fn photograph(path: &Path) -> Result<RgbImage, String> {
+    let image = image::open(path).map_err(|error| format!("{}: {error}", path.display()))?.to_rgb8();
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    RgbImage::new(width, height, image.into_raw()).ok_or_else(|| format!("{}: odd size", path.display()))
+}
+
+/// The frames of a clip whose indices are in `wanted` (all of them if it is empty), in their order.
+fn frames(path: &Path, wanted: &[usize]) -> Result<Vec<RgbImage>, Box<dyn Error>> {
+    let probe = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=width,height", "-of", "csv=p=0"])
+        .arg(path)
+        .output()?;
+    let sizes: Vec<usize> =
+        String::from_utf8(probe.stdout)?.trim().split(',').filter_map(|number| number.parse().ok()).collect();
+    let [width, height] = sizes[..] else { return Err(format!("{}: no size", path.display()).into()) };
+    let choice: Vec<String> = wanted.iter().map(|index| format!("eq(n,{index})")).collect();
+    let select = if choice.is_empty() { "select=1".to_string() } else { format!("select='{}'", choice.join("+")) };
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(path)
+        .args(["-vf", &select, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"])
+        .output()?;
+    let pictures = output.stdout.chunks_exact(width * height * 3);
+    Ok(pictures.filter_map(|pixels| RgbImage::new(width, height, pixels.to_vec())).collect())
+}
+
+#[test]
+fn the_main_face_of_a_photograph_is_found_where_yunet_sees_it() -> TestResult {
+    let Some(data) = data() else { return Ok(()) };
+    let (finder, options) = (finder()?, FindOptions::default());
+    let photographs: Vec<Picture> = pictures()?.into_iter().filter(|picture| picture.frame.is_none()).collect();
+    let agreement = photographs
+        .par_iter()
+        .map(|picture| -> Result<Agreement, String> {
+            let frame = photograph(&data.join(&picture.path))?;
+            let certain = picture.faces.iter().filter(|face| face.is_certain());
+            let main = certain
+                .min_by(|one, other| one.distance_from_centre(&frame).total_cmp(&other.distance_from_centre(&frame)));
+            Ok(main.map(|face| Agreement::of(face, &finder.find(&frame, &options))).unwrap_or_default())
+        })
+        .try_reduce(Agreement::default, |one, other| Ok(one.with(other)))?;
+    println!("{agreement:?}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
+    assert!(agreement.expected >= 250, "too few photographs: {agreement:?}");
+    assert!(agreement.recall() >= 0.98, "{agreement:?}");
+    assert!(agreement.mean_distance() < DISTANCE, "{agreement:?}");
+    Ok(())
+}
+
+#[test]
+fn faces_in_clips_are_found_where_yunet_sees_them() -> TestResult {
+    let Some(data) = data().filter(|_| has_ffmpeg()) else { return Ok(()) };
+    let (finder, options) = (finder()?, FindOptions::default());
+    let pictures = pictures()?;
+    let clips: Vec<&[Picture]> = pictures
+        .chunk_by(|one, other| one.path == other.path)
+        .filter(|clip| clip.iter().all(|picture| picture.frame.is_some()))
+        .collect();
+    let mut agreement = Agreement::default();
+    for clip in clips {
+        let path = data.join(&clip[0].path);
+        let wanted: Vec<usize> = clip.iter().filter_map(|picture| picture.frame).collect();
+        for (picture, frame) in clip.iter().zip(frames(&path, &wanted)?) {
+            let found = finder.find(&frame, &options);
+            for expected in picture.faces.iter().filter(|face| face.is_certain()) {
+                agreement = agreement.with(Agreement::of(expected, &found));
+            }
+        }
+    }
+    println!("{agreement:?}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
+    assert!(agreement.expected >= 50, "too few faces: {agreement:?}");
+    assert!(agreement.recall() >= 0.98, "{agreement:?}");
+    assert!(agreement.mean_distance() < DISTANCE, "{agreement:?}");
+    Ok(())
+}
+
+#[test]
+fn nothing_is_found_where_there_is_no_face() -> TestResult {
+    let Some(data) = data().filter(|_| has_ffmpeg()) else { return Ok(()) };
+    let (finder, options) = (finder()?, FindOptions::default());
+    let wanted: Vec<usize> = (0..40).map(|index| index * 25).collect();
+    let frames = frames(&data.join("clips/noface_intel_bottle_640x360.mp4"), &wanted)?;
+    assert!(frames.len() >= 30, "only {} frames could be read", frames.len());
+    let found: Vec<Face> = frames.par_iter().flat_map_iter(|frame| finder.find(frame, &options)).collect();
+    assert!(found.is_empty(), "{found:?}");
+    Ok(())
+}
