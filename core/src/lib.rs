@@ -2,9 +2,20 @@
 //!
 //! This crate is `no_std` with `alloc`. It knows no file, no clock, no thread and no browser: frames and weights
 //! are handed in, a report comes out. The same code runs natively and in a web page.
+//!
+//! - [`image`]: an RGB image, and resizing it
+//! - [`face`]: finding, aligning, cropping and following faces
+//! - [`detector`]: the models that score a face
+//! - [`ops`]: the operations that the models' time goes into
+//! - [`weights`]: detector files, adapters and other people's checkpoints
+//! - [`pipeline`]: from frames to a report
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
+pub mod detector;
 pub mod face;
 pub mod image;
+pub mod ops;
+pub mod pipeline;
+pub mod weights;

@@ -1,2 +1,62 @@
-//! The command `unmask`.
-fn main() {}
+//! The command `unmask`: tells whether the face in a video was manipulated.
+//!
+//! One module a subcommand under [`commands`]; [`media`] brings frames, [`hub`] brings published weights,
+//! [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports.
+
+mod checkpoint;
+mod commands;
+mod detector_file;
+mod device;
+mod files;
+mod hub;
+mod media;
+mod output;
+mod scoring;
+mod tensors;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tells whether the face in a video was manipulated.
+#[derive(Parser, Debug)]
+#[command(
+    version,
+    about,
+    max_term_width = 110,
+    after_help = "Examples:
+  unmask pull gend-clip-l-14                         fetch a published detector
+  unmask score clip.mp4 --model gend-clip-l-14       score a video
+  unmask score videos/ --model detector.safetensors --jsonl > scores.jsonl
+
+Exit status: 0 done (also when no face was found), 1 an input or a step failed, 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Score(commands::score::ScoreArgs),
+    Import(commands::import::ImportArgs),
+    Pull(commands::pull::PullArgs),
+    Info(commands::info::InfoArgs),
+    Forward(commands::forward::ForwardArgs),
+    Bench(commands::bench::BenchArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Score(args) => commands::score::run(&args),
+        Command::Import(args) => commands::import::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Pull(args) => commands::pull::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Info(args) => commands::info::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Forward(args) => commands::forward::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

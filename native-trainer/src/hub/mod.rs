@@ -13,7 +13,7 @@ mod table;
 mod tests;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use error::HubError;
 pub(crate) use http::Network;
@@ -102,6 +102,11 @@ impl Hub {
         network: Network,
     ) -> Result<Self, HubError> {
         Ok(Self { client: Client::new(endpoint, token, network)?, cache })
+    }
+
+    /// The folder that everything pulled is kept in.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
     }
 
     /// Brings the model `name` (of the table, or `OWNER/REPO[/FILE][@REVISION]`) into the cache.

@@ -1,0 +1,133 @@
+//! What scores a face: one file a model, its config beside it, and [`Detector`] around whichever it is.
+
+pub mod clip;
+pub mod layers;
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+use burn::prelude::*;
+use burn::tensor::activation::softmax;
+
+pub use parameters::{Strategy, parameters, trainable};
+
+use crate::image::RgbImage;
+use crate::weights::spec::{Architecture, DetectorSpec, InputSpec};
+use crate::weights::{Loader, TensorSource, WeightsError};
+use clip::Clip;
+
+/// What a model says about its inputs.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// `[n, d]`
+    pub features: Tensor<2>,
+    /// `[n, 2]`: real, fake
+    pub logits: Tensor<2>,
+}
+
+/// The models.
+#[derive(Module, Debug)]
+pub enum Model {
+    /// A CLIP vision tower with a head.
+    Clip(Clip),
+}
+
+impl Model {
+    /// Loads all tensors of `architecture` from `source`, and refuses tensors left over.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load(
+        architecture: &Architecture,
+        source: &mut dyn TensorSource,
+        device: &Device,
+    ) -> Result<Self, WeightsError> {
+        let mut loader = Loader::new(source, device);
+        let Architecture::Clip(config) = architecture;
+        let model = Self::Clip(Clip::load(&mut loader, config)?);
+        loader.finish()?;
+        Ok(model)
+    }
+
+    /// Normalised pixels `[n, 3, h, w]` to features and logits.
+    pub fn forward(&self, pixels: Tensor<4>) -> Output {
+        let Self::Clip(clip) = self;
+        clip.forward(pixels)
+    }
+}
+
+/// A model with everything that its scores depend on.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    spec: DetectorSpec,
+    model: Model,
+    device: Device,
+}
+
+impl Detector {
+    /// Loads the detector that `spec` describes.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load(spec: DetectorSpec, source: &mut dyn TensorSource, device: &Device) -> Result<Self, WeightsError> {
+        spec.check()?;
+        let model = Model::load(&spec.architecture, source, device)?;
+        Ok(Self { spec, model, device: device.clone() })
+    }
+
+    /// The detector's description.
+    pub fn spec(&self) -> &DetectorSpec {
+        &self.spec
+    }
+
+    /// The model alone.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The device the model is on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Crops to the model's input `[n, 3, size, size]`: resized, scaled to 0..1, minus mean, over std.
+    pub fn preprocess(&self, crops: &[RgbImage]) -> Tensor<4> {
+        let InputSpec { size, .. } = self.spec.input;
+        let mut values = Vec::with_capacity(crops.len() * 3 * size * size);
+        for crop in crops {
+            push_normalised(&mut values, crop, &self.spec.input);
+        }
+        Tensor::from_data(TensorData::new(values, [crops.len(), 3, size, size]), &self.device)
+    }
+
+    /// Calibrated P(fake), `[n]`, of logits `[n, 2]`: `softmax(logits / temperature)[1]`.
+    pub fn probability(&self, logits: Tensor<2>) -> Tensor<1> {
+        let count = logits.dims()[0];
+        softmax(logits / self.spec.calibration.temperature, 1).narrow(1, 1, 1).reshape([count])
+    }
+
+    /// Calibrated P(fake) of each crop, still on the device.
+    pub fn score(&self, crops: &[RgbImage]) -> Tensor<1> {
+        self.probability(self.model.forward(self.preprocess(crops)).logits)
+    }
+}
+
+/// Appends one crop's channels, each row by row.
+fn push_normalised(values: &mut Vec<f32>, crop: &RgbImage, input: &InputSpec) {
+    let resized = crop.resize(input.size, input.size, input.interpolation);
+    for channel in 0..3 {
+        let (mean, std) = (input.mean[channel], input.std[channel]);
+        values.extend(resized.pixels().iter().skip(channel).step_by(3).map(|v| (f32::from(*v) / 255.0 - mean) / std));
+    }
+}
+
+/// The smallest length that vectors are divided by, PyTorch's default in `F.normalize`.
+const NORMALISE_EPSILON: f32 = 1e-12;
+
+/// Rows `[n, d]` divided by their Euclidean length.
+pub(crate) fn l2_normalise(rows: Tensor<2>) -> Tensor<2> {
+    let length = (rows.clone() * rows.clone()).sum_dim(1).sqrt().clamp_min(NORMALISE_EPSILON);
+    rows / length
+}

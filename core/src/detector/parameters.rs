@@ -1,0 +1,63 @@
+//! A model's parameters by name, and which of them a training strategy changes.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use burn::module::{ModuleVisitor, Param};
+use burn::prelude::*;
+
+use super::Model;
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Every LayerNorm's weight and bias, and the head (Basu et al., "Strong Baselines for Parameter-Efficient
+    /// Few-Shot Fine-Tuning", 2024, as used for deepfakes by the thesis and GenD).
+    LayerNorm,
+    /// The head alone.
+    Head,
+    /// Everything.
+    Full,
+}
+
+/// The names (as in a detector file) and shapes of all parameters, in the order of the model.
+pub fn parameters(model: &Model) -> Vec<(String, Vec<usize>)> {
+    let mut visitor = Names::default();
+    model.visit(&mut visitor);
+    visitor.found
+}
+
+/// Whether `strategy` trains the parameter `name`.
+pub fn trainable(strategy: Strategy, name: &str) -> bool {
+    let head = name.starts_with("head.");
+    match strategy {
+        Strategy::Full => true,
+        Strategy::Head => head,
+        Strategy::LayerNorm => {
+            let mut parts = name.rsplit('.').skip(1);
+            head || parts.next().is_some_and(|module| module.contains("norm"))
+        }
+    }
+}
+
+#[derive(Default)]
+struct Names {
+    path: Vec<String>,
+    found: Vec<(String, Vec<usize>)>,
+}
+
+impl ModuleVisitor for Names {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // The outermost name is the enum's variant, which a detector file says in its description instead.
+        let name = self.path.iter().skip(1).cloned().collect::<Vec<_>>().join(".");
+        self.found.push((name, param.val().dims().to_vec()));
+    }
+}

@@ -1,0 +1,134 @@
+//! Facts about the models that need no trained weights.
+
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use burn::prelude::*;
+
+use super::clip::{ClipConfig, HeadKind};
+use super::{Model, Strategy, parameters, trainable};
+use crate::weights::spec::Architecture;
+use crate::weights::{Init, Seeded, TensorSource, WeightsError};
+
+/// All zeros, which cost no memory until written to: enough to count parameters of the largest models.
+struct Zeros;
+
+impl TensorSource for Zeros {
+    fn read(&mut self, _: &str, shape: &[usize], _: Init) -> Result<Vec<f32>, WeightsError> {
+        Ok(vec![0.0; shape.iter().product()])
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn shape(&self, _: &str) -> Option<Vec<usize>> {
+        None
+    }
+}
+
+fn count(config: ClipConfig, strategy: Strategy) -> (usize, usize) {
+    let model = Model::load(&Architecture::Clip(config), &mut Zeros, &Device::flex()).expect("loads");
+    let sizes = parameters(&model);
+    let size = |shape: &Vec<usize>| shape.iter().product::<usize>();
+    let trained = sizes.iter().filter(|(name, _)| trainable(strategy, name)).map(|(_, shape)| size(shape)).sum();
+    (trained, sizes.iter().map(|(_, shape)| size(shape)).sum())
+}
+
+#[test]
+fn parameter_counts_of_b_16_are_those_of_the_definition() {
+    assert_eq!(count(ClipConfig::vit_b_16(HeadKind::OneLayer), Strategy::LayerNorm), (41_474, 85_800_962));
+    assert_eq!(count(ClipConfig::vit_b_16(HeadKind::TwoLayers), Strategy::LayerNorm), (434_690, 86_194_178));
+    assert_eq!(count(ClipConfig::vit_b_16(HeadKind::OneLayer), Strategy::Head).0, 768 * 2 + 2);
+}
+
+#[test]
+fn parameter_counts_of_b_32_are_those_of_the_definition() {
+    let (trained, total) = count(ClipConfig::vit_b_32(HeadKind::OneLayer), Strategy::Full);
+    assert_eq!((trained, total), (total, 87_456_000 + 768 * 2 + 2));
+}
+
+#[test]
+fn parameter_counts_of_l_14_are_those_of_the_definition() {
+    assert_eq!(count(ClipConfig::vit_l_14(HeadKind::OneLayer), Strategy::LayerNorm), (104_450, 303_181_826));
+    assert_eq!(count(ClipConfig::vit_l_14(HeadKind::TwoLayers), Strategy::LayerNorm), (628_226, 303_705_602));
+}
+
+fn tiny(head: HeadKind) -> Architecture {
+    Architecture::Clip(ClipConfig { image_size: 32, patch_size: 8, width: 16, depth: 2, heads: 2, mlp: 32, head })
+}
+
+#[test]
+fn features_have_unit_length_and_logits_two_columns() {
+    for head in [HeadKind::OneLayer, HeadKind::TwoLayers] {
+        let model = Model::load(&tiny(head), &mut Seeded::new(3), &Device::flex()).expect("loads");
+        let (pixels, _) = crate::ops::testing::tensor([3, 3, 32, 32], 5);
+        let output = model.forward(pixels);
+        assert_eq!((output.features.dims(), output.logits.dims()), ([3, 16], [3, 2]));
+        let squares: Vec<f32> =
+            (output.features.clone() * output.features).sum_dim(1).into_data().try_into_vec().expect("f32");
+        assert!(squares.iter().all(|square| (square - 1.0).abs() < 1e-5), "{squares:?}");
+    }
+}
+
+#[test]
+fn each_image_of_a_batch_scores_as_it_does_alone() {
+    let model = Model::load(&tiny(HeadKind::OneLayer), &mut Seeded::new(3), &Device::flex()).expect("loads");
+    let (pixels, _) = crate::ops::testing::tensor([3, 3, 32, 32], 5);
+    let together: Vec<f32> = model.forward(pixels.clone()).logits.into_data().try_into_vec().expect("f32");
+    for index in 0..3 {
+        let alone: Vec<f32> =
+            model.forward(pixels.clone().narrow(0, index, 1)).logits.into_data().try_into_vec().expect("f32");
+        assert!(alone.iter().zip(&together[2 * index..]).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}
+
+/// Seeded tensors with one of them changed.
+struct Broken {
+    name: &'static str,
+    change: fn(&mut Vec<f32>),
+}
+
+impl TensorSource for Broken {
+    fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
+        let mut values = Seeded::new(1).read(name, shape, init)?;
+        if name == self.name {
+            (self.change)(&mut values);
+        }
+        Ok(values)
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec!["tower.class_embedding".to_string(), "tower.surprise".to_string()]
+    }
+
+    fn shape(&self, _: &str) -> Option<Vec<usize>> {
+        None
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_short_tensors_and_unknown_tensors_are_refused() {
+    let name = "tower.layers.1.mlp.fc1.weight";
+    let load = |change| Model::load(&tiny(HeadKind::OneLayer), &mut Broken { name, change }, &Device::flex());
+    assert!(matches!(load(|v| v[7] = f32::NAN), Err(WeightsError::NotFinite(n)) if n == name));
+    assert!(matches!(load(|v| v[7] = f32::INFINITY), Err(WeightsError::NotFinite(n)) if n == name));
+    assert!(matches!(load(|v| v.truncate(1)), Err(WeightsError::Shape { name: n, .. }) if n == name));
+    assert!(matches!(load(|_| ()), Err(WeightsError::Extra(n)) if n == "tower.surprise"));
+}
+
+#[test]
+fn impossible_sizes_are_refused_before_anything_is_loaded() {
+    for change in [
+        |c: &mut ClipConfig| c.patch_size = 5,
+        |c: &mut ClipConfig| c.heads = 3,
+        |c: &mut ClipConfig| c.width = 0,
+        |c: &mut ClipConfig| c.depth = usize::MAX,
+    ] {
+        let Architecture::Clip(mut config) = tiny(HeadKind::OneLayer);
+        change(&mut config);
+        let loaded = Model::load(&Architecture::Clip(config), &mut Seeded::new(0), &Device::flex());
+        assert!(matches!(loaded, Err(WeightsError::ImpossibleSpec(_))));
+    }
+}

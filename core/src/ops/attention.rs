@@ -1,0 +1,72 @@
+//! Multi-head scaled dot-product attention.
+
+use burn::prelude::*;
+use burn::tensor::module;
+use burn::tensor::ops::AttentionModuleOptions;
+
+/// `softmax(q · kᵀ / sqrt(d / heads)) · v` for each head, heads side by side in the last dimension.
+///
+/// # Shapes
+/// - query, key, value: `[batch, tokens, d]`, `d` a multiple of `heads`
+/// - output: `[batch, tokens, d]`
+pub fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
+    let [batch, tokens, width] = query.dims();
+    let split = |x: Tensor<3>| {
+        let tokens = x.dims()[1];
+        x.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2)
+    };
+    module::attention(split(query), split(key), split(value), None, None, AttentionModuleOptions::default())
+        .swap_dims(1, 2)
+        .reshape([batch, tokens, width])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_close, tensor};
+    use alloc::{vec, vec::Vec};
+
+    /// One head's output row, in f64.
+    fn row(q: &[f32], keys: &[&[f32]], values: &[&[f32]]) -> Vec<f64> {
+        let scale = 1.0 / libm::sqrt(q.len() as f64);
+        let scores: Vec<f64> = keys
+            .iter()
+            .map(|k| q.iter().zip(*k).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * scale)
+            .collect();
+        let weights: Vec<f64> = scores.iter().map(|s| libm::exp(*s)).collect();
+        let total: f64 = weights.iter().sum();
+        let mut out = vec![0.0; q.len()];
+        for (weight, value) in weights.iter().zip(values) {
+            for (o, v) in out.iter_mut().zip(*value) {
+                *o += weight / total * f64::from(*v);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn attention_equals_the_softmax_written_out() {
+        for (batch, tokens, heads, head_dim) in [(1, 1, 1, 4), (2, 5, 3, 8), (3, 50, 2, 16)] {
+            let width = heads * head_dim;
+            let (q, qs) = tensor([batch, tokens, width], 1);
+            let (k, ks) = tensor([batch, tokens, width], 2);
+            let (v, vs) = tensor([batch, tokens, width], 3);
+            let mut expected = vec![0.0; batch * tokens * width];
+            for b in 0..batch {
+                for h in 0..heads {
+                    let slice = |data: &'_ [f32], t: usize| {
+                        let start = (b * tokens + t) * width + h * head_dim;
+                        start..start + head_dim.min(data.len())
+                    };
+                    let keys: Vec<&[f32]> = (0..tokens).map(|t| &ks[slice(&ks, t)]).collect();
+                    let values: Vec<&[f32]> = (0..tokens).map(|t| &vs[slice(&vs, t)]).collect();
+                    for t in 0..tokens {
+                        let range = slice(&qs, t);
+                        expected[range.clone()].copy_from_slice(&row(&qs[range], &keys, &values));
+                    }
+                }
+            }
+            assert_close(attention(q, k, v, heads), &expected);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Layer normalisation over the last dimension.
+
+use burn::prelude::*;
+use burn::tensor::module;
+
+/// `(x - mean) / sqrt(variance + epsilon) * weight + bias`, mean and biased variance over the last dimension.
+///
+/// # Shapes
+/// - input and output: `[…, d]`; weight and bias: `[d]`
+pub fn layer_norm<const D: usize>(input: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<D> {
+    module::layer_norm(input, weight, Some(bias), epsilon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_close, tensor};
+    use alloc::vec::Vec;
+
+    #[test]
+    fn layer_norm_equals_the_formula_written_out() {
+        for (rows, width) in [(1, 2), (3, 7), (5, 64)] {
+            let (x, xs) = tensor([1, rows, width], 1);
+            let (weight, ws) = tensor([width], 2);
+            let (bias, bs) = tensor([width], 3);
+            let expected: Vec<f64> = xs
+                .chunks(width)
+                .flat_map(|row| {
+                    let mean = row.iter().map(|v| f64::from(*v)).sum::<f64>() / width as f64;
+                    let variance =
+                        row.iter().map(|v| (f64::from(*v) - mean) * (f64::from(*v) - mean)).sum::<f64>() / width as f64;
+                    let scale = 1.0 / libm::sqrt(variance + 1e-5);
+                    row.iter()
+                        .enumerate()
+                        .map(|(i, v)| (f64::from(*v) - mean) * scale * f64::from(ws[i]) + f64::from(bs[i]))
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+            assert_close(layer_norm(x, weight, bias, 1e-5), &expected);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The linear layer with what usually follows it.
+
+use burn::prelude::*;
+
+use super::Activation;
+
+/// `activation(x · weightᵀ + bias) + residual`.
+///
+/// # Shapes
+/// - input: `[…, in]`, weight: `[out, in]`, bias: `[out]`, residual: `[…, out]`
+/// - output: `[…, out]`
+pub fn linear<const D: usize>(
+    input: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Option<Activation>,
+    residual: Option<Tensor<D>>,
+) -> Tensor<D> {
+    let mut shape = input.dims();
+    let [out, inner] = weight.dims();
+    let rows = shape.iter().product::<usize>() / inner;
+    // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
+    let mut output = input.reshape([rows, inner]).matmul(weight.transpose());
+    if let Some(bias) = bias {
+        output = output + bias.unsqueeze::<2>();
+    }
+    if let Some(activation) = activation {
+        output = activation.apply(output);
+    }
+    shape[D - 1] = out;
+    let output = output.reshape(shape);
+    match residual {
+        Some(residual) => output + residual,
+        None => output,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_close, tensor};
+    use alloc::vec::Vec;
+
+    #[test]
+    fn linear_equals_the_sum_written_out() {
+        for (batch, rows, inner, out, activation) in
+            [(1, 1, 1, 1, None), (2, 3, 5, 7, Some(Activation::Relu)), (3, 17, 33, 20, Some(Activation::QuickGelu))]
+        {
+            let (x, xs) = tensor([batch, rows, inner], 1);
+            let (weight, ws) = tensor([out, inner], 2);
+            let (bias, bs) = tensor([out], 3);
+            let (residual, rs) = tensor([batch, rows, out], 4);
+            let expected: Vec<f64> = (0..batch * rows * out)
+                .map(|index| {
+                    let (row, column) = (index / out, index % out);
+                    let sum: f64 = (0..inner)
+                        .map(|k| f64::from(xs[row * inner + k]) * f64::from(ws[column * inner + k]))
+                        .sum::<f64>()
+                        + f64::from(bs[column]);
+                    activation.map_or(sum, |a| a.of_scalar(sum)) + f64::from(rs[index])
+                })
+                .collect();
+            assert_close(linear(x, weight, Some(bias), activation, Some(residual)), &expected);
+        }
+    }
+}

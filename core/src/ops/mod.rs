@@ -1,0 +1,48 @@
+//! The few operations that every model's time goes into: linear layers, attention, layer norm, patch embedding.
+//!
+//! Models call these functions and nothing below them, so a faster body for one backend can be put here without
+//! touching a model. The bodies are plain burn operations: they run on every backend and can be differentiated.
+//! Weights have the layout of PyTorch, `[out, in]`, in files and in memory alike.
+
+mod activation;
+mod attention;
+mod layer_norm;
+mod linear;
+mod patch_embedding;
+
+pub use activation::Activation;
+pub use attention::attention;
+pub use layer_norm::layer_norm;
+pub use linear::linear;
+pub use patch_embedding::patch_embedding;
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Seeded tensors and the comparison the tests of the operations share.
+
+    use alloc::vec::Vec;
+    use burn::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// Values uniform in -1..1, the same for the same seed.
+    pub(crate) fn values(count: usize, seed: u64) -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+    }
+
+    /// A tensor of those values, and the values.
+    pub(crate) fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> (Tensor<D>, Vec<f32>) {
+        let data = values(shape.iter().product(), seed);
+        (Tensor::from_data(TensorData::new(data.clone(), shape), &Device::flex()), data)
+    }
+
+    /// Asserts that `actual` equals the slow, clear `expected` computed in f64.
+    pub(crate) fn assert_close<const D: usize>(actual: Tensor<D>, expected: &[f64]) {
+        let actual: Vec<f32> = actual.into_data().try_into_vec().expect("f32 data");
+        assert_eq!(actual.len(), expected.len());
+        for (index, (a, e)) in actual.iter().zip(expected).enumerate() {
+            assert!((f64::from(*a) - e).abs() <= 1e-4 * e.abs().max(1.0), "element {index}: {a} is not {e}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! From frames to a report: which frames to look at, what is done with each, and what it all amounts to.
+
+pub mod report;
+pub mod sampling;
+
+mod session;
+pub mod verdict;
+
+pub use session::{Batch, Faces, Session};

@@ -1,0 +1,127 @@
+//! The report: what was seen, what was scored, and the verdict with its reason.
+//!
+//! Serialised with serde_json it is the JSON document that the command, the page and the element give out.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::weights::spec::TrainingStatus;
+
+/// The version of the report's layout.
+pub const REPORT_VERSION: u32 = 1;
+
+/// The answer for one input. Boxes and points are in pixels of the frame as displayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`REPORT_VERSION`].
+    pub version: u32,
+    /// The input as the user named it.
+    pub input: String,
+    /// What to make of the score.
+    pub verdict: Verdict,
+    /// P(fake) of the video, 0..1; `None` if there was no face.
+    pub score: Option<f32>,
+    /// Why the verdict is not a plain one, in one sentence.
+    pub reason: Option<String>,
+    /// What scored.
+    pub model: ModelInfo,
+    /// What was scored.
+    pub video: VideoSummary,
+    /// The people seen, by track.
+    pub tracks: Vec<TrackReport>,
+    /// The frames looked at, in order of time.
+    pub frames: Vec<FrameReport>,
+    /// Where the time went.
+    pub timing_s: Timing,
+}
+
+/// The verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The score is at or above the detector's upper threshold.
+    LikelyFake,
+    /// The score is at or below the detector's lower threshold.
+    LikelyReal,
+    /// The score is between the thresholds, or what it rests on is too weak.
+    Uncertain,
+    /// There was no face to judge; that does not make the video real.
+    NoFace,
+}
+
+/// Which detector scored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its file, lower-case hexadecimal.
+    pub sha256: String,
+    /// How far its weights can be believed.
+    pub training: TrainingStatus,
+}
+
+/// The input in figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VideoSummary {
+    /// Width in pixels as displayed.
+    pub width: usize,
+    /// Height in pixels as displayed.
+    pub height: usize,
+    /// Frames per second on average; `None` for images.
+    pub fps: Option<f64>,
+    /// Length in seconds; `None` for images.
+    pub duration_s: Option<f64>,
+    /// How many frames were looked at.
+    pub frames_sampled: usize,
+}
+
+/// One person over time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrackReport {
+    /// Numbered from 0 in order of appearance.
+    pub id: usize,
+    /// Mean P(fake) of its scored faces; `None` if it was not asked for.
+    pub score: Option<f32>,
+    /// In how many sampled frames it was seen.
+    pub frames: usize,
+}
+
+/// One frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameReport {
+    /// Presentation time in seconds.
+    pub time_s: f64,
+    /// The faces found, largest first.
+    pub faces: Vec<FaceReport>,
+}
+
+/// One face in one frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaceReport {
+    /// The track it belongs to.
+    pub track: usize,
+    /// Left, top, width, height.
+    #[serde(rename = "box")]
+    pub bounds: [f32; 4],
+    /// Left eye, right eye, nose, left and right corner of the mouth, as they appear in the image.
+    pub landmarks: [[f32; 2]; 5],
+    /// The face detector's confidence, 0..1.
+    pub confidence: f32,
+    /// P(fake); `None` if it was not scored.
+    pub score: Option<f32>,
+}
+
+/// Seconds spent; stages overlap, so they may add up to more than the total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Waiting for frames.
+    pub decode: f64,
+    /// Finding faces.
+    pub detect: f64,
+    /// Scoring crops.
+    pub score: f64,
+    /// From start to report.
+    pub total: f64,
+}

@@ -1,0 +1,177 @@
+//! From the scores of tracks to a verdict that says how much it rests on.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::report::Verdict;
+use super::session::Quality;
+use crate::weights::spec::{Calibration, TrainingStatus};
+
+/// Distance between the eyes below which a face has too few pixels for traces of manipulation: at 40 px of face, the
+/// smallest that is looked for, the eyes are about 16 px apart.
+pub const MIN_EYE_DISTANCE: f32 = 14.0;
+
+/// Sharpness (see [`crate::face::quality::sharpness`]) below which a crop is too blurred to judge: the crops of sharp
+/// photographs and clips measured 21 and more, and most fell below 10 under a Gaussian blur of 4 of 256 pixels.
+pub const MIN_SHARPNESS: f32 = 8.0;
+
+/// Frames of a video that a face must be seen in.
+pub const MIN_FRAMES: usize = 4;
+
+/// What one track says.
+pub(super) struct Evidence {
+    score: f32,
+    frames: usize,
+    eye_distance: f32,
+    sharpness: f32,
+}
+
+impl Evidence {
+    /// A track's score with the median quality of its faces.
+    pub(super) fn new<'a>(score: f32, qualities: impl Iterator<Item = &'a Quality>) -> Self {
+        let qualities: Vec<&Quality> = qualities.collect();
+        Self {
+            score,
+            frames: qualities.len(),
+            eye_distance: median(qualities.iter().map(|quality| quality.eye_distance).collect()),
+            sharpness: median(qualities.iter().map(|quality| quality.sharpness).collect()),
+        }
+    }
+
+    /// Why this track cannot be judged, if so.
+    fn weakness(&self, still: bool) -> Option<String> {
+        if self.eye_distance < MIN_EYE_DISTANCE {
+            Some(format!("the face is too small to judge (its eyes are {:.0} pixels apart)", self.eye_distance))
+        } else if self.sharpness < MIN_SHARPNESS {
+            Some("the face is too blurred to judge".to_string())
+        } else if !still && self.frames < MIN_FRAMES {
+            let frames = if self.frames == 1 { "1 frame".to_string() } else { format!("{} frames", self.frames) };
+            Some(format!("the face is seen in only {frames}, which is too few to judge"))
+        } else {
+            None
+        }
+    }
+}
+
+/// The verdict with its figure and reason.
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    pub(super) score: Option<f32>,
+    pub(super) reason: Option<String>,
+}
+
+/// Judges a video by its tracks: one manipulated person makes a manipulated video, so the highest score among the
+/// tracks that can be judged counts.
+pub(super) fn judge(
+    tracks: &[Evidence],
+    calibration: &Calibration,
+    training: TrainingStatus,
+    frames: usize,
+    still: bool,
+) -> Judgement {
+    let Some(any) = tracks.iter().max_by(|a, b| a.score.total_cmp(&b.score)) else {
+        let reason = match frames {
+            0 => "no frame could be looked at".to_string(),
+            1 => "no face was found".to_string(),
+            _ => format!("no face was found in any of the {frames} frames looked at"),
+        };
+        return Judgement { verdict: Verdict::NoFace, score: None, reason: Some(reason) };
+    };
+    let uncertain = |score, reason| Judgement { verdict: Verdict::Uncertain, score: Some(score), reason: Some(reason) };
+    let judged: Vec<&Evidence> = tracks.iter().filter(|track| track.weakness(still).is_none()).collect();
+    let best = judged.iter().max_by(|a, b| a.score.total_cmp(&b.score));
+    let score = best.map_or(any.score, |track| track.score);
+    if training == TrainingStatus::Untrained {
+        return uncertain(score, "the detector is untrained, so its score means nothing".to_string());
+    }
+    if best.is_none() {
+        return uncertain(score, any.weakness(still).unwrap_or_default());
+    }
+    let Calibration { real_below, fake_above, .. } = *calibration;
+    if real_below < score && score < fake_above {
+        return uncertain(
+            score,
+            format!("the score lies between {real_below} and {fake_above}, where it decides nothing"),
+        );
+    }
+    let left_out = tracks.len() - judged.len();
+    let reason = (left_out > 0).then(|| match left_out {
+        1 => "one more face was too small, too blurred or seen too briefly to judge".to_string(),
+        _ => format!("{left_out} more faces were too small, too blurred or seen too briefly to judge"),
+    });
+    let verdict = if score >= fake_above { Verdict::LikelyFake } else { Verdict::LikelyReal };
+    Judgement { verdict, score: Some(score), reason }
+}
+
+/// The middle value (the upper of two); 0 for none.
+fn median(mut values: Vec<f32>) -> f32 {
+    values.sort_by(f32::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good(score: f32) -> Evidence {
+        Evidence { score, frames: 32, eye_distance: 60.0, sharpness: 1000.0 }
+    }
+
+    fn verdict(tracks: &[Evidence]) -> (Verdict, Option<f32>, String) {
+        let judged = judge(tracks, &Calibration::default(), TrainingStatus::Trained, 32, false);
+        (judged.verdict, judged.score, judged.reason.unwrap_or_default())
+    }
+
+    #[test]
+    fn clear_scores_of_good_faces_give_plain_verdicts() {
+        assert_eq!(verdict(&[good(0.9)]), (Verdict::LikelyFake, Some(0.9), String::new()));
+        assert_eq!(verdict(&[good(0.1)]), (Verdict::LikelyReal, Some(0.1), String::new()));
+    }
+
+    #[test]
+    fn one_fake_face_among_real_ones_makes_the_video_fake() {
+        assert_eq!(verdict(&[good(0.1), good(0.9), good(0.2)]).0, Verdict::LikelyFake);
+    }
+
+    #[test]
+    fn a_score_between_the_thresholds_is_uncertain_and_says_so() {
+        let (verdict, score, reason) = verdict(&[good(0.5)]);
+        assert_eq!((verdict, score), (Verdict::Uncertain, Some(0.5)));
+        assert!(reason.contains("between"), "{reason}");
+    }
+
+    #[test]
+    fn small_blurred_and_brief_faces_are_uncertain_each_with_its_reason() {
+        let weak = [
+            (Evidence { eye_distance: 10.0, ..good(0.9) }, "small"),
+            (Evidence { sharpness: 0.0, ..good(0.9) }, "blurred"),
+            (Evidence { frames: 1, ..good(0.9) }, "only 1 frame"),
+        ];
+        for (track, word) in weak {
+            let (verdict, score, reason) = verdict(&[track]);
+            assert_eq!((verdict, score), (Verdict::Uncertain, Some(0.9)));
+            assert!(reason.contains(word), "{reason}");
+        }
+    }
+
+    #[test]
+    fn one_frame_is_enough_for_a_still_image() {
+        let track = [Evidence { frames: 1, ..good(0.9) }];
+        let judged = judge(&track, &Calibration::default(), TrainingStatus::Trained, 1, true);
+        assert_eq!(judged.verdict, Verdict::LikelyFake);
+    }
+
+    #[test]
+    fn no_face_is_not_real() {
+        assert_eq!(verdict(&[]).0, Verdict::NoFace);
+        assert_eq!(verdict(&[]).1, None);
+    }
+
+    #[test]
+    fn an_untrained_detector_never_decides() {
+        let judged = judge(&[good(0.99)], &Calibration::default(), TrainingStatus::Untrained, 32, false);
+        assert_eq!(judged.verdict, Verdict::Uncertain);
+        assert!(judged.reason.unwrap_or_default().contains("untrained"));
+    }
+}

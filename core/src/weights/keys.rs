@@ -1,0 +1,315 @@
+//! Other people's checkpoints under this project's tensor names, and the sizes their shapes imply.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::Deserialize;
+
+use super::{Init, TensorSource, WeightsError};
+use crate::detector::clip::{ClipConfig, HeadKind};
+
+/// The kinds of checkpoint that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// `CLIPVisionModel` or `CLIPModel` of transformers: a tower without a head.
+    HfClip,
+    /// GenD (`yermandy/GenD_CLIP_L_14`): tower and head.
+    Gend,
+    /// The thesis's `ckpt_best.pth`: a tower with PEFT's tuned LayerNorms, and a head.
+    Thesis,
+}
+
+/// What becomes of one tensor of a checkpoint.
+enum Fate {
+    Named(String),
+    Unused,
+    Unknown,
+}
+
+impl Checkpoint {
+    /// The name in an error message.
+    fn description(self) -> &'static str {
+        match self {
+            Self::HfClip => "a CLIP checkpoint of transformers",
+            Self::Gend => "a GenD checkpoint",
+            Self::Thesis => "a thesis checkpoint with tuned LayerNorms",
+        }
+    }
+
+    /// Our names to theirs, for each of `names` that is used.
+    ///
+    /// # Errors
+    /// [`WeightsError::WrongKind`] where there is no vision tower, [`WeightsError::Extra`] for an unknown tensor.
+    pub fn rename(self, names: &[String]) -> Result<BTreeMap<String, String>, WeightsError> {
+        let mut renamed = BTreeMap::new();
+        let mut unknown = None;
+        for theirs in names {
+            match self.fate(theirs) {
+                Fate::Named(ours) => drop(renamed.insert(ours, theirs.clone())),
+                Fate::Unused => {}
+                Fate::Unknown => unknown = unknown.or(Some(theirs)),
+            }
+        }
+        if !renamed.contains_key("tower.class_embedding") {
+            let found = names.first().map_or("it has no tensors".to_owned(), |n| format!("its first tensor is `{n}`"));
+            return Err(WeightsError::WrongKind { expected: self.description(), found });
+        }
+        unknown.map_or(Ok(renamed), |name| Err(WeightsError::Extra(name.clone())))
+    }
+
+    fn fate(self, name: &str) -> Fate {
+        let found = match self {
+            Self::HfClip => hf_clip(name),
+            Self::Gend => name.strip_prefix("feature_extractor.").map_or_else(|| head(name), hf_clip),
+            Self::Thesis => thesis(name),
+        };
+        found.unwrap_or(Fate::Unknown)
+    }
+}
+
+/// The head's tensors, in GenD's and the thesis's names.
+pub fn head_name(name: &str) -> Option<String> {
+    let (layer, rest) = [("model.linear.", 0), ("model.mlp.0.", 0), ("model.mlp.2.", 1)]
+        .into_iter()
+        .find_map(|(prefix, layer)| name.strip_prefix(prefix).map(|rest| (layer, rest)))?;
+    matches!(rest, "weight" | "bias").then(|| format!("head.layers.{layer}.{rest}"))
+}
+
+fn head(name: &str) -> Option<Fate> {
+    head_name(name).map(Fate::Named)
+}
+
+/// transformers' names; a whole `CLIPModel` has the text tower and projections too, which a detector does not use.
+fn hf_clip(name: &str) -> Option<Fate> {
+    const UNUSED: [&str; 4] = ["text_model.", "text_projection.", "visual_projection.", "logit_scale"];
+    if UNUSED.iter().any(|prefix| name.starts_with(prefix)) || name.ends_with("position_ids") {
+        return Some(Fate::Unused);
+    }
+    tower(name.strip_prefix("vision_model.").unwrap_or(name)).map(Fate::Named)
+}
+
+/// PEFT keeps the original LayerNorm as `base_layer` beside the tuned one; the tuned one counts.
+fn thesis(name: &str) -> Option<Fate> {
+    let Some(inner) = name.strip_prefix("feature_extractor.base_model.model.") else { return head(name) };
+    if inner.contains(".base_layer.") {
+        return Some(Fate::Unused);
+    }
+    hf_clip(&inner.replace(".ln_tuning_layers.default.", "."))
+}
+
+/// A tensor of `vision_model` under our name.
+fn tower(name: &str) -> Option<String> {
+    const WHOLE: [(&str, &str); 7] = [
+        ("embeddings.class_embedding", "class_embedding"),
+        ("embeddings.patch_embedding.weight", "patch_embedding"),
+        ("embeddings.position_embedding.weight", "position_embedding"),
+        ("pre_layrnorm.weight", "pre_norm.weight"),
+        ("pre_layrnorm.bias", "pre_norm.bias"),
+        ("post_layernorm.weight", "post_norm.weight"),
+        ("post_layernorm.bias", "post_norm.bias"),
+    ];
+    const MODULES: [(&str, &str); 8] = [
+        ("self_attn.q_proj", "attention.query"),
+        ("self_attn.k_proj", "attention.key"),
+        ("self_attn.v_proj", "attention.value"),
+        ("self_attn.out_proj", "attention.output"),
+        ("layer_norm1", "norm1"),
+        ("layer_norm2", "norm2"),
+        ("mlp.fc1", "mlp.fc1"),
+        ("mlp.fc2", "mlp.fc2"),
+    ];
+    if let Some((_, ours)) = WHOLE.iter().find(|(theirs, _)| *theirs == name) {
+        return Some(format!("tower.{ours}"));
+    }
+    let (index, rest) = name.strip_prefix("encoder.layers.")?.split_once('.')?;
+    let (module, kind) = rest.rsplit_once('.')?;
+    let (_, ours) = MODULES.iter().find(|(theirs, _)| *theirs == module)?;
+    let index: usize = index.parse().ok()?;
+    matches!(kind, "weight" | "bias").then(|| format!("tower.layers.{index}.{ours}.{kind}"))
+}
+
+/// A checkpoint's tensors under our names.
+pub struct Renamed<S> {
+    source: S,
+    names: BTreeMap<String, String>,
+}
+
+impl<S: TensorSource> Renamed<S> {
+    /// `source` read as a `checkpoint`.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::rename`].
+    pub fn new(source: S, checkpoint: Checkpoint) -> Result<Self, WeightsError> {
+        let names = checkpoint.rename(&source.names())?;
+        Ok(Self { source, names })
+    }
+
+    /// A file that has only a head, in GenD's and the thesis's names.
+    ///
+    /// # Errors
+    /// [`WeightsError::WrongKind`] if it has anything else.
+    pub fn head(source: S) -> Result<Self, WeightsError> {
+        let mut names = BTreeMap::new();
+        for theirs in source.names() {
+            let Some(ours) = head_name(&theirs) else {
+                return Err(WeightsError::WrongKind {
+                    expected: "a head",
+                    found: format!("it has a tensor `{theirs}`"),
+                });
+            };
+            names.insert(ours, theirs);
+        }
+        Ok(Self { source, names })
+    }
+
+    /// Which head it has, if any.
+    pub fn head_kind(&self) -> Option<HeadKind> {
+        match (self.names.contains_key("head.layers.0.weight"), self.names.contains_key("head.layers.1.weight")) {
+            (false, _) => None,
+            (true, false) => Some(HeadKind::OneLayer),
+            (true, true) => Some(HeadKind::TwoLayers),
+        }
+    }
+
+    /// The tower's sizes, from the shapes and, where the shapes leave it open, from `hints`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`] or [`WeightsError::ImpossibleSpec`].
+    pub fn clip_config(&self, hints: Option<&HfVisionConfig>, head: HeadKind) -> Result<ClipConfig, WeightsError> {
+        let shape = |name: &str| self.shape(name).ok_or_else(|| WeightsError::Missing(name.to_string()));
+        let impossible = |problem: &str| WeightsError::ImpossibleSpec(problem.to_string());
+        let patch = shape("tower.patch_embedding")?;
+        let [width, 3, patch_size, _] = patch[..] else {
+            return Err(impossible(&format!("a patch embedding of shape {patch:?}")));
+        };
+        let tokens = shape("tower.position_embedding")?.first().copied().unwrap_or(0);
+        let side = (1..=tokens).find(|side| side * side + 1 >= tokens).unwrap_or(0);
+        if side * side + 1 != tokens {
+            return Err(impossible(&format!("{tokens} position embeddings, which is not a square and one")));
+        }
+        let config = ClipConfig {
+            image_size: side * patch_size,
+            patch_size,
+            width,
+            depth: (0..).take_while(|i| self.names.contains_key(&format!("tower.layers.{i}.norm1.weight"))).count(),
+            heads: hints.and_then(|hints| hints.num_attention_heads).unwrap_or(width / CLIP_HEAD_DIM),
+            mlp: shape("tower.layers.0.mlp.fc1.weight")?.first().copied().unwrap_or(0),
+            head,
+        };
+        config.check().map_err(WeightsError::ImpossibleSpec)?;
+        Ok(config)
+    }
+}
+
+/// Every published CLIP has heads of 64; the shapes do not tell.
+const CLIP_HEAD_DIM: usize = 64;
+
+impl<S: TensorSource> TensorSource for Renamed<S> {
+    fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
+        let theirs = self.names.get(name).ok_or_else(|| WeightsError::Missing(name.to_string()))?;
+        self.source.read(theirs, shape, init)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.names.keys().cloned().collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.source.shape(self.names.get(name)?)
+    }
+}
+
+/// What the `config.json` beside a checkpoint says that shapes do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct HfVisionConfig {
+    /// Attention heads.
+    pub num_attention_heads: Option<usize>,
+    /// The MLP's activation; only `quick_gelu` is CLIP's.
+    pub hidden_act: Option<String>,
+    /// GenD's kind of head; only `LinearNorm` normalises the features.
+    pub head: Option<String>,
+}
+
+/// Heads of ViT-B/32, which transformers takes where the `vision_config` of a `CLIPModel` does not say.
+const DEFAULT_HEADS: usize = 12;
+
+impl HfVisionConfig {
+    /// Parses the `config.json` of a `CLIPVisionModel`, of a `CLIPModel` with its `vision_config`, or of GenD.
+    ///
+    /// # Errors
+    /// [`WeightsError::BadSpec`] if it is none, or describes a variant with another activation or head.
+    pub fn from_json(text: &str) -> Result<Self, WeightsError> {
+        #[derive(Deserialize)]
+        struct Whole {
+            vision_config: HfVisionConfig,
+        }
+        let config = match serde_json::from_str::<Whole>(text) {
+            Ok(Whole { vision_config: vision }) => {
+                Self { num_attention_heads: vision.num_attention_heads.or(Some(DEFAULT_HEADS)), ..vision }
+            }
+            Err(_) => serde_json::from_str(text).map_err(|e| WeightsError::BadSpec(e.to_string()))?,
+        };
+        match (config.hidden_act.as_deref(), config.head.as_deref()) {
+            (None | Some("quick_gelu"), None | Some("LinearNorm")) => Ok(config),
+            (None | Some("quick_gelu"), Some(head)) => {
+                Err(WeightsError::BadSpec(format!("head `{head}` instead of LinearNorm")))
+            }
+            (Some(other), _) => Err(WeightsError::BadSpec(format!("activation `{other}` instead of quick_gelu"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(checkpoint: Checkpoint, name: &str) -> Option<String> {
+        match checkpoint.fate(name) {
+            Fate::Named(ours) => Some(ours),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_tuned_layer_norm_of_a_thesis_checkpoint_wins_over_the_base() {
+        let prefix = "feature_extractor.base_model.model.vision_model.encoder.layers.3.layer_norm1";
+        let tuned = named(Checkpoint::Thesis, &format!("{prefix}.ln_tuning_layers.default.weight"));
+        assert_eq!(tuned.as_deref(), Some("tower.layers.3.norm1.weight"));
+        assert_eq!(named(Checkpoint::Thesis, &format!("{prefix}.base_layer.weight")), None);
+    }
+
+    #[test]
+    fn each_kind_maps_its_own_names() {
+        let q = "encoder.layers.0.self_attn.q_proj.weight";
+        let ours = Some("tower.layers.0.attention.query.weight".to_string());
+        assert_eq!(named(Checkpoint::HfClip, &format!("vision_model.{q}")), ours);
+        assert_eq!(named(Checkpoint::Gend, &format!("feature_extractor.vision_model.{q}")), ours);
+        assert_eq!(named(Checkpoint::Gend, "model.linear.bias").as_deref(), Some("head.layers.0.bias"));
+        assert_eq!(named(Checkpoint::Thesis, "model.mlp.2.weight").as_deref(), Some("head.layers.1.weight"));
+    }
+
+    #[test]
+    fn an_unknown_tensor_and_a_foreign_checkpoint_are_refused() {
+        let foreign = Checkpoint::HfClip.rename(&["conv1.weight".to_string()]);
+        assert!(matches!(foreign, Err(WeightsError::WrongKind { .. })));
+        let names = ["vision_model.embeddings.class_embedding", "vision_model.surprise"].map(ToString::to_string);
+        assert!(
+            matches!(Checkpoint::HfClip.rename(&names), Err(WeightsError::Extra(name)) if name.contains("surprise"))
+        );
+    }
+
+    #[test]
+    fn heads_are_read_from_either_kind_of_config() {
+        let vision = r#"{"num_attention_heads": 16, "hidden_size": 1024, "hidden_act": "quick_gelu"}"#;
+        let whole = format!(r#"{{"vision_config": {vision}, "text_config": {{}}}}"#);
+        assert_eq!(HfVisionConfig::from_json(vision).expect("parses").num_attention_heads, Some(16));
+        assert_eq!(HfVisionConfig::from_json(&whole).expect("parses").num_attention_heads, Some(16));
+        assert!(HfVisionConfig::from_json(r#"{"vision_config": {"hidden_act": "gelu"}}"#).is_err());
+        assert!(HfVisionConfig::from_json(r#"{"backbone": "openai/clip", "head": "LinearNorm"}"#).is_ok());
+        assert!(HfVisionConfig::from_json(r#"{"backbone": "openai/clip", "head": "linear"}"#).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! Loading a model's tensors one by one, each checked.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use burn::module::Param;
+use burn::prelude::*;
+
+use super::WeightsError;
+
+/// How a parameter starts where no trained value is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normally distributed around zero with this standard deviation.
+    Normal(f32),
+    /// All zeros: biases.
+    Zeros,
+    /// All ones: the weights of layer norms.
+    Ones,
+}
+
+/// Something that has tensors by name.
+pub trait TensorSource {
+    /// The values of the tensor `name`, which the model expects in `shape`, row by row.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`], [`WeightsError::Shape`], [`WeightsError::Dtype`] or a failed read.
+    fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError>;
+
+    /// The names of all tensors it has, sorted; empty where it can make any.
+    fn names(&self) -> Vec<String>;
+
+    /// The shape of the tensor `name`, where it has one.
+    fn shape(&self, name: &str) -> Option<Vec<usize>>;
+}
+
+/// Hands a model its tensors and remembers which it took.
+pub struct Loader<'a> {
+    source: &'a mut dyn TensorSource,
+    device: Device,
+    prefix: String,
+    taken: Vec<String>,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader of `source`'s tensors onto `device`.
+    pub fn new(source: &'a mut dyn TensorSource, device: &Device) -> Self {
+        Self { source, device: device.clone(), prefix: String::new(), taken: Vec::new() }
+    }
+
+    /// Runs `load` with `name.` before every tensor name.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub fn within<T>(
+        &mut self,
+        name: &str,
+        load: impl FnOnce(&mut Self) -> Result<T, WeightsError>,
+    ) -> Result<T, WeightsError> {
+        let outer = self.prefix.clone();
+        self.prefix = format!("{outer}{name}.");
+        let loaded = load(self);
+        self.prefix = outer;
+        loaded
+    }
+
+    /// The parameter `name` of `shape`.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`] of the source, and [`WeightsError::NotFinite`].
+    pub fn param<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        init: Init,
+    ) -> Result<Param<Tensor<D>>, WeightsError> {
+        let name = format!("{}{name}", self.prefix);
+        let values = self.source.read(&name, &shape, init)?;
+        if values.len() != shape.iter().product::<usize>() {
+            return Err(WeightsError::Shape { name, found: [values.len()].to_vec(), expected: shape.to_vec() });
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(WeightsError::NotFinite(name));
+        }
+        self.taken.push(name);
+        Ok(Param::from_data(TensorData::new(values, shape), &self.device))
+    }
+
+    /// Ends the loading.
+    ///
+    /// # Errors
+    /// [`WeightsError::Extra`] with the first tensor of the source that the model did not ask for.
+    pub fn finish(self) -> Result<(), WeightsError> {
+        let mut taken = self.taken;
+        taken.sort_unstable();
+        match self.source.names().iter().find(|name| taken.binary_search(name).is_err()) {
+            Some(extra) => Err(WeightsError::Extra(extra.to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<S: TensorSource + ?Sized> TensorSource for alloc::boxed::Box<S> {
+    fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
+        (**self).read(name, shape, init)
+    }
+
+    fn names(&self) -> Vec<String> {
+        (**self).names()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        (**self).shape(name)
+    }
+}

@@ -1,0 +1,20 @@
+//! Where a model's tensors come from and go to.
+//!
+//! A model asks a [`TensorSource`] for each of its tensors by name and shape, through a [`Loader`] that checks what it
+//! gets: presence, shape, finiteness, and that nothing is left over. Sources are a safetensors file ([`SafetensorsFile`]),
+//! fresh seeded values ([`Seeded`]), an adapter over its base ([`Adapted`]) and other people's checkpoints
+//! under our names ([`keys`]). [`spec`] is the document in a detector file's header.
+
+mod adapter;
+mod error;
+pub mod keys;
+mod loader;
+mod safetensors_file;
+mod seeded;
+pub mod spec;
+
+pub use adapter::Adapted;
+pub use error::WeightsError;
+pub use loader::{Init, Loader, TensorSource};
+pub use safetensors_file::{ReadAt, SafetensorsFile, decode_f32};
+pub use seeded::Seeded;

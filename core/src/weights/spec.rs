@@ -1,0 +1,186 @@
+//! The document in a detector file's header: everything but the tensors that a score depends on.
+//!
+//! It is JSON under the key `unmask` of the safetensors metadata.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use serde::{Deserialize, Serialize};
+
+use super::WeightsError;
+use crate::detector::clip::ClipConfig;
+use crate::face::alignment::CropSpec;
+use crate::image::Interpolation;
+
+/// The metadata key the document stands under.
+pub const SPEC_KEY: &str = "unmask";
+
+/// The version of the document that this program writes, and the only one it reads.
+pub const SPEC_VERSION: u32 = 1;
+
+/// One detector, described.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorSpec {
+    /// [`SPEC_VERSION`].
+    pub version: u32,
+    /// A short name for people, e.g. `clip-vit-b-16-ln`.
+    pub name: String,
+    /// Which model, and its sizes.
+    pub architecture: Architecture,
+    /// How a crop becomes the model's input.
+    pub input: InputSpec,
+    /// How a face is cropped.
+    pub crop: CropSpec,
+    /// How a video is sampled.
+    pub sampling: SamplingSpec,
+    /// What the two logits mean, always real then fake.
+    pub labels: [String; 2],
+    /// How logits become a score, and a score a verdict.
+    pub calibration: Calibration,
+    /// How far the weights can be believed.
+    pub training: Training,
+    /// The licence of the weights, as an SPDX expression where there is one.
+    pub licence: Option<String>,
+    /// What the weights were made from.
+    pub base_model: Option<String>,
+    /// Set in an adapter only: the detector it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterSpec>,
+}
+
+/// A model and its sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Architecture {
+    /// A CLIP vision tower with a linear or two-layer head.
+    Clip(ClipConfig),
+}
+
+/// From a crop to the model's input tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Side of the square input in pixels.
+    pub size: usize,
+    /// Subtracted from each channel (RGB in 0..1).
+    pub mean: [f32; 3],
+    /// Divides each channel after that.
+    pub std: [f32; 3],
+    /// How a crop of another size is resized.
+    pub interpolation: Interpolation,
+}
+
+/// Which frames of a video are looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplingSpec {
+    /// Evenly spaced frames of a video.
+    pub frames: usize,
+    /// Frames the model sees together; absent for models of single frames.
+    pub clip_length: Option<usize>,
+}
+
+/// From logits to a score and a verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Divides the logits before the softmax (Guo et al., 2017).
+    pub temperature: f32,
+    /// A video score at or below this is `likely_real`.
+    pub real_below: f32,
+    /// A video score at or above this is `likely_fake`.
+    pub fake_above: f32,
+}
+
+impl Default for Calibration {
+    /// Uncalibrated: a wide band around one half is `uncertain`.
+    fn default() -> Self {
+        Self { temperature: 1.0, real_below: 0.35, fake_above: 0.65 }
+    }
+}
+
+/// How the weights came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Whether the weights were trained at all.
+    pub status: TrainingStatus,
+    /// Data, recipe and figures in a sentence or two.
+    pub summary: String,
+}
+
+/// How far weights can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrainingStatus {
+    /// At least the head is random: scores mean nothing.
+    Untrained,
+    /// Trained by somebody else and converted; the thresholds were not fitted.
+    Imported,
+    /// Trained and calibrated by this project's trainer.
+    Trained,
+}
+
+/// What an adapter belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterSpec {
+    /// SHA-256 of the base detector's file, in lower-case hexadecimal.
+    pub base_sha256: String,
+}
+
+impl DetectorSpec {
+    /// Parses and checks the document.
+    ///
+    /// # Errors
+    /// [`WeightsError::BadSpec`] or [`WeightsError::ImpossibleSpec`].
+    pub fn from_json(text: &str) -> Result<Self, WeightsError> {
+        let spec: Self = serde_json::from_str(text).map_err(|e| WeightsError::BadSpec(e.to_string()))?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The document as compact JSON.
+    ///
+    /// # Errors
+    /// [`WeightsError::BadSpec`] if a number cannot be written.
+    pub fn to_json(&self) -> Result<String, WeightsError> {
+        serde_json::to_string(self).map_err(|e| WeightsError::BadSpec(e.to_string()))
+    }
+
+    /// Checks that the numbers can describe a detector.
+    ///
+    /// # Errors
+    /// [`WeightsError::ImpossibleSpec`] with the first problem.
+    pub fn check(&self) -> Result<(), WeightsError> {
+        let impossible = |problem: String| Err(WeightsError::ImpossibleSpec(problem));
+        if self.version != SPEC_VERSION {
+            return impossible(format!("version {} is not {SPEC_VERSION}", self.version));
+        }
+        let Architecture::Clip(clip) = &self.architecture;
+        clip.check().or_else(impossible)?;
+        if self.input.size != clip.image_size {
+            return impossible(format!("input size {} is not the model's {}", self.input.size, clip.image_size));
+        }
+        if self.input.std.iter().any(|std| !std.is_finite() || *std <= 0.0)
+            || self.input.mean.iter().any(|m| !m.is_finite())
+        {
+            return impossible(format!("mean {:?} over std {:?}", self.input.mean, self.input.std));
+        }
+        if !(8..=4096).contains(&self.crop.size) || !(1.0..=4.0).contains(&self.crop.margin) {
+            return impossible(format!("a crop of {} pixels with margin {}", self.crop.size, self.crop.margin));
+        }
+        if !(1..=10_000).contains(&self.sampling.frames) {
+            return impossible(format!("{} frames of a video", self.sampling.frames));
+        }
+        let Calibration { temperature, real_below, fake_above } = self.calibration;
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return impossible(format!("temperature {temperature}"));
+        }
+        if !(0.0 <= real_below && real_below <= fake_above && fake_above <= 1.0) {
+            return impossible(format!("thresholds {real_below} and {fake_above}"));
+        }
+        Ok(())
+    }
+}

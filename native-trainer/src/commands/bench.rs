@@ -1,0 +1,190 @@
+//! `unmask bench`: how fast each stage is on this machine.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use burn::prelude::*;
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use unmask_core::detector::Model;
+use unmask_core::detector::clip::{ClipConfig, HeadKind};
+use unmask_core::face::finder::FindOptions;
+use unmask_core::image::RgbImage;
+use unmask_core::weights::Seeded;
+use unmask_core::weights::spec::Architecture;
+
+use crate::device::DeviceChoice;
+use crate::hub::Hub;
+use crate::media::{self, Damage, OpenOptions, TimedFrame};
+use crate::{detector_file, scoring};
+
+/// Measure the speed of each stage
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without --model the tower is ViT-B/16 with random weights, which takes the same time as trained ones.
+Without --input a 10 s test pattern of 1280x720 is decoded and searched for faces.
+
+Examples:
+  unmask bench
+  unmask bench --model detector.safetensors --input clip.mp4 --batch 16"
+)]
+pub(crate) struct BenchArgs {
+    /// A detector file, or the name of a pulled detector
+    #[arg(long, value_name = "NAME|FILE")]
+    model: Option<String>,
+    /// A video to decode and find faces in
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// auto, cpu, cuda, cuda:N or wgpu
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Images that go through the model together
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    batch: u32,
+    /// Measured repetitions of each stage; the median counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+}
+
+/// One line of the table.
+struct Row {
+    stage: &'static str,
+    what: String,
+    /// Milliseconds a frame, the median.
+    milliseconds: f64,
+    /// Floating-point operations a frame, where the stage is counted in them.
+    flops: Option<u64>,
+    /// Peak memory of the process after this stage, in bytes.
+    peak: Option<u64>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    let temporary = tempfile::tempdir().context("no temporary folder can be made; check the free space")?;
+    let clip = match &args.input {
+        Some(path) => path.clone(),
+        None => media::pattern::write(temporary.path())?,
+    };
+    let (decode, frames) = decode(args, &clip)?;
+    let faces = faces(args, &frames)?;
+    let mut rows = vec![decode, faces];
+    rows.extend(model(args, &frames)?);
+    println!("{}", table(&rows));
+    Ok(())
+}
+
+/// The median of the repetitions of `work`, after one that does not count, in milliseconds for each of `frames`.
+fn median_ms(repeat: u32, frames: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    work()?;
+    let mut times = Vec::new();
+    for _ in 0..repeat {
+        let start = Instant::now();
+        work()?;
+        times.push(start.elapsed().as_secs_f64() * 1000.0 / frames as f64);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+fn decode(args: &BenchArgs, clip: &Path) -> Result<(Row, Vec<TimedFrame>)> {
+    let Some(input) = media::expand(clip)?.into_iter().next() else {
+        bail!("{} holds no video; name one with `--input`", clip.display())
+    };
+    let options = OpenOptions { frames: 32, damage: Damage::Skip };
+    let mut frames: Vec<TimedFrame> = Vec::new();
+    let milliseconds = median_ms(args.repeat, 1, || {
+        frames = media::open(&input, &options)?.frames.collect::<Result<_, _>>()?;
+        Ok(())
+    })?;
+    let Some(first) = frames.first() else { bail!("{} holds no frame; name another with `--input`", clip.display()) };
+    let what = format!("{} frames of {}×{}", frames.len(), first.image.width(), first.image.height());
+    let milliseconds = milliseconds / frames.len() as f64;
+    Ok((Row { stage: "decode", what, milliseconds, flops: None, peak: peak_memory() }, frames))
+}
+
+fn faces(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Row> {
+    use rayon::prelude::*;
+    let finder = scoring::face_finder()?;
+    let options = FindOptions::default();
+    let group = &frames[..frames.len().min(8)];
+    let mut found = 0;
+    let milliseconds = median_ms(args.repeat, group.len(), || {
+        found = group.par_iter().map(|frame| finder.find(&frame.image, &options).len()).sum();
+        Ok(())
+    })?;
+    let what = format!("{found} found in {} frames", group.len());
+    Ok(Row { stage: "faces", what, milliseconds, flops: None, peak: peak_memory() })
+}
+
+fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
+    let device = args.device.open()?;
+    let batch = args.batch as usize;
+    let Some(name) = &args.model else {
+        let config = ClipConfig::vit_b_16(HeadKind::OneLayer);
+        let model = Model::load(&Architecture::Clip(config.clone()), &mut Seeded::new(0), &device)
+            .context("the model cannot be made")?;
+        return Ok(vec![tower(args, "ViT-B/16 (random weights)", &model, &config, &device)?]);
+    };
+    let path = detector_file::resolve(name, Hub::from_env()?.cache())?;
+    let detector = detector_file::load(&path, None, &device)?.detector;
+    let Architecture::Clip(config) = &detector.spec().architecture;
+    let size = detector.spec().crop.size;
+    let crops: Vec<RgbImage> = (0..batch)
+        .map(|i| frames[i % frames.len()].image.resize(size, size, unmask_core::image::Interpolation::Bilinear))
+        .collect();
+    let milliseconds = median_ms(args.repeat, batch, || {
+        detector.score(&crops).into_data();
+        Ok(())
+    })?;
+    let what = format!("{} with preprocessing, batch {batch}", detector.spec().name);
+    let whole = Row { stage: "detector", what, milliseconds, flops: Some(config.flops()), peak: peak_memory() };
+    Ok(vec![tower(args, &detector.spec().name, detector.model(), config, &device)?, whole])
+}
+
+fn tower(args: &BenchArgs, name: &str, model: &Model, config: &ClipConfig, device: &Device) -> Result<Row> {
+    let (batch, size) = (args.batch as usize, config.image_size);
+    let pixels = Tensor::<4>::zeros([batch, 3, size, size], device);
+    let milliseconds = median_ms(args.repeat, batch, || {
+        model.forward(pixels.clone()).logits.into_data();
+        Ok(())
+    })?;
+    let what = format!("{name}, batch {batch}");
+    Ok(Row { stage: "tower", what, milliseconds, flops: Some(config.flops()), peak: peak_memory() })
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["stage", "what", "ms a frame", "frames/s", "GFLOP/s", "peak memory"]);
+    for row in rows {
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_string());
+        table.add_row([
+            row.stage.to_string(),
+            row.what.clone(),
+            format!("{:.1}", row.milliseconds),
+            format!("{:.1}", 1000.0 / row.milliseconds),
+            or_dash(row.flops.map(|flops| format!("{:.0}", flops as f64 / row.milliseconds / 1e6))),
+            or_dash(row.peak.map(|bytes| format!("{:.0} MB", bytes as f64 / 1e6))),
+        ]);
+    }
+    for index in 2..6 {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The most memory this process has held, in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{UsageWho, getrusage};
+        let peak = u64::try_from(getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss()).ok()?;
+        // Kilobytes everywhere but on macOS, which counts bytes.
+        Some(if cfg!(target_os = "macos") { peak } else { peak * 1024 })
+    }
+    #[cfg(not(unix))]
+    None
+}

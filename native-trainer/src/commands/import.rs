@@ -1,0 +1,255 @@
+//! `unmask import`: other people's checkpoints become detector files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use burn::prelude::*;
+use clap::{Args, ValueEnum};
+use unmask_core::detector::clip::HeadKind;
+use unmask_core::detector::{Model, Strategy, trainable};
+use unmask_core::face::alignment::{CropGeometry, CropSpec};
+use unmask_core::image::Interpolation;
+use unmask_core::weights::keys::{Checkpoint, HfVisionConfig, Renamed};
+use unmask_core::weights::spec::{
+    AdapterSpec, Architecture, Calibration, DetectorSpec, InputSpec, SPEC_VERSION, SamplingSpec, Training,
+    TrainingStatus,
+};
+use unmask_core::weights::{Init, Seeded, TensorSource, WeightsError};
+
+use crate::{checkpoint, detector_file, files};
+
+/// Convert a checkpoint of somebody else into a detector file
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  unmask import --from hf-clip --input clip-vit-base-patch16/model.safetensors --output clip-b16.safetensors
+  unmask import --from hf-clip --input model.safetensors --head head.safetensors --output detector.safetensors
+  unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --output gend.safetensors
+  unmask import --from thesis --input ckpt_best.pth --output thesis.safetensors")]
+pub(crate) struct ImportArgs {
+    /// What kind of checkpoint it is
+    #[arg(long, value_enum)]
+    pub(crate) from: From,
+    /// The checkpoint: .safetensors, or .pth/.pt/.bin of PyTorch; a config.json beside it is read too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// A safetensors file with `model.linear.*` or `model.mlp.{0,2}.*`; without it the head is random (hf-clip only)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) head: Option<PathBuf>,
+    /// The detector file to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// The head to start where the checkpoint has none
+    #[arg(long, value_enum, default_value = "1mlp")]
+    pub(crate) head_kind: HeadArg,
+    /// Seed of a random head
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How faces are cropped [default: gend for --from gend, else dfb]
+    #[arg(long, value_enum)]
+    pub(crate) crop: Option<CropArg>,
+    /// The detector's name [default: the output file's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The licence of the weights, e.g. MIT
+    #[arg(long)]
+    pub(crate) licence: Option<String>,
+    /// Write only the LayerNorms and the head, as an adapter for this detector file
+    #[arg(long, value_name = "BASE")]
+    pub(crate) adapter_for: Option<PathBuf>,
+}
+
+/// The kinds of checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum From {
+    /// CLIPVisionModel or CLIPModel of Hugging Face transformers
+    HfClip,
+    /// GenD, e.g. yermandy/GenD_CLIP_L_14
+    Gend,
+    /// A thesis checkpoint with tuned LayerNorms
+    Thesis,
+}
+
+/// The heads.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum HeadArg {
+    /// One linear layer
+    #[value(name = "1mlp")]
+    OneLayer,
+    /// Two linear layers with ReLU between
+    #[value(name = "2mlp")]
+    TwoLayers,
+}
+
+/// The crop geometries.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CropArg {
+    /// DeepfakeBench's
+    Dfb,
+    /// GenD's
+    Gend,
+}
+
+/// Mean and deviation CLIP was trained with.
+const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+
+/// Runs the command.
+pub(crate) fn run(args: &ImportArgs) -> Result<()> {
+    let status = convert(args)?;
+    let untrained = if status == TrainingStatus::Untrained { " (untrained: its head is random)" } else { "" };
+    println!("wrote {}{untrained}", args.output.display());
+    Ok(())
+}
+
+/// Writes the detector file, and says how far it can be believed.
+pub(crate) fn convert(args: &ImportArgs) -> Result<TrainingStatus> {
+    let mut source = Parts::open(args)?;
+    let config = source.tower.clip_config(hints(&args.input)?.as_ref(), source.head_kind());
+    let config = config.map_err(|e| files::naming(&args.input, e))?;
+    let architecture = Architecture::Clip(config);
+    let model = Model::load(&architecture, &mut source, &Device::flex()).map_err(|e| files::naming(&args.input, e))?;
+    let mut spec = describe(args, architecture, source.trained_head());
+    spec.check().map_err(|e| files::naming(&args.input, e))?;
+    match &args.adapter_for {
+        None => detector_file::write(&args.output, &spec, &model, |_| true)?,
+        Some(base) => {
+            same_base(base, &spec, &mut source)?;
+            spec.adapter = Some(AdapterSpec { base_sha256: files::sha256(base)? });
+            detector_file::write(&args.output, &spec, &model, |name| trainable(Strategy::LayerNorm, name))?;
+        }
+    }
+    Ok(spec.training.status)
+}
+
+/// The tower's tensors and the head's, which may come from elsewhere.
+struct Parts {
+    tower: Renamed<Box<dyn TensorSource>>,
+    head: Option<Renamed<Box<dyn TensorSource>>>,
+    fresh: Seeded,
+    fresh_kind: HeadKind,
+}
+
+impl Parts {
+    fn open(args: &ImportArgs) -> Result<Self> {
+        let kind = match args.from {
+            From::HfClip => Checkpoint::HfClip,
+            From::Gend => Checkpoint::Gend,
+            From::Thesis => Checkpoint::Thesis,
+        };
+        let tower =
+            Renamed::new(checkpoint::open(&args.input)?, kind).map_err(|error| files::naming(&args.input, error))?;
+        let head = match &args.head {
+            Some(path) => Some(Renamed::head(checkpoint::open(path)?).map_err(|error| files::naming(path, error))?),
+            None => None,
+        };
+        if let (Some(path), Some(_)) = (&args.head, tower.head_kind()) {
+            bail!("{} has a head already; leave out `--head {}`", args.input.display(), path.display());
+        }
+        if args.from != From::HfClip && tower.head_kind().is_none() {
+            bail!("{} has no head (`model.linear.*` or `model.mlp.*`); use `--from hf-clip`", args.input.display());
+        }
+        let fresh_kind = match args.head_kind {
+            HeadArg::OneLayer => HeadKind::OneLayer,
+            HeadArg::TwoLayers => HeadKind::TwoLayers,
+        };
+        Ok(Self { tower, head, fresh: Seeded::new(args.seed), fresh_kind })
+    }
+
+    fn trained_head(&self) -> bool {
+        self.head.is_some() || self.tower.head_kind().is_some()
+    }
+
+    fn head_kind(&self) -> HeadKind {
+        let given = self.head.as_ref().and_then(Renamed::head_kind);
+        given.or_else(|| self.tower.head_kind()).unwrap_or(self.fresh_kind)
+    }
+}
+
+impl TensorSource for Parts {
+    fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
+        if !name.starts_with("head.") || self.tower.head_kind().is_some() {
+            return self.tower.read(name, shape, init);
+        }
+        match &mut self.head {
+            Some(head) => head.read(name, shape, init),
+            None => self.fresh.read(name, shape, init),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = self.tower.names();
+        names.extend(self.head.iter().flat_map(TensorSource::names));
+        names
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.tower.shape(name).or_else(|| self.head.as_ref().and_then(|head| head.shape(name)))
+    }
+}
+
+/// What the `config.json` beside the checkpoint says, if there is one.
+fn hints(input: &Path) -> Result<Option<HfVisionConfig>> {
+    let path = input.with_file_name("config.json");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(HfVisionConfig::from_json(&text).map_err(|error| files::naming(&path, error))?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => bail!("{} cannot be read ({error}); check its permissions", path.display()),
+    }
+}
+
+fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -> DetectorSpec {
+    let crop = args.crop.unwrap_or(if args.from == From::Gend { CropArg::Gend } else { CropArg::Dfb });
+    let geometry = match crop {
+        CropArg::Dfb => CropGeometry::Dfb,
+        CropArg::Gend => CropGeometry::Gend,
+    };
+    let (status, summary) = if trained_head {
+        (TrainingStatus::Imported, "trained elsewhere; the verdict thresholds are not calibrated")
+    } else {
+        (TrainingStatus::Untrained, "the head is random: scores mean nothing")
+    };
+    let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let Architecture::Clip(clip) = &architecture;
+    DetectorSpec {
+        version: SPEC_VERSION,
+        name: args.name.clone().unwrap_or_else(|| stem(&args.output)),
+        input: InputSpec {
+            size: clip.image_size,
+            mean: CLIP_MEAN,
+            std: CLIP_STD,
+            interpolation: Interpolation::Bicubic,
+        },
+        // Both DeepfakeBench and GenD store crops of 256 pixels, which the model's own preprocessing then resizes.
+        crop: CropSpec { geometry, size: 256, margin: 1.3 },
+        sampling: SamplingSpec { frames: 32, clip_length: None },
+        labels: ["real".to_string(), "fake".to_string()],
+        calibration: Calibration::default(),
+        training: Training { status, summary: summary.to_string() },
+        licence: args.licence.clone(),
+        base_model: args.input.file_name().map(|name| name.to_string_lossy().into_owned()),
+        adapter: None,
+        architecture,
+    }
+}
+
+/// Checks that everything an adapter leaves out is the same in its base.
+fn same_base(base: &Path, spec: &DetectorSpec, source: &mut Parts) -> Result<()> {
+    let mut file = files::open_safetensors(base)?;
+    let base_spec = detector_file::read_spec(base, &file)?;
+    if base_spec.adapter.is_some() {
+        bail!("{} is itself an adapter; name the detector it belongs to", base.display());
+    }
+    for name in source.tower.names().iter().filter(|name| !trainable(Strategy::LayerNorm, name)) {
+        let shape = source.tower.shape(name).unwrap_or_default();
+        let ours = source.read(name, &shape, Init::Zeros).map_err(|error| files::naming(base, error))?;
+        let theirs = file.read(name, &shape, Init::Zeros).map_err(|error| files::naming(base, error))?;
+        if ours != theirs {
+            bail!(
+                "{} differs from {} in `{name}`, so an adapter cannot express it; import it whole",
+                spec.name,
+                base.display()
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! `unmask info`: what a detector file is.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use comfy_table::{Table, presets::NOTHING};
+use serde_json::json;
+use unmask_core::detector::{Strategy, trainable};
+use unmask_core::weights::TensorSource;
+use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
+
+use crate::hub::Hub;
+use crate::{detector_file, files};
+
+/// Describe a detector file
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  unmask info detector.safetensors
+  unmask info gend-clip-l-14 --json")]
+pub(crate) struct InfoArgs {
+    /// A detector file, an adapter, or the name of a pulled detector
+    model: PathBuf,
+    /// Print the whole description as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &InfoArgs) -> Result<()> {
+    let path = detector_file::resolve(&args.model.to_string_lossy(), Hub::from_env()?.cache())?;
+    let file = files::open_safetensors(&path)?;
+    let spec = detector_file::read_spec(&path, &file)?;
+    let counts = Counts::of(&file);
+    let sha256 = files::sha256(&path)?;
+    if args.json {
+        let document = json!({
+            "path": path, "sha256": sha256, "tensors": counts.tensors, "parameters": counts.parameters,
+            "trainable": { "ln": counts.layer_norm, "head": counts.head }, "detector": spec,
+        });
+        println!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
+    } else {
+        println!("{}", table(&path, &sha256, &spec, &counts));
+    }
+    Ok(())
+}
+
+/// Parameters, all and by what is trained.
+struct Counts {
+    tensors: usize,
+    parameters: usize,
+    layer_norm: usize,
+    head: usize,
+}
+
+impl Counts {
+    fn of(file: &dyn TensorSource) -> Self {
+        let names = file.names();
+        let size = |name: &String| file.shape(name).map_or(0, |shape| shape.iter().product());
+        let of = |strategy| names.iter().filter(|name| trainable(strategy, name)).map(size).sum();
+        Self {
+            tensors: names.len(),
+            parameters: names.iter().map(size).sum(),
+            layer_norm: of(Strategy::LayerNorm),
+            head: of(Strategy::Head),
+        }
+    }
+}
+
+fn table(path: &Path, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    let mut row = |name: &str, value: String| {
+        table.add_row([name, &value]);
+    };
+    let Architecture::Clip(clip) = &spec.architecture;
+    row("name", spec.name.clone());
+    row("file", path.display().to_string());
+    row("SHA-256", sha256.to_string());
+    if let Some(adapter) = &spec.adapter {
+        row("adapter for", adapter.base_sha256.clone());
+    }
+    row(
+        "architecture",
+        format!(
+            "CLIP ViT, width {}, depth {}, {} heads, MLP {}, patch {}, head {}",
+            clip.width,
+            clip.depth,
+            clip.heads,
+            clip.mlp,
+            clip.patch_size,
+            serde_json::to_string(&clip.head).unwrap_or_default().trim_matches('"'),
+        ),
+    );
+    row("compute", format!("{:.1} GFLOP a face", clip.flops() as f64 / 1e9));
+    row(
+        "parameters",
+        format!(
+            "{} in {} tensors ({} in LayerNorms and head, {} in the head)",
+            counts.parameters, counts.tensors, counts.layer_norm, counts.head
+        ),
+    );
+    row("input", format!("{0}×{0}, mean {1:?}, std {2:?}", spec.input.size, spec.input.mean, spec.input.std));
+    row("crop", format!("{:?}, {} px, margin {}", spec.crop.geometry, spec.crop.size, spec.crop.margin));
+    row("frames", spec.sampling.frames.to_string());
+    row(
+        "verdict",
+        format!(
+            "likely real up to {}, likely fake from {} (temperature {})",
+            spec.calibration.real_below, spec.calibration.fake_above, spec.calibration.temperature
+        ),
+    );
+    let status = match spec.training.status {
+        TrainingStatus::Untrained => "untrained",
+        TrainingStatus::Imported => "imported",
+        TrainingStatus::Trained => "trained",
+    };
+    row("training", format!("{status}: {}", spec.training.summary));
+    row("licence", spec.licence.clone().unwrap_or_else(|| "not stated".to_string()));
+    row("base model", spec.base_model.clone().unwrap_or_else(|| "not stated".to_string()));
+    table
+}

@@ -1,0 +1,8 @@
+//! The subcommands: one file each, with its arguments, their help and what it does.
+
+pub(crate) mod bench;
+pub(crate) mod forward;
+pub(crate) mod import;
+pub(crate) mod info;
+pub(crate) mod pull;
+pub(crate) mod score;

@@ -1,0 +1,114 @@
+//! `unmask pull`: published weights by name, made into detector files.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use comfy_table::{Table, presets::NOTHING};
+use unmask_core::weights::spec::TrainingStatus;
+
+use super::import::{self, From, HeadArg, ImportArgs};
+use crate::detector_file;
+use crate::hub::{Freshness, Hub, Kind, Pulled, Reporter, known};
+
+/// Fetch a published detector or backbone and make a detector file of it
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without NAME the known names are listed. Files come from the Hugging Face hub (HF_ENDPOINT and HF_TOKEN are
+honoured), are continued where an earlier download stopped, checked by SHA-256 and kept in the cache (UNMASK_CACHE).
+
+Examples:
+  unmask pull
+  unmask pull gend-clip-l-14
+  unmask pull some-lab/their-detector@main"
+)]
+pub(crate) struct PullArgs {
+    /// A known name, or OWNER/REPOSITORY[/FILE][@REVISION] on the hub
+    name: Option<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &PullArgs) -> Result<()> {
+    let Some(name) = &args.name else { return list() };
+    let hub = Hub::from_env()?;
+    let mut reporter = Reporter::stderr();
+    let pulled = hub.pull(name, &mut |progress| reporter.show(&progress));
+    reporter.finish();
+    let pulled = pulled?;
+    describe(&pulled);
+    match pulled.entry.kind {
+        Some(kind) => convert(&hub, &pulled, kind),
+        None => {
+            println!("convert it with `unmask import --from KIND --input {} --output FILE`", pulled.path.display());
+            Ok(())
+        }
+    }
+}
+
+fn list() -> Result<()> {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["name", "what it is", "licence", "size"]);
+    for entry in known()? {
+        let size = entry.bytes.map_or(String::new(), |bytes| format!("{:.1} GB", bytes as f64 / 1e9));
+        table.add_row([&entry.name, &entry.about, &entry.licence, &size]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+fn describe(pulled: &Pulled) {
+    for file in &pulled.files {
+        println!("{}", file.display());
+    }
+    let checked = if pulled.checked { "checked" } else { "the hub gives none to compare with" };
+    println!("SHA-256 {} ({checked}), licence {}", pulled.sha256, pulled.entry.licence);
+    if let Some(commit) = &pulled.commit {
+        println!("{} at commit {commit}", pulled.entry.repo);
+    }
+    match &pulled.freshness {
+        Freshness::Downloaded => {}
+        Freshness::Cached => println!("nothing had to be downloaded"),
+        Freshness::Offline { reason } => println!("used from the cache, because the hub could not be asked: {reason}"),
+    }
+}
+
+/// Makes the detector file that `--model NAME` finds, unless it is there.
+fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
+    let entry = &pulled.entry;
+    let output = detector_file::pulled_path(&entry.name, hub.cache());
+    if output.exists() && pulled.freshness != Freshness::Downloaded {
+        println!("{} is ready: use `--model {}`", output.display(), entry.name);
+        return Ok(());
+    }
+    make_folder(&output)?;
+    let Ok(from) = From::from_str(kind.import_name(), false) else {
+        bail!("{} is of the kind {}, which `unmask import` does not know", entry.name, kind.import_name())
+    };
+    let status = import::convert(&ImportArgs {
+        from,
+        input: pulled.path.clone(),
+        head: None,
+        output: output.clone(),
+        head_kind: HeadArg::OneLayer,
+        seed: 0,
+        crop: None,
+        name: Some(entry.name.clone()),
+        licence: Some(entry.licence.clone()),
+        adapter_for: None,
+    })?;
+    match status {
+        TrainingStatus::Untrained => println!(
+            "{} is a backbone with a random head, to train on; its scores mean nothing until then",
+            output.display()
+        ),
+        _ => println!("{} is ready: use `--model {}`", output.display(), entry.name),
+    }
+    Ok(())
+}
+
+fn make_folder(output: &Path) -> Result<()> {
+    let Some(folder) = output.parent() else { return Ok(()) };
+    let context = || format!("{} cannot be made; set UNMASK_CACHE to a folder that can be written", folder.display());
+    std::fs::create_dir_all(folder).with_context(context)
+}

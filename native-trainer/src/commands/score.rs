@@ -1,0 +1,237 @@
+//! `unmask score`: videos and images in, reports out.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unmask_core::pipeline::Faces;
+use unmask_core::pipeline::report::Report;
+
+use crate::device::DeviceChoice;
+use crate::hub::Hub;
+use crate::media::{self, Damage, Input};
+use crate::output::{Format, Output};
+use crate::scoring::{ScoreOptions, Scorer};
+use crate::{detector_file, files};
+
+/// Score videos and images: was the face manipulated?
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  unmask score clip.mp4 --model detector.safetensors
+  unmask score interview.mkv --model gend-clip-l-14 --faces all --json > report.json
+  unmask score videos/ --model detector.safetensors --jsonl > scores.jsonl
+  unmask score videos/ --model detector.safetensors --shard 1/4 --report reports/")]
+pub(crate) struct ScoreArgs {
+    /// Videos, images, folders of them, or folders of frames
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// A detector file, or the name of a pulled detector
+    #[arg(long, value_name = "NAME|FILE")]
+    model: String,
+    /// The detector file that an adapter belongs to
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
+    /// Frames looked at, evenly spaced over each video [default: the detector's own number, 32 for most]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    frames: Option<u32>,
+    /// Whose faces are scored
+    #[arg(long, value_enum, default_value = "largest")]
+    faces: FacesArg,
+    /// auto, cpu, cuda, cuda:N or wgpu
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Print the report as JSON (an array where there are several inputs)
+    #[arg(long, conflicts_with = "jsonl")]
+    json: bool,
+    /// Print one JSON document a line, each as soon as it is there
+    #[arg(long)]
+    jsonl: bool,
+    /// Also write each report as a JSON file into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Score only every Nth input, starting with the Ith
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// What to do with a damaged video
+    #[arg(long, value_enum, default_value = "refuse")]
+    damaged: DamagedArg,
+}
+
+/// Whose faces.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FacesArg {
+    /// The person whose face fills the most of the frames
+    Largest,
+    /// Everybody; the video's score is that of the most suspicious person
+    All,
+}
+
+/// What to do with damage.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DamagedArg {
+    /// Report an error, since concealed damage can look like manipulation
+    Refuse,
+    /// Score the frames that decode
+    Skip,
+}
+
+/// One of several machines sharing the inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (index, count) = text.split_once('/').ok_or("write it as I/N, e.g. 1/4")?;
+        let number = |part: &str| part.parse::<usize>().map_err(|_| format!("`{part}` is not a number"));
+        let (index, count) = (number(index)?, number(count)?);
+        if index == 0 || index > count {
+            return Err(format!("{index} is not within 1..={count}"));
+        }
+        Ok(Self { index: index - 1, count })
+    }
+}
+
+/// Runs the command: 0 if all inputs were scored, 1 if any failed.
+pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
+    let device = args.device.open()?;
+    let path = detector_file::resolve(&args.model, Hub::from_env()?.cache())?;
+    if let Some(folder) = &args.report {
+        let context = || format!("{} cannot be made; choose another --report folder", folder.display());
+        std::fs::create_dir_all(folder).with_context(context)?;
+    }
+    let spinner = spinner(format!("loading {}", path.display()));
+    let loaded = detector_file::load(&path, args.base.as_deref(), &device);
+    spinner.finish_and_clear();
+    let options = ScoreOptions {
+        frames: args.frames.map(|frames| frames as usize),
+        faces: match args.faces {
+            FacesArg::Largest => Faces::Largest,
+            FacesArg::All => Faces::All,
+        },
+        damage: match args.damaged {
+            DamagedArg::Refuse => Damage::Refuse,
+            DamagedArg::Skip => Damage::Skip,
+        },
+    };
+    let scorer = Scorer::new(loaded?, options)?;
+    let (inputs, mut failures) = expand(args);
+    let mut output = Output::new(format(args), inputs.len() + failures.len());
+    for (input, error) in &failures {
+        output.failure(input, error)?;
+    }
+    let mut names = ReportNames::default();
+    for input in &inputs {
+        match score_one(&scorer, input) {
+            Ok(report) => {
+                output.report(&report)?;
+                if let Some(folder) = &args.report {
+                    write_report(&names.path(folder, input), &report)?;
+                }
+            }
+            Err(error) => {
+                output.failure(&input.path().display().to_string(), &error)?;
+                failures.push((input.path().display().to_string(), error));
+            }
+        }
+    }
+    output.finish()?;
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn format(args: &ScoreArgs) -> Format {
+    match (args.json, args.jsonl) {
+        (true, _) => Format::Json,
+        (_, true) => Format::JsonLines,
+        _ => Format::Human,
+    }
+}
+
+/// The inputs of this shard, and those that could not be looked into.
+fn expand(args: &ScoreArgs) -> (Vec<Input>, Vec<(String, anyhow::Error)>) {
+    let (mut inputs, mut failures) = (Vec::new(), Vec::new());
+    for path in &args.inputs {
+        match media::expand(path) {
+            Ok(found) => inputs.extend(found),
+            Err(error) => failures.push((path.display().to_string(), error.into())),
+        }
+    }
+    if let Some(shard) = args.shard {
+        let mut position = 0;
+        inputs.retain(|_| {
+            position += 1;
+            (position - 1) % shard.count == shard.index
+        });
+    }
+    (inputs, failures)
+}
+
+/// Scores one input under a progress bar, which is drawn on a terminal only.
+fn score_one(scorer: &Scorer, input: &Input) -> Result<Report> {
+    let bar = ProgressBar::with_draw_target(Some(scorer.frames() as u64), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} frames {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(input.path().display().to_string());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let report = scorer.score(input, |done, expected| {
+        bar.set_length(expected as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    report
+}
+
+fn spinner(message: String) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(message);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
+
+fn write_report(path: &Path, report: &Report) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(report).context("the report cannot be written as JSON")?;
+    json.push(b'\n');
+    files::write_bytes(path, &json)
+}
+
+/// File names for reports: the input's own, numbered where two inputs share one.
+#[derive(Default)]
+struct ReportNames {
+    used: HashSet<String>,
+}
+
+impl ReportNames {
+    fn path(&mut self, folder: &Path, input: &Input) -> PathBuf {
+        let name = input.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = if name.is_empty() { "report".to_string() } else { name };
+        let mut candidate = name.clone();
+        let mut number = 2;
+        while !self.used.insert(candidate.clone()) {
+            candidate = format!("{name}-{number}");
+            number += 1;
+        }
+        folder.join(format!("{candidate}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_numbered_from_one() {
+        assert_eq!("2/4".parse(), Ok(Shard { index: 1, count: 4 }));
+        for wrong in ["0/4", "5/4", "1", "a/b", "1/0"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Detector files and adapters on disk: opening, and writing.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use burn::module::{ModuleVisitor, Param};
+use burn::prelude::*;
+use unmask_core::detector::{Detector, Model};
+use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, SPEC_KEY};
+use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
+
+use crate::files::{self, FileBytes};
+use crate::tensors::{F32Tensor, write_tensors};
+
+/// A detector that was loaded, and which file it was.
+pub(crate) struct Loaded {
+    pub(crate) detector: Detector,
+    pub(crate) sha256: String,
+}
+
+/// Reads the description in a detector file's header.
+pub(crate) fn read_spec(path: &Path, file: &SafetensorsFile<FileBytes>) -> Result<DetectorSpec> {
+    let text = file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(|e| files::naming(path, e))?;
+    DetectorSpec::from_json(text).map_err(|e| files::naming(path, e))
+}
+
+/// Loads a detector file, or an adapter over `base`.
+pub(crate) fn load(path: &Path, base: Option<&Path>, device: &Device) -> Result<Loaded> {
+    let mut file = files::open_safetensors(path)?;
+    let spec = read_spec(path, &file)?;
+    let naming = |error| files::naming(path, error);
+    let detector = match (&spec.adapter, base) {
+        (None, None) => Detector::load(spec, &mut file, device).map_err(naming)?,
+        (None, Some(base)) => {
+            bail!("{} is a whole detector, so `--base {}` has no use; leave it out", path.display(), base.display())
+        }
+        (Some(adapter), None) => return Err(naming(WeightsError::BaseNeeded(adapter.base_sha256.clone()))),
+        (Some(AdapterSpec { base_sha256 }), Some(base)) => {
+            let found = files::sha256(base)?;
+            if found != *base_sha256 {
+                return Err(naming(WeightsError::WrongBase { expected: base_sha256.clone(), found }));
+            }
+            let mut adapted = Adapted::new(file, files::open_safetensors(base)?);
+            Detector::load(spec, &mut adapted, device).map_err(naming)?
+        }
+    };
+    Ok(Loaded { detector, sha256: files::sha256(path)? })
+}
+
+/// Writes `model`'s parameters whose names `keep` accepts, with `spec` in the header.
+pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str) -> bool) -> Result<()> {
+    let mut visitor = Tensors::default();
+    model.visit(&mut visitor);
+    let tensors = visitor.found.into_iter().filter(|(name, _)| keep(name));
+    let metadata = HashMap::from([(SPEC_KEY.to_string(), spec.to_json().map_err(|e| files::naming(path, e))?)]);
+    write_tensors(path, tensors, Some(metadata))
+}
+
+/// Tensors named as in a detector file.
+#[derive(Default)]
+struct Tensors {
+    path: Vec<String>,
+    found: Vec<(String, F32Tensor)>,
+}
+
+impl ModuleVisitor for Tensors {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // The outermost name is the model's kind, which the description says instead.
+        let name = self.path.iter().skip(1).cloned().collect::<Vec<_>>().join(".");
+        let shape = param.val().dims().to_vec();
+        self.found.push((name, F32Tensor::new(shape, param.val().into_data())));
+    }
+}
+
+/// The file that `model` names: a path, or a name that `unmask pull` stored in `cache`.
+pub(crate) fn resolve(model: &str, cache: &Path) -> Result<PathBuf> {
+    let path = PathBuf::from(model);
+    if path.exists() || model.contains(std::path::is_separator) || path.extension().is_some() {
+        return Ok(path);
+    }
+    let pulled = pulled_path(model, cache);
+    if pulled.exists() {
+        return Ok(pulled);
+    }
+    bail!(
+        "{model} is neither a file nor a pulled detector; run `unmask pull {model}` or give the path of a detector file"
+    )
+}
+
+/// Where `unmask pull` stores the detector `name`.
+pub(crate) fn pulled_path(name: &str, cache: &Path) -> PathBuf {
+    cache.join("detectors").join(format!("{name}.safetensors"))
+}

@@ -1,0 +1,111 @@
+//! Files as the core wants them: read at offsets, hashed, and written so that nothing half-written is left.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use unmask_core::weights::{ReadAt, SafetensorsFile, WeightsError};
+
+/// An open file that is read tensor by tensor.
+pub(crate) struct FileBytes {
+    file: File,
+    size: u64,
+}
+
+impl ReadAt for FileBytes {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), WeightsError> {
+        self.file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| self.file.read_exact(buffer))
+            .map_err(|error| WeightsError::Read(error.to_string()))
+    }
+}
+
+/// Opens a file, refusing folders and what is not there in one sentence.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let shown = path.display();
+    let metadata = match path.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("{shown}: there is no such file or folder; check the path")
+        }
+        Err(error) => bail!("{shown} cannot be opened ({error}); check its permissions"),
+    };
+    if metadata.is_dir() {
+        bail!("{shown} is a folder where a file is needed; name the file in it");
+    }
+    File::open(path).with_context(|| format!("{shown} cannot be opened; check its permissions"))
+}
+
+/// Opens a safetensors file and checks its header.
+pub(crate) fn open_safetensors(path: &Path) -> Result<SafetensorsFile<FileBytes>> {
+    let file = open(path)?;
+    let size = file.metadata().with_context(|| format!("{} cannot be read", path.display()))?.len();
+    SafetensorsFile::open(FileBytes { file, size }).map_err(|error| naming(path, error))
+}
+
+/// An error about weights with the name of their file in front.
+pub(crate) fn naming(path: &Path, error: WeightsError) -> anyhow::Error {
+    anyhow::anyhow!("{} {error}", path.display())
+}
+
+/// SHA-256 of a file's bytes in lower-case hexadecimal.
+pub(crate) fn sha256(path: &Path) -> Result<String> {
+    let mut file = open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = file.read(&mut buffer).with_context(|| format!("{} cannot be read", path.display()))?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Writes a file through a temporary one beside it, synced and renamed: it is there whole or not at all.
+pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = path.display();
+    if !folder.is_dir() {
+        bail!("{shown} cannot be written because the folder {} does not exist; create it first", folder.display());
+    }
+    let temporary = tempfile::Builder::new()
+        .prefix(".unmask-")
+        .tempfile_in(folder)
+        .with_context(|| format!("{shown} cannot be written; check the folder's permissions and free space"))?
+        .into_temp_path();
+    write(&temporary)?;
+    let written = File::options().write(true).open(&temporary).and_then(|file| file.sync_all());
+    written.with_context(|| format!("{shown} cannot be written; check the free space"))?;
+    allow_reading(&temporary);
+    temporary.persist(path).with_context(|| format!("{shown} cannot be written; check the folder's permissions"))
+}
+
+/// Temporary files are private to their owner; what replaces them is as readable as any new file.
+fn allow_reading(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // A file system without permissions needs none.
+        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644));
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+/// Writes bytes atomically.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, |temporary| {
+        File::create(temporary)
+            .and_then(|mut file| file.write_all(bytes))
+            .with_context(|| format!("{} cannot be written; check the free space", path.display()))
+    })
+}

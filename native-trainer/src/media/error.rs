@@ -1,0 +1,140 @@
+//! What can be wrong with an input, one sentence each: which file, what, and the way out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why frames could not be had from an input.
+#[derive(Debug, Error)]
+pub(crate) enum MediaError {
+    /// The path leads nowhere.
+    #[error("{}: there is no such file or folder; check the path", path.display())]
+    NotFound {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// A file of no bytes.
+    #[error("{}: the file is empty; download or copy it again", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder in which nothing can be scored.
+    #[error("{}: the folder holds no video and no image; name a folder that does", path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Content that is no video container and no image, whatever the name says.
+    #[error("{}: this is neither a video nor an image that can be read; give a media file, not a text or a playlist", path.display())]
+    NotMedia {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A media file with sound only.
+    #[error("{}: the file holds no video, only {kinds}; give a file with pictures", path.display())]
+    NoVideo {
+        /// The file.
+        path: PathBuf,
+        /// The kinds of streams in it, such as `audio`.
+        kinds: String,
+    },
+    /// A video stream of zero duration, or one of which nothing decodes.
+    #[error("{}: not a single frame could be read from it; export or download it again", path.display())]
+    NoFrames {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file whose content is damaged or cut off.
+    #[error(
+        "{}: the video is damaged{} ({detail}); re-encode or re-download it, or pass --damaged skip to score the frames that decode",
+        path.display(), near(*near_s)
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// About where, in seconds from the start, where that is known.
+        near_s: Option<f64>,
+        /// The sign of it, in ffmpeg's words where they are ffmpeg's.
+        detail: String,
+    },
+    /// An image file of a known kind that does not decode.
+    #[error("{}: the image does not decode ({detail}); save it again as PNG or JPEG", path.display())]
+    BadImage {
+        /// The file.
+        path: PathBuf,
+        /// The decoder's reason.
+        detail: String,
+    },
+    /// More pixels than are decoded into memory.
+    #[error("{}: {width}x{height} pixels are more than the limit of {} megapixels; scale it down first", path.display(), MAX_PIXELS / 1_000_000)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Width in pixels.
+        width: u64,
+        /// Height in pixels.
+        height: u64,
+    },
+    /// A codec this ffmpeg was built without.
+    #[error("{}: this ffmpeg cannot decode the codec {codec}; re-encode the video as H.264, or install a full build of ffmpeg", path.display())]
+    UnsupportedCodec {
+        /// The file.
+        path: PathBuf,
+        /// The codec's name.
+        codec: String,
+    },
+    /// One of the two programs could not be started because it is not there.
+    #[error(
+        "{program} was not found: install ffmpeg (Debian: apt install ffmpeg; macOS: brew install ffmpeg; Windows: winget install ffmpeg) or set {variable} to its path"
+    )]
+    FfmpegMissing {
+        /// The program as it was called.
+        program: String,
+        /// The environment variable that overrides it.
+        variable: &'static str,
+    },
+    /// ffmpeg gave up for a reason of its own.
+    #[error("{}: ffmpeg stopped without a frame ({detail}); check that the file plays, or re-encode it", path.display())]
+    Ffmpeg {
+        /// The file.
+        path: PathBuf,
+        /// Its last message.
+        detail: String,
+    },
+    /// The system would not read the file or run the program.
+    #[error("{}: {source}; check the file and its permissions", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// Most pixels an image or a video frame may have: its RGB form then takes at most 300 MB.
+pub(crate) const MAX_PIXELS: u64 = 100_000_000;
+
+impl MediaError {
+    /// Wraps a system error about `path`, telling a missing file from others.
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { path: path.to_owned() },
+            _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+}
+
+/// The words for "near this time", or none where the time is unknown.
+fn near(seconds: Option<f64>) -> String {
+    seconds.map(|s| format!(" near {s:.1} s")).unwrap_or_default()
+}
+
+/// Refuses sizes over [`MAX_PIXELS`].
+pub(super) fn check_size(path: &Path, width: u64, height: u64) -> Result<(), MediaError> {
+    match width.checked_mul(height) {
+        Some(pixels) if pixels <= MAX_PIXELS => Ok(()),
+        _ => Err(MediaError::TooLarge { path: path.to_owned(), width, height }),
+    }
+}

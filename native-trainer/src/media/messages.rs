@@ -1,0 +1,127 @@
+//! What ffmpeg writes on standard error at `-loglevel level+info`: the times of frames, and signs of damage.
+
+use std::io::{BufRead, BufReader, Read};
+
+/// One message that matters.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Message {
+    /// A frame left the `showinfo` filter: its presentation time in the stream's own seconds, where it has one.
+    Frame(Option<f64>),
+    /// A sign that the file is damaged, in ffmpeg's words.
+    Damage(String),
+    /// Any other error.
+    Error(String),
+}
+
+/// Words by which demuxers and decoders of ffmpeg 4 to 8 report data that is broken or missing.
+///
+/// Errors not listed come from healthy files too: `mmco: unref short failure`, `co located POCs unavailable` and
+/// `Could not find ref` after a seek into an open group of pictures, unknown metadata, odd time stamps.
+const DAMAGE_SIGNS: [&str; 19] = [
+    "corrupt decoded frame",
+    "corrupt input packet",
+    "Packet corrupt",
+    "partial file",
+    "File ended prematurely",
+    "Error while decoding stream",
+    "error while decoding MB",
+    "Error submitting packet to decoder",
+    "Error submitting a packet",
+    "Decoding error",
+    "Invalid NAL unit size",
+    "missing picture in access unit",
+    "decode_slice_header error",
+    "concealing",
+    "Error during demuxing",
+    "Error splitting the input into NAL units",
+    "invalid TU size",
+    "ac-tex damaged",
+    "Truncating packet",
+];
+
+/// Reads messages line by line; remembers the time base that `showinfo` announces.
+#[derive(Debug, Default)]
+pub(super) struct Parser {
+    time_base_s: Option<f64>,
+}
+
+impl Parser {
+    /// The message in `line`, or none where it says nothing that matters.
+    pub(super) fn read(&mut self, line: &str) -> Option<Message> {
+        if line.contains("showinfo") {
+            return self.read_showinfo(line);
+        }
+        damage_sign(line).map(Message::Damage).or_else(|| {
+            let fatal = line.contains("[error]") || line.contains("[fatal]") || line.contains("[panic]");
+            fatal.then(|| Message::Error(words(line)))
+        })
+    }
+
+    fn read_showinfo(&mut self, line: &str) -> Option<Message> {
+        if let Some((_, rest)) = line.split_once("config in time_base:") {
+            self.time_base_s = rest.split(',').next().and_then(|ratio| super::probe::ratio(ratio.trim()));
+            return None;
+        }
+        let (_, rest) = line.split_once("] n:")?;
+        let ticks = rest.split_once(" pts:")?.1.split_whitespace().next()?.parse::<f64>().ok();
+        Some(Message::Frame(ticks.zip(self.time_base_s).map(|(ticks, base)| ticks * base)))
+    }
+}
+
+/// The sign of damage in `line`, if it is one.
+pub(super) fn damage_sign(line: &str) -> Option<String> {
+    DAMAGE_SIGNS.iter().any(|sign| line.contains(sign)).then(|| words(line))
+}
+
+/// A line without the `[part @ address]` and `[level]` marks before its words.
+pub(super) fn words(line: &str) -> String {
+    let mut rest = line.trim();
+    while let Some((_, after)) = rest.strip_prefix('[').and_then(|inside| inside.split_once("] ")) {
+        rest = after.trim_start();
+    }
+    rest.to_owned()
+}
+
+/// Calls `heard` with each message on `stderr` until it ends: to be run on a thread, so that ffmpeg never waits.
+pub(super) fn drain(stderr: impl Read, mut heard: impl FnMut(Message)) {
+    let mut parser = Parser::default();
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        if let Some(message) = parser.read(&String::from_utf8_lossy(&line)) {
+            heard(message);
+        }
+        line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_times_come_from_ticks_and_the_time_base() {
+        let mut parser = Parser::default();
+        assert_eq!(
+            parser.read("[Parsed_showinfo_1 @ 0x5] [info] config in time_base: 1/12800, frame_rate: 25/1"),
+            None
+        );
+        let line = "[Parsed_showinfo_1 @ 0x5] [info] n:   1 pts:  42496 pts_time:3.32    pos:   118571 fmt:yuv420p";
+        let Some(Message::Frame(Some(time_s))) = parser.read(line) else { panic!("no frame in {line}") };
+        assert!((time_s - 3.32).abs() < 1e-9);
+        let line = "[Parsed_showinfo_1 @ 0x5] [info] n:   2 pts: NOPTS pts_time:NOPTS pos: 1 fmt:yuv420p";
+        assert_eq!(parser.read(line), Some(Message::Frame(None)));
+    }
+
+    #[test]
+    fn damage_is_told_from_what_a_seek_provokes() {
+        let mut parser = Parser::default();
+        assert_eq!(
+            parser.read("[h264 @ 0x5] [error] error while decoding MB 3 4, bytestream -7"),
+            Some(Message::Damage("error while decoding MB 3 4, bytestream -7".into()))
+        );
+        let harmless = parser.read("[h264 @ 0x5] [error] mmco: unref short failure");
+        assert_eq!(harmless, Some(Message::Error("mmco: unref short failure".into())));
+        assert_eq!(parser.read("[h264 @ 0x5] [info] all well"), None);
+    }
+}

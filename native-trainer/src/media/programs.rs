@@ -1,0 +1,105 @@
+//! The two programs, ffmpeg and ffprobe, and the arguments that keep them to the one file they are given.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::error::MediaError;
+
+/// The programs to call.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    ffmpeg: OsString,
+    ffprobe: OsString,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy)]
+pub(super) enum Program {
+    /// Decodes.
+    Ffmpeg,
+    /// Describes.
+    Ffprobe,
+}
+
+/// Demuxers a file may be opened with, by ffmpeg's names: containers and raw streams that hold their data themselves.
+///
+/// Left out are those that open what they name (hls, dash, concat, imf, sdp, rtsp, image sequences, scripts), so that
+/// a file from a stranger reaches neither the network nor other files of this machine.
+const DEMUXERS: &str = "3dostr,4xm,aac,ac3,aiff,amr,anm,ape,apng,asf,asf_o,au,av1,avi,avs,avs2,avs3,bethsoftvid,bfi,\
+    bink,bmp_pipe,c93,caf,cavsvideo,cdxl,cine,daud,dds_pipe,dhav,dirac,dnxhd,dpx_pipe,dsf,dsicin,dts,dv,dvbsub,ea,\
+    eac3,exr_pipe,evc,film_cpk,flac,flic,flv,gdv,gif,gif_pipe,gxf,h261,h263,h264,hdr_pipe,hevc,iff,ifv,ingenient,\
+    ipmovie,ipu,iv8,ivf,ivr,j2k_pipe,jpeg_pipe,jpegls_pipe,jpegxl_anim,jpegxl_pipe,jv,kux,live_flv,lmlm4,lxf,m4v,\
+    matroska,webm,mjpeg,mjpeg_2000,mlv,mm,moflex,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegtsraw,mpegvideo,mpjpeg,\
+    mtv,mv,mvi,mxf,mxg,nsv,nut,nuv,obu,ogg,osq,pam_pipe,pbm_pipe,pcx_pipe,pgm_pipe,png_pipe,pp_bnk,ppm_pipe,pva,qoi_pipe,\
+    r3d,rl2,rm,roq,rpl,sga,siff,smjpeg,smk,smush,svag,swf,tak,tgq,thp,tiff_pipe,tmv,truehd,tta,ty,vc1,vc1test,vividas,\
+    vivo,vmd,vobsub,voc,vqf,vvc,w64,wav,wc3movie,webp_pipe,wsvqa,wtv,wv,xa,xmv,yop,yuv4mpegpipe";
+
+impl Programs {
+    /// `UNMASK_FFMPEG` and `UNMASK_FFPROBE` where set, else the programs of the search path.
+    pub(crate) fn from_environment() -> Self {
+        let named = |variable, default: &str| {
+            std::env::var_os(variable).filter(|value| !value.is_empty()).unwrap_or_else(|| default.into())
+        };
+        Self {
+            ffmpeg: named(Program::Ffmpeg.variable(), "ffmpeg"),
+            ffprobe: named(Program::Ffprobe.variable(), "ffprobe"),
+        }
+    }
+
+    /// Programs at the given places.
+    #[cfg(test)]
+    pub(crate) fn at(ffmpeg: &str, ffprobe: &str) -> Self {
+        Self { ffmpeg: ffmpeg.into(), ffprobe: ffprobe.into() }
+    }
+
+    /// A command that calls `program` with nothing on its standard input and both outputs piped.
+    pub(super) fn command(&self, program: Program) -> Command {
+        let mut command = Command::new(self.name(program));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).arg("-hide_banner");
+        command
+    }
+
+    /// Runs ffprobe on `path` with `arguments` and gives all it said.
+    pub(super) fn ffprobe(&self, path: &Path, arguments: &[&str]) -> Result<Output, MediaError> {
+        let mut command = self.command(Program::Ffprobe);
+        command.args(["-loglevel", "level+error"]).args(arguments).args(["-of", "json"]).args(input_arguments(path));
+        command.output().map_err(|error| self.not_started(Program::Ffprobe, path, error))
+    }
+
+    /// The error for a program that did not start.
+    pub(super) fn not_started(&self, program: Program, path: &Path, error: io::Error) -> MediaError {
+        match error.kind() {
+            io::ErrorKind::NotFound => MediaError::FfmpegMissing {
+                program: self.name(program).to_string_lossy().into_owned(),
+                variable: program.variable(),
+            },
+            _ => MediaError::Io { path: path.to_owned(), source: error },
+        }
+    }
+
+    fn name(&self, program: Program) -> &OsString {
+        match program {
+            Program::Ffmpeg => &self.ffmpeg,
+            Program::Ffprobe => &self.ffprobe,
+        }
+    }
+}
+
+impl Program {
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Ffmpeg => "UNMASK_FFMPEG",
+            Self::Ffprobe => "UNMASK_FFPROBE",
+        }
+    }
+}
+
+/// The arguments that name `path` as the input: as a file, whatever its name looks like, and that file alone.
+pub(super) fn input_arguments(path: &Path) -> [OsString; 6] {
+    let mut url = OsString::from("file:");
+    url.push(path);
+    let demuxers = DEMUXERS.replace(char::is_whitespace, "");
+    ["-protocol_whitelist".into(), "file,pipe".into(), "-format_whitelist".into(), demuxers.into(), "-i".into(), url]
+}

@@ -1,0 +1,137 @@
+//! Still images, alone and as the frames of a folder.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use rayon::prelude::*;
+use unmask_core::image::RgbImage;
+use unmask_core::pipeline::sampling::frame_indices;
+
+use super::error::{MediaError, check_size};
+use super::{Damage, MediaInfo, OpenOptions, Opened, TimedFrame};
+
+/// Most memory a decoder may take, in bytes: 100 megapixels of RGB and what decoding them needs.
+const MAX_DECODER_BYTES: u64 = 512 << 20;
+
+/// What a frame of a folder lasts, in seconds, as long as nothing says otherwise: 25 frames a second.
+const NOMINAL_STEP_S: f64 = 0.04;
+
+/// Opens one image: a single frame at time zero.
+pub(super) fn open_image(path: &Path) -> Result<Opened, MediaError> {
+    let image = decode(path)?;
+    let info = still_info(image.width(), image.height(), 1);
+    Ok(Opened { info, frames: Box::new(std::iter::once(Ok(TimedFrame { time_s: 0.0, image }))) })
+}
+
+/// Opens the frames of a folder: `files` in order, sampled, decoded side by side and given in order.
+///
+/// With `Damage::Skip` frames that do not decode are left out. Sizes may differ; the first frame's is reported.
+pub(super) fn open_folder(files: &[PathBuf], options: &OpenOptions) -> Result<Opened, MediaError> {
+    let indices = frame_indices(files.len(), options.frames);
+    let sampled: Vec<(f64, PathBuf)> =
+        indices.into_iter().map(|index| (index as f64 * NOMINAL_STEP_S, files[index].clone())).collect();
+    let size = |(_, path): &(f64, PathBuf)| displayed_size(path);
+    let (width, height) = match (sampled.iter().find_map(|file| size(file).ok()), sampled.first()) {
+        (Some(found), _) => found,
+        (None, Some(first)) => size(first)?,
+        (None, None) => (0, 0),
+    };
+    let skip = options.damage == Damage::Skip;
+    let (sender, receiver) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        for batch in sampled.chunks(rayon::current_num_threads()) {
+            let decoded: Vec<_> = batch.par_iter().map(|(time_s, path)| timed(*time_s, path)).collect();
+            for frame in decoded.into_iter().filter(|frame| frame.is_ok() || !skip) {
+                let failed = frame.is_err();
+                if sender.send(frame).is_err() || failed {
+                    return;
+                }
+            }
+        }
+    });
+    Ok(Opened { info: still_info(width, height, files.len()), frames: Box::new(receiver.into_iter()) })
+}
+
+fn timed(time_s: f64, path: &Path) -> Result<TimedFrame, MediaError> {
+    Ok(TimedFrame { time_s, image: decode(path)? })
+}
+
+fn still_info(width: usize, height: usize, frames: usize) -> MediaInfo {
+    MediaInfo { width, height, fps: None, duration_s: None, frame_count: Some(frames as u64) }
+}
+
+/// Decodes the image at `path`, told by its content, to what a viewer shows: turned as its EXIF says, 8 bits a channel,
+/// the first picture of an animation. What is transparent lies over black, which is also what crops show outside.
+pub(super) fn decode(path: &Path) -> Result<RgbImage, MediaError> {
+    let mut decoder = decoder(path)?;
+    let orientation = orientation(&mut decoder);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| bad_image(path, error))?;
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let pixels = if image.color().has_alpha() { over_black(&image) } else { image.into_rgb8().into_raw() };
+    let sizes_differ = || MediaError::BadImage { path: path.to_owned(), detail: "its size is inconsistent".to_owned() };
+    RgbImage::new(width, height, pixels).ok_or_else(sizes_differ)
+}
+
+/// A decoder that has read the header and found the size within the limits.
+fn decoder(path: &Path) -> Result<impl ImageDecoder + use<>, MediaError> {
+    let reader = ImageReader::open(path).map_err(|error| MediaError::io(path, error))?;
+    let mut reader: ImageReader<BufReader<File>> =
+        reader.with_guessed_format().map_err(|error| MediaError::io(path, error))?;
+    // The limit comes after the size is known, so that the error can name it.
+    reader.no_limits();
+    let mut decoder = reader.into_decoder().map_err(|error| bad_image(path, error))?;
+    let (width, height) = decoder.dimensions();
+    check_size(path, width.into(), height.into())?;
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    decoder.set_limits(limits).map_err(|error| bad_image(path, error))?;
+    // The image crate counts the decoder's own buffers; the output is counted here, for 16 bits a channel double.
+    match decoder.total_bytes() > MAX_DECODER_BYTES {
+        true => Err(MediaError::TooLarge { path: path.to_owned(), width: width.into(), height: height.into() }),
+        false => Ok(decoder),
+    }
+}
+
+/// The size after rotation, from the header alone.
+fn displayed_size(path: &Path) -> Result<(usize, usize), MediaError> {
+    let mut decoder = decoder(path)?;
+    let (width, height) = decoder.dimensions();
+    let turned = matches!(
+        orientation(&mut decoder),
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+    );
+    let (width, height) = if turned { (height, width) } else { (width, height) };
+    Ok((width as usize, height as usize))
+}
+
+/// EXIF orientation; an unreadable one counts as upright, as in viewers.
+fn orientation(decoder: &mut impl ImageDecoder) -> Orientation {
+    decoder.orientation().unwrap_or(Orientation::NoTransforms)
+}
+
+/// The image over black, as RGB bytes.
+fn over_black(image: &DynamicImage) -> Vec<u8> {
+    let rgba = image.to_rgba8();
+    rgba.pixels()
+        .flat_map(|pixel| {
+            let [red, green, blue, alpha] = pixel.0.map(u16::from);
+            [red, green, blue].map(|channel| ((channel * alpha + 127) / 255) as u8)
+        })
+        .collect()
+}
+
+fn bad_image(path: &Path, error: ImageError) -> MediaError {
+    match error {
+        ImageError::IoError(source)
+            if !matches!(source.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData) =>
+        {
+            MediaError::io(path, source)
+        }
+        error => MediaError::BadImage { path: path.to_owned(), detail: error.to_string() },
+    }
+}

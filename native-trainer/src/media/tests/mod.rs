@@ -1,0 +1,60 @@
+//! Tests of the media code, with clips that ffmpeg makes on the fly; where there is no ffmpeg they are left out.
+
+mod damage;
+mod stills;
+mod video;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder for the clips of one test, or none, with the reason printed, where ffmpeg is not installed.
+fn workshop() -> Option<TempDir> {
+    if Command::new("ffmpeg").arg("-version").output().is_err() {
+        println!("skipped: ffmpeg is not installed");
+        return None;
+    }
+    Some(tempfile::tempdir().unwrap())
+}
+
+/// Makes `name` in `folder` by ffmpeg with `arguments`, given as one line.
+fn make(folder: &TempDir, name: &str, arguments: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    let mut command = Command::new("ffmpeg");
+    command.current_dir(folder.path()).args(["-nostdin", "-v", "error", "-y"]).args(arguments.split_whitespace());
+    let output = command.arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    path
+}
+
+fn options(frames: usize) -> OpenOptions {
+    OpenOptions { frames, damage: Damage::Refuse }
+}
+
+/// The single input that `path` is.
+fn input(path: &Path) -> Result<Input, MediaError> {
+    expand(path).map(|mut inputs| inputs.remove(0))
+}
+
+/// All sampled frames of `path`, or the first error.
+fn frames(path: &Path, options: OpenOptions) -> Result<Vec<TimedFrame>, MediaError> {
+    open(&input(path)?, &options)?.frames.collect()
+}
+
+/// The sentence of the error that `path` must give.
+fn sentence(path: &Path) -> String {
+    frames(path, options(8)).map(|frames| frames.len()).unwrap_err().to_string()
+}
+
+fn pixel(frame: &TimedFrame, x: usize, y: usize) -> [u8; 3] {
+    let start = (y * frame.image.width() + x) * 3;
+    frame.image.pixels()[start..start + 3].try_into().unwrap()
+}
+
+/// Whether two colours differ by at most `levels` in each channel.
+fn close(a: [u8; 3], b: [u8; 3], levels: u8) -> bool {
+    a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= levels)
+}

@@ -1,0 +1,192 @@
+//! Videos: the right frames, at their times, in their shape and colours.
+
+use super::super::plan::{self, Plan};
+use super::super::probe;
+use super::super::video::VideoFrames;
+use super::*;
+
+/// Frames of `path` by the plan that `choose` makes.
+fn by_plan(path: &Path, count: usize, choose: impl Fn(&Programs, &probe::VideoInfo) -> Plan) -> Vec<TimedFrame> {
+    let programs = Programs::from_environment();
+    let info = probe::probe(&programs, path).unwrap();
+    let plan = choose(&programs, &info);
+    VideoFrames::start(&programs, path, info, plan, &options(count)).collect::<Result<_, _>>().unwrap()
+}
+
+fn assert_both_ways_agree(path: &Path, count: usize) {
+    let asked = options(count);
+    let passed = by_plan(path, count, |programs, info| plan::sequential(programs, path, info, &asked).unwrap());
+    let sought = by_plan(path, count, |programs, info| plan::seeking(programs, path, info, &asked).unwrap().unwrap());
+    assert_eq!((passed.len(), sought.len()), (count, count), "{}", path.display());
+    for (a, b) in passed.iter().zip(&sought) {
+        assert!((a.time_s - b.time_s).abs() < 2e-3, "{}: {} and {}", path.display(), a.time_s, b.time_s);
+        assert!(a.image == b.image, "{}: the frames at {} s differ", path.display(), a.time_s);
+    }
+}
+
+#[test]
+fn one_pass_and_seeking_give_the_same_frames() {
+    let Some(folder) = workshop() else { return };
+    let source = "-f lavfi -i testsrc2=s=160x120:r=25:d=6";
+    let x264 = "-c:v libx264 -x264-params open-gop=1:keyint=40:bframes=3";
+    make(&folder, "h264.mp4", &format!("{source} {x264}"));
+    for name in ["copy.mkv", "copy.ts", "copy.avi"] {
+        make(&folder, name, "-i h264.mp4 -c copy");
+    }
+    make(&folder, "late.mkv", "-i h264.mp4 -c copy -output_ts_offset 3.5");
+    make(&folder, "hevc.mp4", &format!("{source} -c:v libx265 -x265-params log-level=error:open-gop=1:keyint=40"));
+    make(&folder, "hevc.ts", "-i hevc.mp4 -c copy");
+    make(&folder, "vp9.webm", &format!("{source} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 40"));
+    make(&folder, "vp8.webm", &format!("{source} -c:v libvpx -auto-alt-ref 1 -lag-in-frames 16 -cpu-used 4 -g 40"));
+    make(&folder, "av1.mp4", &format!("{source} -c:v libsvtav1 -preset 12 -g 40"));
+    make(&folder, "mpeg4.avi", &format!("{source} -c:v mpeg4 -g 40"));
+    make(&folder, "mjpeg.avi", &format!("{source} -c:v mjpeg"));
+    for name in [
+        "h264.mp4",
+        "copy.mkv",
+        "copy.ts",
+        "late.mkv",
+        "hevc.mp4",
+        "hevc.ts",
+        "vp9.webm",
+        "vp8.webm",
+        "av1.mp4",
+        "mpeg4.avi",
+        "mjpeg.avi",
+    ] {
+        assert_both_ways_agree(&folder.path().join(name), 7);
+    }
+    // No presentation times in an AVI with B-frames: the frames are taken by number.
+    assert_eq!(frames(&folder.path().join("copy.avi"), options(7)).unwrap().len(), 7);
+}
+
+#[test]
+fn frames_are_those_of_the_floor_rule_at_their_own_times() {
+    let Some(folder) = workshop() else { return };
+    let path = make(&folder, "a.mp4", "-f lavfi -i testsrc2=s=64x64:r=10:d=2 -c:v libx264");
+    let times: Vec<f64> = frames(&path, options(4)).unwrap().iter().map(|frame| frame.time_s).collect();
+    assert_eq!(times.iter().map(|time| (time * 10.0).round() as usize).collect::<Vec<_>>(), [0, 6, 12, 19]);
+    assert_eq!(frames(&path, options(32)).unwrap().len(), 20);
+    assert_eq!(frames(&path, options(1)).unwrap().len(), 1);
+}
+
+#[test]
+fn more_frames_than_one_selection_holds_are_all_given() {
+    let Some(folder) = workshop() else { return };
+    let path = make(&folder, "a.mp4", "-f lavfi -i testsrc2=s=64x64:r=25:d=48 -c:v libx264 -preset veryfast");
+    let frames = frames(&path, options(1100)).unwrap();
+    assert_eq!(frames.len(), 1100);
+    assert!(frames.windows(2).all(|pair| pair[0].time_s < pair[1].time_s));
+}
+
+#[test]
+fn variable_frame_rates_keep_their_times() {
+    let Some(folder) = workshop() else { return };
+    let filter = "-f lavfi -i testsrc2=s=64x64:r=10:d=1 -vf settb=1/1000,setpts='(N+N*N/4)/10/TB' -vsync vfr -enc_time_base 1/1000";
+    let path = make(&folder, "a.mkv", &format!("{filter} -c:v libx264 -bf 2"));
+    let times: Vec<f64> = frames(&path, options(10)).unwrap().iter().map(|frame| frame.time_s).collect();
+    for (n, time) in times.iter().enumerate() {
+        let n = n as f64;
+        assert!((time - (n + n * n / 4.0) / 10.0).abs() < 0.03, "frame {n} at {time}");
+    }
+    assert_eq!(times.len(), 10);
+}
+
+#[test]
+fn known_colours_come_back_within_three_levels() {
+    let Some(folder) = workshop() else { return };
+    let colours: [[u8; 3]; 4] = [[200, 40, 60], [30, 180, 90], [50, 70, 210], [220, 170, 140]];
+    let ways = [
+        ("bt601", "64x48", "out_color_matrix=bt601:out_range=tv,format=yuv420p", "-colorspace smpte170m"),
+        ("bt709", "64x48", "out_color_matrix=bt709:out_range=tv,format=yuv420p", "-colorspace bt709"),
+        ("full", "64x48", "out_color_matrix=bt601:out_range=pc,format=yuvj420p", "-colorspace bt470bg -color_range pc"),
+        ("444", "64x48", "out_color_matrix=bt709:out_range=tv,format=yuv444p", "-colorspace bt709"),
+        ("422", "64x48", "out_color_matrix=bt709:out_range=tv,format=yuv422p", "-colorspace bt709"),
+        ("10bit", "64x48", "out_color_matrix=bt709:out_range=tv,format=yuv420p10le", "-colorspace bt709"),
+        ("untagged_small", "64x48", "out_color_matrix=bt601:out_range=tv,format=yuv420p", ""),
+        ("untagged_large", "1280x720", "out_color_matrix=bt709:out_range=tv,format=yuv420p", ""),
+    ];
+    for (name, size, scale, tags) in ways {
+        for colour in colours {
+            let hex = format!("0x{:02x}{:02x}{:02x}", colour[0], colour[1], colour[2]);
+            let source = format!("-f lavfi -i color=c={hex}:s={size}:r=5:d=0.4,format=gbrp");
+            let filter = format!("-vf scale=flags=accurate_rnd+full_chroma_int:{scale}");
+            let path = make(&folder, &format!("{name}.mp4"), &format!("{source} {filter} -c:v libx264 -qp 4 {tags}"));
+            let got = pixel(&frames(&path, options(1)).unwrap()[0], 20, 20);
+            assert!(close(got, colour, 3), "{name}: {colour:?} came back as {got:?}");
+        }
+    }
+}
+
+#[test]
+fn rotation_by_metadata_turns_the_frame() {
+    let Some(folder) = workshop() else { return };
+    let half = "-f lavfi -i color=c=red:s=32x48:r=5:d=0.4 -f lavfi -i color=c=blue:s=32x48:r=5:d=0.4";
+    make(&folder, "plain.mp4", &format!("{half} -filter_complex hstack -c:v libx264 -qp 4"));
+    let path = make(&folder, "turned.mp4", "-i plain.mp4 -c copy -metadata:s:v:0 rotate=90");
+    let info = probe::probe(&Programs::from_environment(), &path).unwrap();
+    assert_eq!((info.width, info.height), (48, 64));
+    let frame = &frames(&path, options(1)).unwrap()[0];
+    assert_eq!((frame.image.width(), frame.image.height()), (48, 64));
+    let (top, bottom) = (pixel(frame, 24, 8), pixel(frame, 24, 56));
+    let red_on_top = top[0] > 150 && bottom[2] > 150;
+    let blue_on_top = top[2] > 150 && bottom[0] > 150;
+    assert!(if info.rotation == 90 { red_on_top } else { blue_on_top }, "{} {top:?} {bottom:?}", info.rotation);
+}
+
+#[test]
+fn pixels_that_are_not_square_stretch_the_frame() {
+    let Some(folder) = workshop() else { return };
+    for (aspect, size) in [("2/1", (128, 48)), ("1/2", (64, 96))] {
+        let arguments = format!("-f lavfi -i testsrc2=s=64x48:r=5:d=0.4 -vf setsar={aspect} -c:v libx264");
+        let path = make(&folder, "a.mp4", &arguments);
+        let frame = &frames(&path, options(1)).unwrap()[0];
+        assert_eq!((frame.image.width(), frame.image.height()), size);
+    }
+}
+
+#[test]
+fn awkward_file_names_are_only_names() {
+    let Some(folder) = workshop() else { return };
+    let plain = make(&folder, "plain.mp4", "-f lavfi -i testsrc2=s=64x64:r=5:d=1 -c:v libx264");
+    let mut names: Vec<std::ffi::OsString> =
+        ["a b.mp4", "it's \"so\".mp4", "-i.mp4", "%d%03d.mp4", "http:x.mp4", "concat:a|b.mp4"].map(Into::into).into();
+    #[cfg(unix)]
+    names.push(std::os::unix::ffi::OsStringExt::from_vec(b"\xff\xfe.mp4".to_vec()));
+    for name in names {
+        let path = folder.path().join(&name);
+        std::fs::copy(&plain, &path).unwrap();
+        assert_eq!(frames(&path, options(3)).unwrap().len(), 3, "{name:?}");
+    }
+}
+
+#[test]
+fn every_sample_clip_gives_its_frames() {
+    let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/clips");
+    if workshop().is_none() || !clips.is_dir() {
+        println!("skipped: the sample clips are not there");
+        return;
+    }
+    for input in expand(&clips).unwrap() {
+        let opened = open(&input, &options(32)).unwrap();
+        let expected = opened.info.frame_count.map_or(32, |count| count.min(32) as usize);
+        let frames: Vec<TimedFrame> = opened.frames.collect::<Result<_, _>>().unwrap();
+        assert_eq!(frames.len(), expected, "{}", input.path().display());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn dropping_the_frames_ends_every_child() {
+    let Some(folder) = workshop() else { return };
+    let path = make(&folder, "a.mp4", "-f lavfi -i testsrc2=s=640x480:r=25:d=20 -c:v libx264 -preset ultrafast");
+    let mut opened = open(&input(&path).unwrap(), &options(400)).unwrap();
+    assert!(opened.frames.next().is_some());
+    drop(opened);
+    // The clip's folder has a name of its own, so no other test's child is meant.
+    let marker = folder.path().to_str().unwrap();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&line).contains(marker), "a child is left");
+    }
+}

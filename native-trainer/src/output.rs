@@ -1,0 +1,160 @@
+//! Showing reports: to people, or as JSON.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+use console::{Style, style};
+use serde_json::{Value, json};
+use unmask_core::pipeline::report::{FrameReport, REPORT_VERSION, Report, Verdict};
+use unmask_core::weights::spec::TrainingStatus;
+
+/// How reports are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A summary for a terminal.
+    Human,
+    /// One document: a report, or an array of them.
+    Json,
+    /// A document a line, streamed.
+    JsonLines,
+}
+
+/// Prints each report or failure as it comes.
+pub(crate) struct Output {
+    format: Format,
+    inputs: usize,
+    documents: Vec<Value>,
+}
+
+impl Output {
+    /// An output for so many inputs.
+    pub(crate) fn new(format: Format, inputs: usize) -> Self {
+        Self { format, inputs, documents: Vec::new() }
+    }
+
+    /// Prints a report.
+    pub(crate) fn report(&mut self, report: &Report) -> Result<()> {
+        match self.format {
+            Format::Human => print(&summary(report)),
+            _ => self.document(serde_json::to_value(report).context("the report cannot be written as JSON")?),
+        }
+    }
+
+    /// Prints that an input failed: in words on standard error, and in the JSON so that no input goes missing there.
+    pub(crate) fn failure(&mut self, input: &str, error: &anyhow::Error) -> Result<()> {
+        eprintln!("error: {error:#}");
+        match self.format {
+            Format::Human => Ok(()),
+            _ => self.document(json!({ "version": REPORT_VERSION, "input": input, "error": format!("{error:#}") })),
+        }
+    }
+
+    /// Prints what was held back.
+    pub(crate) fn finish(self) -> Result<()> {
+        if self.format != Format::Json {
+            return Ok(());
+        }
+        let document = match (self.inputs, <[Value; 1]>::try_from(self.documents)) {
+            (1, Ok([document])) => document,
+            (_, Ok([document])) => Value::Array(vec![document]),
+            (_, Err(documents)) => Value::Array(documents),
+        };
+        print(&format!("{}\n", serde_json::to_string_pretty(&document).context("the reports cannot be written")?))
+    }
+
+    fn document(&mut self, document: Value) -> Result<()> {
+        if self.format == Format::JsonLines {
+            return print(&format!("{document}\n"));
+        }
+        self.documents.push(document);
+        Ok(())
+    }
+}
+
+/// Prints at once; a reader that went away (`| head`) ends the program quietly as it does others.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => result.context("standard output cannot be written to"),
+    }
+}
+
+/// A report in a few lines.
+fn summary(report: &Report) -> String {
+    let mut text = String::new();
+    let (words, colour) = match report.verdict {
+        Verdict::LikelyFake => ("likely fake", Style::new().red().bold()),
+        Verdict::LikelyReal => ("likely real", Style::new().green().bold()),
+        Verdict::Uncertain => ("uncertain", Style::new().yellow().bold()),
+        Verdict::NoFace => ("no face", Style::new().bold()),
+    };
+    let score = report.score.map_or(String::new(), |score| format!("  P(fake) = {score:.2}"));
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{}", style(&report.input).bold());
+    let _ = writeln!(text, "  {}{score}", colour.apply_to(words));
+    if let Some(reason) = &report.reason {
+        let _ = writeln!(text, "  because {reason}");
+    }
+    if report.frames.len() > 1 && report.score.is_some() {
+        let _ = writeln!(text, "  {}  per frame, {}", sparkline(&report.frames), span(&report.frames));
+    }
+    let scored: Vec<_> = report.tracks.iter().filter(|track| track.score.is_some()).collect();
+    if scored.len() > 1 {
+        for track in scored {
+            let score = track.score.unwrap_or_default();
+            let _ = writeln!(text, "  person {}: {score:.2} over {} frames", track.id, track.frames);
+        }
+    }
+    let _ = writeln!(text, "  {}", style(provenance(report)).dim());
+    text
+}
+
+/// Eight heights for scores from 0 to 1, a dot where no face was scored; the highest score of a frame counts.
+fn sparkline(frames: &[FrameReport]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    frames
+        .iter()
+        .map(|frame| {
+            let score = frame.faces.iter().filter_map(|face| face.score).max_by(f32::total_cmp);
+            score.map_or('·', |score| BARS[((score * 8.0) as usize).min(7)])
+        })
+        .collect()
+}
+
+fn span(frames: &[FrameReport]) -> String {
+    let clock = |seconds: f64| format!("{}:{:04.1}", (seconds / 60.0) as u64, seconds % 60.0);
+    let ends = (frames.first(), frames.last());
+    let (Some(first), Some(last)) = ends else { return String::new() };
+    format!("{} to {}", clock(first.time_s), clock(last.time_s))
+}
+
+fn provenance(report: &Report) -> String {
+    let training = match report.model.training {
+        TrainingStatus::Untrained => " (untrained)",
+        TrainingStatus::Imported => " (trained elsewhere, not calibrated)",
+        TrainingStatus::Trained => "",
+    };
+    format!(
+        "{}×{}, {} frames in {:.1} s, model {}{training}",
+        report.video.width, report.video.height, report.video.frames_sampled, report.timing_s.total, report.model.name
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unmask_core::pipeline::report::FaceReport;
+
+    fn frame(score: Option<f32>) -> FrameReport {
+        let face = FaceReport { track: 0, bounds: [0.0; 4], landmarks: [[0.0; 2]; 5], confidence: 1.0, score };
+        FrameReport { time_s: 0.0, faces: vec![face] }
+    }
+
+    #[test]
+    fn the_sparkline_rises_with_the_score_and_marks_frames_without_one() {
+        let frames = [frame(Some(0.0)), frame(Some(0.5)), frame(Some(1.0)), frame(None)];
+        assert_eq!(sparkline(&frames), "▁▅█·");
+    }
+}

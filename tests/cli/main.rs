@@ -1,0 +1,7 @@
+//! The program `unmask`, run as a user runs it.
+
+mod bad_input;
+mod clips;
+mod importing;
+mod outputs;
+mod support;

@@ -1,0 +1,140 @@
+//! Running the program, and the small files the tests give it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent").to_path_buf()
+}
+
+/// A golden file or folder.
+pub(crate) fn golden(name: &str) -> PathBuf {
+    root().join("tests/goldens").join(name)
+}
+
+/// A real clip that tests may use but the repository does not hold; `None`, said aloud, where it is absent.
+pub(crate) fn clip(name: &str) -> Option<PathBuf> {
+    let path = root().join("../shared/data/clips").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: {} is not here", path.display());
+    None
+}
+
+/// A folder of its own for a test, with a cache of its own.
+pub(crate) struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program, with its cache in this folder.
+    pub(crate) fn unmask(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unmask"));
+        command.env("UNMASK_CACHE", self.path("cache")).env_remove("UNMASK_FFMPEG").env_remove("UNMASK_FFPROBE");
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Output {
+        self.unmask().args(arguments).output().expect("the program starts")
+    }
+
+    /// Runs the program, which must succeed, and gives its standard output.
+    pub(crate) fn succeed<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "failed with {:?}: {errors}", output.status.code());
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Runs the program, which must fail with status 1 and one sentence, and gives the sentence.
+    pub(crate) fn fail<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+        let lines: Vec<&str> = errors.lines().filter(|line| !line.trim().is_empty()).collect();
+        assert_eq!(lines.len(), 1, "one line, not: {errors}");
+        let sentence = lines[0].strip_prefix("error: ").expect("`error: ` in front").to_string();
+        assert!(sentence.len() > 20 && sentence.len() < 500, "{sentence}");
+        sentence
+    }
+
+    /// A tiny detector whose head has weights, so that verdicts are given.
+    pub(crate) fn detector(&self) -> PathBuf {
+        let output = self.path("detector.safetensors");
+        if !output.exists() {
+            let (input, head) = (golden("clip_tiny/model.safetensors"), golden("clip_tiny/head1.safetensors"));
+            self.succeed([
+                "import",
+                "--from",
+                "hf-clip",
+                "--input",
+                text(&input),
+                "--head",
+                text(&head),
+                "--output",
+                text(&output),
+            ]);
+        }
+        output
+    }
+
+    /// Runs ffmpeg, which must succeed.
+    pub(crate) fn ffmpeg(&self, arguments: &[&str]) {
+        let output = Command::new("ffmpeg").args(["-nostdin", "-v", "error", "-y"]).args(arguments).output();
+        let output = output.expect("ffmpeg is needed for the tests; `cargo xtask test` installs it");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Scores inputs as JSON lines; the program must succeed.
+    pub(crate) fn score(&self, arguments: &[&str]) -> Vec<Value> {
+        let detector = self.detector();
+        let mut all = vec!["score", "--jsonl", "--model", text(&detector)];
+        all.extend(arguments);
+        json_lines(&self.succeed(all))
+    }
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("a UTF-8 path")
+}
+
+/// One JSON document a line.
+pub(crate) fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The f32 tensors of a file by name, with their shapes.
+pub(crate) fn tensors(path: &Path) -> HashMap<String, (Vec<usize>, Vec<f32>)> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let values = |view: &TensorView| {
+        view.data().as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect::<Vec<f32>>()
+    };
+    file.tensors().iter().map(|(name, view)| (name.clone(), (view.shape().to_vec(), values(view)))).collect()
+}
+
+/// Largest difference over the largest expected value.
+pub(crate) fn relative_error(actual: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(actual.len(), expected.len());
+    let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    actual.iter().zip(expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max) / largest
+}
