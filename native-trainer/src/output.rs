@@ -95,7 +95,8 @@ fn summary(report: &Report) -> String {
     let _ = writeln!(text, "{}", style(&report.input).bold());
     let _ = writeln!(text, "  {}{score}", colour.apply_to(words));
     if let Some(reason) = &report.reason {
-        let _ = writeln!(text, "  because {reason}");
+        let decided = matches!(report.verdict, Verdict::LikelyFake | Verdict::LikelyReal);
+        let _ = writeln!(text, "  {} {reason}", if decided { "note:" } else { "because" });
     }
     if report.frames.len() > 1 && report.score.is_some() {
         let _ = writeln!(text, "  {}  per frame, {}", sparkline(&report.frames), span(&report.frames));
@@ -104,7 +105,7 @@ fn summary(report: &Report) -> String {
     if scored.len() > 1 {
         for track in scored {
             let score = track.score.unwrap_or_default();
-            let _ = writeln!(text, "  person {}: {score:.2} over {} frames", track.id, track.frames);
+            let _ = writeln!(text, "  person {}: {score:.2}, seen in {} of the frames", track.id, track.frames);
         }
     }
     let _ = writeln!(text, "  {}", style(provenance(report)).dim());

@@ -1,4 +1,5 @@
 //! The face finder against YuNet (`tests/goldens/yunet.json`) on 300 photographs and on the clips of `../shared/data`.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

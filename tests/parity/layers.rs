@@ -1,6 +1,7 @@
 //! Layers of true size, ViT-B/16's and ViT-L/14's, against transformers.
 //!
 //! The weights come from a formula (stated in tests/reference/clip_layers_goldens.py), so no megabytes are stored.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::path::Path;
 
