@@ -4,7 +4,7 @@ Points and matrices are f64, pixel (x, y) has its centre at the integer (x, y), 
 
 - `landmarks` [12,5,2], `matrices.dfb_256`, `matrices.gend_256`, `matrices.gend_224` [12,2,3], `template.*` [5,2]: the
   least-squares similarity of scikit-image (Umeyama).
-- `picture` [90,120,3] u8; `crop.landmarks` [3,5,2]; `crop.matrices` [3,2,3] to `dfb` at 64; `crop.exact` [3,64,64,3] f32:
+- `picture` u8 [90,120,3]; `crop.landmarks` [3,5,2]; `crop.matrices` [3,2,3], `dfb` at 64; `crop.exact` f32 [3,64,64,3]:
   bilinear in f64, the four neighbours outside the picture counting as 0, values 0..255 not rounded; `crop.cv2`: what
   cv2.warpAffine gives, u8. OpenCV 5 equals the exact one rounded; OpenCV 4 rounds coordinates to 1/32 px and does not.
 - `resize.48x48`, `resize.224x224`, `resize.60x45` (width x height) [height,width,3] u8: Pillow's antialiased bicubic of
@@ -25,13 +25,13 @@ DFB = (np.array(ARCFACE) + [8, 0]) / 112
 GEND = np.array([(0.34, 0.46), (0.66, 0.46), (0.5, 0.64), (0.37, 0.82), (0.63, 0.82)])
 MARGIN_SCALE = 1.3
 CROP = 64
-# Centre in picture, pixels a unit of the template, and angle of the three faces that are cropped; the last hangs over an edge.
+# Centre, pixels a unit of the template, and angle of the three faces that are cropped; all crops leave the picture.
 CROPPED = [((60, 45), 70, 5), ((50, 48), 110, -20), ((100, 30), 60, 35)]
 RESIZED = [(48, 48), (224, 224), (60, 45)]
 
 
 def template(points, size):
-    """Target points in a crop of `size` pixels, with the margin rule of DeepfakeBench's img_align_crop. points: share of the side."""
+    """Target points in a crop of `size` pixels; points: shares of the side. Margin: DeepfakeBench's img_align_crop."""
     margin = size * (MARGIN_SCALE - 1) / 2
     return (points * size + margin) * size / (size + 2 * margin)
 
@@ -42,7 +42,7 @@ def similarity(source, target):
 
 
 def face(centre, scale, degrees, noise, generator):
-    """Five landmarks: the dfb template turned, scaled to `scale` pixels a unit, moved to `centre`, with noise in pixels."""
+    """Five landmarks: the dfb template turned, `scale` pixels large, moved to `centre`, with noise (share of scale)."""
     angle = np.radians(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return (DFB - 0.5) @ turn.T * scale + centre + noise * scale * generator.standard_normal((5, 2))

@@ -3,7 +3,8 @@
     python tests/reference/real_size_parity.py --unmask target/release/unmask --folder /tmp/parity
 
 For ViT-B/16 and ViT-L/14 (full depth, random weights): saves the tower as transformers does, imports it, runs
-`unmask forward` on two random pictures, and prints max |a - b| / max |b| of the unit features. Exits with 1 above --limit.
+`unmask forward` on two random pictures, and prints max |a - b| / max |b| of the unit features. Above
+--limit it exits with 1.
 """
 
 import argparse
@@ -26,7 +27,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--unmask", type=Path, required=True, help="the program")
     parser.add_argument("--folder", type=Path, required=True, help="where the towers are written")
-    parser.add_argument("--limit", type=float, default=1e-4, help="largest relative error allowed (default: %(default)s)")
+    parser.add_argument("--limit", type=float, default=1e-4, help="largest relative error (default: %(default)s)")
     return parser.parse_args()
 
 
