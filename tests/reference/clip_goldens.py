@@ -1,7 +1,7 @@
-"""Makes clip_tiny/ and the tiny checkpoints of foreign formats: a CLIP vision tower with heads, and what transformers answers.
+"""Makes clip_tiny/ and tiny checkpoints of foreign formats: a CLIP tower with heads, and what transformers answers.
 
-The tower is small and random, but nothing in it is trivially 0 or 1, and its activations are of order one. Its weights
-are drawn under the names of the published checkpoints (`vision_model.…`), then written in every form an import may meet.
+The tower is small and random, but nothing in it is trivially 0 or 1, and its activations are of order one. The same
+weights are written in every form an import may meet.
 """
 
 import torch
@@ -12,7 +12,8 @@ from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionMode
 from common import output_argument
 
 SEED = 20261
-TOWER = dict(image_size=32, patch_size=8, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+TOWER = dict(image_size=32, patch_size=8, hidden_size=32, num_hidden_layers=2)
+TOWER |= dict(num_attention_heads=2, intermediate_size=64)
 TEXT = dict(vocab_size=4, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1)
 TEXT |= dict(max_position_embeddings=4, projection_dim=8, bos_token_id=0, eos_token_id=1, pad_token_id=2)
 HIDDEN = 512
@@ -20,7 +21,7 @@ PREFIX = "vision_model."
 
 
 def randomise(module, generator):
-    """Fills every parameter: matrices keep the size of their input, LayerNorm weights lie around 1, everything else around 0."""
+    """Fills all parameters: matrices keep the size of their input, LayerNorm weights lie around 1, others around 0."""
     for name, parameter in module.named_parameters():
         if parameter.dim() == 0:  # the logit scale of a whole CLIPModel
             continue
@@ -36,7 +37,7 @@ def randomise(module, generator):
 
 
 def random_head(kind, generator, width=TOWER["hidden_size"]):
-    """The tensors of a head of kind `1mlp` or `2mlp` under the names of the checkpoints; logits of unit features are of order one."""
+    """The tensors of a head, `1mlp` or `2mlp`, by their checkpoint names; logits of unit features are of order one."""
     layers = {"1mlp": {"linear": (2, width)}, "2mlp": {"mlp.0": (HIDDEN, width), "mlp.2": (2, HIDDEN)}}[kind]
     tensors = {}
     for name, shape in layers.items():
@@ -58,7 +59,7 @@ def answers(pooled, head):
 
 
 def published_names(tower):
-    """The tensors of a tower as published checkpoints name them. transformers 5 leaves the prefix out of a lone tower."""
+    """A tower's tensors as published checkpoints name them. transformers 5 leaves the prefix out of a lone tower."""
     return {PREFIX + name: value for name, value in tower.state_dict().items()}
 
 
@@ -93,7 +94,7 @@ def save_whole(folder, tower, generator):
 
 
 def thesis_names(tower, tuned, head):
-    """A thesis checkpoint: every LayerNorm twice (`base_layer` as pretrained, `ln_tuning_layers.default` as tuned), PEFT's prefixes."""
+    """A thesis checkpoint in PEFT's names: every LayerNorm as pretrained (`base_layer`) and as tuned."""
     tensors = {}
     for name, value in published_names(tower).items():
         name = "feature_extractor.base_model.model." + name

@@ -8,9 +8,9 @@ Element i (flat, row-major) of the tensor named `name` is
     value = scale * u                       exact, the scales are powers of two
     value = 1 + scale * u                   for LayerNorm weights, rounded once to f32
 
-The name is that of the published checkpoints, `vision_model.embeddings.class_embedding` and so on, or `pixel_values` for
-the input. `scale` is given by SCALES, the first ending that fits. The whole one-layer tower is computed: patch, class and
-position embeddings, pre-norm, layer, post-norm. Both towers draw from the same names, so L/14 begins as B/16 does.
+The name is that of the published checkpoints, `vision_model.embeddings.class_embedding` and so on, or `pixel_values`
+for the input. `scale` is given by SCALES, the first ending that fits. The whole one-layer tower is computed: patch,
+class and position embeddings, pre-norm, layer, post-norm. Both towers draw from the same names.
 """
 
 import numpy as np
@@ -76,7 +76,8 @@ def main():
         tensors[f"{name}.rows"] = rows.to(torch.int32)
         tensors[f"{name}.last_hidden_state_rows"] = answer.last_hidden_state[0, rows].contiguous()
     # The first eight values of three tensors, so that a test can tell a wrong formula from a wrong layer.
-    for name in ("pixel_values", "vision_model.encoder.layers.0.self_attn.q_proj.weight", "vision_model.pre_layrnorm.weight"):
+    layer = "vision_model.encoder.layers.0.self_attn.q_proj.weight"
+    for name in ("pixel_values", layer, "vision_model.pre_layrnorm.weight"):
         tensors[f"formula.{name}"] = formula(name, (8,))
     output.mkdir(parents=True, exist_ok=True)
     save_file(tensors, output / "clip_layers.safetensors")

@@ -1,4 +1,4 @@
-"""Paths and arguments shared by the scripts of this folder, and the import of facenet-pytorch's MTCNN without its heavy dependencies."""
+"""Paths, pictures and arguments shared by these scripts, and facenet-pytorch's MTCNN without its heavy dependencies."""
 
 import argparse
 import importlib.util
@@ -68,9 +68,11 @@ def batched_nms(boxes, scores, groups, threshold):
 
 
 def clip_frames(path, count):
-    """`count` frames of a clip, evenly spaced: yields (index, RGB array [height,width,3] of u8), index = floor(i(n-1)/(count-1)).
+    """`count` frames of a clip, evenly spaced: yields (index, RGB array [height,width,3] of u8).
 
-    Every decoded frame counts once (no frame is repeated or dropped to keep a rate); a frame asked for twice comes once.
+    index = floor(i(n-1)/(count-1)) of the n frames that decode.
+
+    Every decoded frame counts once: none is repeated or dropped to keep a rate. A frame asked for twice comes once.
     """
     width, height, total = clip_shape(path)
     wanted = {i * (total - 1) // (count - 1) for i in range(count)}
@@ -92,7 +94,7 @@ def clip_shape(path):
 
 
 def lfw_photographs(count=300):
-    """`count` photographs spread over the people: of the sorted people every k-th, k = people // count, the first picture of each."""
+    """`count` photographs: of the sorted people every k-th, k = people // count, and the first picture of each."""
     people = sorted(folder for folder in (SHARED_DATA / "faces" / "lfw").iterdir() if folder.is_dir())
     step = max(1, len(people) // count)
     return [sorted(person.glob("*.jpg"))[0] for person in people[::step][:count]]

@@ -1,8 +1,8 @@
-"""Makes yunet.json: the faces that YuNet (OpenCV's FaceDetectorYN) sees in 300 LFW photographs and 8 frames of every clip.
+"""Makes yunet.json: the faces that YuNet (OpenCV's FaceDetectorYN) sees in 300 LFW photographs and 8 frames a clip.
 
-Each picture goes in at its own size; faces with a score of 0.6 or more after suppression at IoU 0.3 are kept. Pixel values
-are not stored. Coordinates are rounded to 0.1 px, scores to 0.001. Landmarks run left eye, right eye, nose, left and right
-mouth corner as they appear in an upright picture, image-left first, which is YuNet's own order.
+Each picture goes in at its own size; faces with a score of 0.6 or more after suppression at IoU 0.3 are kept. Pixel
+values are not stored. Coordinates are rounded to 0.1 px, scores to 0.001. Landmarks run left eye, right eye, nose, left
+and right mouth corner as they appear in an upright picture, image-left first, which is YuNet's own order.
 """
 
 import json
