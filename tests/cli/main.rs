@@ -5,4 +5,5 @@ mod bad_input;
 mod clips;
 mod importing;
 mod outputs;
+mod pulling;
 mod support;

@@ -5,8 +5,8 @@
 
 use alloc::vec::Vec;
 
+use crate::image::Kernel;
 use burn::tensor::{Device, Tensor, TensorData};
-use fast_image_resize::FilterType;
 use serde::{Deserialize, Serialize};
 
 use super::boxes::{OverlapOf, ScoredBox, suppress};
@@ -102,7 +102,7 @@ impl FaceFinder {
         }
         let reduce = |side: usize| (side * options.max_side / longer).max(1);
         let (width, height) = (reduce(frame.width()), reduce(frame.height()));
-        let reduced = frame.resample(frame.region(), width, height, FilterType::Box);
+        let reduced = frame.resample(frame.region(), width, height, Kernel::Box);
         let scale = [frame.width() as f32 / width as f32, frame.height() as f32 / height as f32];
         self.cascade(&reduced, options).into_iter().map(|face| enlarged(face, scale)).collect()
     }
@@ -119,7 +119,7 @@ impl FaceFinder {
     fn propose(&self, frame: &RgbImage, options: &FindOptions) -> Vec<ScoredBox> {
         let mut proposals = Vec::new();
         for (width, height) in pyramid(frame.width(), frame.height(), options) {
-            let level = frame.resample(frame.region(), width, height, FilterType::Box);
+            let level = frame.resample(frame.region(), width, height, Kernel::Box);
             let found = self.propose_on_level(frame, &level, options.proposal_threshold);
             proposals.extend(best(suppress(found, LEVEL_OVERLAP, OverlapOf::Union, |(window, _)| window)));
         }
@@ -256,7 +256,7 @@ fn look(frame: &RgbImage, window: &ScoredBox, side: usize) -> RgbImage {
     let columns = Span::new(window.left, window.right, frame.width(), side);
     let rows = Span::new(window.top, window.bottom, frame.height(), side);
     let region = Region { left: columns.start, top: rows.start, width: columns.length, height: rows.length };
-    let filter = if window.width() > side as f32 { FilterType::Box } else { FilterType::Bilinear };
+    let filter = if window.width() > side as f32 { Kernel::Box } else { Kernel::Triangle };
     let seen = frame.resample(region, columns.pixels, rows.pixels, filter);
     if seen.width() == side && seen.height() == side {
         return seen;

@@ -91,7 +91,7 @@ pub(crate) enum CropArg {
 
 /// Mean and deviation CLIP was trained with.
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// Runs the command.
 pub(crate) fn run(args: &ImportArgs) -> Result<()> {

@@ -23,7 +23,7 @@ Examples:
   unmask pull some-lab/their-detector@main"
 )]
 pub(crate) struct PullArgs {
-    /// A known name, or OWNER/REPOSITORY[/FILE][@REVISION] on the hub
+    /// A known name, or OWNER/REPOSITORY on the hub, with /FILE and @REVISION where they are not the usual ones
     name: Option<String>,
 }
 

@@ -1,12 +1,15 @@
-//! An 8-bit RGB image in memory: what decoders hand in and what faces are cropped from.
+//! An 8-bit RGB image in memory: what decoders hand in and what faces are cropped from. `resample` changes its size.
+
+#[cfg(any(test, not(feature = "std")))]
+mod convolve;
+mod resample;
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use resample::Kernel;
 
 /// How pixels between pixels are made when an image changes its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,10 +22,10 @@ pub enum Interpolation {
 }
 
 impl Interpolation {
-    fn filter(self) -> FilterType {
+    fn kernel(self) -> Kernel {
         match self {
-            Self::Bilinear => FilterType::Bilinear,
-            Self::Bicubic => FilterType::CatmullRom,
+            Self::Bilinear => Kernel::Triangle,
+            Self::Bicubic => Kernel::CatmullRom,
         }
     }
 }
@@ -92,8 +95,8 @@ impl RgbImage {
             return self.clone();
         }
         // Across first, then down, each rounded and cut to 0..255 for itself: Pillow's order, seen in sharp edges.
-        let across = self.resample(self.region(), width, self.height, interpolation.filter());
-        across.resample(across.region(), width, height, interpolation.filter())
+        let across = self.resample(self.region(), width, self.height, interpolation.kernel());
+        across.resample(across.region(), width, height, interpolation.kernel())
     }
 
     /// All of the image.
@@ -102,19 +105,8 @@ impl RgbImage {
     }
 
     /// What `region` shows, in `width` × `height` pixels. A region that is not inside the image gives black.
-    pub(crate) fn resample(&self, region: Region, width: usize, height: usize, filter: FilterType) -> Self {
-        let mut resized = Self::black(width, height);
-        let algorithm = ResizeAlg::Convolution(filter);
-        let options =
-            ResizeOptions::new().resize_alg(algorithm).crop(region.left, region.top, region.width, region.height);
-        let source = TypedImageRef::<U8x3>::from_buffer(self.width as u32, self.height as u32, &self.pixels);
-        let target = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut resized.pixels);
-        // The buffers fit their sizes by construction; only a region outside the image can be refused, before any
-        // pixel is written.
-        if let (Ok(source), Ok(mut target)) = (source, target) {
-            Resizer::new().resize_typed(&source, &mut target, &options).ok();
-        }
-        resized
+    pub(crate) fn resample(&self, region: Region, width: usize, height: usize, kernel: Kernel) -> Self {
+        resample::resample(self, region, width, height, kernel)
     }
 }
 
@@ -209,7 +201,7 @@ mod tests {
     #[test]
     fn a_region_outside_the_image_is_black() {
         let region = Region { left: 1.0, top: 0.0, width: 3.0, height: 1.0 };
-        assert_eq!(gradient(3, 3).resample(region, 2, 2, FilterType::Box), RgbImage::black(2, 2));
+        assert_eq!(gradient(3, 3).resample(region, 2, 2, Kernel::Box), RgbImage::black(2, 2));
     }
 
     #[test]
