@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use burn::module::{ModuleVisitor, Param};
 use burn::prelude::*;
-use unmask_core::detector::{Detector, Model};
+use unmask_core::detector::{Detector, Model, for_each_parameter};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, SPEC_KEY};
 use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
 
@@ -50,35 +49,14 @@ pub(crate) fn load(path: &Path, base: Option<&Path>, device: &Device) -> Result<
 
 /// Writes `model`'s parameters whose names `keep` accepts, with `spec` in the header.
 pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str) -> bool) -> Result<()> {
-    let mut visitor = Tensors::default();
-    model.visit(&mut visitor);
-    let tensors = visitor.found.into_iter().filter(|(name, _)| keep(name));
+    let mut tensors = Vec::new();
+    for_each_parameter(model, &mut |name, shape, values| {
+        if keep(&name) {
+            tensors.push((name, F32Tensor::new(shape, values())));
+        }
+    });
     let metadata = HashMap::from([(SPEC_KEY.to_string(), spec.to_json().map_err(|e| files::naming(path, e))?)]);
     write_tensors(path, tensors, Some(metadata))
-}
-
-/// Tensors named as in a detector file.
-#[derive(Default)]
-struct Tensors {
-    path: Vec<String>,
-    found: Vec<(String, F32Tensor)>,
-}
-
-impl ModuleVisitor for Tensors {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // The outermost name is the model's kind, which the description says instead.
-        let name = self.path.iter().skip(1).cloned().collect::<Vec<_>>().join(".");
-        let shape = param.val().dims().to_vec();
-        self.found.push((name, F32Tensor::new(shape, param.val().into_data())));
-    }
 }
 
 /// The file that `model` names: a path, or a name that `unmask pull` stored in `cache`.

@@ -140,6 +140,22 @@ fn bench_prints_every_stage() {
 }
 
 #[test]
+fn a_tower_of_vit_b_16_with_decoding_and_faces_stays_under_1200_megabytes() {
+    let table = Place::new().succeed(["bench", "--repeat", "1", "--batch", "8"]);
+    let peaks: Vec<f64> = table
+        .lines()
+        .filter_map(|line| {
+            line.split_whitespace().rev().find_map(|word| word.parse::<f64>().ok()).filter(|_| line.contains(" MB"))
+        })
+        .collect();
+    // A system that does not tell its peak memory prints a dash.
+    if peaks.is_empty() {
+        eprintln!("skipped: this system does not tell its peak memory");
+    }
+    assert!(peaks.iter().all(|peak| (10.0..1200.0).contains(peak)), "{table}");
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     let place = Place::new();
     for command in ["score", "import", "pull", "info", "forward", "bench"] {

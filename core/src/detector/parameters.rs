@@ -22,9 +22,14 @@ pub enum Strategy {
 
 /// The names (as in a detector file) and shapes of all parameters, in the order of the model.
 pub fn parameters(model: &Model) -> Vec<(String, Vec<usize>)> {
-    let mut visitor = Names::default();
-    model.visit(&mut visitor);
-    visitor.found
+    let mut found = Vec::new();
+    for_each_parameter(model, &mut |name, shape, _| found.push((name, shape)));
+    found
+}
+
+/// Calls `visit` with each parameter's name (as in a detector file), its shape, and a way to read its values.
+pub fn for_each_parameter(model: &Model, visit: &mut dyn FnMut(String, Vec<usize>, &dyn Fn() -> TensorData)) {
+    model.visit(&mut Walk { path: Vec::new(), visit });
 }
 
 /// Whether `strategy` trains the parameter `name`.
@@ -40,13 +45,12 @@ pub fn trainable(strategy: Strategy, name: &str) -> bool {
     }
 }
 
-#[derive(Default)]
-struct Names {
+struct Walk<'a> {
     path: Vec<String>,
-    found: Vec<(String, Vec<usize>)>,
+    visit: &'a mut dyn FnMut(String, Vec<usize>, &dyn Fn() -> TensorData),
 }
 
-impl ModuleVisitor for Names {
+impl ModuleVisitor for Walk<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.into());
     }
@@ -56,8 +60,8 @@ impl ModuleVisitor for Names {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // The outermost name is the enum's variant, which a detector file says in its description instead.
+        // The outermost name is the model's kind, which a detector file says in its description instead.
         let name = self.path.iter().skip(1).cloned().collect::<Vec<_>>().join(".");
-        self.found.push((name, param.val().dims().to_vec()));
+        (self.visit)(name, param.val().dims().to_vec(), &|| param.val().into_data());
     }
 }
