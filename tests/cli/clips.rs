@@ -50,6 +50,14 @@ fn clips_of_one_person_find_that_person_in_nearly_every_frame() {
 }
 
 #[test]
+fn animated_artwork_gets_a_report_like_any_clip() {
+    let place = Place::new();
+    let Some(report) = report(&place, "sadtalker_gen_art2.mp4", &["--frames", "8"]) else { return };
+    assert_eq!(report["frames"].as_array().expect("frames").len(), 8);
+    assert_eq!(report["verdict"] == "no_face", report["score"].is_null(), "{report}");
+}
+
+#[test]
 fn the_same_stream_in_two_containers_scores_the_same() {
     let place = Place::new();
     let Some(mkv) = report(&place, "real_intel_asl_eat_640x480.mkv", &[]) else { return };

@@ -56,6 +56,25 @@ fn a_repository_of_the_hub_is_fetched_once_and_can_be_imported() {
 }
 
 #[test]
+fn a_known_backbone_becomes_a_detector_that_is_found_by_its_name() {
+    let place = Place::new();
+    let endpoint = hub();
+    // Another revision than the table's has no length and SHA-256 to be compared with.
+    for expected in ["to train on", "is ready"] {
+        let output = place.unmask().args(["pull", "clip-vit-b-32@main"]).env("HF_ENDPOINT", &endpoint).output();
+        let output = output.expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && said.contains(expected),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let table = place.succeed(["info", "clip-vit-b-32"]);
+    assert!(table.contains("untrained") && table.contains("MIT"), "{table}");
+}
+
+#[test]
 fn a_known_name_whose_bytes_are_others_is_refused() {
     let place = Place::new();
     let output = place.unmask().args(["pull", "clip-vit-l-14"]).env("HF_ENDPOINT", hub()).output();

@@ -2,31 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::resample::Kernel;
-use super::{Region, RgbImage};
-
-impl Kernel {
-    /// How far it reaches to each side.
-    fn support(self) -> f64 {
-        match self {
-            Self::Box => 0.5,
-            Self::Triangle => 1.0,
-            Self::CatmullRom => 2.0,
-        }
-    }
-
-    /// Its value at `x`.
-    fn at(self, x: f64) -> f64 {
-        let distance = libm::fabs(x);
-        match self {
-            Self::Box if -0.5 < x && x <= 0.5 => 1.0,
-            Self::Triangle if distance < 1.0 => 1.0 - distance,
-            Self::CatmullRom if distance < 1.0 => (1.5 * distance - 2.5) * distance * distance + 1.0,
-            Self::CatmullRom if distance < 2.0 => ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0,
-            _ => 0.0,
-        }
-    }
-}
+use super::{Kernel, Region, RgbImage};
 
 /// The source pixels that one target pixel is made of, and their weights, which add up to 1.
 struct Taps {

@@ -2,6 +2,7 @@
 
 #[cfg(any(test, not(feature = "std")))]
 mod convolve;
+mod kernel;
 mod resample;
 
 use alloc::vec;
@@ -9,7 +10,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use resample::Kernel;
+pub(crate) use kernel::Kernel;
 
 /// How pixels between pixels are made when an image changes its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3,29 +3,7 @@
 //! [`resample`] is the fast body where there is std (SIMD chosen at run time), else the clear one of `convolve`, which the
 //! fast one is held against.
 
-use super::{Region, RgbImage};
-
-/// The kernels, by what they are at a reduction of 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kernel {
-    /// The mean of the pixels covered.
-    Box,
-    /// A triangle of one pixel to each side.
-    Triangle,
-    /// Keys' cubic with a = -0.5, two pixels to each side.
-    CatmullRom,
-}
-
-impl Kernel {
-    #[cfg(feature = "std")]
-    fn filter(self) -> fast_image_resize::FilterType {
-        match self {
-            Self::Box => fast_image_resize::FilterType::Box,
-            Self::Triangle => fast_image_resize::FilterType::Bilinear,
-            Self::CatmullRom => fast_image_resize::FilterType::CatmullRom,
-        }
-    }
-}
+use super::{Kernel, Region, RgbImage};
 
 /// What `region` of `image` shows, in `width` × `height` pixels. A region that is not inside the image gives black.
 #[cfg(feature = "std")]

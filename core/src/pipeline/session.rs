@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::report::{FaceReport, FrameReport, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, VideoSummary};
-use super::verdict::{Evidence, judge};
+use super::verdict::{Evidence, Quality, judge};
 use crate::face::Face;
 use crate::face::alignment::CropSpec;
 use crate::face::crop::crop;
@@ -49,14 +49,6 @@ struct Waiting {
     index: FaceIndex,
     crop: RgbImage,
     wanted: bool,
-}
-
-/// What is remembered of a face for judging its track.
-pub(super) struct Quality {
-    pub(super) track: usize,
-    pub(super) area: f32,
-    pub(super) eye_distance: f32,
-    pub(super) sharpness: f32,
 }
 
 /// The state of one input.

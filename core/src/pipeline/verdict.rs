@@ -5,7 +5,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::report::Verdict;
-use super::session::Quality;
 use crate::weights::spec::{Calibration, TrainingStatus};
 
 /// Distance between the eyes below which a face has too few pixels for traces of manipulation: at 40 px of face, the
@@ -18,6 +17,14 @@ pub const MIN_SHARPNESS: f32 = 8.0;
 
 /// Frames of a video that a face must be seen in.
 pub const MIN_FRAMES: usize = 4;
+
+/// What is remembered of a face for judging its track.
+pub(super) struct Quality {
+    pub(super) track: usize,
+    pub(super) area: f32,
+    pub(super) eye_distance: f32,
+    pub(super) sharpness: f32,
+}
 
 /// What one track says.
 pub(super) struct Evidence {
