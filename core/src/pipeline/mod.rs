@@ -4,6 +4,8 @@ pub mod report;
 pub mod sampling;
 
 mod session;
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 
 pub use session::{Batch, Faces, Session};
