@@ -221,3 +221,48 @@ fn nothing_is_found_where_there_is_no_face() -> TestResult {
     assert!(found.is_empty(), "{found:?}");
     Ok(())
 }
+
+/// Width of the faces pasted into large frames, in pixels: the smallest that the finder promises to see.
+const SMALL: f32 = 40.0;
+
+/// A 1080-line frame, grey but for `photograph` shrunk until its face is [`SMALL`] pixels wide, and where the face is.
+fn small_in_a_large_frame(photograph: &RgbImage, face: &Expected, corner: [usize; 2]) -> (RgbImage, Expected) {
+    let scale = SMALL / face.bounds[2];
+    let side = |length: usize| (length as f32 * scale).round() as usize;
+    let shrunk = photograph.resize(
+        side(photograph.width()),
+        side(photograph.height()),
+        unmask_core::image::Interpolation::Bicubic,
+    );
+    let (width, height, [left, top]) = (1920, 1080, corner);
+    let mut pixels = vec![110; width * height * 3];
+    for (row, line) in shrunk.pixels().chunks_exact(shrunk.width() * 3).enumerate() {
+        let start = ((top + row) * width + left) * 3;
+        pixels[start..start + line.len()].copy_from_slice(line);
+    }
+    let moved = |[x, y]: [f32; 2]| [x * scale + left as f32, y * scale + top as f32];
+    let [x, y] = moved([face.bounds[0], face.bounds[1]]);
+    let bounds = [x, y, face.bounds[2] * scale, face.bounds[3] * scale];
+    let expected = Expected { bounds, landmarks: face.landmarks.map(moved), score: face.score };
+    (RgbImage::new(width, height, pixels).expect("fits"), expected)
+}
+
+#[test]
+fn faces_of_40_pixels_are_found_in_frames_of_1080_lines() -> TestResult {
+    let Some(data) = data() else { return Ok(()) };
+    let (finder, options) = (finder()?, FindOptions::default());
+    let photographs: Vec<Picture> = pictures()?.into_iter().filter(|picture| picture.frame.is_none()).collect();
+    let chosen: Vec<&Picture> =
+        photographs.iter().filter(|picture| picture.faces.iter().filter(|f| f.is_certain()).count() == 1).collect();
+    let mut agreement = Agreement::default();
+    for (index, picture) in chosen.iter().take(60).enumerate() {
+        let Some(face) = picture.faces.iter().find(|face| face.is_certain()) else { continue };
+        let corner = [(index * 331) % 1600, (index * 197) % 800];
+        let (frame, expected) = small_in_a_large_frame(&photograph(&data.join(&picture.path))?, face, corner);
+        agreement = agreement.with(Agreement::of(&expected, &finder.find(&frame, &options)));
+    }
+    println!("{agreement:?}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
+    assert!(agreement.expected >= 50, "too few photographs: {agreement:?}");
+    assert!(agreement.recall() >= 0.95, "{agreement:?}");
+    Ok(())
+}
