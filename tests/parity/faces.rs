@@ -18,9 +18,11 @@ const CERTAIN: f32 = 0.9;
 const LEAST_SIDE: f32 = 40.0;
 /// Boxes that overlap by this are the same face: the two detectors draw them differently.
 const SAME_FACE: f32 = 0.3;
-/// Mean distance allowed between their landmarks and ours, in parts of the eye distance. Averaging O-Net's answers over
-/// mirrored and enlarged views changes the figure by a twentieth only: the two networks mean different points.
-const DISTANCE: f32 = 0.09;
+/// Mean distance allowed between their landmarks and ours on photographs, in parts of the eye distance. YuNet's own
+/// landmarks move by 0.06 when an LFW photograph moves by a few pixels and by 0.075 when it is mirrored.
+const PHOTOGRAPH_DISTANCE: f32 = 0.065;
+/// The same in clips.
+const CLIP_DISTANCE: f32 = 0.06;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
@@ -126,8 +128,9 @@ fn has_ffmpeg() -> bool {
 }
 
 fn finder() -> Result<FaceFinder, Box<dyn Error>> {
-    let weights = std::fs::read(repository().join("models/mtcnn.safetensors"))?;
-    Ok(FaceFinder::from_safetensors(&weights, &Device::flex())?)
+    let weights = |name: &str| std::fs::read(repository().join("models").join(name));
+    let (mtcnn, refiner) = (weights("mtcnn.safetensors")?, weights("landmark_refiner.safetensors")?);
+    Ok(FaceFinder::from_safetensors(&mtcnn, &refiner, &Device::flex())?)
 }
 
 fn pictures() -> Result<Vec<Picture>, Box<dyn Error>> {
@@ -178,7 +181,7 @@ fn the_main_face_of_a_photograph_is_found_where_yunet_sees_it() -> TestResult {
     println!("{agreement:?}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
     assert!(agreement.expected >= 250, "too few photographs: {agreement:?}");
     assert!(agreement.recall() >= 0.98, "{agreement:?}");
-    assert!(agreement.mean_distance() < DISTANCE, "{agreement:?}");
+    assert!(agreement.mean_distance() < PHOTOGRAPH_DISTANCE, "{agreement:?}");
     Ok(())
 }
 
@@ -205,7 +208,7 @@ fn faces_in_clips_are_found_where_yunet_sees_them() -> TestResult {
     println!("{agreement:?}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
     assert!(agreement.expected >= 50, "too few faces: {agreement:?}");
     assert!(agreement.recall() >= 0.98, "{agreement:?}");
-    assert!(agreement.mean_distance() < DISTANCE, "{agreement:?}");
+    assert!(agreement.mean_distance() < CLIP_DISTANCE, "{agreement:?}");
     Ok(())
 }
 
