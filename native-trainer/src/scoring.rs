@@ -15,6 +15,8 @@ use crate::media::{self, Damage, Input, OpenOptions, TimedFrame};
 
 /// The face finder's weights, part of the program.
 const FACE_WEIGHTS: &[u8] = include_bytes!("../../models/mtcnn.safetensors");
+/// The weights of the network that corrects its landmarks, part of the program.
+const REFINER_WEIGHTS: &[u8] = include_bytes!("../../models/landmark_refiner.safetensors");
 
 /// Crops that go through the model together: enough to fill the cores, few enough for memory.
 const BATCH: usize = 8;
@@ -39,7 +41,7 @@ pub(crate) struct ScoreOptions {
 
 /// The face finder that comes with the program, on the CPU: its many small steps gain nothing from a GPU.
 pub(crate) fn face_finder() -> Result<FaceFinder> {
-    FaceFinder::from_safetensors(FACE_WEIGHTS, &Device::flex()).map_err(|error| anyhow!("{error}"))
+    FaceFinder::from_safetensors(FACE_WEIGHTS, REFINER_WEIGHTS, &Device::flex()).map_err(|error| anyhow!("{error}"))
 }
 
 impl Scorer {

@@ -19,9 +19,11 @@ const CERTAIN: f32 = 0.9;
 const LEAST_SIDE: f32 = 40.0;
 /// Boxes that overlap by this are the same face: the two detectors draw them differently.
 const SAME_FACE: f32 = 0.3;
-/// Mean distance allowed between their landmarks and ours, in parts of the eye distance. Averaging O-Net's answers over
-/// mirrored and enlarged views changes the figure by a twentieth only: the two networks mean different points.
-const DISTANCE: f32 = 0.09;
+/// Mean distance allowed between their landmarks and ours on photographs, in parts of the eye distance. YuNet's own
+/// landmarks move by 0.06 when an LFW photograph moves by a few pixels and by 0.075 when it is mirrored.
+const PHOTOGRAPH_DISTANCE: f32 = 0.065;
+/// The same in clips.
+const CLIP_DISTANCE: f32 = 0.06;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
@@ -127,12 +129,20 @@ fn has_ffmpeg() -> bool {
 }
 
 fn finder() -> Result<FaceFinder, Box<dyn Error>> {
-    let weights = std::fs::read(repository().join("models/mtcnn.safetensors"))?;
-    Ok(FaceFinder::from_safetensors(&weights, &Device::flex())?)
+    let weights = |name: &str| std::fs::read(repository().join("models").join(name));
+    let (mtcnn, refiner) = (weights("mtcnn.safetensors")?, weights("landmark_refiner.safetensors")?);
+    Ok(FaceFinder::from_safetensors(&mtcnn, &refiner, &Device::flex())?)
 }
 
+/// What YuNet saw, with its points counted as ours are. YuNet counts from the corner of the first pixel (the points of a
+/// mirrored picture agree under `width - x` to a tenth of a pixel), we from its centre.
 fn pictures() -> Result<Vec<Picture>, Box<dyn Error>> {
-    Ok(serde_json::from_slice(&std::fs::read(repository().join("tests/goldens/yunet.json"))?)?)
+    let mut pictures: Vec<Picture> =
+        serde_json::from_slice(&std::fs::read(repository().join("tests/goldens/yunet.json"))?)?;
+    for face in pictures.iter_mut().flat_map(|picture| &mut picture.faces) {
+        face.landmarks = face.landmarks.map(|point| point.map(|coordinate| coordinate - 0.5));
+    }
+    Ok(pictures)
 }
 
 fn photograph(path: &Path) -> Result<RgbImage, String> {
@@ -179,7 +189,7 @@ fn the_main_face_of_a_photograph_is_found_where_yunet_sees_it() -> TestResult {
     println!("{agreement:?}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
     assert!(agreement.expected >= 250, "too few photographs: {agreement:?}");
     assert!(agreement.recall() >= 0.98, "{agreement:?}");
-    assert!(agreement.mean_distance() < DISTANCE, "{agreement:?}");
+    assert!(agreement.mean_distance() < PHOTOGRAPH_DISTANCE, "{agreement:?}");
     Ok(())
 }
 
@@ -206,7 +216,7 @@ fn faces_in_clips_are_found_where_yunet_sees_them() -> TestResult {
     println!("{agreement:?}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
     assert!(agreement.expected >= 50, "too few faces: {agreement:?}");
     assert!(agreement.recall() >= 0.98, "{agreement:?}");
-    assert!(agreement.mean_distance() < DISTANCE, "{agreement:?}");
+    assert!(agreement.mean_distance() < CLIP_DISTANCE, "{agreement:?}");
     Ok(())
 }
 

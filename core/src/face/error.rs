@@ -7,26 +7,36 @@ use alloc::vec::Vec;
 #[derive(Debug, thiserror::Error)]
 pub enum FaceError {
     /// The bytes are no safetensors file.
-    #[error("the face finder's weights are no safetensors file ({reason}): use an undamaged mtcnn.safetensors")]
+    #[error("the face finder's weights are no safetensors file ({reason}): use an undamaged {file}")]
     Unreadable {
+        /// Name of the file that belongs here.
+        file: &'static str,
         /// What the safetensors reader said.
         reason: String,
     },
     /// A tensor is not there.
-    #[error("the face finder's weights lack the tensor {name}: use the complete mtcnn.safetensors")]
+    #[error("the face finder's weights lack the tensor {name}: use the complete {file}")]
     Missing {
+        /// Name of the file that belongs here.
+        file: &'static str,
         /// Name of the tensor.
         name: String,
     },
-    /// There is a tensor that belongs to none of the three networks.
-    #[error("the face finder's weights hold the unknown tensor {name}: use the original mtcnn.safetensors")]
+    /// There is a tensor that belongs to no network of this file.
+    #[error("the face finder's weights hold the unknown tensor {name}: use the original {file}")]
     Unknown {
+        /// Name of the file that belongs here.
+        file: &'static str,
         /// Name of the tensor.
         name: String,
     },
     /// A tensor has another shape or element type than its layer.
-    #[error("the face finder's tensor {name} is {found} {found_shape:?}, not F32 {expected_shape:?}: use another file")]
+    #[error(
+        "the face finder's tensor {name} is {found} {found_shape:?}, not F32 {expected_shape:?}: use the original {file}"
+    )]
     Misshapen {
+        /// Name of the file that belongs here.
+        file: &'static str,
         /// Name of the tensor.
         name: String,
         /// Its element type.
@@ -37,10 +47,10 @@ pub enum FaceError {
         expected_shape: Vec<usize>,
     },
     /// A tensor holds an infinity or NaN.
-    #[error(
-        "the face finder's tensor {name} holds a number that is not finite: use an undamaged copy of mtcnn.safetensors"
-    )]
+    #[error("the face finder's tensor {name} holds a number that is not finite: use an undamaged copy of {file}")]
     NotFinite {
+        /// Name of the file that belongs here.
+        file: &'static str,
         /// Name of the tensor.
         name: String,
     },

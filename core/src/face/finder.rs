@@ -1,7 +1,8 @@
 //! Finding faces in a frame: the cascade of Zhang et al. 2016 over an image pyramid.
 //!
 //! P-Net proposes boxes on every level of the pyramid, R-Net refuses most of them, O-Net decides and finds the points.
-//! Between the stages overlapping boxes are thinned out. Parts of a box outside the frame are black.
+//! Between the stages overlapping boxes are thinned out. Parts of a box outside the frame are black. At the end
+//! [`Refiner`] corrects the points.
 
 use alloc::vec::Vec;
 
@@ -11,8 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::boxes::{OverlapOf, ScoredBox, suppress};
 use super::mtcnn::{Mtcnn, OUTPUT_SIDE, PROPOSAL_SIDE, PROPOSAL_STRIDE, REFINE_SIDE};
+use super::refiner::Refiner;
+use super::window::{is_usable, look};
 use super::{Face, FaceError, Landmarks, Rect};
-use crate::image::{Region, RgbImage};
+use crate::image::RgbImage;
 
 /// Short side of the frame that [`FindOptions::min_face`] refers to.
 const REFERENCE_LINES: f32 = 1080.0;
@@ -81,21 +84,34 @@ impl FindOptions {
 #[derive(Clone, Debug)]
 pub struct FaceFinder {
     networks: Mtcnn,
+    refiner: Refiner,
     device: Device,
 }
 
 impl FaceFinder {
-    /// Reads the three networks from the bytes of `mtcnn.safetensors`. `device` should be a CPU device: results are
-    /// read back between the stages.
+    /// Reads the three networks from the bytes of `mtcnn.safetensors` and the one that corrects their points from
+    /// those of `landmark_refiner.safetensors`. `device` should be a CPU device: results are read back between the
+    /// stages.
     ///
     /// # Errors
-    /// As [`Mtcnn::from_safetensors`].
-    pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<Self, FaceError> {
-        Ok(Self { networks: Mtcnn::from_safetensors(bytes, device)?, device: device.clone() })
+    /// As [`Mtcnn::from_safetensors`] and [`Refiner::from_safetensors`].
+    pub fn from_safetensors(mtcnn: &[u8], refiner: &[u8], device: &Device) -> Result<Self, FaceError> {
+        Ok(Self {
+            networks: Mtcnn::from_safetensors(mtcnn, device)?,
+            refiner: Refiner::from_safetensors(refiner, device)?,
+            device: device.clone(),
+        })
     }
 
     /// The faces in `frame`, largest first.
     pub fn find(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Face> {
+        let mut faces = self.coarse(frame, options);
+        self.refiner.refine(frame, &mut faces, &self.device);
+        faces
+    }
+
+    /// The faces with O-Net's points, largest first.
+    fn coarse(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Face> {
         let longer = frame.width().max(frame.height());
         if longer <= options.max_side || options.max_side == 0 {
             return self.cascade(frame, options);
@@ -244,55 +260,6 @@ fn best<T>(mut sorted: Vec<T>) -> Vec<T> {
     sorted
 }
 
-/// Whether the window covers at least one pixel of the frame and has a sensible size.
-fn is_usable(frame: &RgbImage, window: &ScoredBox) -> bool {
-    let width = window.right.min(frame.width() as f32) - window.left.max(0.0);
-    let height = window.bottom.min(frame.height() as f32) - window.top.max(0.0);
-    width >= 1.0 && height >= 1.0 && window.width() <= 4.0 * (frame.width() + frame.height()) as f32
-}
-
-/// What the frame shows in the square `window`, as an image of `side` pixels; black outside the frame.
-fn look(frame: &RgbImage, window: &ScoredBox, side: usize) -> RgbImage {
-    let columns = Span::new(window.left, window.right, frame.width(), side);
-    let rows = Span::new(window.top, window.bottom, frame.height(), side);
-    let region = Region { left: columns.start, top: rows.start, width: columns.length, height: rows.length };
-    let filter = if window.width() > side as f32 { Kernel::Box } else { Kernel::Triangle };
-    let seen = frame.resample(region, columns.pixels, rows.pixels, filter);
-    if seen.width() == side && seen.height() == side {
-        return seen;
-    }
-    let mut image = RgbImage::black(side, side);
-    let target_rows = image.pixels_mut().chunks_exact_mut(side * 3).skip(rows.first);
-    for (target, source) in target_rows.zip(seen.pixels().chunks_exact((seen.width() * 3).max(1))) {
-        target[columns.first * 3..][..source.len()].copy_from_slice(source);
-    }
-    image
-}
-
-/// The part of a window's side that lies inside the frame, along one axis, cut at whole pixels of the view.
-struct Span {
-    /// Where the part begins, in pixels of the frame.
-    start: f64,
-    /// How long it is, in pixels of the frame.
-    length: f64,
-    /// First pixel of the view that is wholly inside the frame.
-    first: usize,
-    /// Number of such pixels.
-    pixels: usize,
-}
-
-impl Span {
-    fn new(from: f32, to: f32, limit: usize, side: usize) -> Self {
-        let (from, limit) = (f64::from(from), limit as f64);
-        let step = (f64::from(to) - from) / side as f64;
-        let first = if from < 0.0 { libm::ceil(-from / step) } else { 0.0 };
-        let last = if from + step * side as f64 > limit { libm::floor((limit - from) / step) } else { side as f64 };
-        let start = (from + first * step).max(0.0);
-        let length = ((last - first).max(0.0) * step).min(limit - start);
-        Self { start, length, first: first as usize, pixels: (last - first).max(0.0) as usize }
-    }
-}
-
 /// O-Net's points, given in parts of the window, in pixels of the frame.
 fn landmarks(window: &ScoredBox, points: &[f32; 10]) -> Landmarks {
     [0, 1, 2, 3, 4]
@@ -324,8 +291,10 @@ mod tests {
     use super::*;
 
     fn finder() -> FaceFinder {
-        let weights = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mtcnn.safetensors")).unwrap();
-        FaceFinder::from_safetensors(&weights, &Device::flex()).unwrap()
+        let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/");
+        let file = |name| std::fs::read(std::string::String::from(models) + name).unwrap();
+        let (mtcnn, refiner) = (file("mtcnn.safetensors"), file("landmark_refiner.safetensors"));
+        FaceFinder::from_safetensors(&mtcnn, &refiner, &Device::flex()).unwrap()
     }
 
     fn grey(width: usize, height: usize, level: u8) -> RgbImage {
@@ -383,16 +352,6 @@ mod tests {
         assert_eq!(levels.first(), Some(&(384, 288)));
         assert!(levels.iter().all(|&(width, height)| width % 2 == 0 && height % 2 == 0 && width.min(height) >= 12));
         assert!(levels.is_sorted_by(|one, next| one > next));
-    }
-
-    #[test]
-    fn a_window_over_the_edge_is_black_outside_and_in_place_inside() {
-        let window = ScoredBox { left: -12.0, top: 0.0, right: 12.0, bottom: 24.0, score: 1.0 };
-        let image = look(&grey(24, 24, 200), &window, 24);
-        let (pixels, _) = image.pixels().as_chunks::<3>();
-        for (index, pixel) in pixels.iter().enumerate() {
-            assert_eq!(*pixel, if index % 24 < 12 { [0; 3] } else { [200; 3] });
-        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The layers of MTCNN on images whose channels lie side by side: `[images, rows, columns, channels]`.
+//! The layers of MTCNN and of the landmark refiner on images whose channels lie side by side: `[images, rows, columns, channels]`.
 //!
 //! In that layout the neighbours in a row that a convolution reads are one run of memory, so a sliding view of the
 //! image, which costs nothing, is a matrix; its product with the weights holds the sums over a row of the kernel, for
@@ -32,6 +32,15 @@ impl Convolution {
         let weight = weight.permute([3, 1, 2, 0]).reshape([side * inputs, side * outputs]);
         let bias = bias.reshape([1, outputs]);
         Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias), activation, side }
+    }
+
+    /// A convolution of 4 × 4 and stride 2 as one of 2 × 2 and stride 1 on images folded by [`fold_pairs`]; `weight` is
+    /// `[channels_out, channels_in, 4, 4]`.
+    pub(super) fn halving(weight: Tensor<4>, bias: Tensor<1>, activation: Option<PRelu>) -> Self {
+        let [outputs, inputs, ..] = weight.dims();
+        let parts: Tensor<6> = weight.reshape([outputs, inputs, 2, 2, 2, 2]);
+        let folded = parts.permute([0, 3, 5, 1, 2, 4]).reshape([outputs, 4 * inputs, 2, 2]);
+        Self::new(folded, bias, activation)
     }
 
     /// # Shapes
@@ -69,6 +78,17 @@ fn runs(x: Tensor<4>, length: usize) -> Tensor<2> {
     let beyond = Tensor::zeros([(length - 1) * channels], &x.device());
     let values: Tensor<1> = x.reshape([pixels * channels]);
     Tensor::cat(Vec::from([values, beyond]), 0).unfold(0, length * channels, channels)
+}
+
+/// Puts the channels of each 2 × 2 pixels side by side: upper left, upper right, lower left, lower right.
+///
+/// # Shapes
+/// - x: `[images, rows, columns, channels]`, rows and columns even
+/// - output: `[images, rows / 2, columns / 2, 4 * channels]`
+pub(super) fn fold_pairs(x: Tensor<4>) -> Tensor<4> {
+    let [images, rows, columns, channels] = x.dims();
+    let pairs: Tensor<5> = x.reshape([images, rows / 2, 2, columns / 2, 2 * channels]);
+    pairs.swap_dims(2, 3).reshape([images, rows / 2, columns / 2, 4 * channels])
 }
 
 /// Max pooling with stride 2 and windows of 2 × 2 or 3 × 3; the last windows may hang over the edge.
@@ -142,6 +162,18 @@ mod tests {
             let expected = conv2d(x.clone().permute([0, 3, 1, 2]), weight.clone(), Some(bias.clone()), options);
             let found = Convolution::new(weight, bias, None).forward(x);
             assert_same(found, expected, &alloc::format!("{images} {rows} {columns} {inputs} {outputs} {side}"));
+        }
+    }
+
+    #[test]
+    fn a_halving_convolution_equals_the_general_one_of_stride_2() {
+        for [images, rows, columns, inputs, outputs] in [[1, 8, 6, 3, 5], [2, 78, 10, 4, 3], [3, 4, 4, 2, 1]] {
+            let x = random([images, rows, columns, inputs]);
+            let (weight, bias) = (random([outputs, inputs, 4, 4]), random([outputs]));
+            let options = ConvOptions::new([2, 2], [0, 0], [1, 1], 1);
+            let expected = conv2d(x.clone().permute([0, 3, 1, 2]), weight.clone(), Some(bias.clone()), options);
+            let found = Convolution::halving(weight, bias, None).forward(fold_pairs(x));
+            assert_same(found, expected, &alloc::format!("{images} {rows} {columns} {inputs} {outputs}"));
         }
     }
 

@@ -1,5 +1,5 @@
 //! From a frame to aligned faces: [`finder`] finds faces and five points in a frame with the three networks of
-//! [`mtcnn`], [`alignment`] places the points on a template, [`crop`] cuts the face out accordingly, [`quality`] says
+//! [`mtcnn`] and has [`refiner`] correct the points, [`alignment`] places the points on a template, [`crop`] cuts the face out accordingly, [`quality`] says
 //! whether the crop is worth scoring, and [`track`] follows faces from one sampled frame to the next.
 
 pub mod alignment;
@@ -11,7 +11,9 @@ mod layers;
 pub mod mtcnn;
 mod parameters;
 pub mod quality;
+pub mod refiner;
 pub mod track;
+mod window;
 
 use serde::{Deserialize, Serialize};
 

@@ -40,7 +40,7 @@ impl Mtcnn {
     /// # Errors
     /// The first tensor that is missing, misshapen, not finite or not of these networks.
     pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<Self, FaceError> {
-        let mut parameters = Parameters::open(bytes, device)?;
+        let mut parameters = Parameters::open(bytes, "mtcnn.safetensors", device)?;
         let networks = Self {
             pnet: ProposalNet::load(&mut parameters)?,
             rnet: RefineNet::load(&mut parameters)?,
@@ -261,13 +261,13 @@ mod tests {
     #[test]
     fn damaged_weights_are_refused_with_the_tensor_named() {
         let missing = error(&with_tensor("rnet.dense4.bias", &[128], None));
-        assert!(matches!(&missing, FaceError::Missing { name } if name == "rnet.dense4.bias"), "{missing}");
+        assert!(matches!(&missing, FaceError::Missing { name, .. } if name == "rnet.dense4.bias"), "{missing}");
         let misshapen = error(&with_tensor("onet.conv4.weight", &[128, 64, 2, 1], Some(0.0)));
         assert!(matches!(&misshapen, FaceError::Misshapen { name, .. } if name == "onet.conv4.weight"), "{misshapen}");
         let broken = error(&with_tensor("pnet.prelu1.weight", &[10], Some(f32::NAN)));
-        assert!(matches!(&broken, FaceError::NotFinite { name } if name == "pnet.prelu1.weight"), "{broken}");
+        assert!(matches!(&broken, FaceError::NotFinite { name, .. } if name == "pnet.prelu1.weight"), "{broken}");
         let unknown = error(&with_tensor("qnet.conv1.weight", &[1], Some(0.0)));
-        assert!(matches!(&unknown, FaceError::Unknown { name } if name == "qnet.conv1.weight"), "{unknown}");
+        assert!(matches!(&unknown, FaceError::Unknown { name, .. } if name == "qnet.conv1.weight"), "{unknown}");
     }
 
     #[test]
