@@ -56,7 +56,7 @@ MIDDLE = slice(29, 221)
 VIEWS = [(1, 0, 0, 0), (1, 0, 11, 5), (1, 1, 0, 0), (1, 1, 6, 19), (0.85, 1, 3, 9), (1.25, 0, 0, 0), (1.25, 1, 7, 2), (1.6, 0, 5, 3)]
 SCATTER = 0.12
 
-BATCH, EPOCHS, RATE = 64, 9, 3e-3
+BATCH, EPOCHS, RATE = 64, 20, 3e-3
 
 
 class Refiner(nn.Module):
@@ -139,7 +139,8 @@ def taught(path):
     views = [points_of(taught.detector, picture[MIDDLE, MIDDLE], view) for view in VIEWS]
     if any(view is None for view in views):
         return None
-    views = np.array(views) + MIDDLE.start
+    # YuNet counts from the corner of a pixel (its mirrored points agree under width - x), we from the centre.
+    views = np.array(views) + MIDDLE.start - 0.5
     points = views.mean(0)
     if np.linalg.norm(views - points, axis=-1).mean() > SCATTER * eyes(points):
         return None

@@ -19,10 +19,11 @@ const CERTAIN: f32 = 0.9;
 const LEAST_SIDE: f32 = 40.0;
 /// Boxes that overlap by this are the same face: the two detectors draw them differently.
 const SAME_FACE: f32 = 0.3;
-/// Mean distance allowed between their landmarks and ours on photographs, in parts of the eye distance. YuNet's own
-/// landmarks move by 0.06 when an LFW photograph moves by a few pixels and by 0.075 when it is mirrored.
-const PHOTOGRAPH_DISTANCE: f32 = 0.065;
-/// The same in clips.
+/// Mean distance allowed between their landmarks and ours, in parts of the eye distance. YuNet's own landmarks move by
+/// 0.06 when an LFW photograph moves by a few pixels and by 0.075 when it is mirrored. Photographs measured 0.0599; the
+/// bound leaves room for processors that round differently.
+const PHOTOGRAPH_DISTANCE: f32 = 0.0605;
+/// The same in clips, which measured 0.0567.
 const CLIP_DISTANCE: f32 = 0.06;
 
 type TestResult = Result<(), Box<dyn Error>>;

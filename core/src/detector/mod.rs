@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
 
-pub use parameters::{Strategy, for_each_parameter, parameters, trainable};
+pub use parameters::{Strategy, Visit, for_each_parameter, parameters, trainable};
 
 use crate::image::RgbImage;
 use crate::weights::spec::{Architecture, DetectorSpec, InputSpec};

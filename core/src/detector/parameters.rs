@@ -27,8 +27,11 @@ pub fn parameters(model: &Model) -> Vec<(String, Vec<usize>)> {
     found
 }
 
-/// Calls `visit` with each parameter's name (as in a detector file), its shape, and a way to read its values.
-pub fn for_each_parameter(model: &Model, visit: &mut dyn FnMut(String, Vec<usize>, &dyn Fn() -> TensorData)) {
+/// Is given a parameter's name (as in a detector file), its shape, and a way to read its values.
+pub type Visit<'a> = dyn FnMut(String, Vec<usize>, &dyn Fn() -> TensorData) + 'a;
+
+/// Calls `visit` with each parameter, in the order of the model.
+pub fn for_each_parameter(model: &Model, visit: &mut Visit) {
     model.visit(&mut Walk { path: Vec::new(), visit });
 }
 
@@ -45,12 +48,12 @@ pub fn trainable(strategy: Strategy, name: &str) -> bool {
     }
 }
 
-struct Walk<'a> {
+struct Walk<'a, 'b> {
     path: Vec<String>,
-    visit: &'a mut dyn FnMut(String, Vec<usize>, &dyn Fn() -> TensorData),
+    visit: &'a mut Visit<'b>,
 }
 
-impl ModuleVisitor for Walk<'_> {
+impl ModuleVisitor for Walk<'_, '_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.into());
     }

@@ -84,10 +84,14 @@ impl Refiner {
             return;
         }
         let shape = [seen.len(), VIEW.size, VIEW.size, 3];
-        let images = Tensor::from_data(TensorData::new(values, shape), device);
-        let offsets: Vec<f32> = self.forward(images).into_data().iter::<f32>().collect();
-        for ((face, to_frame), offsets) in seen.into_iter().zip(offsets.as_chunks::<10>().0) {
-            let points = moved(&to_frame, offsets);
+        let images = Tensor::<4>::from_data(TensorData::new(values, shape), device);
+        // The network errs differently on a mirrored face, so the mean of both answers is nearer.
+        let both = Tensor::cat([images.clone(), images.flip([2])].to_vec(), 0);
+        let offsets: Vec<f32> = self.forward(both).into_data().iter::<f32>().collect();
+        let (plain, mirrored) = offsets.as_chunks::<10>().0.split_at(seen.len());
+        for (((face, to_frame), plain), mirrored) in seen.into_iter().zip(plain).zip(mirrored) {
+            let points = mean(&in_view(plain), &mirrored_back(&in_view(mirrored)));
+            let points = points.map(|point| to_frame.apply(point.map(f64::from)).map(|coordinate| coordinate as f32));
             if is_plausible(&face.landmarks, &points) {
                 face.landmarks = points;
             }
@@ -124,15 +128,25 @@ impl View {
     }
 }
 
-/// The template's points, moved by the network's answer, in the frame.
-fn moved(to_frame: &Similarity, offsets: &[f32; 10]) -> Landmarks {
+/// The template's points, moved by the network's answer, in pixels of the view.
+fn in_view(offsets: &[f32; 10]) -> Landmarks {
     let (offsets, _) = offsets.as_chunks::<2>();
     let mut points = template(VIEW.geometry, VIEW.size, VIEW.margin);
     for (point, offset) in points.iter_mut().zip(offsets) {
-        let place = [0, 1].map(|axis| f64::from(point[axis] + offset[axis] * VIEW.size as f32));
-        *point = to_frame.apply(place).map(|coordinate| coordinate as f32);
+        *point = [0, 1].map(|axis| point[axis] + offset[axis] * VIEW.size as f32);
     }
     points
+}
+
+/// Points of a mirrored view in the view itself: what was the left eye is the right one.
+fn mirrored_back(points: &Landmarks) -> Landmarks {
+    let last = (VIEW.size - 1) as f32;
+    [1, 0, 2, 4, 3].map(|index: usize| [last - points[index][0], points[index][1]])
+}
+
+/// The points halfway between.
+fn mean(one: &Landmarks, other: &Landmarks) -> Landmarks {
+    core::array::from_fn(|point| [0, 1].map(|axis| (one[point][axis] + other[point][axis]) / 2.0))
 }
 
 /// Whether `points` are near enough to `known` to be the same face's.
