@@ -10,6 +10,7 @@ use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, SPEC_KEY};
 use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
 
 use crate::files::{self, FileBytes};
+use crate::hub::Hub;
 use crate::tensors::{F32Tensor, write_tensors};
 
 /// A detector that was loaded, and which file it was.
@@ -59,13 +60,14 @@ pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl 
     write_tensors(path, tensors, Some(metadata))
 }
 
-/// The file that `model` names: a path, or a name that `unmask pull` stored in `cache`.
-pub(crate) fn resolve(model: &str, cache: &Path) -> Result<PathBuf> {
+/// The file that `model` names: a path, or else a name that `unmask pull` stored in the cache. A path needs no cache and
+/// none of the hub's settings.
+pub(crate) fn resolve(model: &str) -> Result<PathBuf> {
     let path = PathBuf::from(model);
     if path.exists() || model.contains(std::path::is_separator) || path.extension().is_some() {
         return Ok(path);
     }
-    let pulled = pulled_path(model, cache);
+    let pulled = pulled_path(model, Hub::from_env()?.cache());
     if pulled.exists() {
         return Ok(pulled);
     }

@@ -89,3 +89,11 @@ fn a_model_that_was_not_pulled_is_answered_with_how_to_pull_it() {
     let sentence = place.fail(["score", "clip.mp4", "--model", "gend-clip-l-14"]);
     assert!(sentence.contains("unmask pull gend-clip-l-14"), "{sentence}");
 }
+
+#[test]
+fn a_detector_given_by_its_path_needs_none_of_the_hubs_settings() {
+    let place = Place::new();
+    let detector = place.detector();
+    let output = place.unmask().args(["info", text(&detector)]).env("HF_ENDPOINT", "no address").output();
+    assert!(output.expect("the program starts").status.success());
+}

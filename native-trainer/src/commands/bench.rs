@@ -15,7 +15,6 @@ use unmask_core::weights::Seeded;
 use unmask_core::weights::spec::Architecture;
 
 use crate::device::DeviceChoice;
-use crate::hub::Hub;
 use crate::media::{self, Damage, OpenOptions, TimedFrame};
 use crate::{detector_file, scoring};
 
@@ -126,7 +125,7 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
             .context("the model cannot be made")?;
         return Ok(vec![tower(args, "ViT-B/16 (random weights)", &model, &config, &device)?]);
     };
-    let path = detector_file::resolve(name, Hub::from_env()?.cache())?;
+    let path = detector_file::resolve(name)?;
     let detector = detector_file::load(&path, None, &device)?.detector;
     let Architecture::Clip(config) = &detector.spec().architecture;
     let size = detector.spec().crop.size;

@@ -9,7 +9,6 @@ use unmask_core::detector::Detector;
 use unmask_core::weights::TensorSource;
 
 use crate::device::DeviceChoice;
-use crate::hub::Hub;
 use crate::tensors::{F32Tensor, write_tensors};
 use crate::{detector_file, files};
 
@@ -47,7 +46,7 @@ const PIXELS: &str = "pixel_values";
 /// Runs the command.
 pub(crate) fn run(args: &ForwardArgs) -> Result<()> {
     let device = args.device.open()?;
-    let path = detector_file::resolve(&args.model, Hub::from_env()?.cache())?;
+    let path = detector_file::resolve(&args.model)?;
     let detector = detector_file::load(&path, args.base.as_deref(), &device)?.detector;
     let mut file = files::open_safetensors(&args.input)?;
     let shown = args.input.display();

@@ -10,7 +10,6 @@ use unmask_core::detector::{Strategy, trainable};
 use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
-use crate::hub::Hub;
 use crate::{detector_file, files};
 
 /// Describe a detector file
@@ -28,7 +27,7 @@ pub(crate) struct InfoArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &InfoArgs) -> Result<()> {
-    let path = detector_file::resolve(&args.model.to_string_lossy(), Hub::from_env()?.cache())?;
+    let path = detector_file::resolve(&args.model.to_string_lossy())?;
     let file = files::open_safetensors(&path)?;
     let spec = detector_file::read_spec(&path, &file)?;
     let counts = Counts::of(&file);

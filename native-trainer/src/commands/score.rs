@@ -13,7 +13,6 @@ use unmask_core::pipeline::Faces;
 use unmask_core::pipeline::report::Report;
 
 use crate::device::DeviceChoice;
-use crate::hub::Hub;
 use crate::media::{self, Damage, Input};
 use crate::output::{Format, Output};
 use crate::scoring::{ScoreOptions, Scorer};
@@ -104,7 +103,7 @@ impl FromStr for Shard {
 /// Runs the command: 0 if all inputs were scored, 1 if any failed.
 pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let device = args.device.open()?;
-    let path = detector_file::resolve(&args.model, Hub::from_env()?.cache())?;
+    let path = detector_file::resolve(&args.model)?;
     if let Some(folder) = &args.report {
         let context = || format!("{} cannot be made; choose another --report folder", folder.display());
         std::fs::create_dir_all(folder).with_context(context)?;

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::HubError;
 use super::http::{Remote, Target, escape_slashes};
+use crate::files::hex;
 
 const BUFFER: usize = 1 << 18;
 
@@ -209,10 +210,6 @@ fn hash_into(hasher: &mut Sha256, file: &mut File, bytes: u64) -> std::io::Resul
             count => hasher.update(&buffer[..count]),
         }
     }
-}
-
-fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A record that is missing or unreadable is as good as none: the file is checked or fetched again.
