@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Place, golden, relative_error, tensors, text};
+use crate::compare::relative_error;
+use crate::support::{Place, golden, tensors, text};
 
 /// The relative error that f32 arithmetic in another order may make.
 const TOLERANCE: f32 = 1e-5;

@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod clips;
+#[path = "../support/compare.rs"]
+mod compare;
 mod importing;
 mod outputs;
 mod pulling;

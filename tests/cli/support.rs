@@ -135,10 +135,3 @@ pub(crate) fn tensors(path: &Path) -> HashMap<String, (Vec<usize>, Vec<f32>)> {
     };
     file.tensors().iter().map(|(name, view)| (name.clone(), (view.shape().to_vec(), values(view)))).collect()
 }
-
-/// Largest difference over the largest expected value.
-pub(crate) fn relative_error(actual: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(actual.len(), expected.len());
-    let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-    actual.iter().zip(expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max) / largest
-}

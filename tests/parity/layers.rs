@@ -3,9 +3,13 @@
 //! The weights come from a formula (stated in tests/reference/clip_layers_goldens.py), so no megabytes are stored.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
+#[path = "../support/compare.rs"]
+mod compare;
+
 use std::path::Path;
 
 use burn::prelude::*;
+use compare::relative_error;
 use safetensors::SafeTensors;
 use unmask_core::detector::Model;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
@@ -96,12 +100,6 @@ impl TensorSource for WithHead {
 fn golden(file: &SafeTensors, name: &str) -> Vec<f32> {
     let view = file.tensor(name).expect(name);
     view.data().as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
-}
-
-fn relative_error(actual: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(actual.len(), expected.len());
-    let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-    actual.iter().zip(expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max) / largest
 }
 
 fn one_layer_equals_transformers(name: &str, config: ClipConfig) {

@@ -11,7 +11,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::FaceError;
 use super::layers::{Convolution, max_pool};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, load};
+use crate::weights::WeightsError;
 
 /// Side of the part of an image that P-Net sees for one output cell, in pixels.
 pub const PROPOSAL_SIDE: usize = 12;
@@ -40,14 +41,13 @@ impl Mtcnn {
     /// # Errors
     /// The first tensor that is missing, misshapen, not finite or not of these networks.
     pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<Self, FaceError> {
-        let mut parameters = Parameters::open(bytes, "mtcnn.safetensors", device)?;
-        let networks = Self {
-            pnet: ProposalNet::load(&mut parameters)?,
-            rnet: RefineNet::load(&mut parameters)?,
-            onet: OutputNet::load(&mut parameters)?,
-        };
-        parameters.finish()?;
-        Ok(networks)
+        load(bytes, "mtcnn.safetensors", device, |parameters| {
+            Ok(Self {
+                pnet: ProposalNet::load(parameters)?,
+                rnet: RefineNet::load(parameters)?,
+                onet: OutputNet::load(parameters)?,
+            })
+        })
     }
 }
 
@@ -62,7 +62,7 @@ pub struct ProposalNet {
 }
 
 impl ProposalNet {
-    fn load(parameters: &mut Parameters) -> Result<Self, FaceError> {
+    fn load(parameters: &mut Parameters) -> Result<Self, WeightsError> {
         Ok(Self {
             conv1: parameters.convolution("pnet.conv1", [10, 3, 3, 3], Some("pnet.prelu1"))?,
             conv2: parameters.convolution("pnet.conv2", [16, 10, 3, 3], Some("pnet.prelu2"))?,
@@ -98,7 +98,7 @@ pub struct RefineNet {
 }
 
 impl RefineNet {
-    fn load(parameters: &mut Parameters) -> Result<Self, FaceError> {
+    fn load(parameters: &mut Parameters) -> Result<Self, WeightsError> {
         Ok(Self {
             conv1: parameters.convolution("rnet.conv1", [28, 3, 3, 3], Some("rnet.prelu1"))?,
             conv2: parameters.convolution("rnet.conv2", [48, 28, 3, 3], Some("rnet.prelu2"))?,
@@ -140,7 +140,7 @@ pub struct OutputNet {
 }
 
 impl OutputNet {
-    fn load(parameters: &mut Parameters) -> Result<Self, FaceError> {
+    fn load(parameters: &mut Parameters) -> Result<Self, WeightsError> {
         Ok(Self {
             conv1: parameters.convolution("onet.conv1", [32, 3, 3, 3], Some("onet.prelu1"))?,
             conv2: parameters.convolution("onet.conv2", [64, 32, 3, 3], Some("onet.prelu2"))?,
@@ -254,26 +254,26 @@ mod tests {
         serialize(tensors, None).unwrap()
     }
 
-    fn error(bytes: &[u8]) -> FaceError {
-        Mtcnn::from_safetensors(bytes, &Device::flex()).unwrap_err()
+    fn error(bytes: &[u8]) -> WeightsError {
+        Mtcnn::from_safetensors(bytes, &Device::flex()).unwrap_err().problem
     }
 
     #[test]
     fn damaged_weights_are_refused_with_the_tensor_named() {
         let missing = error(&with_tensor("rnet.dense4.bias", &[128], None));
-        assert!(matches!(&missing, FaceError::Missing { name, .. } if name == "rnet.dense4.bias"), "{missing}");
+        assert!(matches!(&missing, WeightsError::Missing(name) if name == "rnet.dense4.bias"), "{missing}");
         let misshapen = error(&with_tensor("onet.conv4.weight", &[128, 64, 2, 1], Some(0.0)));
-        assert!(matches!(&misshapen, FaceError::Misshapen { name, .. } if name == "onet.conv4.weight"), "{misshapen}");
+        assert!(matches!(&misshapen, WeightsError::Shape { name, .. } if name == "onet.conv4.weight"), "{misshapen}");
         let broken = error(&with_tensor("pnet.prelu1.weight", &[10], Some(f32::NAN)));
-        assert!(matches!(&broken, FaceError::NotFinite { name, .. } if name == "pnet.prelu1.weight"), "{broken}");
+        assert!(matches!(&broken, WeightsError::NotFinite(name) if name == "pnet.prelu1.weight"), "{broken}");
         let unknown = error(&with_tensor("qnet.conv1.weight", &[1], Some(0.0)));
-        assert!(matches!(&unknown, FaceError::Unknown { name, .. } if name == "qnet.conv1.weight"), "{unknown}");
+        assert!(matches!(&unknown, WeightsError::Extra(name) if name == "qnet.conv1.weight"), "{unknown}");
     }
 
     #[test]
     fn what_is_no_safetensors_file_is_refused() {
-        assert!(matches!(error(b"no weights"), FaceError::Unreadable { .. }));
+        assert!(matches!(error(b"no weights"), WeightsError::NotSafetensors(_)));
         let whole = weights();
-        assert!(matches!(error(&whole[..whole.len() / 2]), FaceError::Unreadable { .. }));
+        assert!(matches!(error(&whole[..whole.len() / 2]), WeightsError::NotSafetensors(_)));
     }
 }

@@ -11,7 +11,7 @@ use super::alignment::{CropGeometry, CropSpec, Similarity, template};
 use super::boxes::ScoredBox;
 use super::crop::crop;
 use super::layers::{Convolution, fold_pairs};
-use super::parameters::Parameters;
+use super::parameters::load;
 use super::quality::eye_distance;
 use super::window::{is_usable, look};
 use super::{Face, FaceError, Landmarks};
@@ -43,18 +43,17 @@ impl Refiner {
     /// # Errors
     /// The first tensor that is missing, misshapen, not finite or not of this network.
     pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<Self, FaceError> {
-        let mut parameters = Parameters::open(bytes, "landmark_refiner.safetensors", device)?;
-        let network = Self {
-            conv1: parameters.halving_convolution("conv1", [16, 3, 4, 4], "prelu1")?,
-            conv2: parameters.halving_convolution("conv2", [32, 16, 4, 4], "prelu2")?,
-            conv3: parameters.halving_convolution("conv3", [48, 32, 4, 4], "prelu3")?,
-            conv4: parameters.halving_convolution("conv4", [64, 48, 4, 4], "prelu4")?,
-            dense5: parameters.linear("dense5", 576, 96)?,
-            prelu5: parameters.prelu("prelu5", 96)?,
-            dense6: parameters.linear("dense6", 96, 10)?,
-        };
-        parameters.finish()?;
-        Ok(network)
+        load(bytes, "landmark_refiner.safetensors", device, |parameters| {
+            Ok(Self {
+                conv1: parameters.halving_convolution("conv1", [16, 3, 4, 4], "prelu1")?,
+                conv2: parameters.halving_convolution("conv2", [32, 16, 4, 4], "prelu2")?,
+                conv3: parameters.halving_convolution("conv3", [48, 32, 4, 4], "prelu3")?,
+                conv4: parameters.halving_convolution("conv4", [64, 48, 4, 4], "prelu4")?,
+                dense5: parameters.linear("dense5", 576, 96)?,
+                prelu5: parameters.prelu("prelu5", 96)?,
+                dense6: parameters.linear("dense6", 96, 10)?,
+            })
+        })
     }
 
     /// How far the five points lie from the template's, x and y of each, in parts of the image's side.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::HubError;
 use super::http::{Remote, Target, escape_slashes};
-use crate::files::hex;
+use crate::files::{hex, write_bytes};
 
 const BUFFER: usize = 1 << 18;
 
@@ -217,13 +217,11 @@ fn read_toml<T: DeserializeOwned>(path: &Path) -> Option<T> {
     toml::from_str(&fs::read_to_string(path).ok()?).ok()
 }
 
-/// Written beside and renamed, so that no reader sees half a record.
+/// Written atomically, so that no reader sees half a record.
 fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), HubError> {
     let wrap = |error| HubError::file("write", path, error);
     let text = toml::to_string(value).map_err(|error| wrap(std::io::Error::other(error)))?;
-    let temporary = path.with_extension("tmp");
-    fs::write(&temporary, text).map_err(wrap)?;
-    fs::rename(&temporary, path).map_err(wrap)
+    write_bytes(path, text.as_bytes()).map_err(|error| wrap(std::io::Error::other(error)))
 }
 
 fn remove(path: &Path) -> Result<(), HubError> {

@@ -59,7 +59,7 @@ impl Parser {
 
     fn read_showinfo(&mut self, line: &str) -> Option<Message> {
         if let Some((_, rest)) = line.split_once("config in time_base:") {
-            self.time_base_s = rest.split(',').next().and_then(|ratio| super::probe::ratio(ratio.trim()));
+            self.time_base_s = rest.split(',').next().and_then(|text| ratio(text.trim()));
             return None;
         }
         let (_, rest) = line.split_once("] n:")?;
@@ -80,6 +80,13 @@ pub(super) fn words(line: &str) -> String {
         rest = after.trim_start();
     }
     rest.to_owned()
+}
+
+/// The value of `a/b` or `a:b`; none where that is no number.
+pub(super) fn ratio(text: &str) -> Option<f64> {
+    let (over, under) = text.split_once(['/', ':'])?;
+    let value = over.parse::<f64>().ok()? / under.parse::<f64>().ok()?;
+    value.is_finite().then_some(value)
 }
 
 /// Calls `heard` with each message on `stderr` until it ends: to be run on a thread, so that ffmpeg never waits.

@@ -6,7 +6,7 @@ use std::process::Output;
 use serde::Deserialize;
 
 use super::error::{MediaError, check_size};
-use super::messages::{damage_sign, words};
+use super::messages::{damage_sign, ratio, words};
 use super::programs::Programs;
 
 /// The first real video stream of a file.
@@ -235,13 +235,6 @@ fn displayed_size(stream: &Stream, rotation: i32) -> (u64, u64) {
         height = (height as f64 / aspect).round() as u64;
     }
     if matches!(rotation, 90 | 270) { (height, width) } else { (width, height) }
-}
-
-/// The value of `a/b` or `a:b`; none where that is no number.
-pub(super) fn ratio(text: &str) -> Option<f64> {
-    let (over, under) = text.split_once(['/', ':'])?;
-    let value = over.parse::<f64>().ok()? / under.parse::<f64>().ok()?;
-    value.is_finite().then_some(value)
 }
 
 /// The seconds of Matroska's `00:01:02.500000000`.
