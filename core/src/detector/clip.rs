@@ -233,10 +233,11 @@ pub struct Head {
 }
 
 impl Head {
-    fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
-        let sizes: &[usize] = match config.head {
-            HeadKind::OneLayer => &[config.width, 2],
-            HeadKind::TwoLayers => &[config.width, HEAD_HIDDEN, 2],
+    /// A head of `kind` on features of `width`.
+    pub(super) fn load(loader: &mut Loader, width: usize, kind: HeadKind) -> Result<Self, WeightsError> {
+        let sizes: &[usize] = match kind {
+            HeadKind::OneLayer => &[width, 2],
+            HeadKind::TwoLayers => &[width, HEAD_HIDDEN, 2],
         };
         let layers = sizes
             .windows(2)
@@ -247,7 +248,7 @@ impl Head {
     }
 
     /// Features `[n, d]` to logits `[n, 2]`.
-    fn forward(&self, features: Tensor<2>) -> Tensor<2> {
+    pub(super) fn forward(&self, features: Tensor<2>) -> Tensor<2> {
         let last = self.layers.len() - 1;
         self.layers
             .iter()
@@ -272,7 +273,7 @@ impl Clip {
         config.check().map_err(WeightsError::ImpossibleSpec)?;
         Ok(Self {
             tower: loader.within("tower", |l| Tower::load(l, config))?,
-            head: loader.within("head", |l| Head::load(l, config))?,
+            head: loader.within("head", |l| Head::load(l, config.width, config.head))?,
         })
     }
 

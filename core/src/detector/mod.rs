@@ -1,6 +1,7 @@
 //! What scores a face: one file a model, its config beside it, and [`Detector`] around whichever it is.
 
 pub mod clip;
+pub mod efficientnet;
 pub mod layers;
 mod parameters;
 #[cfg(test)]
@@ -11,12 +12,13 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
 
-pub use parameters::{Strategy, Visit, for_each_parameter, parameters, trainable};
+pub use parameters::{Strategy, Visit, for_each_parameter, is_statistic, parameters, trainable};
 
 use crate::image::RgbImage;
 use crate::weights::spec::{Architecture, DetectorSpec, InputSpec};
 use crate::weights::{Loader, TensorSource, WeightsError};
 use clip::Clip;
+use efficientnet::EfficientNet;
 
 /// What a model says about its inputs.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Output {
 pub enum Model {
     /// A CLIP vision tower with a head.
     Clip(Clip),
+    /// An EfficientNet with a head.
+    EfficientNet(EfficientNet),
 }
 
 impl Model {
@@ -45,16 +49,20 @@ impl Model {
         device: &Device,
     ) -> Result<Self, WeightsError> {
         let mut loader = Loader::new(source, device);
-        let Architecture::Clip(config) = architecture;
-        let model = Self::Clip(Clip::load(&mut loader, config)?);
+        let model = match architecture {
+            Architecture::Clip(config) => Self::Clip(Clip::load(&mut loader, config)?),
+            Architecture::EfficientNet(config) => Self::EfficientNet(EfficientNet::load(&mut loader, config)?),
+        };
         loader.finish()?;
         Ok(model)
     }
 
     /// Normalised pixels `[n, 3, h, w]` to features and logits.
     pub fn forward(&self, pixels: Tensor<4>) -> Output {
-        let Self::Clip(clip) = self;
-        clip.forward(pixels)
+        match self {
+            Self::Clip(clip) => clip.forward(pixels),
+            Self::EfficientNet(network) => network.forward(pixels),
+        }
     }
 }
 

@@ -126,7 +126,7 @@ fn impossible_sizes_are_refused_before_anything_is_loaded() {
         |c: &mut ClipConfig| c.width = 0,
         |c: &mut ClipConfig| c.depth = usize::MAX,
     ] {
-        let Architecture::Clip(mut config) = tiny(HeadKind::OneLayer);
+        let Architecture::Clip(mut config) = tiny(HeadKind::OneLayer) else { panic!("a CLIP") };
         change(&mut config);
         let loaded = Model::load(&Architecture::Clip(config), &mut Seeded::new(0), &Device::flex());
         assert!(matches!(loaded, Err(WeightsError::ImpossibleSpec(_))));

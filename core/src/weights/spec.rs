@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WeightsError;
 use crate::detector::clip::ClipConfig;
+use crate::detector::efficientnet::EfficientNetConfig;
 use crate::face::alignment::CropSpec;
 use crate::image::Interpolation;
 
@@ -55,6 +56,38 @@ pub struct DetectorSpec {
 pub enum Architecture {
     /// A CLIP vision tower with a linear or two-layer head.
     Clip(ClipConfig),
+    /// An EfficientNet with a linear or two-layer head.
+    #[serde(rename = "efficientnet")]
+    EfficientNet(EfficientNetConfig),
+}
+
+impl Architecture {
+    /// Side of the square input in pixels.
+    pub fn image_size(&self) -> usize {
+        match self {
+            Self::Clip(config) => config.image_size,
+            Self::EfficientNet(config) => config.image_size,
+        }
+    }
+
+    /// Floating-point operations (a multiply-add counts as two) for one image, of the parts that most of them are in.
+    pub fn flops(&self) -> u64 {
+        match self {
+            Self::Clip(config) => config.flops(),
+            Self::EfficientNet(config) => config.flops(),
+        }
+    }
+
+    /// Checks that such a model can exist.
+    ///
+    /// # Errors
+    /// The first problem, as part of a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Clip(config) => config.check(),
+            Self::EfficientNet(config) => config.check(),
+        }
+    }
 }
 
 /// From a crop to the model's input tensor.
@@ -158,10 +191,10 @@ impl DetectorSpec {
         if self.version != SPEC_VERSION {
             return impossible(format!("version {} is not {SPEC_VERSION}", self.version));
         }
-        let Architecture::Clip(clip) = &self.architecture;
-        clip.check().or_else(impossible)?;
-        if self.input.size != clip.image_size {
-            return impossible(format!("input size {} is not the model's {}", self.input.size, clip.image_size));
+        self.architecture.check().or_else(impossible)?;
+        let size = self.architecture.image_size();
+        if self.input.size != size {
+            return impossible(format!("input size {} is not the model's {size}", self.input.size));
         }
         if self.input.std.iter().any(|std| !std.is_finite() || *std <= 0.0)
             || self.input.mean.iter().any(|m| !m.is_finite())

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::json;
-use unmask_core::detector::{Strategy, trainable};
+use unmask_core::detector::clip::HeadKind;
+use unmask_core::detector::{Strategy, is_statistic, trainable};
 use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
@@ -59,10 +60,33 @@ impl Counts {
         let of = |strategy| names.iter().filter(|name| trainable(strategy, name)).map(size).sum();
         Self {
             tensors: names.len(),
-            parameters: names.iter().map(size).sum(),
+            parameters: names.iter().filter(|name| !is_statistic(name)).map(size).sum(),
             layer_norm: of(Strategy::LayerNorm),
             head: of(Strategy::Head),
         }
+    }
+}
+
+/// The architecture's kind and sizes.
+fn described(architecture: &Architecture) -> String {
+    let head = |head: &HeadKind| serde_json::to_string(head).unwrap_or_default().trim_matches('"').to_string();
+    match architecture {
+        Architecture::Clip(clip) => format!(
+            "CLIP ViT, width {}, depth {}, {} heads, MLP {}, patch {}, head {}",
+            clip.width,
+            clip.depth,
+            clip.heads,
+            clip.mlp,
+            clip.patch_size,
+            head(&clip.head),
+        ),
+        Architecture::EfficientNet(network) => format!(
+            "EfficientNet-Lite, width {}, {} blocks in {} stages, head {}",
+            network.width,
+            network.stages.iter().map(|stage| stage.repeats).sum::<usize>(),
+            network.stages.len(),
+            head(&network.head),
+        ),
     }
 }
 
@@ -72,30 +96,18 @@ fn table(path: &Path, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Tab
     let mut row = |name: &str, value: String| {
         table.add_row([name, &value]);
     };
-    let Architecture::Clip(clip) = &spec.architecture;
     row("name", spec.name.clone());
     row("file", path.display().to_string());
     row("SHA-256", sha256.to_string());
     if let Some(adapter) = &spec.adapter {
         row("adapter for", adapter.base_sha256.clone());
     }
-    row(
-        "architecture",
-        format!(
-            "CLIP ViT, width {}, depth {}, {} heads, MLP {}, patch {}, head {}",
-            clip.width,
-            clip.depth,
-            clip.heads,
-            clip.mlp,
-            clip.patch_size,
-            serde_json::to_string(&clip.head).unwrap_or_default().trim_matches('"'),
-        ),
-    );
-    row("compute", format!("{:.1} GFLOP a face", clip.flops() as f64 / 1e9));
+    row("architecture", described(&spec.architecture));
+    row("compute", format!("{:.1} GFLOP a face", spec.architecture.flops() as f64 / 1e9));
     row(
         "parameters",
         format!(
-            "{} in {} tensors ({} in LayerNorms and head, {} in the head)",
+            "{} in {} tensors ({} in norms and head, {} in the head)",
             counts.parameters, counts.tensors, counts.layer_norm, counts.head
         ),
     );
