@@ -69,12 +69,17 @@ impl Depthwise {
         let images = input.len() / self.input_image();
         let mut output = vec![0.0; images * self.output_image()];
         let (rows, columns) = (self.rows.sources(), self.columns.sources());
-        for_each_chunk(&mut output, self.columns.output * self.channels, |index, row| {
-            let image = &input[index / self.rows.output * self.input_image()..][..self.input_image()];
-            let gather = Gather { image, columns: self.columns.input, weight, side: self.rows.side };
-            gather.row(&rows[index % self.rows.output], &columns, row);
-            finish(row, scale, shift, bounds);
-        });
+        for_each_chunk(
+            &mut output,
+            self.columns.output * self.channels,
+            #[inline(always)]
+            |index, row| {
+                let image = &input[index / self.rows.output * self.input_image()..][..self.input_image()];
+                let gather = Gather { image, columns: self.columns.input, weight, side: self.rows.side };
+                gather.row(&rows[index % self.rows.output], &columns, row);
+                finish(row, scale, shift, bounds);
+            },
+        );
         output
     }
 
@@ -83,11 +88,16 @@ impl Depthwise {
         let images = gradient.len() / self.output_image();
         let mut result = vec![0.0; images * self.input_image()];
         let (rows, columns) = (self.rows.targets(), self.columns.targets());
-        for_each_chunk(&mut result, self.columns.input * self.channels, |index, row| {
-            let image = &gradient[index / self.rows.input * self.output_image()..][..self.output_image()];
-            let gather = Gather { image, columns: self.columns.output, weight, side: self.rows.side };
-            gather.row(&rows[index % self.rows.input], &columns, row);
-        });
+        for_each_chunk(
+            &mut result,
+            self.columns.input * self.channels,
+            #[inline(always)]
+            |index, row| {
+                let image = &gradient[index / self.rows.input * self.output_image()..][..self.output_image()];
+                let gather = Gather { image, columns: self.columns.output, weight, side: self.rows.side };
+                gather.row(&rows[index % self.rows.input], &columns, row);
+            },
+        );
         result
     }
 
@@ -97,14 +107,19 @@ impl Depthwise {
         let length = self.rows.side * self.rows.side * self.channels;
         let mut parts = vec![0.0; images * length];
         let rows = self.rows.sources();
-        for_each_chunk(&mut parts, length, |index, sums| {
-            let input = &input[index * self.input_image()..][..self.input_image()];
-            let gradient = &gradient[index * self.output_image()..][..self.output_image()];
-            let width = self.columns.output * self.channels;
-            for (row, sources) in gradient.chunks_exact(width).zip(&rows) {
-                self.add_row_products(row, input, sources, sums);
-            }
-        });
+        for_each_chunk(
+            &mut parts,
+            length,
+            #[inline(always)]
+            |index, sums| {
+                let input = &input[index * self.input_image()..][..self.input_image()];
+                let gradient = &gradient[index * self.output_image()..][..self.output_image()];
+                let width = self.columns.output * self.channels;
+                for (row, sources) in gradient.chunks_exact(width).zip(&rows) {
+                    self.add_row_products(row, input, sources, sums);
+                }
+            },
+        );
         sum_parts(&parts, length)
     }
 
@@ -225,7 +240,12 @@ fn finish(values: &mut [f32], scale: &[f32], shift: &[f32], bounds: Option<Bound
 
 /// [`finish`] on all cores.
 pub(super) fn scale_shift_clamp(values: &mut [f32], scale: &[f32], shift: &[f32], bounds: Option<Bounds>) {
-    for_each_chunk(values, scale.len() * PIXELS_AT_ONCE, |_, pixels| finish(pixels, scale, shift, bounds));
+    for_each_chunk(
+        values,
+        scale.len() * PIXELS_AT_ONCE,
+        #[inline(always)]
+        |_, pixels| finish(pixels, scale, shift, bounds),
+    );
 }
 
 /// Pixels of one piece of work: enough to be worth a task, few enough to share out evenly.
@@ -235,10 +255,17 @@ const PIXELS_AT_ONCE: usize = 256;
 pub(super) fn clamp_gradient(gradient: &mut [f32], output: Option<(&[f32], Bounds)>, channels: usize) -> Vec<f32> {
     let length = channels * PIXELS_AT_ONCE;
     let mut parts = vec![0.0; gradient.len().div_ceil(length) * channels];
-    for_each_chunk_pair(gradient, length, &mut parts, channels, |index, gradient, sums| {
-        let output = output.map(|(values, bounds)| (&values[index * length..][..gradient.len()], bounds));
-        mask_and_sum(gradient, output, sums);
-    });
+    for_each_chunk_pair(
+        gradient,
+        length,
+        &mut parts,
+        channels,
+        #[inline(always)]
+        |index, gradient, sums| {
+            let output = output.map(|(values, bounds)| (&values[index * length..][..gradient.len()], bounds));
+            mask_and_sum(gradient, output, sums);
+        },
+    );
     sum_parts(&parts, channels)
 }
 

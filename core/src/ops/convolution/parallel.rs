@@ -1,4 +1,7 @@
 //! All cores and the widest vector instructions where there is std; one core and the common instructions elsewhere.
+//!
+//! `work` must be inlined wherever it is called, since only then is it compiled for the instructions chosen at run time:
+//! pass closures marked `#[inline(always)]`.
 
 /// Calls `work` with the number and the values of every `length` of `values`; the last may be shorter.
 pub(super) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
@@ -7,12 +10,7 @@ pub(super) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(us
         use rayon::prelude::*;
         let processor = pulp::Arch::new();
         let chunks = values.par_chunks_mut(length).enumerate();
-        chunks.for_each(|(index, chunk)| {
-            processor.dispatch(
-                #[inline(always)]
-                || work(index, chunk),
-            )
-        });
+        chunks.for_each(|(index, chunk)| processor.dispatch(Piece { index, chunk, work: &work }));
     }
     #[cfg(not(feature = "std"))]
     values.chunks_mut(length).enumerate().for_each(|(index, chunk)| work(index, chunk));
@@ -31,12 +29,7 @@ pub(super) fn for_each_chunk_pair(
         use rayon::prelude::*;
         let processor = pulp::Arch::new();
         let chunks = values.par_chunks_mut(length).zip(others.par_chunks_mut(other_length)).enumerate();
-        chunks.for_each(|(index, (chunk, other))| {
-            processor.dispatch(
-                #[inline(always)]
-                || work(index, chunk, other),
-            )
-        });
+        chunks.for_each(|(index, (chunk, other))| processor.dispatch(PiecePair { index, chunk, other, work: &work }));
     }
     #[cfg(not(feature = "std"))]
     values
@@ -44,4 +37,42 @@ pub(super) fn for_each_chunk_pair(
         .zip(others.chunks_mut(other_length))
         .enumerate()
         .for_each(|(index, (chunk, other))| work(index, chunk, other));
+}
+
+/// A piece of work to be compiled for each set of instructions. A closure would be called through a function of its
+/// own, which is compiled for the common ones.
+#[cfg(feature = "std")]
+struct Piece<'a, F> {
+    index: usize,
+    chunk: &'a mut [f32],
+    work: &'a F,
+}
+
+#[cfg(feature = "std")]
+impl<F: Fn(usize, &mut [f32])> pulp::WithSimd for Piece<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        (self.work)(self.index, self.chunk);
+    }
+}
+
+/// A piece of work on two slices.
+#[cfg(feature = "std")]
+struct PiecePair<'a, F> {
+    index: usize,
+    chunk: &'a mut [f32],
+    other: &'a mut [f32],
+    work: &'a F,
+}
+
+#[cfg(feature = "std")]
+impl<F: Fn(usize, &mut [f32], &mut [f32])> pulp::WithSimd for PiecePair<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        (self.work)(self.index, self.chunk, self.other);
+    }
 }
