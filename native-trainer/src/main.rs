@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod commands;
+mod datasets;
 mod detector_file;
 mod device;
 mod files;
