@@ -12,8 +12,10 @@ mod files;
 mod hub;
 mod media;
 mod output;
+mod predict;
 mod scoring;
 mod tensors;
+mod train;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Score(commands::score::ScoreArgs),
+    Train(commands::train::TrainArgs),
     Import(commands::import::ImportArgs),
     Pull(commands::pull::PullArgs),
     Info(commands::info::InfoArgs),
@@ -50,6 +53,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Score(args) => commands::score::run(&args),
+        Command::Train(args) => commands::train::run(&args),
         Command::Import(args) => commands::import::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pull(args) => commands::pull::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => commands::info::run(&args).map(|()| ExitCode::SUCCESS),

@@ -77,6 +77,12 @@ impl Detector {
         Ok(Self { spec, model, device: device.clone() })
     }
 
+    /// The same detector with another model of its architecture.
+    #[must_use]
+    pub fn with_model(self, model: Model) -> Self {
+        Self { model, ..self }
+    }
+
     /// The detector's description.
     pub fn spec(&self) -> &DetectorSpec {
         &self.spec

@@ -6,3 +6,4 @@ pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod pull;
 pub(crate) mod score;
+pub(crate) mod train;
