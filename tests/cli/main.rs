@@ -9,3 +9,4 @@ mod importing;
 mod outputs;
 mod pulling;
 mod support;
+mod training;

@@ -172,7 +172,8 @@ fn stored(folder: &Path) -> Result<BTreeMap<usize, PathBuf>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", folder.display())),
     };
-    let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
+    let step =
+        |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
     let paths = entries.flatten().map(|entry| entry.path());
     Ok(paths.filter_map(|path| Some((step(&path)?, path))).collect())
 }

@@ -37,7 +37,8 @@ impl Examples {
     /// Batches of `videos` for `detector`. With self-blended images only the real videos are used.
     pub(super) fn new(videos: Vec<Video>, recipe: &Recipe, detector: &Detector) -> Self {
         let clip_length = detector.spec().sampling.clip_length.unwrap_or(1);
-        let wanted = |video: &Video| !video.crops.is_empty() && (!recipe.data.self_blended || video.label == Label::Real);
+        let wanted =
+            |video: &Video| !video.crops.is_empty() && (!recipe.data.self_blended || video.label == Label::Real);
         let videos = videos.into_iter().filter(wanted).collect();
         Self { videos, recipe: recipe.clone(), detector: detector.clone(), clip_length }
     }

@@ -67,8 +67,7 @@ fn alignment(features: Tensor<2>, labels: &[Label]) -> Option<Tensor<1>> {
 /// `‖xi - xj‖²`, `[n, n]`.
 fn squared_distances(features: Tensor<2>) -> Tensor<2> {
     let [count, width] = features.dims();
-    let differences: Tensor<3> =
-        features.clone().reshape([count, 1, width]) - features.reshape([1, count, width]);
+    let differences: Tensor<3> = features.clone().reshape([count, 1, width]) - features.reshape([1, count, width]);
     (differences.clone() * differences).sum_dim(2).reshape([count, count])
 }
 

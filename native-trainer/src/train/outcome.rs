@@ -187,9 +187,8 @@ fn validation_words(outcome: &Outcome, calibrated: &Calibrated) -> Result<String
         .intervals(&clusters, |ranking: &Ranking| [ranking.auc()])
         .context("the interval of the AUC cannot be computed")?;
     let [interval] = interval;
-    let interval = interval.map_or(String::new(), |interval| {
-        format!(" (95 % interval {:.4} to {:.4})", interval.low, interval.high)
-    });
+    let interval = interval
+        .map_or(String::new(), |interval| format!(" (95 % interval {:.4} to {:.4})", interval.low, interval.high));
     Ok(format!(
         "On {videos} the chosen detector has AUC {auc:.4}{interval}. The epoch was chosen by these videos, so the figure \
          flatters it; `unmask eval` on test data tells how good it is."

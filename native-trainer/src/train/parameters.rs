@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
-use burn::tensor::{Gradients, GradientCheckpointingStrategy};
+use burn::tensor::{GradientCheckpointingStrategy, Gradients};
 use unmask_core::detector::{Model, Strategy, trainable};
 
 /// Values of parameters or of their gradients, flattened to `[n]` and outside of autodiff, by the parameter's name in a

@@ -41,13 +41,7 @@ pub(super) fn generator(seed: u64, purpose: &str, place: &[u64]) -> ChaCha8Rng {
 }
 
 /// The clips of `length` crops of epoch `epoch`, shuffled.
-pub(super) fn epoch_clips(
-    videos: &[Video],
-    recipe: &DataRecipe,
-    length: usize,
-    seed: u64,
-    epoch: usize,
-) -> Vec<Clip> {
+pub(super) fn epoch_clips(videos: &[Video], recipe: &DataRecipe, length: usize, seed: u64, epoch: usize) -> Vec<Clip> {
     let mut rng = generator(seed, "epoch", &[epoch as u64]);
     let mut groups: BTreeMap<(Label, &str), Vec<Clip>> = BTreeMap::new();
     for (index, video) in videos.iter().enumerate() {

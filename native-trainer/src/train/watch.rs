@@ -126,9 +126,9 @@ impl Watch {
     fn store(&mut self, measure: &Measure) -> Result<()> {
         let mut line = serde_json::to_string(measure).context("a measure cannot be written as JSON")?;
         line.push('\n');
-        self.file
-            .write_all(line.as_bytes())
-            .with_context(|| format!("{} cannot be written; free some space and go on with --resume", self.path.display()))
+        self.file.write_all(line.as_bytes()).with_context(|| {
+            format!("{} cannot be written; free some space and go on with --resume", self.path.display())
+        })
     }
 }
 
