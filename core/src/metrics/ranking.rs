@@ -119,13 +119,15 @@ impl Ranking {
     /// # Errors
     /// [`Undefined`] unless there are reals and fakes.
     pub fn equal_error_rate(&self) -> Result<f64, Undefined> {
-        let curve = self.roc()?;
+        both_classes(self.fakes, self.reals)?;
+        let rates = |point: &Point| (point.reals as f64 / self.reals as f64, point.fakes as f64 / self.fakes as f64);
         // From the curve's start to its end this falls from 1 to -1, and it falls at every step.
-        let excess = |point: &RocPoint| 1.0 - point.true_positive_rate - point.false_positive_rate;
-        let after = curve.partition_point(|point| excess(point) > 0.0).clamp(1, curve.len() - 1);
-        let (from, to) = (&curve[after - 1], &curve[after]);
+        let excess = |(false_positives, true_positives): (f64, f64)| 1.0 - true_positives - false_positives;
+        let after = self.points.partition_point(|point| excess(rates(point)) > 0.0);
+        let to = self.points.get(after).map_or((1.0, 1.0), rates);
+        let from = after.checked_sub(1).map_or((0.0, 0.0), |before| rates(&self.points[before]));
         let part = excess(from) / (excess(from) - excess(to));
-        Ok(from.false_positive_rate + part * (to.false_positive_rate - from.false_positive_rate))
+        Ok(from.0 + part * (to.0 - from.0))
     }
 
     /// The ROC curve from (0, 0) to (1, 1), a point for each score that occurs (`roc_curve` of scikit-learn with
