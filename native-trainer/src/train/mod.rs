@@ -14,6 +14,8 @@ mod losses;
 mod optimizer;
 mod outcome;
 mod parameters;
+#[cfg(test)]
+mod parity;
 pub(crate) mod recipe;
 mod recipe_file;
 mod sampler;
