@@ -8,7 +8,6 @@ mod commands;
 mod datasets;
 mod detector_file;
 mod device;
-#[cfg_attr(not(test), expect(dead_code, reason = "the command that evaluates is not there yet"))]
 mod evaluation;
 mod files;
 mod hub;
@@ -45,6 +44,7 @@ struct Cli {
 enum Command {
     Score(commands::score::ScoreArgs),
     Train(commands::train::TrainArgs),
+    Eval(commands::eval::EvalArgs),
     Import(commands::import::ImportArgs),
     Pull(commands::pull::PullArgs),
     Info(commands::info::InfoArgs),
@@ -56,6 +56,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Score(args) => commands::score::run(&args),
         Command::Train(args) => commands::train::run(&args),
+        Command::Eval(args) => commands::eval::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Import(args) => commands::import::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pull(args) => commands::pull::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => commands::info::run(&args).map(|()| ExitCode::SUCCESS),

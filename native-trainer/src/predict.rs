@@ -14,7 +14,7 @@ const BATCH: usize = 32;
 
 /// The model's answer to one clip (one face, for models of single frames).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Prediction {
+pub(crate) struct ClipLogits {
     /// Index of the video.
     pub(crate) video: usize,
     /// Index of the clip's first crop.
@@ -23,7 +23,7 @@ pub(crate) struct Prediction {
     pub(crate) logits: [f32; 2],
 }
 
-impl Prediction {
+impl ClipLogits {
     /// P(fake) at a temperature: `softmax(logits / temperature)[1]`.
     pub(crate) fn score(&self, temperature: f32) -> f32 {
         let [real, fake] = self.logits;
@@ -40,7 +40,7 @@ pub(crate) fn predict(
     frames: usize,
     images: impl Fn(&Video, &[usize]) -> Result<Vec<RgbImage>> + Sync,
     mut progress: impl FnMut(usize),
-) -> Result<Vec<Prediction>> {
+) -> Result<Vec<ClipLogits>> {
     let length = detector.spec().sampling.clip_length.unwrap_or(1);
     let clips: Vec<(usize, Vec<usize>)> = videos
         .iter()
@@ -61,7 +61,7 @@ pub(crate) fn predict(
             .into_data()
             .try_into_vec()
             .map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
-        predictions.extend(group.iter().zip(logits.as_chunks::<2>().0).map(|((video, crops), logits)| Prediction {
+        predictions.extend(group.iter().zip(logits.as_chunks::<2>().0).map(|((video, crops), logits)| ClipLogits {
             video: *video,
             crop: crops[0],
             logits: *logits,
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_score_is_the_softmax_of_the_logits_over_the_temperature() {
-        let prediction = Prediction { video: 0, crop: 0, logits: [1.0, 3.0] };
+        let prediction = ClipLogits { video: 0, crop: 0, logits: [1.0, 3.0] };
         let expected = 3f32.exp() / (1f32.exp() + 3f32.exp());
         assert!((prediction.score(1.0) - expected).abs() < 1e-6);
         let expected = 1.5f32.exp() / (0.5f32.exp() + 1.5f32.exp());

@@ -14,7 +14,7 @@ use burn::tensor::activation::softmax;
 pub use parameters::{Strategy, Visit, for_each_parameter, parameters, trainable};
 
 use crate::image::RgbImage;
-use crate::weights::spec::{Architecture, DetectorSpec, InputSpec};
+use crate::weights::spec::{Architecture, Calibration, DetectorSpec, InputSpec};
 use crate::weights::{Loader, TensorSource, WeightsError};
 use clip::Clip;
 
@@ -81,6 +81,13 @@ impl Detector {
     #[must_use]
     pub fn with_model(self, model: Model) -> Self {
         Self { model, ..self }
+    }
+
+    /// The same detector with another calibration.
+    #[must_use]
+    pub fn with_calibration(mut self, calibration: Calibration) -> Self {
+        self.spec.calibration = calibration;
+        self
     }
 
     /// The detector's description.

@@ -1,6 +1,7 @@
 //! The subcommands: one file each, with its arguments, their help and what it does.
 
 pub(crate) mod bench;
+pub(crate) mod eval;
 pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;

@@ -18,6 +18,7 @@
 //! 16 pairs of frames, 12 are in order and two are equal, which count half: the AUC of frames is 13/16. At 0.5, r2 is
 //! called fake, f2 real and the others what they are: accuracy and F1 of videos are 1/2.
 
+pub(crate) mod calibration;
 mod csv_files;
 mod figures;
 mod markdown;
@@ -33,6 +34,7 @@ use anyhow::{Context, Result};
 use crate::datasets::{Dataset, Label};
 use crate::files;
 
+pub(crate) use markdown::document;
 pub(crate) use summary::{EvaluationOptions, Summary, Thresholds, evaluate};
 pub(crate) use videos::{EvaluationError, ScoredVideo, group};
 

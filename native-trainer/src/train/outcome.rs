@@ -5,19 +5,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use unmask_core::detector::{Detector, Strategy, trainable};
-use unmask_core::metrics::{
-    Bootstrap, Misses, Ranking, TemperatureFit, VerdictBasis, VerdictFit, fit_temperature, fit_verdict_thresholds,
-};
-use unmask_core::weights::spec::{AdapterSpec, Calibration, DetectorSpec, Training, TrainingStatus};
+use unmask_core::metrics::{Bootstrap, Ranking};
+use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, Training, TrainingStatus};
 
 use super::checkpoint::Best;
 use super::recipe::{Recipe, StrategyName};
-use super::trainer::video_scores;
 use super::watch::{self, Measure};
-use crate::datasets::{Label, Video};
+use crate::datasets::Video;
 use crate::detector_file;
+use crate::evaluation::calibration::{Calibrated, video_scores};
 use crate::files;
-use crate::predict::Prediction;
+use crate::predict::ClipLogits;
 
 /// A train AUC this far above the validation's is pointed out: what was learnt does not carry over.
 const WIDE_GAP: f64 = 0.1;
@@ -31,14 +29,14 @@ pub(super) struct Outcome<'a> {
     pub(super) best: Option<&'a Best>,
     pub(super) validation: &'a [Video],
     /// The detector's answers to them.
-    pub(super) predictions: &'a [Prediction],
+    pub(super) predictions: &'a [ClipLogits],
     pub(super) out: &'a Path,
 }
 
 /// Calibrates the detector on the validation data, and writes `detector.safetensors`, `adapter.safetensors` where not
 /// everything was trained, and `summary.md`.
 pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
-    let calibrated = Calibrated::fit(outcome)?;
+    let calibrated = Calibrated::fit(outcome.validation, outcome.predictions);
     let spec = spec(outcome, &calibrated);
     let model = outcome.detector.model();
     detector_file::write(&outcome.out.join("detector.safetensors"), &spec, model, |_| true)?;
@@ -53,32 +51,6 @@ pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
     files::write_bytes(&outcome.out.join("summary.md"), summary.as_bytes())?;
     println!("{summary}");
     Ok(())
-}
-
-/// What was fitted on the validation data; `None` where it does not determine it.
-struct Calibrated {
-    calibration: Calibration,
-    temperature: Option<TemperatureFit>,
-    verdict: Option<VerdictFit>,
-}
-
-impl Calibrated {
-    fn fit(outcome: &Outcome) -> Result<Self> {
-        let fake = |prediction: &Prediction| outcome.validation[prediction.video].label == Label::Fake;
-        let samples = outcome.predictions.iter().map(|prediction| (prediction.logits, fake(prediction)));
-        let temperature = fit_temperature(samples).ok();
-        let mut calibration = Calibration::default();
-        if let Some(fit) = &temperature {
-            calibration.temperature = fit.temperature as f32;
-        }
-        let scores = video_scores(outcome.validation, outcome.predictions, calibration.temperature);
-        let verdict = fit_verdict_thresholds(&scores, &Misses::default()).ok();
-        if let Some(fit) = &verdict {
-            calibration.real_below = fit.real_below;
-            calibration.fake_above = fit.fake_above;
-        }
-        Ok(Self { calibration, temperature, verdict })
-    }
 }
 
 fn spec(outcome: &Outcome, calibrated: &Calibrated) -> DetectorSpec {
@@ -132,7 +104,7 @@ fn summary(outcome: &Outcome, calibrated: &Calibrated) -> Result<String> {
             }
         );
     }
-    let _ = writeln!(text, "\n{}", calibration_words(calibrated));
+    let _ = writeln!(text, "\n{}", calibrated.words());
     Ok(text)
 }
 
@@ -193,24 +165,4 @@ fn validation_words(outcome: &Outcome, calibrated: &Calibrated) -> Result<String
         "On {videos} the chosen detector has AUC {auc:.4}{interval}. The epoch was chosen by these videos, so the figure \
          flatters it; `unmask eval` on test data tells how good it is."
     ))
-}
-
-fn calibration_words(calibrated: &Calibrated) -> String {
-    let Calibration { temperature, real_below, fake_above } = calibrated.calibration;
-    let fitted = match &calibrated.temperature {
-        Some(fit) => format!(
-            "Temperature {temperature:.3} (negative log-likelihood {:.4} before, {:.4} after)",
-            fit.nll_before, fit.nll_after
-        ),
-        None => "Temperature 1, because the validation data does not determine one".to_string(),
-    };
-    let basis = match calibrated.verdict.as_ref().map(|fit| &fit.basis) {
-        Some(VerdictBasis::Fitted) => "fitted so that at most 5 % of each class is called the other".to_string(),
-        Some(VerdictBasis::TooFewVideos { needed }) => {
-            format!("the defaults, because fitting them needs {needed} real and {needed} fake validation videos")
-        }
-        Some(VerdictBasis::Saturated) => "the defaults, because too many scores are exactly 0 or 1".to_string(),
-        None => "the defaults, because they cannot be fitted on this data".to_string(),
-    };
-    format!("{fitted}. Verdicts: `likely_real` up to {real_below:.3}, `likely_fake` from {fake_above:.3}; {basis}.")
 }

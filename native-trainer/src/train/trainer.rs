@@ -22,7 +22,8 @@ use super::recipe::Recipe;
 use super::schedule::Schedule;
 use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, Split, Video};
-use crate::predict::{Prediction, predict};
+use crate::evaluation::calibration::video_scores;
+use crate::predict::{ClipLogits, predict};
 use crate::{detector_file, files};
 
 /// What the command line says beside the recipe.
@@ -237,7 +238,7 @@ impl<'a> Trainer<'a> {
         self.start.clone().with_model(self.plain_model())
     }
 
-    fn validate(&self, detector: &Detector) -> Result<Vec<Prediction>> {
+    fn validate(&self, detector: &Detector) -> Result<Vec<ClipLogits>> {
         let images = |video: &Video, crops: &[usize]| validation_images(video, crops, self.recipe);
         predict(detector, &self.validation, self.recipe.data.validation_frames, images, |_| ())
     }
@@ -339,24 +340,13 @@ fn scored(score: f64, fake: bool) -> Scored {
 }
 
 /// AUC over videos, whose score is the mean over their clips; none where only one class is there.
-pub(super) fn video_auc(videos: &[Video], predictions: &[Prediction]) -> Option<f64> {
+pub(super) fn video_auc(videos: &[Video], predictions: &[ClipLogits]) -> Option<f64> {
     Ranking::new(video_scores(videos, predictions, 1.0)).and_then(|ranking| ranking.auc()).ok()
 }
 
-/// The mean P(fake) of each video that has predictions.
-pub(super) fn video_scores(videos: &[Video], predictions: &[Prediction], temperature: f32) -> Vec<Scored> {
-    let of_one_video = predictions.chunk_by(|one, other| one.video == other.video);
-    of_one_video
-        .map(|group| {
-            let sum: f64 = group.iter().map(|prediction| f64::from(prediction.score(temperature))).sum();
-            scored(sum / group.len() as f64, videos[group[0].video].label == Label::Fake)
-        })
-        .collect()
-}
-
 /// The mean negative log-likelihood over clips.
-fn mean_loss(videos: &[Video], predictions: &[Prediction]) -> f64 {
-    let loss = |prediction: &Prediction| {
+fn mean_loss(videos: &[Video], predictions: &[ClipLogits]) -> f64 {
+    let loss = |prediction: &ClipLogits| {
         let [real, fake] = prediction.logits.map(f64::from);
         let margin = match videos[prediction.video].label {
             Label::Real => fake - real,
