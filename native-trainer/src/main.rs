@@ -12,6 +12,7 @@ mod files;
 mod hub;
 mod media;
 mod output;
+mod preprocess;
 mod scoring;
 mod tensors;
 
@@ -40,6 +41,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Score(commands::score::ScoreArgs),
+    Preprocess(Box<commands::preprocess::PreprocessArgs>),
     Import(commands::import::ImportArgs),
     Pull(commands::pull::PullArgs),
     Info(commands::info::InfoArgs),
@@ -50,6 +52,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Score(args) => commands::score::run(&args),
+        Command::Preprocess(args) => commands::preprocess::run(&args),
         Command::Import(args) => commands::import::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pull(args) => commands::pull::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => commands::info::run(&args).map(|()| ExitCode::SUCCESS),

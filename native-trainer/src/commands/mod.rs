@@ -4,5 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;
+pub(crate) mod preprocess;
 pub(crate) mod pull;
 pub(crate) mod score;
+mod shard;
