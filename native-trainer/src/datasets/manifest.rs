@@ -76,6 +76,9 @@ pub(crate) struct Entry {
     pub(crate) person: Option<String>,
     /// The file or folder it came from, relative to the folder that was preprocessed, with `/` between folders.
     pub(crate) source: String,
+    /// The size of that file; absent for folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source_bytes: Option<u64>,
     /// Frames that were looked at.
     pub(crate) frames: usize,
     /// Frames among these in which the person was not found.

@@ -36,6 +36,11 @@ impl Source {
     pub(crate) fn identity(&self) -> Identity {
         (self.dataset.clone(), self.manipulation.clone(), self.name.clone())
     }
+
+    /// The size of its file in bytes; none for folders.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.input.path().metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len())
+    }
 }
 
 /// A source whose use may still have to be decided.

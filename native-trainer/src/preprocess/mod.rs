@@ -134,18 +134,25 @@ fn missing(sources: Vec<Source>, done: &Manifest, retry: bool) -> Result<Vec<Sou
     let mut missing = Vec::new();
     for source in sources {
         match done.entries.get(&source.identity()) {
-            Some(known) if known.source != source.path => bail!(
-                "{} and {} would both be `{}` of {}; give the second data set another name with --dataset",
-                known.source,
-                source.path,
+            Some(known) if is_other(known, &source) => bail!(
+                "{} and the file that `{}` of {} was made from ({}) are different ones; give one data set another name \
+                 with --dataset, or choose another --output folder",
+                source.input.path().display(),
                 source.name,
-                source.dataset
+                source.dataset,
+                known.source
             ),
             Some(known) if !(retry && known.dropped.is_some()) => {}
             _ => missing.push(source),
         }
     }
     Ok(missing)
+}
+
+/// Whether a line tells of another file than `source`. A file that could not be used may have been replaced since.
+fn is_other(known: &Entry, source: &Source) -> bool {
+    let sizes_differ = known.source_bytes.is_some_and(|known| source.size().is_some_and(|size| size != known));
+    known.dropped.is_none() && (known.source != source.path || sizes_differ)
 }
 
 /// Sees to one video: its crops are written, its line is given.
@@ -158,6 +165,7 @@ fn preprocess(source: &Source, finder: &FaceFinder, store: &Store, settings: &Se
         split: source.split,
         person: source.person.clone(),
         source: source.path.clone(),
+        source_bytes: source.size(),
         frames: 0,
         frames_without_face: 0,
         crops: Vec::new(),
