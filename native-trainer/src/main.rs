@@ -14,6 +14,7 @@ mod hub;
 mod media;
 mod output;
 mod predict;
+mod preprocess;
 mod scoring;
 mod tensors;
 mod train;
@@ -45,6 +46,7 @@ enum Command {
     Score(commands::score::ScoreArgs),
     Train(commands::train::TrainArgs),
     Eval(commands::eval::EvalArgs),
+    Preprocess(Box<commands::preprocess::PreprocessArgs>),
     Import(commands::import::ImportArgs),
     Pull(commands::pull::PullArgs),
     Info(commands::info::InfoArgs),
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Score(args) => commands::score::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Preprocess(args) => commands::preprocess::run(&args),
         Command::Import(args) => commands::import::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pull(args) => commands::pull::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => commands::info::run(&args).map(|()| ExitCode::SUCCESS),

@@ -5,8 +5,11 @@ mod bad_input;
 mod clips;
 #[path = "../support/compare.rs"]
 mod compare;
+mod data_sets;
 mod importing;
+mod layouts;
 mod outputs;
+mod preprocessing;
 mod pulling;
 mod support;
 mod training;

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use unmask_core::detector::Detector;
 use unmask_core::weights::spec::DetectorSpec;
 
-use crate::datasets::{self, Dataset, Split, Video};
+use crate::datasets::{self, Dataset, LoadOptions, Split, Video};
 use crate::detector_file;
 use crate::device::DeviceChoice;
 use crate::evaluation::calibration::Calibrated;
@@ -34,6 +34,8 @@ pub(crate) struct EvalArgs {
     /// A folder that `unmask preprocess` wrote, or a DeepfakeBench JSON; can be given again
     #[arg(long, value_name = "ROOT|JSON", required = true)]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    load: LoadOptions,
     /// Which part of the data is reported
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArg,
@@ -74,7 +76,7 @@ impl SplitArg {
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let path = detector_file::resolve(&args.model)?;
     let mut detector = detector_file::load(&path, args.base.as_deref(), &args.device.open()?)?.detector;
-    let data = args.data.iter().map(|root| datasets::load(root, None)).collect::<Result<Vec<Dataset>>>()?;
+    let data = args.data.iter().map(|root| datasets::load(root, None, &args.load)).collect::<Result<Vec<Dataset>>>()?;
     let of = |takes: &dyn Fn(Split) -> bool| {
         data.iter().flat_map(|set| &set.videos).filter(|video| takes(video.split)).cloned().collect::<Vec<Video>>()
     };

@@ -1,5 +1,6 @@
-//! `unmask info`: what a detector file is.
+//! `unmask info`: what a detector file is, or what data holds.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -10,23 +11,33 @@ use unmask_core::detector::{Strategy, trainable};
 use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
+use crate::datasets::{self, LoadOptions, summary};
 use crate::{detector_file, files};
 
-/// Describe a detector file
+/// Describe a detector file, or data to train on
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   unmask info detector.safetensors
-  unmask info gend-clip-l-14 --json")]
+  unmask info gend-clip-l-14 --json
+  unmask info faces/                                what `unmask preprocess` wrote
+  unmask info FF-DF.json --compression c40          a data set of DeepfakeBench")]
 pub(crate) struct InfoArgs {
-    /// A detector file, an adapter, or the name of a pulled detector
+    /// A detector file, an adapter, the name of a pulled detector, or data: a folder, a .json or a .jsonl
+    #[arg(value_name = "MODEL|DATA")]
     model: PathBuf,
     /// Print the whole description as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    data: LoadOptions,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &InfoArgs) -> Result<()> {
+    let is_data = |extension: &OsStr| extension.eq_ignore_ascii_case("json") || extension.eq_ignore_ascii_case("jsonl");
+    if args.model.is_dir() || args.model.extension().is_some_and(is_data) {
+        return describe_data(args);
+    }
     let path = detector_file::resolve(&args.model.to_string_lossy())?;
     let file = files::open_safetensors(&path)?;
     let spec = detector_file::read_spec(&path, &file)?;
@@ -40,6 +51,22 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
     } else {
         println!("{}", table(&path, &sha256, &spec, &counts));
+    }
+    Ok(())
+}
+
+/// Shows the videos of a data set, as a table or one by one.
+fn describe_data(args: &InfoArgs) -> Result<()> {
+    let dataset = datasets::load(&args.model, None, &args.data)?;
+    if args.json {
+        let document = summary::document(&dataset);
+        println!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
+        return Ok(());
+    }
+    println!("{}\n{}", dataset.name, summary::table(&dataset));
+    let dropped = summary::dropped(&dataset);
+    if !dropped.is_empty() {
+        println!("{dropped}");
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ pub(crate) mod eval;
 pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;
+pub(crate) mod preprocess;
 pub(crate) mod pull;
 pub(crate) mod score;
+mod shard;
 pub(crate) mod train;

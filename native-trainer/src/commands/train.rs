@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::datasets::LoadOptions;
 use crate::device::DeviceChoice;
 use crate::train::{self, Ended, Options};
 
@@ -31,6 +32,8 @@ pub(crate) struct TrainArgs {
     /// Data to train on, beside that of the recipe; can be given again
     #[arg(long, value_name = "ROOT")]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    load: LoadOptions,
     /// Where everything goes
     #[arg(long, value_name = "DIR", default_value = "run")]
     out: PathBuf,
@@ -61,6 +64,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let options = Options {
         recipe,
         data: args.data.clone(),
+        load: args.load.clone(),
         out: args.out.clone(),
         resume: args.resume,
         device: args.device.open()?,

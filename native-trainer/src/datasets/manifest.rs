@@ -40,6 +40,24 @@ pub(crate) struct Header {
     pub(crate) quality: Option<u8>,
 }
 
+impl Header {
+    /// Whether crops under both headers can stand side by side; the program's version may differ.
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        Self { program: other.program.clone(), ..self.clone() } == *other
+    }
+
+    /// The settings, for people.
+    pub(crate) fn settings(&self) -> String {
+        let CropSpec { geometry, size, margin } = self.crop;
+        let geometry = format!("{geometry:?}").to_lowercase();
+        let quality = self.quality.map_or(String::new(), |quality| format!(" at quality {quality}"));
+        let Self { frames, faces, format, .. } = self;
+        format!(
+            "geometry {geometry}, crop size {size}, margin {margin}, {frames} frames, faces {faces}, {format}{quality}"
+        )
+    }
+}
+
 /// One line: a video or photograph, with its crops or why there are none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
@@ -58,6 +76,9 @@ pub(crate) struct Entry {
     pub(crate) person: Option<String>,
     /// The file or folder it came from, relative to the folder that was preprocessed, with `/` between folders.
     pub(crate) source: String,
+    /// The size of that file; absent for folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source_bytes: Option<u64>,
     /// Frames that were looked at.
     pub(crate) frames: usize,
     /// Frames among these in which the person was not found.
@@ -189,7 +210,10 @@ pub(super) fn load(path: &Path, split: Option<Split>) -> Result<Dataset> {
         false => (path.parent().unwrap_or(Path::new("")), vec![path.to_owned()]),
     };
     if files.is_empty() {
-        bail!("{} holds no manifest; make one with `unmask preprocess`", path.display());
+        bail!(
+            "{} holds no manifest; make one with `unmask preprocess`, or give --aligned if its images are aligned crops",
+            path.display()
+        );
     }
     let mut manifest = Manifest::default();
     for file in &files {

@@ -36,7 +36,7 @@ use crate::files;
 
 pub(crate) use markdown::document;
 pub(crate) use summary::{EvaluationOptions, Summary, Thresholds, evaluate};
-pub(crate) use videos::{EvaluationError, ScoredVideo, group};
+pub(crate) use videos::{ScoredVideo, group};
 
 /// The score of one frame, or of one clip for a model of clips.
 #[derive(Clone, Debug, PartialEq)]

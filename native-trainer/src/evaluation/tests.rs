@@ -1,6 +1,7 @@
 //! Summaries of a few videos that can be checked by hand.
 
 use super::summary::Levels;
+use super::videos::EvaluationError;
 use super::*;
 use crate::datasets::{Dropped, ORIGINAL};
 

@@ -21,7 +21,7 @@ use super::parameters;
 use super::recipe::Recipe;
 use super::schedule::Schedule;
 use super::watch::{Measure, Watch};
-use crate::datasets::{self, Label, Split, Video};
+use crate::datasets::{self, Label, LoadOptions, Split, Video};
 use crate::evaluation::calibration::video_scores;
 use crate::predict::{ClipLogits, predict};
 use crate::{detector_file, files};
@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) recipe: Recipe,
     /// More data than the recipe names.
     pub(crate) data: Vec<PathBuf>,
+    /// How data is read.
+    pub(crate) load: LoadOptions,
     /// Where everything goes.
     pub(crate) out: PathBuf,
     /// Whether to go on with what is in there.
@@ -307,7 +309,7 @@ fn load_data(options: &Options) -> Result<(Vec<Video>, Vec<Video>)> {
     }
     let mut videos = Vec::new();
     for root in roots {
-        videos.extend(datasets::load(root, None)?.videos);
+        videos.extend(datasets::load(root, None, &options.load)?.videos);
     }
     let of = |split: Split| videos.iter().filter(move |video| video.split == split).cloned().collect::<Vec<_>>();
     let (training, validation) = (of(Split::Train), of(Split::Validation));
