@@ -4,5 +4,6 @@ pub(crate) mod bench;
 pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;
+pub(crate) mod preview;
 pub(crate) mod pull;
 pub(crate) mod score;
