@@ -1,8 +1,9 @@
 //! The command `unmask`: tells whether the face in a video was manipulated.
 //!
-//! One module a subcommand under [`commands`]; [`media`] brings frames, [`hub`] brings published weights,
-//! [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports.
+//! One module a subcommand under [`commands`]; [`media`] brings frames, [`augment`] changes training images, [`hub`]
+//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports.
 
+mod augment;
 mod checkpoint;
 mod commands;
 mod datasets;
@@ -52,6 +53,7 @@ enum Command {
     Info(commands::info::InfoArgs),
     Forward(commands::forward::ForwardArgs),
     Bench(commands::bench::BenchArgs),
+    Preview(commands::preview::PreviewArgs),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Info(args) => commands::info::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Forward(args) => commands::forward::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -6,6 +6,7 @@ pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod preprocess;
+pub(crate) mod preview;
 pub(crate) mod pull;
 pub(crate) mod score;
 mod shard;
