@@ -16,9 +16,11 @@ mod media;
 mod output;
 mod predict;
 mod preprocess;
+mod random;
 mod scoring;
 mod tensors;
 mod train;
+mod twins;
 
 use std::process::ExitCode;
 

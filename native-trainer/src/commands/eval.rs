@@ -8,12 +8,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use unmask_core::detector::Detector;
 use unmask_core::weights::spec::DetectorSpec;
 
+use crate::augment::Augmentation;
+use crate::augment::sbi::SelfBlending;
 use crate::datasets::{self, Dataset, LoadOptions, Split, Video};
 use crate::detector_file;
 use crate::device::DeviceChoice;
 use crate::evaluation::calibration::Calibrated;
 use crate::evaluation::{self, EvaluationOptions, Omitted, Prediction, Thresholds};
 use crate::predict::{ClipLogits, predict, stored_crops};
+use crate::twins::{Twins, with_twins};
 
 /// Measure a detector on data sets
 #[derive(Args, Debug)]
@@ -42,6 +45,9 @@ pub(crate) struct EvalArgs {
     /// Evenly spaced frames of each video [default: as the detector says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     frames: Option<u32>,
+    /// Measure on the real videos and a self-blended fake of each, in place of the data's own fakes
+    #[arg(long)]
+    self_blended: bool,
     /// Where the results go
     #[arg(long, value_name = "DIR", default_value = "evaluation")]
     out: PathBuf,
@@ -72,13 +78,17 @@ impl SplitArg {
     }
 }
 
+/// What the self-blended fakes are drawn from: the same for every detector, so that figures can be compared.
+const TWIN_SEED: u64 = 0;
+
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let path = detector_file::resolve(&args.model)?;
     let mut detector = detector_file::load(&path, args.base.as_deref(), &args.device.open()?)?.detector;
     let data = args.data.iter().map(|root| datasets::load(root, None, &args.load)).collect::<Result<Vec<Dataset>>>()?;
     let of = |takes: &dyn Fn(Split) -> bool| {
-        data.iter().flat_map(|set| &set.videos).filter(|video| takes(video.split)).cloned().collect::<Vec<Video>>()
+        let videos = data.iter().flat_map(|set| &set.videos).filter(|video| takes(video.split)).cloned().collect();
+        if args.self_blended { with_twins(videos) } else { videos }
     };
     let videos = of(&|split| args.split.takes(split));
     if videos.is_empty() {
@@ -86,7 +96,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     }
     let frames = args.frames.map_or(detector.spec().sampling.frames, |frames| frames as usize);
     let validation = if args.split == SplitArg::Val { Vec::new() } else { of(&|split| split == Split::Validation) };
-    let validation_logits = logits(&detector, &validation, frames, "validation")?;
+    let validation_logits = logits(&detector, &validation, frames, args.self_blended, "validation")?;
     if let Some(output) = &args.calibrate {
         detector = calibrated(detector, output, &validation, &validation_logits)?;
     }
@@ -95,7 +105,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         true => Thresholds::default(),
         false => Thresholds::choose(&predictions(&validation, &validation_logits, temperature))?,
     };
-    let predictions = predictions(&videos, &logits(&detector, &videos, frames, "videos")?, temperature);
+    let predictions =
+        predictions(&videos, &logits(&detector, &videos, frames, args.self_blended, "videos")?, temperature);
     let omitted: Vec<Omitted> = data.iter().flat_map(Omitted::of).collect();
     let options = EvaluationOptions { title: detector.spec().name.clone(), thresholds, ..EvaluationOptions::default() };
     let summary = evaluation::evaluate(&predictions, &omitted, &options)?;
@@ -106,13 +117,29 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
 }
 
 /// Runs the detector over videos with a progress bar.
-fn logits(detector: &Detector, videos: &[Video], frames: usize, what: &'static str) -> Result<Vec<ClipLogits>> {
+fn logits(
+    detector: &Detector,
+    videos: &[Video],
+    frames: usize,
+    self_blended: bool,
+    what: &'static str,
+) -> Result<Vec<ClipLogits>> {
     let bar = ProgressBar::new(videos.len() as u64).with_message(what);
     // The template is a constant.
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left") {
         bar.set_style(style);
     }
-    let found = predict(detector, videos, frames, stored_crops, |done| bar.set_position(done as u64));
+    let twins = Twins {
+        seed: TWIN_SEED,
+        blending: SelfBlending::default(),
+        augmentation: Augmentation { jpeg: Augmentation::default().jpeg, ..Augmentation::none() },
+        crop: detector.spec().crop.clone(),
+    };
+    let images = |video: &Video, crops: &[usize]| match self_blended {
+        true => twins.images(video, crops),
+        false => stored_crops(video, crops),
+    };
+    let found = predict(detector, videos, frames, images, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     found
 }

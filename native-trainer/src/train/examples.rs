@@ -10,9 +10,11 @@ use unmask_core::detector::Detector;
 use unmask_core::image::RgbImage;
 
 use super::recipe::Recipe;
-use super::sampler::{Clip, epoch_clips, generator};
+use super::sampler::{Clip, epoch_clips};
 use crate::datasets::{Label, Video};
 use crate::predict::stored_crops;
+use crate::random::generator;
+use crate::twins::landmarks;
 
 /// Batches that wait for the model.
 const AHEAD: usize = 2;
@@ -97,29 +99,20 @@ impl Examples {
     /// What one clip gives: itself, or a real and a fake example of it.
     fn examples(&self, clip: Clip, place: [u64; 2]) -> Result<Vec<(Vec<RgbImage>, Label)>> {
         let video = &self.videos[clip.video];
-        let indices = clip.crops(self.clip_length, video.crops.len());
-        let images = stored_crops(video, &indices.collect::<Vec<_>>())?;
-        let _rng = generator(self.recipe.seed, "augmentation", &place);
-        Ok(vec![(images, video.label)])
+        let indices: Vec<usize> = clip.crops(self.clip_length, video.crops.len()).collect();
+        let images = stored_crops(video, &indices)?;
+        let mut rng = generator(self.recipe.seed, "augmentation", &place);
+        if !self.recipe.data.self_blended {
+            let drawn = self.recipe.augmentation.draw(&mut rng);
+            return Ok(vec![(images.iter().map(|image| drawn.apply(image)).collect(), video.label)]);
+        }
+        let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
+        let spec = &self.detector.spec().crop;
+        let pairs = images
+            .iter()
+            .zip(&indices)
+            .map(|(image, index)| blend.apply(image, &landmarks(&video.crops[*index], image, spec)).augmented(&drawn));
+        let (real, fake) = pairs.unzip();
+        Ok(vec![(real, Label::Real), (fake, Label::Fake)])
     }
 }
-
-/// The videos that are validated on. With self-blended images only the real ones count, each followed by its fake.
-pub(super) fn validation_videos(videos: Vec<Video>, recipe: &Recipe) -> Vec<Video> {
-    if !recipe.data.self_blended {
-        return videos;
-    }
-    let pair = |video: Video| {
-        let manipulation = SELF_BLENDED.to_owned();
-        [video.clone(), Video { label: Label::Fake, manipulation, ..video }]
-    };
-    videos.into_iter().filter(|video| video.label == Label::Real).flat_map(pair).collect()
-}
-
-/// The images of a validation video, the same in every epoch.
-pub(super) fn validation_images(video: &Video, crops: &[usize], _recipe: &Recipe) -> Result<Vec<RgbImage>> {
-    stored_crops(video, crops)
-}
-
-/// The manipulation of fakes that are made from real faces.
-const SELF_BLENDED: &str = "self-blended";

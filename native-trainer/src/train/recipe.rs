@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use unmask_core::detector::Strategy;
 
+use crate::augment::Augmentation;
+use crate::augment::sbi::SelfBlending;
+
 /// All choices of one run. A key that is left out has the value of [`Recipe::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,6 +18,10 @@ pub(crate) struct Recipe {
     pub(crate) seed: u64,
     pub(crate) model: ModelRecipe,
     pub(crate) data: DataRecipe,
+    /// What is done to every training face.
+    pub(crate) augmentation: Augmentation,
+    /// How fakes are made from real faces, where `data.self_blended` asks for them.
+    pub(crate) self_blending: SelfBlending,
     pub(crate) loss: LossRecipe,
     pub(crate) optimizer: OptimizerRecipe,
     pub(crate) schedule: ScheduleRecipe,
@@ -161,6 +168,8 @@ impl Default for Recipe {
             seed: 1,
             model: ModelRecipe::default(),
             data: DataRecipe::default(),
+            augmentation: Augmentation::default(),
+            self_blending: SelfBlending::default(),
             loss: LossRecipe::default(),
             optimizer: OptimizerRecipe::default(),
             schedule: ScheduleRecipe::default(),

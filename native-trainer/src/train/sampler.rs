@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use super::recipe::{Balance, DataRecipe};
 use crate::datasets::{Label, Video};
+use crate::random::generator;
 
 /// Consecutive faces of one video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,20 +24,6 @@ impl Clip {
     pub(super) fn crops(self, length: usize, crops: usize) -> impl Iterator<Item = usize> {
         (self.start..self.start + length).map(move |crop| crop.min(crops.saturating_sub(1)))
     }
-}
-
-/// A generator for one purpose at one place of a run.
-///
-/// Streams of different purposes and places are independent: they are mixed into the key, not added to the seed.
-pub(super) fn generator(seed: u64, purpose: &str, place: &[u64]) -> ChaCha8Rng {
-    use sha2::{Digest, Sha256};
-    let mut hasher = Sha256::new();
-    hasher.update(seed.to_le_bytes());
-    hasher.update(purpose.as_bytes());
-    for number in place {
-        hasher.update(number.to_le_bytes());
-    }
-    ChaCha8Rng::from_seed(hasher.finalize().into())
 }
 
 /// The clips of `length` crops of epoch `epoch`, shuffled.

@@ -13,7 +13,7 @@ use unmask_core::metrics::{Ranking, Scored};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec};
 
 use super::checkpoint::{self, Best, Checkpoint, EpochSoFar, Identity};
-use super::examples::{Batch, Examples, validation_images, validation_videos};
+use super::examples::{Batch, Examples};
 use super::losses::loss;
 use super::optimizer::Optimizer;
 use super::outcome::{Outcome, write_outcome};
@@ -21,9 +21,11 @@ use super::parameters;
 use super::recipe::Recipe;
 use super::schedule::Schedule;
 use super::watch::{Measure, Watch};
+use crate::augment::Augmentation;
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
 use crate::evaluation::calibration::video_scores;
-use crate::predict::{ClipLogits, predict};
+use crate::predict::{ClipLogits, predict, stored_crops};
+use crate::twins::{Twins, with_twins};
 use crate::{detector_file, files};
 
 /// What the command line says beside the recipe.
@@ -121,7 +123,7 @@ impl<'a> Trainer<'a> {
             start_sha256: start.sha256,
             identity,
             examples,
-            validation: validation_videos(validation, recipe),
+            validation: if recipe.data.self_blended { with_twins(validation) } else { validation },
             model,
             optimizer: Optimizer::new(&recipe.optimizer),
             schedule,
@@ -241,8 +243,17 @@ impl<'a> Trainer<'a> {
     }
 
     fn validate(&self, detector: &Detector) -> Result<Vec<ClipLogits>> {
-        let images = |video: &Video, crops: &[usize]| validation_images(video, crops, self.recipe);
-        predict(detector, &self.validation, self.recipe.data.validation_frames, images, |_| ())
+        let frames = self.recipe.data.validation_frames;
+        if !self.recipe.data.self_blended {
+            return predict(detector, &self.validation, frames, stored_crops, |_| ());
+        }
+        let twins = Twins {
+            seed: self.recipe.seed,
+            blending: self.recipe.self_blending,
+            augmentation: Augmentation { jpeg: self.recipe.augmentation.jpeg, ..Augmentation::none() },
+            crop: detector.spec().crop.clone(),
+        };
+        predict(detector, &self.validation, frames, |video, crops| twins.images(video, crops), |_| ())
     }
 
     /// Stores what was trained, as an adapter of what the run started from.
