@@ -8,7 +8,7 @@ mod commands;
 mod datasets;
 mod detector_file;
 mod device;
-#[cfg_attr(not(test), expect(dead_code, reason = "the command that evaluates is not there yet"))]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the command that evaluates is not there yet"))]
 mod evaluation;
 mod files;
 mod hub;
