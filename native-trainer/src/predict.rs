@@ -41,7 +41,7 @@ pub(crate) fn predict(
     images: impl Fn(&Video, &[usize]) -> Result<Vec<RgbImage>> + Sync,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<ClipLogits>> {
-    let length = detector.spec().sampling.clip_length.unwrap_or(1);
+    let length = detector.spec().clip_length();
     let clips: Vec<(usize, Vec<usize>)> = videos
         .iter()
         .enumerate()

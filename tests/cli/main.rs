@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
 mod bad_input;
+mod clip_models;
 mod clips;
 #[path = "../support/compare.rs"]
 mod compare;

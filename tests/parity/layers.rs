@@ -113,7 +113,7 @@ fn one_layer_equals_transformers(name: &str, config: ClipConfig) {
     let renamed = Renamed::new(Formula, Checkpoint::HfClip).expect("names are known");
     let device = Device::flex();
     let model = Model::load(&Architecture::Clip(config), &mut WithHead(renamed), &device).expect("loads");
-    let Model::Clip(clip) = &model;
+    let Model::Clip(clip) = &model else { panic!("a CLIP") };
     let pixels = TensorData::new(formula("pixel_values", 3 * 224 * 224), [1, 3, 224, 224]);
     let tokens = clip.tower().tokens(Tensor::from_data(pixels, &device));
     let width = tokens.dims()[2];

@@ -14,6 +14,9 @@ pub enum Strategy {
     /// Every LayerNorm's weight and bias, and the head (Basu et al., "Strong Baselines for Parameter-Efficient
     /// Few-Shot Fine-Tuning", 2024, as used for deepfakes by the thesis and GenD).
     LayerNorm,
+    /// Those of [`Strategy::LayerNorm`], the branch's too, with the temporal layers and time embeddings that a STAN
+    /// branch adds: all that pretrained weights do not cover. For a model without a branch the same as that.
+    Stan,
     /// The head alone.
     Head,
     /// Everything.
@@ -38,13 +41,12 @@ pub fn for_each_parameter(model: &Model, visit: &mut Visit) {
 /// Whether `strategy` trains the parameter `name`.
 pub fn trainable(strategy: Strategy, name: &str) -> bool {
     let head = name.starts_with("head.");
+    let norm = name.rsplit('.').nth(1).is_some_and(|module| module.contains("norm"));
     match strategy {
         Strategy::Full => true,
         Strategy::Head => head,
-        Strategy::LayerNorm => {
-            let mut parts = name.rsplit('.').skip(1);
-            head || parts.next().is_some_and(|module| module.contains("norm"))
-        }
+        Strategy::LayerNorm => head || norm,
+        Strategy::Stan => head || norm || name.contains(".temporal.") || name == "branch.time_embedding",
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WeightsError;
 use crate::detector::clip::ClipConfig;
+use crate::detector::stan::StanConfig;
 use crate::face::alignment::CropSpec;
 use crate::image::Interpolation;
 
@@ -55,6 +56,45 @@ pub struct DetectorSpec {
 pub enum Architecture {
     /// A CLIP vision tower with a linear or two-layer head.
     Clip(ClipConfig),
+    /// A CLIP vision tower with a spatial-temporal branch, for clips.
+    Stan(StanConfig),
+}
+
+impl Architecture {
+    /// Side of the square input in pixels.
+    pub fn image_size(&self) -> usize {
+        match self {
+            Self::Clip(config) => config.image_size,
+            Self::Stan(config) => config.clip.image_size,
+        }
+    }
+
+    /// Frames that the model sees together, `T`; 1 for models of single frames.
+    pub fn clip_length(&self) -> usize {
+        match self {
+            Self::Clip(_) => 1,
+            Self::Stan(config) => config.clip_length,
+        }
+    }
+
+    /// Floating-point operations (a multiply-add counts as two) for one image, of the parts that most of them are in.
+    pub fn flops(&self) -> u64 {
+        match self {
+            Self::Clip(config) => config.flops(),
+            Self::Stan(config) => config.flops(),
+        }
+    }
+
+    /// Checks that such a model can exist.
+    ///
+    /// # Errors
+    /// The first problem, as part of a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Clip(config) => config.check(),
+            Self::Stan(config) => config.check(),
+        }
+    }
 }
 
 /// From a crop to the model's input tensor.
@@ -77,7 +117,7 @@ pub struct InputSpec {
 pub struct SamplingSpec {
     /// Evenly spaced frames of a video.
     pub frames: usize,
-    /// Frames the model sees together; absent for models of single frames.
+    /// Frames the model sees together, as its architecture says; absent for models of single frames.
     pub clip_length: Option<usize>,
 }
 
@@ -149,6 +189,11 @@ impl DetectorSpec {
         serde_json::to_string(self).map_err(|e| WeightsError::BadSpec(e.to_string()))
     }
 
+    /// Frames the model sees together; 1 for models of single frames.
+    pub fn clip_length(&self) -> usize {
+        self.sampling.clip_length.unwrap_or(1)
+    }
+
     /// Checks that the numbers can describe a detector.
     ///
     /// # Errors
@@ -158,10 +203,14 @@ impl DetectorSpec {
         if self.version != SPEC_VERSION {
             return impossible(format!("version {} is not {SPEC_VERSION}", self.version));
         }
-        let Architecture::Clip(clip) = &self.architecture;
-        clip.check().or_else(impossible)?;
-        if self.input.size != clip.image_size {
-            return impossible(format!("input size {} is not the model's {}", self.input.size, clip.image_size));
+        self.architecture.check().or_else(impossible)?;
+        let size = self.architecture.image_size();
+        if self.input.size != size {
+            return impossible(format!("input size {} is not the model's {size}", self.input.size));
+        }
+        let length = self.architecture.clip_length();
+        if self.clip_length() != length {
+            return impossible(format!("clip_length {} is not the model's {length}", self.clip_length()));
         }
         if self.input.std.iter().any(|std| !std.is_finite() || *std <= 0.0)
             || self.input.mean.iter().any(|m| !m.is_finite())

@@ -121,14 +121,16 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
     let batch = args.batch as usize;
     let Some(name) = &args.model else {
         let config = ClipConfig::vit_b_16(HeadKind::OneLayer);
-        let model = Model::load(&Architecture::Clip(config.clone()), &mut Seeded::new(0), &device)
-            .context("the model cannot be made")?;
-        return Ok(vec![tower(args, "ViT-B/16 (random weights)", &model, &config, &device)?]);
+        let architecture = Architecture::Clip(config);
+        let model = Model::load(&architecture, &mut Seeded::new(0), &device).context("the model cannot be made")?;
+        return Ok(vec![tower(args, "ViT-B/16 (random weights)", &model, &architecture, &device)?]);
     };
     let path = detector_file::resolve(name)?;
     let detector = detector_file::load(&path, None, &device)?.detector;
-    let Architecture::Clip(config) = &detector.spec().architecture;
+    let architecture = &detector.spec().architecture;
     let size = detector.spec().crop.size;
+    // A detector of clips gets whole ones, or the frames that fill them up would not be counted.
+    let batch = batch.next_multiple_of(architecture.clip_length());
     let crops: Vec<RgbImage> = (0..batch)
         .map(|i| frames[i % frames.len()].image.resize(size, size, unmask_core::image::Interpolation::Bilinear))
         .collect();
@@ -137,19 +139,21 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
         Ok(())
     })?;
     let what = format!("{} with preprocessing, batch {batch}", detector.spec().name);
-    let whole = Row { stage: "detector", what, milliseconds, flops: Some(config.flops()), peak: peak_memory() };
-    Ok(vec![tower(args, &detector.spec().name, detector.model(), config, &device)?, whole])
+    let whole = Row { stage: "detector", what, milliseconds, flops: Some(architecture.flops()), peak: peak_memory() };
+    Ok(vec![tower(args, &detector.spec().name, detector.model(), architecture, &device)?, whole])
 }
 
-fn tower(args: &BenchArgs, name: &str, model: &Model, config: &ClipConfig, device: &Device) -> Result<Row> {
-    let (batch, size) = (args.batch as usize, config.image_size);
-    let pixels = Tensor::<4>::zeros([batch, 3, size, size], device);
+fn tower(args: &BenchArgs, name: &str, model: &Model, architecture: &Architecture, device: &Device) -> Result<Row> {
+    let (size, length) = (architecture.image_size(), architecture.clip_length());
+    let clips = (args.batch as usize).div_ceil(length);
+    let batch = clips * length;
+    let pixels = Tensor::<5>::zeros([clips, length, 3, size, size], device);
     let milliseconds = median_ms(args.repeat, batch, || {
         model.forward(pixels.clone()).logits.into_data();
         Ok(())
     })?;
     let what = format!("{name}, batch {batch}");
-    Ok(Row { stage: "tower", what, milliseconds, flops: Some(config.flops()), peak: peak_memory() })
+    Ok(Row { stage: "tower", what, milliseconds, flops: Some(architecture.flops()), peak: peak_memory() })
 }
 
 fn table(rows: &[Row]) -> Table {

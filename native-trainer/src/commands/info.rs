@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
+use serde::Serialize;
 use serde_json::json;
+use unmask_core::detector::clip::ClipConfig;
 use unmask_core::detector::{Strategy, trainable};
 use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
@@ -46,7 +48,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     if args.json {
         let document = json!({
             "path": path, "sha256": sha256, "tensors": counts.tensors, "parameters": counts.parameters,
-            "trainable": { "ln": counts.layer_norm, "head": counts.head }, "detector": spec,
+            "trainable": { "ln": counts.layer_norm, "stan": counts.stan, "head": counts.head }, "detector": spec,
         });
         println!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
     } else {
@@ -76,6 +78,7 @@ struct Counts {
     tensors: usize,
     parameters: usize,
     layer_norm: usize,
+    stan: usize,
     head: usize,
 }
 
@@ -88,9 +91,41 @@ impl Counts {
             tensors: names.len(),
             parameters: names.iter().map(size).sum(),
             layer_norm: of(Strategy::LayerNorm),
+            stan: of(Strategy::Stan),
             head: of(Strategy::Head),
         }
     }
+}
+
+/// A model and its sizes in words.
+fn describe(architecture: &Architecture) -> String {
+    match architecture {
+        Architecture::Clip(clip) => describe_clip(clip),
+        Architecture::Stan(stan) => format!(
+            "{}, STAN branch of {} layers, clips of {} frames mixed by {}",
+            describe_clip(&stan.clip),
+            stan.branch_depth,
+            stan.clip_length,
+            word(&stan.time_module)
+        ),
+    }
+}
+
+fn describe_clip(clip: &ClipConfig) -> String {
+    format!(
+        "CLIP ViT, width {}, depth {}, {} heads, MLP {}, patch {}, head {}",
+        clip.width,
+        clip.depth,
+        clip.heads,
+        clip.mlp,
+        clip.patch_size,
+        word(&clip.head)
+    )
+}
+
+/// A choice by its name in a detector's description.
+fn word(choice: &impl Serialize) -> String {
+    serde_json::to_string(choice).unwrap_or_default().trim_matches('"').to_string()
 }
 
 fn table(path: &Path, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Table {
@@ -99,36 +134,34 @@ fn table(path: &Path, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Tab
     let mut row = |name: &str, value: String| {
         table.add_row([name, &value]);
     };
-    let Architecture::Clip(clip) = &spec.architecture;
     row("name", spec.name.clone());
     row("file", path.display().to_string());
     row("SHA-256", sha256.to_string());
     if let Some(adapter) = &spec.adapter {
         row("adapter for", adapter.base_sha256.clone());
     }
-    row(
-        "architecture",
-        format!(
-            "CLIP ViT, width {}, depth {}, {} heads, MLP {}, patch {}, head {}",
-            clip.width,
-            clip.depth,
-            clip.heads,
-            clip.mlp,
-            clip.patch_size,
-            serde_json::to_string(&clip.head).unwrap_or_default().trim_matches('"'),
-        ),
-    );
-    row("compute", format!("{:.1} GFLOP a face", clip.flops() as f64 / 1e9));
+    row("architecture", describe(&spec.architecture));
+    row("compute", format!("{:.1} GFLOP a face", spec.architecture.flops() as f64 / 1e9));
+    let (tuned, parts) = match spec.architecture {
+        Architecture::Stan(_) => (counts.stan, "LayerNorms, temporal layers and head"),
+        _ => (counts.layer_norm, "LayerNorms and head"),
+    };
     row(
         "parameters",
         format!(
-            "{} in {} tensors ({} in LayerNorms and head, {} in the head)",
-            counts.parameters, counts.tensors, counts.layer_norm, counts.head
+            "{} in {} tensors ({tuned} in {parts}, {} in the head)",
+            counts.parameters, counts.tensors, counts.head
         ),
     );
     row("input", format!("{0}×{0}, mean {1:?}, std {2:?}", spec.input.size, spec.input.mean, spec.input.std));
     row("crop", format!("{:?}, {} px, margin {}", spec.crop.geometry, spec.crop.size, spec.crop.margin));
-    row("frames", spec.sampling.frames.to_string());
+    row(
+        "frames",
+        match spec.clip_length() {
+            1 => spec.sampling.frames.to_string(),
+            length => format!("{} in clips of {length}", spec.sampling.frames),
+        },
+    );
     row(
         "verdict",
         format!(

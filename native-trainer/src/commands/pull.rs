@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::NOTHING};
 use unmask_core::weights::spec::TrainingStatus;
 
-use super::import::{self, From, HeadArg, ImportArgs};
+use super::import::{self, BranchArgs, From, HeadArg, ImportArgs};
 use crate::detector_file;
 use crate::hub::{Freshness, Hub, Kind, Pulled, Reporter, known};
 
@@ -95,6 +95,7 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
         crop: None,
         name: Some(entry.name.clone()),
         licence: Some(entry.licence.clone()),
+        branch: BranchArgs::default(),
         adapter_for: None,
     })?;
     match status {

@@ -21,8 +21,8 @@ const AHEAD: usize = 2;
 
 /// What one optimizer step sees.
 pub(super) struct Batch {
-    /// Normalised pixels `[n * T, 3, size, size]`.
-    pub(super) pixels: Tensor<4>,
+    /// Normalised pixels `[clips, T, 3, size, size]`.
+    pub(super) pixels: Tensor<5>,
     pub(super) labels: Vec<Label>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Examples {
 impl Examples {
     /// Batches of `videos` for `detector`. With self-blended images only the real videos are used.
     pub(super) fn new(videos: Vec<Video>, recipe: &Recipe, detector: &Detector) -> Self {
-        let clip_length = detector.spec().sampling.clip_length.unwrap_or(1);
+        let clip_length = detector.spec().clip_length();
         let wanted =
             |video: &Video| !video.crops.is_empty() && (!recipe.data.self_blended || video.label == Label::Real);
         let videos = videos.into_iter().filter(wanted).collect();

@@ -57,7 +57,7 @@ fn differentiate(model: &Model, step: usize) -> (f32, Named) {
     let values = goldens().values("pixel_values").unwrap();
     let batch = LABELS.len() * 3 * 32 * 32;
     let pixels = values[step * batch..][..batch].to_vec();
-    let pixels = Tensor::from_data(TensorData::new(pixels, [LABELS.len(), 3, 32, 32]), &Device::flex());
+    let pixels = Tensor::from_data(TensorData::new(pixels, [LABELS.len(), 1, 3, 32, 32]), &Device::flex());
     let loss = loss(&LOSS, &model.forward(pixels), &LABELS);
     (loss.clone().into_scalar(), parameters::gradients(model, &loss.backward()))
 }

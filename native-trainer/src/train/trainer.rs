@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use sha2::{Digest, Sha256};
-use unmask_core::detector::{Detector, Model, trainable};
+use unmask_core::detector::{Detector, Model, drop_path_masks, trainable};
 use unmask_core::metrics::{Ranking, Scored};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec};
 
@@ -25,6 +25,7 @@ use crate::augment::Augmentation;
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
 use crate::evaluation::calibration::video_scores;
 use crate::predict::{ClipLogits, predict, stored_crops};
+use crate::random::generator;
 use crate::twins::{Twins, with_twins};
 use crate::{detector_file, files};
 
@@ -171,12 +172,14 @@ impl<'a> Trainer<'a> {
     fn take_step(&mut self, batch: &Batch) -> Result<()> {
         let parts = self.recipe.run.accumulate;
         let count = batch.labels.len() / parts;
-        let images = batch.pixels.dims()[0] / batch.labels.len() * count;
+        let architecture = &self.start.spec().architecture;
+        let mut rng = generator(self.recipe.seed, "drop path", &[self.step as u64]);
         let mut gradients = parameters::Named::new();
         let mut total = 0.0;
         for (part, labels) in batch.labels.chunks(count).enumerate() {
-            let pixels = batch.pixels.clone().narrow(0, part * images, images);
-            let output = self.model.forward(pixels);
+            let pixels = batch.pixels.clone().narrow(0, part * count, count);
+            let masks = drop_path_masks(architecture, &mut rng, count, &self.options.device);
+            let output = self.model.forward_training(pixels, masks);
             let loss = loss(&self.recipe.loss, &output, labels) / parts as f64;
             let scores = softmax(output.logits.without_autodiff(), 1).narrow(1, 1, 1);
             self.epoch.scores.extend(scores.into_data().iter::<f32>());
