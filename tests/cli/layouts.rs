@@ -242,6 +242,25 @@ fn one_label_and_a_name_are_given_where_folders_do_not_say() {
 }
 
 #[test]
+fn photographs_of_a_person_are_used_alike_whether_real_or_fake() {
+    let tree = Tree::new();
+    for (person, number) in (0..12).flat_map(|person| [(person, 1), (person, 2)]) {
+        for label in ["real", "fake"] {
+            let path = tree.path(&format!("d/{label}/P{person}/P{person}_000{number}.png"));
+            image::RgbImage::new(40, 40).save(path).expect("written");
+        }
+    }
+    let found = tree.listing("d", &[]);
+    assert_eq!(found.len(), 48);
+    assert!(found.contains(&found[0].replace("d/fake/", "d/original/").replace(" fake ", " real ")), "{found:?}");
+    for person in 0..12 {
+        let of_person = found.iter().filter(|line| line.ends_with(&format!(" P{person}")));
+        let splits: Vec<&str> = of_person.filter_map(|line| line.split(' ').nth(2)).collect();
+        assert!(splits.len() == 4 && splits.iter().all(|split| *split == splits[0]), "{person}: {splits:?}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_absent_or_empty_is_named() {
     let tree = Tree::new();
     assert!(tree.refusal("absent", &[]).contains("absent"));

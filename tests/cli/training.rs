@@ -74,6 +74,11 @@ fn recipe(place: &Place, strategy: &str, epochs: usize) -> PathBuf {
         minimum = 1e-4
         [data]
         frames_per_video = 2
+        # What tells a fake here is as fine as a pixel.
+        [augmentation]
+        blur.probability = 0.0
+        jpeg.probability = 0.0
+        rotate.probability = 0.0
         [run]
         epochs = {epochs}
         batch = 16
@@ -141,6 +146,32 @@ fn forward(place: &Place, model: &Path, crop: &Path) -> Vec<f32> {
     fs::write(&input, bytes).expect("the pixels");
     place.succeed(["forward", "--model", text(model), "--input", text(&input), "--output", text(&output)]);
     tensors(&output)["logits"].1.clone()
+}
+
+#[test]
+fn a_trained_detector_is_evaluated_and_calibrated_on_the_validation_split() {
+    let place = Place::new();
+    let (data, run, out) = (easy_set(&place), place.path("run"), place.path("results"));
+    place.succeed(arguments(&recipe(&place, "full", 14), &data, &run));
+    let (model, calibrated) = (run.join("detector.safetensors"), place.path("calibrated.safetensors"));
+    let eval = ["eval", "--model", text(&model), "--data", text(&data), "--out", text(&out)];
+    // Nothing in this set is for testing.
+    assert!(place.fail(eval).contains("--split"));
+    let with = ["--split", "train", "--calibrate", text(&calibrated)];
+    let printed = place.succeed(eval.iter().chain(&with));
+    assert!(printed.contains("Temperature"), "{printed}");
+
+    let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json")).expect("a summary")).expect("JSON");
+    let videos = &summary["datasets"][0]["videos"];
+    assert!(videos["auc"]["value"].as_f64().is_some_and(|auc| auc > 0.99), "{summary}");
+    let table = fs::read_to_string(out.join("summary.md")).expect("a table");
+    assert!(table.contains("easy") && table.contains("patch"), "{table}");
+    let frames = fs::read_to_string(out.join("frames.csv")).expect("scores");
+    assert_eq!(frames.lines().count(), 1 + 48 * 2, "a line a frame and the names");
+    assert_eq!(fs::read_to_string(out.join("videos.csv")).expect("scores").lines().count(), 1 + 48);
+    // The temperature reaches the file that was asked for, and no other.
+    let info = |path: &Path| place.succeed(["info", text(path)]);
+    assert_ne!(info(&calibrated), info(&model));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Folders whose names say what is in them: `ROOT/{real,fake}/…`, below `ROOT/{train,val,test}` where there are such
-//! folders; all of one label; and photographs by person.
+//! folders; all of one label; and photographs by person. A folder directly in `fake` names a manipulation, unless it is
+//! that of a person, as in `fake/Ada_Lovelace/Ada_Lovelace_0001.jpg`.
 
 use std::path::{Path, PathBuf};
 
@@ -83,13 +84,15 @@ fn labels(folder: &Path, dataset: &str, plan: Plan, found: &mut Vec<Found>) -> R
 fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, found: &mut Vec<Found>) -> Result<()> {
     for input in inputs(folder)? {
         let whole = name_of(folder, &input);
-        let (manipulation, name) = match whole.split_once('/') {
-            Some((first, rest)) if label == Label::Fake => (manipulation_of(label, Some(first)), rest.to_owned()),
-            _ => (manipulation_of(label, None), whole),
-        };
         let person = match &input {
             Input::Image(path) => person_of(path),
             _ => None,
+        };
+        let (manipulation, name) = match whole.split_once('/') {
+            Some((first, rest)) if label == Label::Fake && person.as_deref() != Some(first) => {
+                (manipulation_of(label, Some(first)), rest.to_owned())
+            }
+            _ => (manipulation_of(label, None), whole),
         };
         let group = person.clone().unwrap_or_else(|| stem(&name).to_owned());
         found.push(Found { input, dataset: dataset.to_owned(), manipulation, name, label, plan, group, person });

@@ -8,14 +8,17 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::CropSpec;
 
 use super::{Dataset, Dropped, FaceCrop, Label, Split, Video};
+use crate::files;
 
 /// The version of the manifest that this program writes, and the only one it reads.
 pub(crate) const MANIFEST_VERSION: u32 = 1;
@@ -128,27 +131,62 @@ pub(crate) enum DropKind {
     Unreadable,
 }
 
-/// What tells one video from another.
+/// What of a line decides whether its video is done: the rest is passed over in reading, which keeps memory small.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Known {
+    dataset: String,
+    manipulation: String,
+    name: String,
+    /// As [`Entry::source`].
+    pub(crate) source: String,
+    /// As [`Entry::source_bytes`].
+    pub(crate) source_bytes: Option<u64>,
+    /// As [`Entry::dropped`].
+    pub(crate) dropped: Option<Drop>,
+}
+
+/// What tells one video from another: data set, manipulation and name.
 pub(crate) type Identity = (String, String, String);
 
-impl Entry {
-    /// The video's identity: data set, manipulation and name.
-    pub(crate) fn identity(&self) -> Identity {
+/// A line in as much detail as its reader wants.
+pub(crate) trait Line: DeserializeOwned {
+    /// The video's identity.
+    fn identity(&self) -> Identity;
+    /// Whether there are no crops.
+    fn is_dropped(&self) -> bool;
+}
+
+impl Line for Entry {
+    fn identity(&self) -> Identity {
         (self.dataset.clone(), self.manipulation.clone(), self.name.clone())
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.dropped.is_some()
+    }
+}
+
+impl Line for Known {
+    fn identity(&self) -> Identity {
+        (self.dataset.clone(), self.manipulation.clone(), self.name.clone())
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.dropped.is_some()
     }
 }
 
 /// A manifest that was read.
-#[derive(Debug, Default)]
-pub(crate) struct Manifest {
+#[derive(Debug)]
+pub(crate) struct Manifest<L> {
     /// The header of each file, with the file.
     pub(crate) headers: Vec<(PathBuf, Header)>,
-    /// One entry for each video.
-    pub(crate) entries: BTreeMap<Identity, Entry>,
+    /// One line for each video.
+    pub(crate) lines: BTreeMap<Identity, L>,
 }
 
 /// The manifest's files in `folder`, in order of their names; none if it is no folder of crops.
-pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let context = || format!("{} cannot be listed; check its permissions", folder.display());
     let mut found = Vec::new();
     for item in fs::read_dir(folder).with_context(context)? {
@@ -162,51 +200,67 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-impl Manifest {
-    /// Reads one more file.
-    ///
-    /// # Errors
-    /// The file cannot be read, is of another version, or has a line that is no entry: its number is named.
-    pub(crate) fn read(&mut self, path: &Path) -> Result<()> {
-        let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read as text", path.display()))?;
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let mut lines = whole.lines().enumerate();
-        let Some((_, first)) = lines.next() else { return Ok(()) };
-        let foreign = || format!("{} is no manifest of this program; make it with `unmask preprocess`", path.display());
-        let header: Header = serde_json::from_str(first).with_context(foreign)?;
-        if header.unmask_manifest != MANIFEST_VERSION {
-            let version = header.unmask_manifest;
-            bail!("{} is of version {version}, not {MANIFEST_VERSION}; use the program that made it", path.display());
-        }
-        self.headers.push((path.to_owned(), header));
-        for (index, line) in lines {
-            let damaged =
-                || format!("{}: line {} is damaged; remove it and preprocess again", path.display(), index + 1);
-            let entry: Entry = serde_json::from_str(line).with_context(damaged)?;
-            self.add(entry);
+/// Reads files of one manifest.
+///
+/// # Errors
+/// A file cannot be read, is of another version, or has a line that tells of no video: its number is named.
+pub(crate) fn read<L: Line>(files: &[PathBuf]) -> Result<Manifest<L>> {
+    let mut manifest = Manifest { headers: Vec::new(), lines: BTreeMap::new() };
+    for file in files {
+        manifest.read_file(file)?;
+    }
+    Ok(manifest)
+}
+
+impl<L: Line> Manifest<L> {
+    fn read_file(&mut self, path: &Path) -> Result<()> {
+        let mut reader = BufReader::new(files::open(path)?);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            reader.read_until(b'\n', &mut line).with_context(|| format!("{} cannot be read", path.display()))?;
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            if number == 1 {
+                self.headers.push((path.to_owned(), header(path, &line)?));
+                continue;
+            }
+            let damaged = || format!("{}: line {number} is damaged; remove it and preprocess again", path.display());
+            self.add(serde_json::from_slice(&line).with_context(damaged)?);
         }
         Ok(())
     }
 
-    /// Adds an entry; of two for one video the one with crops stays, else the first.
-    pub(crate) fn add(&mut self, entry: Entry) {
-        match self.entries.entry(entry.identity()) {
+    /// Adds a line; of two for one video the one with crops stays, else the first.
+    fn add(&mut self, line: L) {
+        match self.lines.entry(line.identity()) {
             btree_map::Entry::Vacant(place) => {
-                place.insert(entry);
+                place.insert(line);
             }
             btree_map::Entry::Occupied(mut place) => {
-                if place.get().dropped.is_some() && entry.dropped.is_none() {
-                    place.insert(entry);
+                if place.get().is_dropped() && !line.is_dropped() {
+                    place.insert(line);
                 }
             }
         }
     }
 }
 
+fn header(path: &Path, line: &[u8]) -> Result<Header> {
+    let foreign = || format!("{} is no manifest of this program; make it with `unmask preprocess`", path.display());
+    let header: Header = serde_json::from_slice(line).with_context(foreign)?;
+    if header.unmask_manifest != MANIFEST_VERSION {
+        let version = header.unmask_manifest;
+        bail!("{} is of version {version}, not {MANIFEST_VERSION}; use the program that made it", path.display());
+    }
+    Ok(header)
+}
+
 /// Reads a folder of crops, or one file of its manifest.
 pub(super) fn load(path: &Path, split: Option<Split>) -> Result<Dataset> {
     let (folder, files) = match path.is_dir() {
-        true => (path, files(path)?),
+        true => (path, list(path)?),
         false => (path.parent().unwrap_or(Path::new("")), vec![path.to_owned()]),
     };
     if files.is_empty() {
@@ -215,12 +269,9 @@ pub(super) fn load(path: &Path, split: Option<Split>) -> Result<Dataset> {
             path.display()
         );
     }
-    let mut manifest = Manifest::default();
-    for file in &files {
-        manifest.read(file)?;
-    }
+    let manifest = read::<Entry>(&files)?;
     let (mut videos, mut dropped) = (Vec::new(), Vec::new());
-    for entry in manifest.entries.into_values().filter(|entry| split.is_none_or(|split| entry.split == split)) {
+    for entry in manifest.lines.into_values().filter(|entry| split.is_none_or(|split| entry.split == split)) {
         match entry.dropped {
             Some(Drop { reason, .. }) => dropped.push(Dropped { source: entry.source, label: entry.label, reason }),
             None => videos.push(video(folder, entry)?),

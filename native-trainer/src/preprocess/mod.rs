@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 
-use crate::datasets::manifest::{CropEntry, Drop, DropKind, Entry, Header, MANIFEST_VERSION, Manifest};
+use crate::datasets::manifest::{CropEntry, Drop, DropKind, Entry, Header, Known, MANIFEST_VERSION, Manifest};
 use crate::datasets::source::Source;
 use crate::media::{self, Damage, Input, MediaError, OpenOptions};
 use crate::scoring;
@@ -130,10 +130,10 @@ impl Tally {
 }
 
 /// What has no line yet; with `retry` also what was dropped.
-fn missing(sources: Vec<Source>, done: &Manifest, retry: bool) -> Result<Vec<Source>> {
+fn missing(sources: Vec<Source>, done: &Manifest<Known>, retry: bool) -> Result<Vec<Source>> {
     let mut missing = Vec::new();
     for source in sources {
-        match done.entries.get(&source.identity()) {
+        match done.lines.get(&source.identity()) {
             Some(known) if is_other(known, &source) => bail!(
                 "{} and the file that `{}` of {} was made from ({}) are different ones; give one data set another name \
                  with --dataset, or choose another --output folder",
@@ -150,7 +150,7 @@ fn missing(sources: Vec<Source>, done: &Manifest, retry: bool) -> Result<Vec<Sou
 }
 
 /// Whether a line tells of another file than `source`. A file that could not be used may have been replaced since.
-fn is_other(known: &Entry, source: &Source) -> bool {
+fn is_other(known: &Known, source: &Source) -> bool {
     let sizes_differ = known.source_bytes.is_some_and(|known| source.size().is_some_and(|size| size != known));
     known.dropped.is_none() && (known.source != source.path || sizes_differ)
 }

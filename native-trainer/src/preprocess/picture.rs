@@ -10,11 +10,11 @@ use unmask_core::image::RgbImage;
 /// The format of the crops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PictureFormat {
-    /// Nothing is lost; about 110 kB at 256 pixels
+    /// Nothing is lost; about 60 kB at 256 pixels
     Png,
-    /// Nothing is lost; about 80 kB, slower to read
+    /// Nothing is lost; about 50 kB
     Webp,
-    /// About 35 kB at quality 95; adds traces of compression of its own
+    /// About 18 kB at quality 95; adds traces of compression of its own
     Jpeg,
 }
 

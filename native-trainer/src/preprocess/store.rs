@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::datasets::manifest::{self, Entry, Header, Manifest};
+use crate::datasets::manifest::{self, Entry, Header, Known, Manifest};
 use crate::files;
 
 /// Lines are forced to the disk this often; after a power cut what was done since is done again.
@@ -37,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     /// The folder holds crops of another kind, or another program works on the same shard.
-    pub(super) fn open(folder: &Path, suffix: &str, header: &Header) -> Result<(Self, Manifest)> {
+    pub(super) fn open(folder: &Path, suffix: &str, header: &Header) -> Result<(Self, Manifest<Known>)> {
         let shown = folder.display();
         fs::create_dir_all(folder)
             .with_context(|| format!("{shown} cannot be made; choose another --output folder"))?;
@@ -52,10 +52,7 @@ impl Store {
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
         cut_after_last_line(&mut file).with_context(unwritable)?;
-        let mut done = Manifest::default();
-        for other in manifest::files(folder)? {
-            done.read(&other)?;
-        }
+        let done = manifest::read(&manifest::list(folder)?)?;
         if let Some((other, found)) = done.headers.iter().find(|(_, found)| !found.is_alike(header)) {
             bail!(
                 "{} was begun with other settings ({}) than these ({}); choose another --output folder",
