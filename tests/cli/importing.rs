@@ -105,7 +105,7 @@ fn a_checkpoint_of_another_kind_than_said_is_refused() {
     let place = Place::new();
     let input = golden("gend_tiny.safetensors");
     let output = place.path("out.safetensors");
-    for from in ["hf-clip", "thesis"] {
+    for from in ["hf-clip", "thesis", "efficientnet-lite0"] {
         let sentence = place.fail(["import", "--from", from, "--input", text(&input), "--output", text(&output)]);
         assert!(sentence.contains("gend_tiny.safetensors") && sentence.contains("--from"), "{sentence}");
         assert!(!output.exists());

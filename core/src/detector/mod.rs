@@ -1,6 +1,7 @@
 //! What scores a face: one file a model, its config beside it, and [`Detector`] around whichever it is.
 
 pub mod clip;
+pub mod efficientnet;
 pub mod layers;
 mod parameters;
 pub mod stan;
@@ -13,12 +14,13 @@ use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use rand_chacha::ChaCha8Rng;
 
-pub use parameters::{Strategy, Visit, for_each_parameter, parameters, trainable};
+pub use parameters::{Strategy, Visit, for_each_parameter, is_statistic, parameters, trainable};
 
 use crate::image::RgbImage;
 use crate::weights::spec::{Architecture, Calibration, DetectorSpec, InputSpec};
 use crate::weights::{Loader, TensorSource, WeightsError};
 use clip::Clip;
+use efficientnet::EfficientNet;
 use stan::Stan;
 
 /// What a model says about its inputs, a row for each clip.
@@ -37,6 +39,8 @@ pub enum Model {
     Clip(Clip),
     /// A CLIP vision tower with a spatial-temporal branch and a head.
     Stan(Stan),
+    /// An EfficientNet with a head.
+    EfficientNet(EfficientNet),
 }
 
 impl Model {
@@ -53,6 +57,7 @@ impl Model {
         let model = match architecture {
             Architecture::Clip(config) => Self::Clip(Clip::load(&mut loader, config)?),
             Architecture::Stan(config) => Self::Stan(Stan::load(&mut loader, config)?),
+            Architecture::EfficientNet(config) => Self::EfficientNet(EfficientNet::load(&mut loader, config)?),
         };
         loader.finish()?;
         Ok(model)
@@ -69,6 +74,7 @@ impl Model {
     pub fn forward_training(&self, pixels: Tensor<5>, masks: Option<Tensor<3>>) -> Output {
         match self {
             Self::Clip(clip) => clip.forward(flatten_clips(pixels)),
+            Self::EfficientNet(network) => network.forward(flatten_clips(pixels)),
             Self::Stan(stan) => stan.forward(pixels, masks),
         }
     }

@@ -11,15 +11,16 @@ use super::Model;
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// Every LayerNorm's weight and bias, and the head (Basu et al., "Strong Baselines for Parameter-Efficient
-    /// Few-Shot Fine-Tuning", 2024, as used for deepfakes by the thesis and GenD).
+    /// Every norm's weight and bias, and the head (Basu et al., "Strong Baselines for Parameter-Efficient
+    /// Few-Shot Fine-Tuning", 2024, as used for deepfakes by the thesis and GenD): LayerNorms in a transformer, batch
+    /// norms in a convolutional network.
     LayerNorm,
     /// Those of [`Strategy::LayerNorm`], the branch's too, with the temporal layers and time embeddings that a STAN
     /// branch adds: all that pretrained weights do not cover. For a model without a branch the same as that.
     Stan,
     /// The head alone.
     Head,
-    /// Everything.
+    /// Everything but the statistics of batch norms, which no strategy changes.
     Full,
 }
 
@@ -38,8 +39,16 @@ pub fn for_each_parameter(model: &Model, visit: &mut Visit) {
     model.visit(&mut Walk { path: Vec::new(), visit });
 }
 
+/// Whether `name` is a statistic of a batch norm: part of the model, but no parameter.
+pub fn is_statistic(name: &str) -> bool {
+    matches!(name.rsplit('.').next(), Some("running_mean" | "running_var"))
+}
+
 /// Whether `strategy` trains the parameter `name`.
 pub fn trainable(strategy: Strategy, name: &str) -> bool {
+    if is_statistic(name) {
+        return false;
+    }
     let head = name.starts_with("head.");
     let norm = name.rsplit('.').nth(1).is_some_and(|module| module.contains("norm"));
     match strategy {

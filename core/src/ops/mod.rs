@@ -1,17 +1,21 @@
-//! The few operations that every model's time goes into: linear layers, attention, layer norm, patch embedding.
+//! The few operations that every model's time goes into: linear layers, attention, layer norm, patch embedding,
+//! convolutions.
 //!
 //! Models call these functions and nothing below them, so a faster body for one backend can be put here without
-//! touching a model. The bodies are plain burn operations: they run on every backend and can be differentiated.
+//! touching a model. The bodies are plain burn operations: they run on every backend and can be differentiated. The
+//! convolutions have bodies of their own for CPUs beside those, tested against them.
 //! Weights have the layout of PyTorch, `[out, in]`, in files and in memory alike.
 
 mod activation;
 mod attention;
+mod convolution;
 mod layer_norm;
 mod linear;
 mod patch_embedding;
 
 pub use activation::Activation;
 pub use attention::attention;
+pub use convolution::{Axis, ChannelAffine, depthwise_convolution, patches, pointwise_convolution};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use patch_embedding::patch_embedding;

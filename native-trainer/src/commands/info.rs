@@ -9,7 +9,7 @@ use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 use serde_json::json;
 use unmask_core::detector::clip::ClipConfig;
-use unmask_core::detector::{Strategy, trainable};
+use unmask_core::detector::{Strategy, is_statistic, trainable};
 use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
@@ -89,7 +89,7 @@ impl Counts {
         let of = |strategy| names.iter().filter(|name| trainable(strategy, name)).map(size).sum();
         Self {
             tensors: names.len(),
-            parameters: names.iter().map(size).sum(),
+            parameters: names.iter().filter(|name| !is_statistic(name)).map(size).sum(),
             layer_norm: of(Strategy::LayerNorm),
             stan: of(Strategy::Stan),
             head: of(Strategy::Head),
@@ -107,6 +107,13 @@ fn describe(architecture: &Architecture) -> String {
             stan.branch_depth,
             stan.clip_length,
             word(&stan.time_module)
+        ),
+        Architecture::EfficientNet(network) => format!(
+            "EfficientNet-Lite, width {}, {} blocks in {} stages, head {}",
+            network.width,
+            network.stages.iter().map(|stage| stage.repeats).sum::<usize>(),
+            network.stages.len(),
+            word(&network.head),
         ),
     }
 }
@@ -144,7 +151,8 @@ fn table(path: &Path, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Tab
     row("compute", format!("{:.1} GFLOP a face", spec.architecture.flops() as f64 / 1e9));
     let (tuned, parts) = match spec.architecture {
         Architecture::Stan(_) => (counts.stan, "LayerNorms, temporal layers and head"),
-        _ => (counts.layer_norm, "LayerNorms and head"),
+        Architecture::Clip(_) => (counts.layer_norm, "LayerNorms and head"),
+        Architecture::EfficientNet(_) => (counts.layer_norm, "norms and head"),
     };
     row(
         "parameters",

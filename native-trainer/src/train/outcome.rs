@@ -80,6 +80,7 @@ fn strategy_words(strategy: StrategyName) -> &'static str {
         StrategyName::Ln => "layer norms and head trained",
         StrategyName::Full => "fully fine-tuned",
         StrategyName::Head => "head trained",
+        StrategyName::Stan => "layer norms, temporal branch and head trained",
     }
 }
 

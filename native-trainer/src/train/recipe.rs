@@ -48,6 +48,8 @@ pub(crate) enum StrategyName {
     Full,
     /// The head alone.
     Head,
+    /// Layer norms, the temporal branch of a detector of clips, and the head.
+    Stan,
 }
 
 impl From<StrategyName> for Strategy {
@@ -56,6 +58,7 @@ impl From<StrategyName> for Strategy {
             StrategyName::Ln => Self::LayerNorm,
             StrategyName::Full => Self::Full,
             StrategyName::Head => Self::Head,
+            StrategyName::Stan => Self::Stan,
         }
     }
 }

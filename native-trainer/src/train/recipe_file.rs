@@ -137,4 +137,38 @@ mod tests {
         assert!(problem(TEXT, &["run.epochs"]).contains("no `=`"));
         assert!(problem("name = ", &[]).contains("TOML"));
     }
+
+    /// The paths of all keys that hold a value.
+    fn leaves(table: &Table, path: &str) -> Vec<String> {
+        let of = |(key, value): (&String, &Value)| match value {
+            Value::Table(inner) => leaves(inner, &format!("{path}{key}.")),
+            _ => vec![format!("{path}{key}")],
+        };
+        table.iter().flat_map(of).collect()
+    }
+
+    fn configs() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
+    }
+
+    #[test]
+    fn every_key_is_explained_beside_the_recipes() {
+        let text = std::fs::read_to_string(configs().join("README.md")).unwrap();
+        let keys = leaves(&Table::try_from(Recipe::default()).unwrap(), "");
+        assert!(keys.len() > 40, "{keys:?}");
+        let missing: Vec<&String> = keys.iter().filter(|key| !text.contains(&format!("`{key}`"))).collect();
+        assert!(missing.is_empty(), "not in configs/README.md: {missing:?}");
+    }
+
+    #[test]
+    fn every_recipe_of_the_project_can_be_read() {
+        let files = std::fs::read_dir(configs()).unwrap().map(|entry| entry.unwrap().path());
+        let recipes: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|e| e == "toml") && !path.ends_with("models.toml"))
+            .collect();
+        assert!(recipes.len() >= 6, "{recipes:?}");
+        for path in recipes {
+            read(&path, &[]).unwrap();
+        }
+    }
 }

@@ -1,0 +1,116 @@
+//! The bodies for burn's CPU backend: matrix products and [`kernels`].
+
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, DType, Flex, Shape, backend_extension};
+use burn::tensor::Bytes;
+
+use alloc::vec::Vec;
+
+use super::geometry::Axis;
+use super::kernels::{self, Bounds, Depthwise};
+
+/// The convolutions as operations of a backend.
+#[backend_extension(Flex, Autodiff: cfg(feature = "autodiff"))]
+pub(super) trait Convolutions: Backend {
+    /// `clamp((input · weightᵀ) * scale + shift)`
+    fn pointwise(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        bounds: Option<(f32, f32)>,
+    ) -> FloatTensor<Self>;
+
+    /// `clamp(depthwise(input, weight) * scale + shift)`
+    fn depthwise(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        stride: usize,
+        bounds: Option<(f32, f32)>,
+    ) -> FloatTensor<Self>;
+}
+
+impl Convolutions for Flex {
+    fn pointwise(
+        input: FlexTensor,
+        weight: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        bounds: Option<Bounds>,
+    ) -> FlexTensor {
+        pointwise(&contiguous(input), weight, &contiguous(scale), &contiguous(shift), bounds)
+    }
+
+    fn depthwise(
+        input: FlexTensor,
+        weight: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        stride: usize,
+        bounds: Option<Bounds>,
+    ) -> FlexTensor {
+        let weight = taps(&weight);
+        depthwise(&contiguous(input), &weight, &contiguous(scale), &contiguous(shift), stride, bounds)
+    }
+}
+
+/// A tensor of `values` in `shape`.
+pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape.into()), DType::F32)
+}
+
+/// The tensor with its values row by row and nothing else in its storage; the same tensor where it is so already.
+pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    // The parameter is given up on return, so that a tensor nobody else holds stays the only one.
+    tensor.to_contiguous()
+}
+
+pub(super) fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+    core::array::from_fn(|index| tensor.layout().shape()[index])
+}
+
+/// `[channels, 1, side, side]` to the values of `[side, side, channels]`.
+pub(super) fn taps(weight: &FlexTensor) -> FlexTensor {
+    let [channels, _, side, _] = dims(weight);
+    weight.reshape(Shape::from([channels, side * side])).transpose(0, 1).to_contiguous()
+}
+
+pub(super) fn geometry(input: &FlexTensor, taps: &FlexTensor, stride: usize) -> Depthwise {
+    let [_, rows, columns, channels] = dims(input);
+    let [places, _] = dims(taps);
+    let side = places.isqrt();
+    Depthwise { rows: Axis::same(rows, side, stride), columns: Axis::same(columns, side, stride), channels }
+}
+
+pub(super) fn pointwise(
+    input: &FlexTensor,
+    weight: FlexTensor,
+    scale: &FlexTensor,
+    shift: &FlexTensor,
+    bounds: Option<Bounds>,
+) -> FlexTensor {
+    let [images, rows, columns, inputs] = dims(input);
+    let [outputs, _] = dims(&weight);
+    let pixels = input.reshape(Shape::from([images * rows * columns, inputs]));
+    let mut output = Flex::float_matmul(pixels, weight.transpose(0, 1));
+    kernels::scale_shift_clamp(output.storage_mut(), scale.storage(), shift.storage(), bounds);
+    output.reshape(Shape::from([images, rows, columns, outputs]))
+}
+
+pub(super) fn depthwise(
+    input: &FlexTensor,
+    taps: &FlexTensor,
+    scale: &FlexTensor,
+    shift: &FlexTensor,
+    stride: usize,
+    bounds: Option<Bounds>,
+) -> FlexTensor {
+    let geometry = geometry(input, taps, stride);
+    let [images, _, _, channels] = dims(input);
+    let output = geometry.forward(input.storage(), taps.storage(), scale.storage(), shift.storage(), bounds);
+    tensor(output, [images, geometry.rows.output, geometry.columns.output, channels])
+}

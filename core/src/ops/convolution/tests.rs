@@ -1,0 +1,186 @@
+//! The CPU's bodies against sums written out, and their gradients against those of the composed bodies.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::ops::testing::{assert_close, tensor};
+
+/// Images, rows, columns, channels, side, stride. The channels come in wide, narrow and single runs.
+const SHAPES: [[usize; 6]; 7] = [
+    [1, 1, 1, 1, 3, 1],
+    [2, 5, 7, 3, 3, 1],
+    [2, 6, 5, 41, 3, 2],
+    [3, 7, 7, 40, 5, 1],
+    [2, 9, 8, 33, 5, 2],
+    [1, 2, 3, 8, 5, 2],
+    [2, 4, 4, 72, 3, 1],
+];
+
+fn finished(sum: f64, scale: f32, shift: f32, activation: Option<Activation>) -> f64 {
+    let value = sum * f64::from(scale) + f64::from(shift);
+    activation.map_or(value, |activation| activation.of_scalar(value))
+}
+
+#[test]
+fn depthwise_convolution_equals_the_sum_written_out() {
+    for [images, rows, columns, channels, side, stride] in SHAPES {
+        for activation in [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu)] {
+            let (input, xs) = tensor([images, rows, columns, channels], 1);
+            let (weight, ws) = tensor([channels, 1, side, side], 2);
+            let (scale, scales) = tensor([channels], 3);
+            let (shift, shifts) = tensor([channels], 4);
+            let (vertical, horizontal) = (Axis::same(rows, side, stride), Axis::same(columns, side, stride));
+            let mut expected = Vec::new();
+            for (image, row, column, channel) in places(images, vertical.output, horizontal.output, channels) {
+                let mut sum = 0.0;
+                for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+                    let (r, c) = (row * stride + y, column * stride + x);
+                    let inside = |at: usize, axis: Axis| at.checked_sub(axis.before).filter(|at| *at < axis.input);
+                    if let (Some(r), Some(c)) = (inside(r, vertical), inside(c, horizontal)) {
+                        let pixel = ((image * rows + r) * columns + c) * channels + channel;
+                        sum += f64::from(xs[pixel]) * f64::from(ws[(channel * side + y) * side + x]);
+                    }
+                }
+                expected.push(finished(sum, scales[channel], shifts[channel], activation));
+            }
+            let output = depthwise_convolution(input, weight, stride, ChannelAffine { scale, shift }, activation);
+            assert_eq!(output.dims(), [images, vertical.output, horizontal.output, channels]);
+            assert_close(output, &expected);
+        }
+    }
+}
+
+fn places(
+    images: usize,
+    rows: usize,
+    columns: usize,
+    channels: usize,
+) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..images * rows * columns * channels).map(move |index| {
+        let (pixel, channel) = (index / channels, index % channels);
+        (pixel / columns / rows, pixel / columns % rows, pixel % columns, channel)
+    })
+}
+
+#[test]
+fn pointwise_convolution_equals_the_sum_written_out() {
+    for ([images, rows, columns, inputs, ..], outputs) in SHAPES.into_iter().zip([1, 7, 16, 33, 5, 2, 130]) {
+        for activation in [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu)] {
+            let (input, xs) = tensor([images, rows, columns, inputs], 1);
+            let (weight, ws) = tensor([outputs, inputs], 2);
+            let (scale, scales) = tensor([outputs], 3);
+            let (shift, shifts) = tensor([outputs], 4);
+            let mut expected = Vec::new();
+            for pixel in xs.chunks(inputs) {
+                for (output, weights) in ws.chunks(inputs).enumerate() {
+                    let sum = pixel.iter().zip(weights).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+                    expected.push(finished(sum, scales[output], shifts[output], activation));
+                }
+            }
+            let output = pointwise_convolution(input, weight, ChannelAffine { scale, shift }, activation);
+            assert_eq!(output.dims(), [images, rows, columns, outputs]);
+            assert_close(output, &expected);
+        }
+    }
+}
+
+#[test]
+fn patches_hold_what_a_convolution_reads() {
+    for [images, rows, columns, channels, side, stride] in SHAPES {
+        let (pixels, ps) = tensor([images, channels, rows, columns], 1);
+        let (vertical, horizontal) = (Axis::same(rows, side, stride), Axis::same(columns, side, stride));
+        let mut expected = Vec::new();
+        for (image, row, column, tap) in places(images, vertical.output, horizontal.output, channels * side * side) {
+            let (channel, y, x) = (tap / side / side, tap / side % side, tap % side);
+            let (r, c) = (row * stride + y, column * stride + x);
+            let inside = |at: usize, axis: Axis| at.checked_sub(axis.before).filter(|at| *at < axis.input);
+            expected.push(match (inside(r, vertical), inside(c, horizontal)) {
+                (Some(r), Some(c)) => f64::from(ps[((image * channels + channel) * rows + r) * columns + c]),
+                _ => 0.0,
+            });
+        }
+        assert_close(patches(pixels, side, stride), &expected);
+    }
+}
+
+#[cfg(feature = "autodiff")]
+mod gradients {
+    use super::*;
+
+    /// A tensor that gradients are asked for, with values in -2..2.
+    fn tracked<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+        let values: Vec<f32> = tensor(shape, seed).1.into_iter().map(|value| 2.0 * value).collect();
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff()).require_grad()
+    }
+
+    /// The gradients of `Σ output * w` with seeded `w`, for input, weight, scale and shift.
+    fn gradients<const W: usize>(
+        input: [usize; 4],
+        weight: [usize; W],
+        body: impl Fn(Tensor<4>, Tensor<W>, ChannelAffine) -> Tensor<4>,
+    ) -> Vec<Vec<f32>> {
+        let (input, weight) = (tracked(input, 1), tracked(weight, 2));
+        let channels = weight.dims()[0];
+        let (scale, shift) = (tracked([channels], 3), tracked([channels], 4));
+        let affine = ChannelAffine { scale: scale.clone(), shift: shift.clone() };
+        let output = body(input.clone(), weight.clone(), affine);
+        let factors = tensor(output.dims(), 5).0;
+        let factors = Tensor::from_data(factors.into_data(), &output.device());
+        let found = (output * factors).sum().backward();
+        let read = |data: Option<TensorData>| data.expect("a gradient").try_into_vec().expect("f32");
+        vec![
+            read(input.grad(&found).map(Tensor::into_data)),
+            read(weight.grad(&found).map(Tensor::into_data)),
+            read(scale.grad(&found).map(Tensor::into_data)),
+            read(shift.grad(&found).map(Tensor::into_data)),
+        ]
+    }
+
+    fn assert_same(ours: &[Vec<f32>], composed: &[Vec<f32>], case: &str) {
+        for (index, (ours, composed)) in ours.iter().zip(composed).enumerate() {
+            let largest = composed.iter().fold(1e-3, |largest: f32, value| largest.max(value.abs()));
+            assert_eq!(ours.len(), composed.len());
+            for (a, b) in ours.iter().zip(composed) {
+                assert!((a - b).abs() <= 1e-4 * largest, "{case}: gradient {index}: {a} is not {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_the_depthwise_convolution_equal_those_of_burns_own() {
+        for [images, rows, columns, channels, side, stride] in SHAPES {
+            for activation in [None, Some(Activation::Relu6), Some(Activation::Relu)] {
+                let (input, weight) = ([images, rows, columns, channels], [channels, 1, side, side]);
+                let ours = gradients(input, weight, |x, w, a| depthwise_convolution(x, w, stride, a, activation));
+                let composed = gradients(input, weight, |x, w, a| composed::depthwise(x, w, stride, a, activation));
+                assert_same(&ours, &composed, &alloc::format!("{input:?} {weight:?} {stride} {activation:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn of_the_pointwise_convolution_equal_those_of_burns_own() {
+        for ([images, rows, columns, inputs, ..], outputs) in SHAPES.into_iter().zip([1, 7, 16, 33, 5, 2, 260]) {
+            for activation in [None, Some(Activation::Relu6), Some(Activation::Relu)] {
+                let (input, weight) = ([images, rows, columns, inputs], [outputs, inputs]);
+                let ours = gradients(input, weight, |x, w, a| pointwise_convolution(x, w, a, activation));
+                let composed = gradients(input, weight, |x, w, a| composed::pointwise(x, w, a, activation));
+                assert_same(&ours, &composed, &alloc::format!("{input:?} {weight:?} {activation:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn are_given_for_what_is_trained_and_for_nothing_else() {
+        let device = Device::flex().autodiff();
+        let constant = |tensor: Tensor<4>| Tensor::<4>::from_data(tensor.into_data(), &device);
+        let (input, weight) = (constant(tensor([1, 4, 4, 8], 1).0), constant(tensor([8, 1, 3, 3], 2).0));
+        let (scale, shift) = (tracked([8], 3), tracked([8], 4));
+        let affine = ChannelAffine { scale: scale.clone(), shift: shift.clone() };
+        let output = depthwise_convolution(input.clone(), weight.clone(), 1, affine, None);
+        let found = output.sum().backward();
+        assert!(input.grad(&found).is_none() && weight.grad(&found).is_none());
+        assert!(scale.grad(&found).is_some() && shift.grad(&found).is_some());
+    }
+}

@@ -1,0 +1,155 @@
+//! A small EfficientNet-Lite, its loss and its gradients, against `efficientnet_lite_pytorch`.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
+
+#[path = "../support/compare.rs"]
+mod compare;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::module::{ModuleVisitor, Param};
+use burn::prelude::*;
+use burn::tensor::Gradients;
+use burn::tensor::activation::log_softmax;
+use compare::relative_error;
+use safetensors::SafeTensors;
+use unmask_core::detector::clip::HeadKind;
+use unmask_core::detector::efficientnet::{EfficientNetConfig, Stage};
+use unmask_core::detector::{Model, is_statistic};
+use unmask_core::weights::keys::{Checkpoint, Renamed};
+use unmask_core::weights::spec::Architecture;
+use unmask_core::weights::{Init, SafetensorsFile, TensorSource, WeightsError};
+
+/// The relative error that f32 arithmetic in another order may make.
+const TOLERANCE: f32 = 1e-5;
+const GRADIENT_TOLERANCE: f32 = 1e-4;
+
+/// The sizes of tests/reference/efficientnet_goldens.py.
+fn tiny() -> EfficientNetConfig {
+    let stage = |repeats, kernel, stride, expansion, channels| Stage { repeats, kernel, stride, expansion, channels };
+    let stages = [stage(1, 3, 1, 1, 16), stage(2, 5, 2, 3, 24), stage(1, 3, 2, 6, 32)];
+    EfficientNetConfig { image_size: 34, stem: 8, stages: stages.to_vec(), width: 160, head: HeadKind::OneLayer }
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens").join(name)).expect("the golden file")
+}
+
+/// The checkpoint under our names, and its classifier as the head.
+struct WithHead<'a> {
+    trunk: Renamed<SafetensorsFile<&'a [u8]>>,
+    whole: SafetensorsFile<&'a [u8]>,
+}
+
+impl TensorSource for WithHead<'_> {
+    fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
+        match name.strip_prefix("head.layers.0.") {
+            Some(rest) => self.whole.read(&format!("_fc.{rest}"), shape, init),
+            None => self.trunk.read(name, shape, init),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.trunk.names()
+    }
+
+    fn shape(&self, _: &str) -> Option<Vec<usize>> {
+        None
+    }
+}
+
+fn load(device: &Device) -> Model {
+    let bytes = golden("efficientnet_tiny.safetensors");
+    let open = || SafetensorsFile::open(&bytes[..]).expect("safetensors");
+    let trunk = Renamed::new(open(), Checkpoint::EfficientNetLite0).expect("names are known");
+    Model::load(&Architecture::EfficientNet(tiny()), &mut WithHead { trunk, whole: open() }, device).expect("loads")
+}
+
+struct Reference(Vec<u8>);
+
+impl Reference {
+    fn open() -> Self {
+        Self(golden("efficientnet_reference.safetensors"))
+    }
+
+    fn get(&self, name: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.0).expect("safetensors");
+        let view = file.tensor(name).expect(name);
+        view.data().as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
+    }
+
+    fn pixels(&self, device: &Device) -> Tensor<5> {
+        Tensor::from_data(TensorData::new(self.get("pixel_values"), [3, 1, 3, 34, 34]), device)
+    }
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("f32")
+}
+
+#[test]
+fn features_and_logits_equal_the_references() {
+    let reference = Reference::open();
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        let output = load(&device).forward(reference.pixels(&device));
+        for (name, found) in [("features", values(output.features)), ("logits", values(output.logits))] {
+            let error = relative_error(&found, &reference.get(name));
+            println!("{name}: {error:.1e}");
+            assert!(error < TOLERANCE, "{name} are off by {error}");
+        }
+    }
+}
+
+/// Collects the gradient of every parameter under its name.
+struct Collect<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    found: HashMap<String, Option<Vec<f32>>>,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let gradient = param.val().grad(self.gradients).map(values);
+        self.found.insert(self.path[1..].join("."), gradient);
+    }
+}
+
+#[test]
+fn gradients_of_the_loss_equal_the_references_and_statistics_have_none() {
+    let (reference, device) = (Reference::open(), Device::flex().autodiff());
+    let model = load(&device);
+    let logits = model.forward(reference.pixels(&device)).logits;
+    // Labels 0, 1, 1.
+    let chosen = Tensor::<2>::from_data([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], &device);
+    let loss = -(log_softmax(logits, 1) * chosen).sum() / 3.0;
+    let error = relative_error(&values(loss.clone()), &reference.get("loss"));
+    assert!(error < TOLERANCE, "the loss is off by {error}");
+
+    let gradients = loss.backward();
+    let mut collect = Collect { gradients: &gradients, path: Vec::new(), found: HashMap::new() };
+    model.visit(&mut collect);
+    let bytes = golden("efficientnet_tiny.safetensors");
+    let file = SafetensorsFile::open(&bytes[..]).expect("safetensors");
+    let mut names = Checkpoint::EfficientNetLite0.rename(&file.names()).expect("names are known");
+    names.extend(["weight", "bias"].map(|kind| (format!("head.layers.0.{kind}"), format!("_fc.{kind}"))));
+    assert_eq!(names.len(), collect.found.len());
+    let mut worst = 0.0f32;
+    for (ours, theirs) in names {
+        let found = collect.found.remove(&ours).expect("a parameter of the model");
+        assert_eq!(found.is_none(), is_statistic(&ours), "{ours}");
+        if let Some(found) = found {
+            let error = relative_error(&found, &reference.get(&format!("gradient.{theirs}")));
+            assert!(error < GRADIENT_TOLERANCE, "the gradient of {ours} is off by {error}");
+            worst = worst.max(error);
+        }
+    }
+    println!("gradients: {worst:.1e}");
+}
