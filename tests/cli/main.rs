@@ -7,5 +7,6 @@ mod clips;
 mod compare;
 mod importing;
 mod outputs;
+mod previewing;
 mod pulling;
 mod support;
