@@ -28,7 +28,7 @@ image of a self-blended pair, the mask of the blend, and the fake.
 
 Examples:
   unmask preview --data photographs/ --sbi --output pairs.png
-  unmask preview --data real/clip.mp4 --config configs/clip_b16_ln.toml --output sheet.png --rows 8"
+  unmask preview --data real/clip.mp4 --config recipe.toml --output sheet.png --rows 8"
 )]
 pub(crate) struct PreviewArgs {
     /// Images, videos or folders of them
