@@ -47,8 +47,7 @@ pub(crate) fn predict(
         .enumerate()
         .flat_map(|(video, crops)| {
             let chosen = evenly_spaced(crops.crops.len(), frames);
-            let clips = chosen.chunks(length).map(|clip| (video, padded(clip, length))).collect::<Vec<_>>();
-            clips
+            chosen.chunks(length).map(|clip| (video, padded(clip, length))).collect::<Vec<_>>()
         })
         .collect();
     let mut predictions = Vec::with_capacity(clips.len());

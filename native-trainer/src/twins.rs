@@ -1,12 +1,11 @@
 //! Self-blended fakes to measure with: each real video gets a fake twin, the same whenever it is asked for.
 
-use anyhow::Result;
-use unmask_core::face::Landmarks;
+use anyhow::{Context, Result};
 use unmask_core::face::alignment::{CropSpec, template};
 use unmask_core::image::RgbImage;
 
 use crate::augment::Augmentation;
-use crate::augment::sbi::SelfBlending;
+use crate::augment::sbi::{Blend, SelfBlended, SelfBlending};
 use crate::datasets::{FaceCrop, Label, Video};
 use crate::predict::stored_crops;
 use crate::random::generator;
@@ -40,16 +39,18 @@ impl Twins {
         let mut rng = generator(self.seed, &format!("twins {}/{}", video.dataset, video.name), &[]);
         let (blend, drawn) = (self.blending.draw(&mut rng), self.augmentation.draw(&mut rng));
         let images = stored_crops(video, crops)?;
-        let pairs = images.iter().zip(crops).map(|(image, index)| {
-            let pair = blend.apply(image, &landmarks(&video.crops[*index], image, &self.crop));
-            let (real, fake) = pair.augmented(&drawn);
-            if video.manipulation == SELF_BLENDED { fake } else { real }
-        });
-        Ok(pairs.collect())
+        let chosen = |(image, index): (&RgbImage, &usize)| {
+            let (real, fake) = self_blended(image, &video.crops[*index], &blend, &self.crop)?.augmented(&drawn);
+            Ok(if video.manipulation == SELF_BLENDED { fake } else { real })
+        };
+        images.iter().zip(crops).map(chosen).collect()
     }
 }
 
-/// The crop's own landmarks, or those of the template.
-pub(crate) fn landmarks(crop: &FaceCrop, image: &RgbImage, spec: &CropSpec) -> Landmarks {
-    crop.landmarks.unwrap_or_else(|| template(spec.geometry, image.width(), spec.margin))
+/// The pair made from a crop, whose face is where its landmarks are; or, without landmarks that a mask can be made of,
+/// where the template has it.
+pub(crate) fn self_blended(image: &RgbImage, crop: &FaceCrop, blend: &Blend, spec: &CropSpec) -> Result<SelfBlended> {
+    let of_template = || blend.apply(image, &template(spec.geometry, image.width(), spec.margin));
+    let pair = crop.landmarks.and_then(|landmarks| blend.apply(image, &landmarks)).or_else(of_template);
+    pair.with_context(|| format!("{} has no face that a blend could change; leave it out", crop.path.display()))
 }

@@ -11,6 +11,7 @@ mod importing;
 mod layouts;
 mod outputs;
 mod preprocessing;
+mod previewing;
 mod pulling;
 mod support;
 mod training;

@@ -11,7 +11,8 @@ pixels of the photograph. Prints how well hulls of the mean face, moved by the f
 by a similarity, by an affine transform of the plane, and by an affine camera (Mundy & Zisserman 1992), which alone
 follows a face that turns to the side.
 
-    pip install mediapipe==0.10.14 "opencv-python-headless<5" "numpy<2"     # an environment of its own
+    pip install --no-deps mediapipe==0.10.14
+    pip install absl-py attrs flatbuffers jax matplotlib sounddevice "protobuf<5"
     python tests/reference/mean_face.py
 """
 

@@ -113,12 +113,13 @@ fn looked_up(image: &RgbImage, [red, green, blue]: &[[u8; 256]; 3]) -> RgbImage 
 /// is rounded between, which OpenCV's 8-bit conversion does, with steps of 2 degrees.
 pub(crate) fn hsv_shift(image: &RgbImage, [hue, saturation, value]: [f32; 3]) -> RgbImage {
     let turn = (hue / 60.0).rem_euclid(6.0);
-    mapped(image, |pixel| {
-        let (h, s, v) = hsv(pixel.map(f32::from));
+    mapped(image, |[red, green, blue]| {
+        let (h, s, v) = hsv([f32::from(red), f32::from(green), f32::from(blue)]);
         let s = (s + saturation / 255.0).clamp(0.0, 1.0);
         let v = (v + value).clamp(0.0, 255.0);
         let h = h + turn;
-        rgb(if h >= 6.0 { h - 6.0 } else { h }, s, v).map(level)
+        let [red, green, blue] = rgb(if h >= 6.0 { h - 6.0 } else { h }, s, v);
+        [level(red), level(green), level(blue)]
     })
 }
 

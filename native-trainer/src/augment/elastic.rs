@@ -39,23 +39,29 @@ impl Displacement {
         Self { spacing, size, values }
     }
 
-    /// The displacements `[right, down]` of a row of pixels, from left to right.
-    pub(super) fn row(&self, row: usize, width: usize) -> impl Iterator<Item = [f32; 2]> {
+    /// The displacements to the right and down of a row of pixels, from left to right.
+    pub(super) fn row(&self, row: usize, width: usize) -> [Vec<f32>; 2] {
         let place = row as f64 / self.spacing;
         let upper = (place as usize).min(self.size[1] - 2);
         let part = (place - upper as f64) as f32;
-        let [right, down] = [0, 1].map(|axis| {
+        [0, 1].map(|axis| {
             let start = upper * self.size[0];
             let (one, two) = self.values[axis][start..start + 2 * self.size[0]].split_at(self.size[0]);
-            one.iter().zip(two).map(|(one, two)| one + part * (two - one)).collect::<Vec<f32>>()
-        });
-        let last = self.size[0] - 2;
-        (0..width).map(move |column| {
-            let place = column as f64 / self.spacing;
-            let left = (place as usize).min(last);
-            let part = (place - left as f64) as f32;
-            [&right, &down].map(|values| values[left] + part * (values[left + 1] - values[left]))
+            let points: Vec<f32> = one.iter().zip(two).map(|(one, two)| one + part * (two - one)).collect();
+            self.between(&points, width)
         })
+    }
+
+    /// A row of the grid, looked at from pixel to pixel.
+    fn between(&self, points: &[f32], width: usize) -> Vec<f32> {
+        let (step, last) = ((1.0 / self.spacing) as f32, self.size[0] - 2);
+        let mut values = vec![0.0; width];
+        for (column, value) in values.iter_mut().enumerate() {
+            let place = column as f32 * step;
+            let left = (place as usize).min(last);
+            *value = points[left] + (place - left as f32) * (points[left + 1] - points[left]);
+        }
+        values
     }
 
     /// Displacements given for each pixel, `[height, width]` in pixels to the right and down.
@@ -82,7 +88,7 @@ mod tests {
         for seed in 0..8 {
             let displacement = Displacement::draw(&mut ChaCha8Rng::seed_from_u64(seed), [side; 2], alpha, sigma);
             for row in (0..side).step_by(3) {
-                let values: Vec<f64> = displacement.row(row, side).map(|[right, _]| f64::from(right)).collect();
+                let values: Vec<f64> = displacement.row(row, side)[0].iter().map(|right| f64::from(*right)).collect();
                 let apart = values.iter().zip(&values[14..]);
                 squares += values[..side - 14].iter().map(|value| value * value).sum::<f64>();
                 products += apart.map(|(one, other)| one * other).sum::<f64>();
@@ -102,7 +108,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for (size, sigma) in [([0, 0], 7.0), ([1, 1], 0.1), ([3, 2], 0.0), ([5, 4], 300.0)] {
             let displacement = Displacement::draw(&mut rng, size, 50.0, sigma);
-            assert_eq!(displacement.row(size[1].saturating_sub(1), size[0]).count(), size[0]);
+            assert!(displacement.row(size[1].saturating_sub(1), size[0]).iter().all(|row| row.len() == size[0]));
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) struct Mask {
 
 impl Mask {
     /// Wraps `values`, `[height, width]`; `None` if their number does not fit the size.
+    #[cfg(test)]
     pub(crate) fn new(width: usize, height: usize, values: Vec<f32>) -> Option<Self> {
         (width.checked_mul(height)? == values.len()).then_some(Self { width, height, values })
     }
@@ -57,40 +58,40 @@ impl Mask {
 
     /// The mask whose every pixel shows what lies at its displacement, bilinearly; the edge goes on beyond it.
     pub(crate) fn displaced(&self, displacement: &Displacement) -> Self {
-        let mut values = Vec::with_capacity(self.values.len());
-        for row in 0..self.height {
-            let displaced = displacement.row(row, self.width).enumerate();
-            values.extend(displaced.map(|(column, [right, down])| self.at(column as f32 + right, row as f32 + down)));
+        let mut values = vec![0.0; self.values.len()];
+        for (row, values) in values.chunks_exact_mut(self.width.max(1)).enumerate() {
+            let [right, down] = displacement.row(row, self.width);
+            for (column, value) in values.iter_mut().enumerate() {
+                let (left, next, across) = neighbours(column as f32 + right[column], self.width);
+                let (upper, lower, part) = neighbours(row as f32 + down[column], self.height);
+                let (upper, lower) = (&self.values[upper * self.width..], &self.values[lower * self.width..]);
+                let above = upper[left] + across * (upper[next] - upper[left]);
+                let below = lower[left] + across * (lower[next] - lower[left]);
+                *value = above + part * (below - above);
+            }
         }
         Self { values, ..*self }
     }
 
-    /// The mask in another size, bilinearly (OpenCV's `resize`, without antialiasing).
+    /// The mask in another size, bilinearly (OpenCV's `resize`, without antialiasing). A mask without pixels becomes empty.
     pub(crate) fn resized(&self, width: usize, height: usize) -> Self {
+        let mut values = vec![0.0; width * height];
+        if self.values.is_empty() || values.is_empty() {
+            return Self { width, height, values };
+        }
         let (across, down) = (self.width as f32 / width as f32, self.height as f32 / height as f32);
-        let mut values = Vec::with_capacity(width * height);
-        for row in 0..height {
-            let y = (row as f32 + 0.5) * down - 0.5;
-            values.extend((0..width).map(|column| self.at((column as f32 + 0.5) * across - 0.5, y)));
+        let columns: Vec<_> =
+            (0..width).map(|column| neighbours((column as f32 + 0.5) * across - 0.5, self.width)).collect();
+        for (row, values) in values.chunks_exact_mut(width).enumerate() {
+            let (upper, lower, part) = neighbours((row as f32 + 0.5) * down - 0.5, self.height);
+            let (upper, lower) = (&self.values[upper * self.width..], &self.values[lower * self.width..]);
+            let mixed = upper.iter().zip(lower).take(self.width).map(|(upper, lower)| upper + part * (lower - upper));
+            let mixed: Vec<f32> = mixed.collect();
+            for (value, &(left, right, part)) in values.iter_mut().zip(&columns) {
+                *value = mixed[left] + part * (mixed[right] - mixed[left]);
+            }
         }
         Self { width, height, values }
-    }
-
-    /// The value at `(x, y)`.
-    fn at(&self, x: f32, y: f32) -> f32 {
-        if self.values.is_empty() {
-            return 0.0;
-        }
-        let (x, y) = (x.clamp(0.0, (self.width - 1) as f32), y.clamp(0.0, (self.height - 1) as f32));
-        let (column, row) = (x as usize, y as usize);
-        let (right, below) = ((column + 1).min(self.width - 1), (row + 1).min(self.height - 1));
-        let (across, down) = (x - column as f32, y - row as f32);
-        let mixed = |row: usize| {
-            let (one, two) = (self.values[row * self.width + column], self.values[row * self.width + right]);
-            one + across * (two - one)
-        };
-        let (upper, lower) = (mixed(row), mixed(below));
-        upper + down * (lower - upper)
     }
 
     /// 1 where all pixels of the square of `side` pixels around are at least a half, 0 elsewhere; what is beyond the edge
@@ -144,6 +145,14 @@ impl Mask {
         }
         self
     }
+}
+
+/// The pixels before and after a place within `0..length`, and how far it is from the first to the second, 0 to 1. What is
+/// outside counts as the nearest end. `length` is not 0.
+fn neighbours(place: f32, length: usize) -> (usize, usize, f32) {
+    let place = place.clamp(0.0, (length - 1) as f32);
+    let before = place as usize;
+    (before, (before + 1).min(length - 1), place - before as f32)
 }
 
 /// The corners of the convex hull in order (Andrew's monotone chain, 1979); empty where a point is not finite.

@@ -23,6 +23,7 @@ const LANDMARKS: [[f64; 3]; 5] = [
 /// The means of the points, in the same units. In order: jaw 0..17 from the image's left to its right, brows 17..27, nose
 /// 27..36, eyes 36..48, mouth 48..68 (iBUG, Sagonas et al. 2013), hairline 68..81 from left to right.
 #[rustfmt::skip]
+#[allow(clippy::approx_constant, reason = "a coordinate happens to be near 1/π")]
 const POINTS: [[f64; 3]; POINT_COUNT] = [
     [0.1463, 0.4921, 0.2920], [0.1496, 0.5651, 0.3149], [0.1525, 0.6393, 0.3168],
     [0.1830, 0.8040, 0.2744], [0.2149, 0.8721, 0.2252], [0.2514, 0.9220, 0.1720],

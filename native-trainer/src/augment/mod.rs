@@ -1,10 +1,10 @@
 //! What is done to faces before a detector is trained on them.
 //!
 //! [`Augmentation`] is a recipe's table of changes with their chances; [`Augmentation::draw`] decides on them from a
-//! generator, and [`Drawn::apply`] makes them, the same for every frame of a clip. [`sbi`] makes fakes from real faces.
-//! Each change is a function of an image and explicit numbers, beside the limits that the numbers are drawn within:
-//! [`colour`], [`filter`], [`warp`], [`jpeg`]. Masks and what deforms them are in [`mask`] and [`elastic`], the face's
-//! outline in [`mean_face`].
+//! generator, and [`recipe::Drawn::apply`] makes them, the same for every frame of a clip. [`sbi`] makes fakes from real
+//! faces. Each change is a function of an image and explicit numbers, beside the limits that the numbers are drawn
+//! within: [`colour`], [`filter`], [`warp`], [`jpeg`]. Masks and what deforms them are in [`mask`] and [`elastic`], the
+//! face's outline in [`mean_face`].
 
 mod colour;
 mod draw;

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(toml::from_str::<Augmentation>("").unwrap(), Augmentation::default());
         let written = "flip = 0\nrotate = { degrees = 5 }\nblur.kernel = [3, 11]\n[jpeg]\nprobability = 1";
         let read: Augmentation = toml::from_str(written).unwrap();
-        assert_eq!((read.flip.clone(), f64::from(read.rotate.degrees)), (Probability(0.0), 5.0));
+        assert_eq!((read.flip, f64::from(read.rotate.degrees)), (Probability(0.0), 5.0));
         assert_eq!((read.rotate.probability, read.jpeg.probability), (Probability(0.5), Probability(1.0)));
         assert_eq!(<[f64; 2]>::from(read.blur.kernel), [3.0, 11.0]);
         for (wrong, word) in

@@ -4,10 +4,9 @@
 //! A face is blended with a slightly changed copy of itself, through a mask of the face that is deformed and soft at its
 //! edge. What gives a deepfake away whatever made it is left: a boundary, and a difference in colour, sharpness and
 //! place on either side of it. Written after the paper; where it does not give a number, the default is the value that
-//! its authors published.
+//! its authors published. The parts of the face beside the whole are our own choice.
 
-use rand::RngExt;
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use unmask_core::face::Landmarks;
@@ -19,7 +18,7 @@ use super::elastic::Displacement;
 use super::filter::{decimate, sharpen};
 use super::mean_face;
 use super::recipe::Drawn;
-use super::warp::{Border, Placement, warp};
+use super::warp::{Border, Placement, warp_where};
 use super::{Mask, level, rebuilt};
 
 /// How fakes are made. Lengths are in pixels of a face crop of about 256.
@@ -150,6 +149,13 @@ enum Sharpness {
     Gained(f32, f32),
 }
 
+/// How many times fewer pixels across and down a copy has that loses resolution.
+const REDUCTIONS: [f64; 2] = [2.0, 4.0];
+/// How strongly a copy is sharpened that does not.
+const STRENGTHS: Range<0, 1> = Range(0.2, 0.5);
+/// How light it stays, 1 being as light as before.
+const LIGHTNESSES: Range<0, 1> = Range(0.5, 1.0);
+
 /// The share of the source that a blend has at most: a half of them have all of it.
 const RATIOS: [f32; 6] = [0.25, 0.5, 0.75, 1.0, 1.0, 1.0];
 
@@ -180,7 +186,7 @@ pub(crate) struct SelfBlended {
     pub(crate) real: RgbImage,
     /// The target with the source blended in; equal to it wherever the mask is 0.
     pub(crate) fake: RgbImage,
-    /// How much of the source each pixel has. Empty where the landmarks are no face, and the fake is then no fake.
+    /// How much of the source each pixel has.
     pub(crate) mask: Mask,
 }
 
@@ -188,9 +194,8 @@ impl SelfBlending {
     /// Decides on a blend.
     pub(crate) fn draw(&self, rng: &mut ChaCha8Rng) -> Blend {
         let is_lost = self.downscale.draw(rng);
-        let lost = Sharpness::Lost([2.0, 4.0][usize::from(rng.random::<bool>())]);
-        let gained =
-            Sharpness::Gained(Range::<0, 1>(0.2, 0.5).draw(rng) as f32, Range::<0, 1>(0.5, 1.0).draw(rng) as f32);
+        let lost = Sharpness::Lost(REDUCTIONS[usize::from(rng.random::<bool>())]);
+        let gained = Sharpness::Gained(STRENGTHS.draw(rng) as f32, LIGHTNESSES.draw(rng) as f32);
         let placement = Placement {
             degrees: 0.0,
             scale: [self.scale, self.scale].map(|limit| scale(limit.draw(rng))),
@@ -223,13 +228,19 @@ fn scale(step: f64) -> f64 {
 }
 
 impl Blend {
-    /// The pair made from an aligned face with these landmarks, in pixels of the image.
-    pub(crate) fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> SelfBlended {
+    /// The pair made from an aligned face with these landmarks, in pixels of the image. `None` where the landmarks leave
+    /// nothing to blend, since what is not changed must not be called fake: they are not finite, in one place, or outside.
+    pub(crate) fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> Option<SelfBlended> {
+        let mask = self.mask([image.width(), image.height()], landmarks);
+        if mask.is_empty() {
+            return None;
+        }
         let changed = self.changed(image);
         let (source, real) = if self.source_is_changed { (&changed, image) } else { (image, &changed) };
-        let source = warp(source, &self.placement, Border::Mirrored);
-        let mask = self.mask([image.width(), image.height()], landmarks);
-        SelfBlended { fake: blended(&source, real, &mask), real: real.clone(), mask }
+        // Most of the image is not within the mask, and the source is not looked at there.
+        let is_blended = |pixel: usize| mask.values()[pixel] > 0.0;
+        let source = warp_where(source, &self.placement, Border::Mirrored, is_blended);
+        Some(SelfBlended { fake: blended(&source, real, &mask), real: real.clone(), mask })
     }
 
     /// The copy that differs in colour and sharpness.

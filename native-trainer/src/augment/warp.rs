@@ -87,13 +87,24 @@ fn centre(size: [usize; 2]) -> [f64; 2] {
 
 /// Moves an image within its size. Pixels between pixels are bilinear (OpenCV's `warpAffine`).
 pub(crate) fn warp(image: &RgbImage, placement: &Placement, border: Border) -> RgbImage {
+    warp_where(image, placement, border, |_| true)
+}
+
+/// Moves an image as [`warp`] does, but leaves all pixels black except those, counted row by row, that are wanted.
+pub(super) fn warp_where(
+    image: &RgbImage,
+    placement: &Placement,
+    border: Border,
+    is_wanted: impl Fn(usize) -> bool,
+) -> RgbImage {
     let width = image.width();
     let [a, b, c, d, e, f] = placement.to_source([width, image.height()]);
     let mut pixels = vec![0; image.pixels().len()];
     let (colours, _) = pixels.as_chunks_mut::<3>();
     for (row, colours) in colours.chunks_exact_mut(width.max(1)).enumerate() {
         let (left, top) = (b * row as f64 + c, e * row as f64 + f);
-        for (column, colour) in colours.iter_mut().enumerate() {
+        let wanted = colours.iter_mut().enumerate().filter(|(column, _)| is_wanted(row * width + column));
+        for (column, colour) in wanted {
             *colour = sample(image, a * column as f64 + left, d * column as f64 + top, border);
         }
     }
@@ -127,14 +138,14 @@ fn floor(value: f64) -> i64 {
 
 /// Two pixels of a row and the two below, mixed by the parts that the right and the lower ones have.
 fn mixed(upper: &[u8; 6], below: &[u8; 6], right: f32, lower: f32) -> [u8; 3] {
-    let across = |row: &[u8; 6], channel: usize| {
-        let (one, two) = (f32::from(row[channel]), f32::from(row[channel + 3]));
-        one + right * (two - one)
-    };
-    [0, 1, 2].map(|channel| {
-        let (one, two) = (across(upper, channel), across(below, channel));
-        (one + lower * (two - one) + 0.5) as u8
-    })
+    let mut colour = [0; 3];
+    for (channel, level) in colour.iter_mut().enumerate() {
+        let (one, two) = (f32::from(upper[channel]), f32::from(upper[channel + 3]));
+        let (three, four) = (f32::from(below[channel]), f32::from(below[channel + 3]));
+        let (above, under) = (one + right * (two - one), three + right * (four - three));
+        *level = (above + lower * (under - above) + 0.5) as u8;
+    }
+    colour
 }
 
 /// The pixel at a place that may be beyond the edge.

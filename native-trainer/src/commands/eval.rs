@@ -133,7 +133,7 @@ fn logits(
         seed: TWIN_SEED,
         blending: SelfBlending::default(),
         augmentation: Augmentation { jpeg: Augmentation::default().jpeg, ..Augmentation::none() },
-        crop: detector.spec().crop.clone(),
+        crop: detector.spec().crop,
     };
     let images = |video: &Video, crops: &[usize]| match self_blended {
         true => twins.images(video, crops),

@@ -28,7 +28,7 @@ image of a self-blended pair, the mask of the blend, and the fake.
 
 Examples:
   unmask preview --data photographs/ --sbi --output pairs.png
-  unmask preview --data real/clip.mp4 --config configs/clip_b16_ln.toml --output sheet.png --rows 8"
+  unmask preview --data real/clip.mp4 --config recipe.toml --output sheet.png --rows 8"
 )]
 pub(crate) struct PreviewArgs {
     /// Images, videos or folders of them
@@ -85,9 +85,9 @@ pub(crate) fn run(args: &PreviewArgs) -> Result<()> {
             let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
             rng.set_stream(row as u64);
             let face = &faces[row % faces.len()];
-            if args.sbi { pair(&recipe, face, &mut rng) } else { augmentations(&recipe, face, &mut rng) }
+            if args.sbi { pair(&recipe, face, &mut rng) } else { Ok(augmentations(&recipe, face, &mut rng)) }
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let mut bytes = Cursor::new(Vec::new());
     let shown = args.output.display();
     sheet(&rows).write_to(&mut bytes, format).with_context(|| format!("{shown} cannot be encoded"))?;
@@ -113,12 +113,13 @@ fn read_recipe(path: &Path) -> Result<Recipe> {
 }
 
 /// The real image, the mask in white, and the fake, after the changes that both get.
-fn pair(recipe: &Recipe, (face, landmarks): &Face, rng: &mut ChaCha8Rng) -> [RgbImage; COLUMNS] {
+fn pair(recipe: &Recipe, (face, landmarks): &Face, rng: &mut ChaCha8Rng) -> Result<[RgbImage; COLUMNS]> {
     let pair = recipe.self_blending.draw(rng).apply(face, landmarks);
+    let pair = pair.context("the landmarks of a face leave nothing to blend; leave its picture out")?;
     let drawn = recipe.augmentation.unwrap_or_else(Augmentation::for_pairs).draw(rng);
     let (real, fake) = pair.augmented(&drawn);
     let mask = drawn.place(&visible(&pair.mask, face));
-    [face.clone(), real, mask, fake]
+    Ok([face.clone(), real, mask, fake])
 }
 
 /// Three draws for the same face.
@@ -128,7 +129,7 @@ fn augmentations(recipe: &Recipe, (face, _): &Face, rng: &mut ChaCha8Rng) -> [Rg
     [face.clone(), one, two, three]
 }
 
-/// A mask as a grey image, white where it is 1; `face` where the sizes differ, which they do not.
+/// A mask as a grey image, white where it is 1. Its size is the face's, which would show where it were not.
 fn visible(mask: &Mask, face: &RgbImage) -> RgbImage {
     let pixels = mask.values().iter().flat_map(|value| [(value * 255.0 + 0.5) as u8; 3]).collect();
     RgbImage::new(mask.width(), mask.height(), pixels).unwrap_or_else(|| face.clone())

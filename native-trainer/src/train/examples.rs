@@ -14,7 +14,7 @@ use super::sampler::{Clip, epoch_clips};
 use crate::datasets::{Label, Video};
 use crate::predict::stored_crops;
 use crate::random::generator;
-use crate::twins::landmarks;
+use crate::twins::self_blended;
 
 /// Batches that wait for the model.
 const AHEAD: usize = 2;
@@ -108,11 +108,11 @@ impl Examples {
         }
         let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
         let spec = &self.detector.spec().crop;
-        let pairs = images
-            .iter()
-            .zip(&indices)
-            .map(|(image, index)| blend.apply(image, &landmarks(&video.crops[*index], image, spec)).augmented(&drawn));
-        let (real, fake) = pairs.unzip();
+        let pair = |(image, index): (&RgbImage, &usize)| {
+            Ok(self_blended(image, &video.crops[*index], &blend, spec)?.augmented(&drawn))
+        };
+        let pairs = images.iter().zip(&indices).map(pair).collect::<Result<Vec<_>>>()?;
+        let (real, fake) = pairs.into_iter().unzip();
         Ok(vec![(real, Label::Real), (fake, Label::Fake)])
     }
 }

@@ -254,7 +254,7 @@ impl<'a> Trainer<'a> {
             seed: self.recipe.seed,
             blending: self.recipe.self_blending,
             augmentation: Augmentation { jpeg: self.recipe.augmentation.jpeg, ..Augmentation::none() },
-            crop: detector.spec().crop.clone(),
+            crop: detector.spec().crop,
         };
         predict(detector, &self.validation, frames, |video, crops| twins.images(video, crops), |_| ())
     }

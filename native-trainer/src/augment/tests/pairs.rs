@@ -129,7 +129,7 @@ fn real_and_fake_differ_within_the_mask_and_nowhere_else() {
     let image = noise(224);
     let landmarks = template(SPEC.geometry, 224, SPEC.margin);
     for seed in 0..60 {
-        let pair = blend(seed).apply(&image, &landmarks);
+        let pair = blend(seed).apply(&image, &landmarks).unwrap();
         let changed = changed_pixels(&pair);
         let beside = changed.iter().zip(pair.mask.values()).filter(|(changed, mask)| **changed && **mask == 0.0);
         assert_eq!(beside.count(), 0, "blend {seed}");
@@ -142,7 +142,7 @@ fn real_and_fake_differ_within_the_mask_and_nowhere_else() {
 fn the_real_image_of_a_pair_is_as_often_changed_as_not() {
     let image = noise(64);
     let landmarks = template(SPEC.geometry, 64, SPEC.margin);
-    let kept = (0..200).filter(|seed| blend(*seed).apply(&image, &landmarks).real == image).count();
+    let kept = (0..200).filter(|seed| blend(*seed).apply(&image, &landmarks).unwrap().real == image).count();
     assert!((70..=130).contains(&kept), "{kept}");
 }
 
@@ -152,7 +152,7 @@ fn a_pair_is_augmented_alike_so_that_what_is_equal_stays_equal() {
     let landmarks = template(SPEC.geometry, 224, SPEC.margin);
     for seed in 0..30 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let pair = SelfBlending::default().draw(&mut rng).apply(&image, &landmarks);
+        let pair = SelfBlending::default().draw(&mut rng).apply(&image, &landmarks).unwrap();
         let drawn = Augmentation::for_pairs().draw(&mut rng);
         let (real, fake) = pair.augmented(&drawn);
         let same = SelfBlended { fake: pair.real.clone(), ..pair.clone() }.augmented(&drawn);
@@ -165,20 +165,21 @@ fn a_pair_is_augmented_alike_so_that_what_is_equal_stays_equal() {
 fn the_same_seed_makes_the_same_pair_and_another_makes_another() {
     let image = noise(96);
     let landmarks = template(SPEC.geometry, 96, SPEC.margin);
-    let pair = |seed| blend(seed).apply(&image, &landmarks);
+    let pair = |seed| blend(seed).apply(&image, &landmarks).unwrap();
     assert_eq!(pair(4), pair(4));
     assert_ne!(pair(4).fake, pair(5).fake);
 }
 
 #[test]
-fn landmarks_that_are_no_face_leave_the_image_and_an_empty_mask() {
+fn landmarks_that_are_no_face_make_no_pair() {
     let image = noise(64);
     for landmarks in [[[f32::NAN; 2]; 5], [[20.0; 2]; 5], [[-900.0, 40.0]; 5]] {
-        let pair = blend(1).apply(&image, &landmarks);
-        assert!(pair.mask.is_empty() && pair.real == pair.fake, "{landmarks:?}");
+        assert_eq!(blend(1).apply(&image, &landmarks), None, "{landmarks:?}");
     }
+    let away = template(SPEC.geometry, 64, SPEC.margin).map(|[x, y]| [x + 500.0, y]);
+    assert_eq!(blend(1).apply(&image, &away), None);
     let empty = RgbImage::new(0, 0, Vec::new()).unwrap();
-    assert!(blend(1).apply(&empty, &template(SPEC.geometry, 64, SPEC.margin)).mask.is_empty());
+    assert_eq!(blend(1).apply(&empty, &template(SPEC.geometry, 64, SPEC.margin)), None);
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn an_empty_table_is_the_papers_and_unknown_keys_are_refused() {
 #[test]
 fn fakes_of_real_photographs_are_subtle_and_keep_everything_beside_the_face() {
     for (seed, (image, landmarks)) in faces(24).into_iter().enumerate() {
-        let pair = blend(seed as u64).apply(&image, &landmarks);
+        let pair = blend(seed as u64).apply(&image, &landmarks).unwrap();
         let changed = changed_pixels(&pair);
         let corners = [0, 255, 255 * 256, 256 * 256 - 1];
         assert!(corners.iter().all(|corner| !changed[*corner]), "face {seed}");
@@ -211,7 +212,7 @@ fn pairs_take_this_long() {
     for size in [224, 256] {
         let (image, landmarks) = (noise(size), template(SPEC.geometry, size, SPEC.margin));
         let drawn = |seed| Augmentation::for_pairs().draw(&mut ChaCha8Rng::seed_from_u64(seed));
-        let pair = blend(1).apply(&image, &landmarks);
+        let pair = blend(1).apply(&image, &landmarks).unwrap();
         let turn = Placement { degrees: 3.0, ..Placement::default() };
         let parts: [(&str, &dyn Fn(u64)); 8] = [
             ("a blend", &|seed| drop(blend(seed).apply(&image, &landmarks))),
