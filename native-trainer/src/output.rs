@@ -73,7 +73,7 @@ impl Output {
 }
 
 /// Prints at once; a reader that went away (`| head`) ends the program quietly as it does others.
-fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),

@@ -34,6 +34,7 @@ fn deepfakebench(place: &Place, frames_below: &str) -> PathBuf {
     for (folder, label, name, split) in [
         ("original_sequences/youtube", "FF-real", "000", "train"),
         ("original_sequences/youtube", "FF-real", "012", "test"),
+        ("original_sequences/youtube", "FF-real", "020", "val"),
         ("manipulated_sequences/Deepfakes", "FF-DF", "000_003", "train"),
         ("manipulated_sequences/Deepfakes", "FF-DF", "012_010", "test"),
     ] {
@@ -65,6 +66,7 @@ fn deepfakebench_json_is_read_with_frames_in_order_and_what_is_empty_counts_as_d
         ("FaceForensics++/Deepfakes/012_010 fake test", 3),
         ("FaceForensics++/original/000 real train", 3),
         ("FaceForensics++/original/012 real test", 3),
+        ("FaceForensics++/original/020 real val", 3),
     ];
     assert_eq!(listing(&info), expected.map(|(line, crops)| (line.to_owned(), crops)));
     assert_eq!(info["name"], "FaceForensics++");
@@ -84,7 +86,7 @@ fn paths_from_another_machine_are_found_below_the_given_root_whatever_their_slas
     std::fs::write(&json, document).expect("written");
     let root = place.path("bench/datasets/rgb");
     let found = listing(&info(&place, &[text(&json), "--data-root", text(&root), "--compression", "c40"]));
-    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(found.len(), 5, "{found:?}");
     let sentence = place.fail(["info", text(&json), "--data-root", text(&place.path("bench/preprocessing"))]);
     assert!(sentence.contains("--data-root") && sentence.contains("000.png"), "{sentence}");
 }

@@ -313,6 +313,24 @@ fn two_programs_do_not_write_one_manifest() {
 }
 
 #[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("d/real")).expect("made");
+    std::fs::write(place.path("d/real/a.mp4"), "no video").expect("written");
+    let (input, output) = (place.path("d"), place.path("out"));
+    let mut running = place
+        .unmask()
+        .args(arguments(&input, &output, &[]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    drop(running.stdout.take());
+    let errors = running.wait_with_output().expect("ended").stderr;
+    assert!(!String::from_utf8_lossy(&errors).contains("panicked"));
+}
+
+#[test]
 fn a_missing_ffmpeg_stops_the_run_instead_of_dropping_every_video() {
     let place = Place::new();
     std::fs::create_dir_all(place.path("d/real")).expect("made");

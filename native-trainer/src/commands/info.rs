@@ -14,7 +14,7 @@ use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
 use crate::datasets::{self, LoadOptions, summary};
-use crate::{detector_file, files};
+use crate::{detector_file, files, output};
 
 /// Describe a detector file, or data to train on
 #[derive(Args, Debug)]
@@ -61,16 +61,10 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
 fn describe_data(args: &InfoArgs) -> Result<()> {
     let dataset = datasets::load(&args.model, None, &args.data)?;
     if args.json {
-        let document = summary::document(&dataset);
-        println!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
-        return Ok(());
+        let document = serde_json::to_string_pretty(&summary::document(&dataset));
+        return output::print(&format!("{}\n", document.context("the description cannot be written")?));
     }
-    println!("{}\n{}", dataset.name, summary::table(&dataset));
-    let dropped = summary::dropped(&dataset);
-    if !dropped.is_empty() {
-        println!("{dropped}");
-    }
-    Ok(())
+    output::print(&format!("{}\n{}", dataset.name, summary::text(&dataset)))
 }
 
 /// Parameters, all and by what is trained.

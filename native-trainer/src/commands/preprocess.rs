@@ -10,6 +10,7 @@ use unmask_core::face::alignment::{CropGeometry, CropSpec};
 use super::shard::Shard;
 use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, summary};
 use crate::media::Damage;
+use crate::output;
 use crate::preprocess::person::Whose;
 use crate::preprocess::picture::PictureFormat;
 use crate::preprocess::{self, Settings, Tally};
@@ -144,12 +145,10 @@ fn settings(args: &PreprocessArgs) -> Settings {
 /// Says what was done, and what the output holds now.
 fn report(args: &PreprocessArgs, tally: &Tally) -> Result<()> {
     let Tally { done, before, without_face, unreadable } = tally;
-    println!("{done} done, {before} were done before, {without_face} without a face, {unreadable} unreadable");
     let dataset = datasets::load(&args.output, None, &LoadOptions::default())?;
-    println!("{} now holds\n{}", args.output.display(), summary::table(&dataset));
-    let dropped = summary::dropped(&dataset);
-    if !dropped.is_empty() {
-        println!("{dropped}");
-    }
-    Ok(())
+    output::print(&format!(
+        "{done} done, {before} were done before, {without_face} without a face, {unreadable} unreadable\n{} now holds\n{}",
+        args.output.display(),
+        summary::text(&dataset)
+    ))
 }

@@ -1,11 +1,12 @@
 //! DeepfakeBench's own description of preprocessed data: `{data set: {label: {split: {[compression:] {video: {label,
 //! frames: […]}}}}}}`, with a landmark file (`landmarks` for `frames`, `.npy` for `.png`) beside each frame.
 //!
-//! Where its lists contradict each other, test comes first: DeepFakeDetection and UADFV stand in all three splits, and
-//! Celeb-DF's training list holds its test videos, which are then used for nothing but testing. Frames are put in the
-//! order of their numbers, since the lists are in the order of the file system.
+//! A video in several of its lists is used once, for testing before training before validation: DeepFakeDetection and
+//! UADFV stand in all three, Celeb-DF's training list holds its test videos, and the validation lists but
+//! FaceForensics++'s are copies of another. A data set that then has none to validate with gives a tenth of those to train
+//! on. Frames are put in the order of their numbers, since the lists are in the order of the file system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,8 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::manifest::Identity;
-use super::{Compression, Dataset, Dropped, FaceCrop, Label, LoadOptions, ORIGINAL, Split, Video, dlib_points};
+use super::split::Member;
+use super::{Compression, Dataset, Dropped, FaceCrop, Label, LoadOptions, ORIGINAL, Split, Video, dlib_points, split};
 
 /// Names of labels that are not the manipulation's, with the manipulation.
 const MANIPULATIONS: [(&str, &str); 13] = [
@@ -32,7 +34,8 @@ const MANIPULATIONS: [(&str, &str); 13] = [
     ("DF_fake", "DeeperForensics-1.0"),
 ];
 
-const SPLITS: [(&str, Split); 3] = [("test", Split::Test), ("val", Split::Validation), ("train", Split::Train)];
+/// The lists, the one that counts most first.
+const SPLITS: [(&str, Split); 3] = [("test", Split::Test), ("train", Split::Train), ("val", Split::Validation)];
 
 /// A video as the file lists it.
 struct Listed {
@@ -90,7 +93,36 @@ fn list(document: &Value, compression: Compression) -> Result<BTreeMap<Identity,
             }
         }
     }
+    set_validation_apart(&mut listed);
     Ok(listed)
+}
+
+/// Gives every data set that has something to train on and nothing to validate with a tenth of the former.
+fn set_validation_apart(listed: &mut BTreeMap<Identity, Listed>) {
+    let with = |split: Split| -> BTreeSet<String> {
+        let of_split = listed.iter().filter(|(_, video)| video.split == split);
+        of_split.map(|((dataset, ..), _)| dataset.clone()).collect()
+    };
+    let has_validation = with(Split::Validation);
+    let is_shared =
+        |(dataset, ..): &Identity, video: &Listed| video.split == Split::Train && !has_validation.contains(dataset);
+    let shared = listed.iter().filter(|(identity, video)| is_shared(identity, video));
+    let members: Vec<Member> = shared.map(|((_, _, name), video)| member(name, video.label)).collect();
+    let splits: Vec<Split> = split::groups(&members).into_iter().map(split::train_or_validation).collect();
+    let videos = listed.iter_mut().filter(|(identity, video)| is_shared(identity, video));
+    for ((_, video), split) in videos.zip(splits) {
+        video.split = split;
+    }
+}
+
+fn member(name: &str, label: Label) -> Member<'_> {
+    let group = target(name);
+    Member { label, stem: name, group, has_person: group != name }
+}
+
+/// The person whose video it is in Celeb-DF's `id3_id9_0001`; for other names the whole name.
+fn target(name: &str) -> &str {
+    name.split_once('_').map(|(first, _)| first).filter(|first| first.starts_with("id")).unwrap_or(name)
 }
 
 /// The videos of a split, below the compression where there is one. A split of another compression alone has none.
@@ -226,6 +258,31 @@ mod tests {
         let document = json!({ "Celeb-DF-v2": { "CelebDFv2_real": { "train": video, "val": video, "test": video } } });
         let expected = vec![(identity("Celeb-DF-v2", "original", "v"), Split::Test, Label::Real)];
         assert_eq!(listed(&document, Compression::C23), expected);
+    }
+
+    #[test]
+    fn a_validation_list_that_repeats_the_training_list_is_replaced_by_a_tenth_of_it() {
+        let video = || json!({ "label": "DFDC_Real", "frames": [] });
+        let videos: Map<String, Value> = (0..500).map(|number| (format!("v{number}"), video())).collect();
+        let document = json!({ "DFDC": { "DFDC_Real": { "train": videos, "val": videos } } });
+        let found = listed(&document, Compression::C23);
+        let validation = found.iter().filter(|(_, split, _)| *split == Split::Validation).count();
+        assert!(found.len() == 500 && (25..80).contains(&validation), "{validation}");
+        assert!(found.iter().all(|(_, split, _)| *split != Split::Test));
+    }
+
+    #[test]
+    fn a_validation_list_of_its_own_stays_and_training_keeps_all() {
+        let video = |name: &str| json!({ "c23": { name: { "label": "FF-real", "frames": [] } } });
+        let document =
+            json!({ "FF-DF": { "FF-real": { "train": video("a"), "val": video("b"), "test": video("c") } } });
+        let splits: Vec<Split> = listed(&document, Compression::C23).into_iter().map(|(_, split, _)| split).collect();
+        assert_eq!(splits, [Split::Train, Split::Validation, Split::Test]);
+    }
+
+    #[test]
+    fn celeb_df_videos_of_one_person_stay_together() {
+        assert_eq!(["id3_id9_0001", "id3_0002", "00017", "a_b"].map(target), ["id3", "id3", "00017", "a_b"]);
     }
 
     #[test]

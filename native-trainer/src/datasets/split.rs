@@ -26,21 +26,39 @@ pub(super) enum Plan {
     Free,
 }
 
+/// A video as far as groups depend on it.
+#[derive(Clone, Copy)]
+pub(super) struct Member<'a> {
+    pub(super) label: Label,
+    /// The last part of its name.
+    pub(super) stem: &'a str,
+    /// Its own group: the person's, where that is known, else the stem.
+    pub(super) group: &'a str,
+    /// Whether the person is known, so that names need not be looked at.
+    pub(super) has_person: bool,
+}
+
+impl<'a> Member<'a> {
+    fn of(found: &'a Found) -> Self {
+        let Found { label, name, group, person, .. } = found;
+        Self { label: *label, stem: stem(name), group, has_person: person.is_some() }
+    }
+}
+
 /// The use of each source.
 pub(super) fn decide(found: &[Found]) -> Vec<Split> {
-    let groups = groups(found);
-    found
-        .iter()
-        .zip(&groups)
-        .map(|(found, group)| match found.plan {
-            Plan::Official(split) => split,
-            Plan::TrainOrValidation => match fraction(group) < VALIDATION_PART {
-                true => Split::Validation,
-                false => Split::Train,
-            },
-            Plan::Free => by_hash(group),
-        })
-        .collect()
+    let members: Vec<Member> = found.iter().map(Member::of).collect();
+    let decide = |(found, group): (&Found, &str)| match found.plan {
+        Plan::Official(split) => split,
+        Plan::TrainOrValidation => train_or_validation(group),
+        Plan::Free => by_hash(group),
+    };
+    found.iter().zip(groups(&members)).map(decide).collect()
+}
+
+/// The use of a group in a training set that has nothing to validate with.
+pub(super) fn train_or_validation(group: &str) -> Split {
+    if fraction(group) < VALIDATION_PART { Split::Validation } else { Split::Train }
 }
 
 /// The use of a group about which nothing is said.
@@ -64,27 +82,20 @@ fn fraction(group: &str) -> f64 {
 ///
 /// A fake is made from a real video where a part of its name, between marks, is the real one's: `000_003` and `000`,
 /// `talk_fake` and `talk`. It may be made from several, which then stay together.
-fn groups(found: &[Found]) -> Vec<String> {
-    let reals: BTreeMap<&str, &str> = found
-        .iter()
-        .filter(|found| found.label == Label::Real && found.person.is_none())
-        .map(|found| (stem(&found.name), found.group.as_str()))
-        .collect();
+pub(super) fn groups<'a>(members: &[Member<'a>]) -> Vec<&'a str> {
+    let unknown_reals = members.iter().filter(|member| member.label == Label::Real && !member.has_person);
+    let reals: BTreeMap<&str, &str> = unknown_reals.map(|member| (member.stem, member.group)).collect();
     let mut joined = Joined::default();
-    let origins: Vec<Option<&str>> = found
-        .iter()
-        .map(|found| {
-            let is_fake = found.label == Label::Fake && found.person.is_none();
-            let made_from: BTreeSet<&str> = match is_fake {
-                true => parts(stem(&found.name)).filter_map(|part| reals.get(part).copied()).collect(),
-                false => BTreeSet::new(),
-            };
-            let first = made_from.first().copied()?;
-            made_from.iter().for_each(|other| joined.join(first, other));
-            Some(first)
-        })
-        .collect();
-    found.iter().zip(origins).map(|(found, origin)| joined.least(origin.unwrap_or(&found.group)).to_owned()).collect()
+    let mut origin = |member: &Member<'a>| {
+        let is_unknown_fake = member.label == Label::Fake && !member.has_person;
+        let names = is_unknown_fake.then(|| parts(member.stem)).into_iter().flatten();
+        let made_from: BTreeSet<&str> = names.filter_map(|part| reals.get(part).copied()).collect();
+        let first = made_from.first().copied();
+        made_from.iter().for_each(|other| joined.join(first.unwrap_or(other), other));
+        first.unwrap_or(member.group)
+    };
+    let origins: Vec<&str> = members.iter().map(&mut origin).collect();
+    origins.into_iter().map(|origin| joined.least(origin)).collect()
 }
 
 /// All parts of a name that begin and end at marks, the whole included.
@@ -139,6 +150,10 @@ mod tests {
         }
     }
 
+    fn named_groups(found: &[Found]) -> Vec<&str> {
+        groups(&found.iter().map(Member::of).collect::<Vec<_>>())
+    }
+
     #[test]
     fn splits_are_eighty_ten_ten_to_a_percent_over_many_names() {
         let splits: Vec<Split> = (0..20_000).map(|number| by_hash(&format!("person {number}"))).collect();
@@ -159,13 +174,16 @@ mod tests {
     #[test]
     fn fakes_are_used_as_the_videos_they_are_made_from() {
         let names = ["000", "003", "talk", "walk"];
-        let fakes = ["000_003", "003_000", "x/talk_fake", "walk-v2", "other_talks"];
+        let fakes = ["000_003", "003_000", "x/talk_fake", "walk-v2", "other_talks", "a_talk"];
         let all: Vec<Found> = names
             .iter()
             .map(|name| found(Label::Real, name))
             .chain(fakes.iter().map(|name| found(Label::Fake, name)))
             .collect();
-        assert_eq!(groups(&all), ["000", "000", "talk", "walk", "000", "000", "talk", "walk", "other_talks"]);
+        assert_eq!(
+            named_groups(&all),
+            ["000", "000", "talk", "walk", "000", "000", "talk", "walk", "other_talks", "talk"]
+        );
     }
 
     #[test]

@@ -7,8 +7,12 @@ use serde_json::{Value, json};
 
 use super::{Dataset, Dropped, FaceCrop, Label, Split, Video};
 
-/// Videos and crops by data set, manipulation and split.
-pub(crate) fn table(dataset: &Dataset) -> Table {
+/// Videos and crops by data set, manipulation and split, and below that what was dropped.
+pub(crate) fn text(dataset: &Dataset) -> String {
+    format!("{}\n{}", table(dataset), dropped(dataset))
+}
+
+fn table(dataset: &Dataset) -> Table {
     let mut rows: BTreeMap<(&str, Label, &str), Vec<&Video>> = BTreeMap::new();
     for video in &dataset.videos {
         rows.entry((&video.dataset, video.label, &video.manipulation)).or_default().push(video);
@@ -31,14 +35,14 @@ pub(crate) fn table(dataset: &Dataset) -> Table {
     table
 }
 
-/// The number of videos without crops, with the first reasons; empty if there is none.
-pub(crate) fn dropped(dataset: &Dataset) -> String {
+/// The number of videos without crops, with the first reasons, as a line; empty if there is none.
+fn dropped(dataset: &Dataset) -> String {
     const SHOWN: usize = 3;
     let reasons: Vec<&str> = dataset.dropped.iter().take(SHOWN).map(|dropped| dropped.reason.as_str()).collect();
     match dataset.dropped.len() {
         0 => String::new(),
-        count if count <= SHOWN => format!("{count} dropped: {}", reasons.join("; ")),
-        count => format!("{count} dropped, the first: {}", reasons.join("; ")),
+        count if count <= SHOWN => format!("{count} dropped: {}\n", reasons.join("; ")),
+        count => format!("{count} dropped, the first: {}\n", reasons.join("; ")),
     }
 }
 

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
+use unmask_core::face::Face;
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 
@@ -27,6 +29,9 @@ use store::Store;
 
 /// Videos that are decoded while the cores are busy with others.
 const AHEAD: usize = 1;
+/// Frames of one video that are looked at side by side, so that the last few videos still keep the cores busy. Each waits
+/// in memory.
+const FRAMES_AT_ONCE: usize = 4;
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug)]
@@ -188,7 +193,7 @@ fn preprocess(source: &Source, finder: &FaceFinder, store: &Store, settings: &Se
         entry.dropped = Some(Drop { kind: DropKind::NoFace, reason });
         return Ok(entry);
     }
-    entry.crops = rayon_scope(|| faces.iter().map(|face| keep(source, face, store, settings)).collect::<Result<_>>())?;
+    entry.crops = compute(|| faces.iter().map(|face| keep(source, face, store, settings)).collect::<Result<_>>())?;
     Ok(entry)
 }
 
@@ -197,16 +202,23 @@ fn look(source: &Source, finder: &FaceFinder, settings: &Settings) -> Result<Peo
     let opened = media::open(&source.input, &OpenOptions { frames: settings.frames, damage: settings.damage })?;
     let mut people = People::new(settings.whose, settings.crop);
     let options = FindOptions::default();
-    for frame in opened.frames {
-        let frame = frame?;
-        rayon_scope(|| people.push(frame.time_s, &frame.image, &finder.find(&frame.image, &options)));
+    let mut frames = opened.frames;
+    loop {
+        let group = frames.by_ref().take(FRAMES_AT_ONCE).collect::<Result<Vec<_>, _>>()?;
+        if group.is_empty() {
+            break;
+        }
+        compute(|| {
+            let faces: Vec<Vec<Face>> = group.par_iter().map(|frame| finder.find(&frame.image, &options)).collect();
+            group.iter().zip(&faces).for_each(|(frame, faces)| people.push(frame.time_s, &frame.image, faces));
+        });
     }
     Ok(people)
 }
 
 /// Computes on rayon's threads, so that however many wait for decoders, as many compute as there are cores.
-fn rayon_scope<T: Send>(compute: impl FnOnce() -> T + Send) -> T {
-    rayon::scope(|_| compute())
+fn compute<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }
 
 /// Writes a crop and describes it.
