@@ -62,6 +62,10 @@ fn crop_of(folder: &Path, name: &str, frame: usize, rng: &mut StdRng) -> Value {
 
 /// A recipe for the tiny detector.
 fn recipe(place: &Place, strategy: &str, epochs: usize) -> PathBuf {
+    recipe_from(place, &place.detector(), strategy, epochs)
+}
+
+fn recipe_from(place: &Place, start: &Path, strategy: &str, epochs: usize) -> PathBuf {
     let path = place.path(&format!("{strategy}.toml"));
     let recipe = format!(
         "name = 'tiny'
@@ -83,7 +87,7 @@ fn recipe(place: &Place, strategy: &str, epochs: usize) -> PathBuf {
         epochs = {epochs}
         batch = 16
         checkpoint_every = 2",
-        text(&place.detector()),
+        text(start),
     );
     fs::write(&path, recipe).expect("the recipe");
     path
@@ -103,6 +107,7 @@ fn timeless(out: &Path) -> Vec<Value> {
     let mut measures = metrics(out);
     for measure in measures.iter_mut().filter_map(Value::as_object_mut) {
         measure.remove("images_per_second");
+        measure.remove("time_s");
     }
     measures
 }
@@ -172,6 +177,34 @@ fn a_trained_detector_is_evaluated_and_calibrated_on_the_validation_split() {
     // The temperature reaches the file that was asked for, and no other.
     let info = |path: &Path| place.succeed(["info", text(path)]);
     assert_ne!(info(&calibrated), info(&model));
+}
+
+#[test]
+fn a_detector_of_clips_is_trained_resumed_and_evaluated_on_clips() {
+    let place = Place::new();
+    let (data, run, start) = (easy_set(&place), place.path("run"), place.path("stan.safetensors"));
+    let (input, head) = (golden("clip_tiny/model.safetensors"), golden("clip_tiny/head1.safetensors"));
+    let import = ["import", "--from", "hf-clip", "--input", text(&input), "--head", text(&head)];
+    let branch = ["--clip-length", "2", "--branch-depth", "1", "--output", text(&start)];
+    place.succeed(import.iter().chain(&branch));
+    let recipe = recipe_from(&place, &start, "stan", 12);
+    let undisturbed = place.path("undisturbed");
+    place.succeed(arguments(&recipe, &data, &undisturbed));
+    let mut resumed = arguments(&recipe, &data, &run);
+    resumed.push("--resume");
+    killed_after(&place, &resumed, &run, 7);
+    place.succeed(resumed);
+    // Drop path is drawn anew at each step, and the same again after a kill.
+    assert_eq!(timeless(&undisturbed), timeless(&run));
+
+    let (model, out) = (run.join("detector.safetensors"), place.path("results"));
+    let eval = ["eval", "--model", text(&model), "--data", text(&data), "--split", "val", "--out", text(&out)];
+    place.succeed(eval);
+    let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json")).expect("a summary")).expect("JSON");
+    let auc = summary["datasets"][0]["videos"]["auc"]["value"].as_f64();
+    assert!(auc.is_some_and(|auc| auc > 0.9), "{auc:?}");
+    // Two frames of a video are one clip.
+    assert_eq!(fs::read_to_string(out.join("frames.csv")).expect("scores").lines().count(), 1 + 40);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::train::{self, Ended, Options};
 /// Train a detector by a recipe
 #[derive(Args, Debug)]
 #[command(after_help = "The folder OUT gets the trained detector (detector.safetensors, ready for `unmask score`), its
-adapter where not everything was trained, summary.md, metrics.jsonl, and checkpoints to go on from.
+adapter where not everything was trained, summary.md, metrics.jsonl, an event file for TensorBoard, and checkpoints to go on from.
 Ctrl-C ends the run after the current step; --resume goes on with it, to the same weights.
 
 Examples:

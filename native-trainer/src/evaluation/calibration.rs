@@ -1,7 +1,7 @@
 //! Fitting a detector's calibration on validation data.
 
 use unmask_core::metrics::{
-    Misses, Scored, TemperatureFit, VerdictBasis, VerdictFit, fit_temperature, fit_verdict_thresholds,
+    Misses, Scored, TemperatureFit, TemperatureNote, VerdictBasis, VerdictFit, fit_temperature, fit_verdict_thresholds,
 };
 use unmask_core::weights::spec::Calibration;
 
@@ -38,9 +38,15 @@ impl Calibrated {
     pub(crate) fn words(&self) -> String {
         let Calibration { temperature, real_below, fake_above } = self.calibration;
         let fitted = match &self.temperature {
+            Some(fit) if fit.note == TemperatureNote::Separated => {
+                "Temperature 1, because every validation clip is on the right side, which does not say how sure to be"
+                    .to_string()
+            }
             Some(fit) => format!(
-                "Temperature {temperature:.3} (negative log-likelihood {:.4} before, {:.4} after)",
-                fit.nll_before, fit.nll_after
+                "Temperature {temperature:.3}{} (negative log-likelihood {:.4} before, {:.4} after)",
+                if fit.note == TemperatureNote::AtLimit { ", the end of what is tried" } else { "" },
+                fit.nll_before,
+                fit.nll_after
             ),
             None => "Temperature 1, because the validation data does not determine one".to_string(),
         };

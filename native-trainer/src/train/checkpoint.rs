@@ -42,8 +42,20 @@ pub(super) struct Identity {
 pub(super) struct Best {
     /// Optimizer steps until then.
     pub(super) step: usize,
-    /// Area under the ROC curve over the validation videos.
-    pub(super) auc: f64,
+    /// Area under the ROC curve over the validation videos; none where they are all real or all fake.
+    pub(super) auc: Option<f64>,
+    /// Mean loss over the validation clips.
+    pub(super) loss: f64,
+}
+
+impl Best {
+    /// Whether this is better than `other`: by the AUC, and where that does not tell them apart, by the loss.
+    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+        match (self.auc, other.auc) {
+            (Some(one), Some(other)) if one != other => one > other,
+            _ => self.loss < other.loss,
+        }
+    }
 }
 
 /// The loss and the scores of the current epoch so far.
@@ -198,7 +210,7 @@ mod tests {
         Checkpoint {
             identity,
             step,
-            best: Some(Best { step: 1, auc: 0.75 }),
+            best: Some(Best { step: 1, auc: Some(0.75), loss: 0.5 }),
             epoch: EpochSoFar { loss_sum: 0.1, steps: 3, scores: vec![0.1, 0.9], fake: vec![false, true] },
             parameters: BTreeMap::from([("head.bias".to_string(), vec![1.0, f32::MIN_POSITIVE])]),
             moments: BTreeMap::from([("head.bias".to_string(), moments)]),
@@ -237,6 +249,15 @@ mod tests {
             fs::write(path(folder.path(), 9), &whole[..length]).unwrap();
             assert_eq!(newest(folder.path()), (Some(6), 1), "cut to {length} bytes");
         }
+    }
+
+    #[test]
+    fn the_loss_decides_where_the_auc_does_not() {
+        let best = |auc, loss| Best { step: 1, auc, loss };
+        assert!(best(Some(0.9), 0.9).is_better_than(&best(Some(0.8), 0.1)));
+        assert!(best(Some(1.0), 0.1).is_better_than(&best(Some(1.0), 0.2)));
+        assert!(!best(Some(1.0), 0.2).is_better_than(&best(Some(1.0), 0.2)));
+        assert!(best(None, 0.1).is_better_than(&best(None, 0.2)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A [`recipe`] (read by [`recipe_file`]) says everything about a run. [`sampler`] orders the clips of an epoch,
 //! [`examples`] makes batches of them ahead of time, [`trainer`] takes the steps with [`losses`], [`schedule`] and
 //! [`optimizer`] over the [`parameters`] that the strategy trains, [`checkpoint`] stores what a killed run goes on from,
-//! [`watch`] shows how it goes, and [`outcome`] calibrates and writes the detector.
+//! [`watch`] shows how it goes (to [`tensorboard`], too), and [`outcome`] calibrates and writes the detector.
 //!
 //! Nothing random has a running state: every choice is a function of the recipe's seed and of its place in the run, so
 //! a resumed run ends with the same weights as one that was never stopped.
@@ -20,6 +20,7 @@ pub(crate) mod recipe;
 mod recipe_file;
 mod sampler;
 mod schedule;
+mod tensorboard;
 mod trainer;
 mod watch;
 

@@ -55,7 +55,7 @@ pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
 
 fn spec(outcome: &Outcome, calibrated: &Calibrated) -> DetectorSpec {
     let start = outcome.detector.spec();
-    let auc = outcome.best.map_or(String::new(), |best| format!(", validation AUC {:.4}", best.auc));
+    let auc = outcome.best.and_then(|best| best.auc).map_or(String::new(), |auc| format!(", validation AUC {auc:.4}"));
     let base = start.base_model.clone().unwrap_or_else(|| start.name.clone());
     DetectorSpec {
         name: outcome.recipe.name.clone(),

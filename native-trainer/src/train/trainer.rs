@@ -206,6 +206,7 @@ impl<'a> Trainer<'a> {
     fn end_epoch(&mut self) -> Result<()> {
         let predictions = self.validate(&self.detector())?;
         let validation_auc = video_auc(&self.validation, &predictions);
+        let validation_loss = mean_loss(&self.validation, &predictions);
         let so_far = std::mem::take(&mut self.epoch);
         let scored = so_far.scores.iter().zip(&so_far.fake).map(|(score, fake)| scored(f64::from(*score), *fake));
         let measure = Measure::Epoch {
@@ -213,13 +214,13 @@ impl<'a> Trainer<'a> {
             epoch: self.step / self.steps_per_epoch,
             train_loss: so_far.loss_sum / so_far.steps.max(1) as f64,
             train_auc: Ranking::new(scored).and_then(|ranking| ranking.auc()).ok(),
-            validation_loss: mean_loss(&self.validation, &predictions),
+            validation_loss,
             validation_auc,
         };
         self.watch.epoch(&measure)?;
-        let auc = validation_auc.unwrap_or_default();
-        if self.best.as_ref().is_none_or(|best| auc > best.auc) {
-            self.best = Some(Best { step: self.step, auc });
+        let this = Best { step: self.step, auc: validation_auc, loss: validation_loss };
+        if self.best.as_ref().is_none_or(|best| this.is_better_than(best)) {
+            self.best = Some(this);
             self.write_best()?;
         }
         self.checkpoint()

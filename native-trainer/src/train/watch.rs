@@ -1,21 +1,31 @@
-//! What people watch while a run goes on: a progress bar or plain lines, and `metrics.jsonl` for programs.
+//! What people watch while a run goes on: a progress bar or plain lines, TensorBoard, and `metrics.jsonl` for programs.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use console::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use super::tensorboard;
 use crate::files;
 
 /// Plain lines come this often where there is no terminal to draw on.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Line {
+    /// When it was measured, in seconds since 1970.
+    time_s: f64,
+    #[serde(flatten)]
+    measure: Measure,
+}
+
+/// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Measure {
@@ -38,13 +48,41 @@ impl Measure {
             Self::Step { step, .. } | Self::Epoch { step, .. } => *step,
         }
     }
+
+    /// By the names under which TensorBoard shows them.
+    fn scalars(&self) -> Vec<(&'static str, f64)> {
+        match self {
+            Self::Step { loss, learning_rate, images_per_second, .. } => vec![
+                ("step/loss", *loss),
+                ("step/learning_rate", *learning_rate),
+                ("step/images_per_second", *images_per_second),
+            ],
+            Self::Epoch { train_loss, train_auc, validation_loss, validation_auc, .. } => {
+                let always = [("train/loss", *train_loss), ("validation/loss", *validation_loss)];
+                let auc = [("train/auc", *train_auc), ("validation/auc", *validation_auc)];
+                always.into_iter().chain(auc.into_iter().filter_map(|(name, auc)| Some((name, auc?)))).collect()
+            }
+        }
+    }
+}
+
+impl Line {
+    fn json(&self) -> Result<String> {
+        let mut line = serde_json::to_string(self).context("a measure cannot be written as JSON")?;
+        line.push('\n');
+        Ok(line)
+    }
+
+    fn event(&self) -> Vec<u8> {
+        tensorboard::scalars(self.time_s, self.measure.step(), &self.measure.scalars())
+    }
 }
 
 /// Shows and stores how a run goes.
 pub(super) struct Watch {
     bar: ProgressBar,
-    file: File,
-    path: PathBuf,
+    metrics: Appended,
+    events: Appended,
     images_per_step: usize,
     since: Instant,
     steps_since: usize,
@@ -56,9 +94,12 @@ impl Watch {
     /// Goes on with the metrics in `folder` up to step `step` of `total`; later ones are of steps that come again.
     pub(super) fn new(folder: &Path, step: usize, total: usize, images_per_step: usize) -> Result<Self> {
         let path = folder.join("metrics.jsonl");
-        keep_until(&path, step)?;
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+        let kept: Vec<Line> = lines(&path)?.into_iter().filter(|line| line.measure.step() <= step).collect();
+        let metrics = kept.iter().map(Line::json).collect::<Result<Vec<_>>>()?.concat();
+        let began = kept.first().map_or_else(now_s, |line| line.time_s);
+        let events = [tensorboard::header(began)].into_iter().chain(kept.iter().map(Line::event));
+        let metrics = Appended::after(path, metrics.as_bytes())?;
+        let events = Appended::after(folder.join(EVENTS), &events.collect::<Vec<_>>().concat())?;
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
         // The template is a constant and a test draws it.
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -67,7 +108,7 @@ impl Watch {
         bar.set_position(step as u64);
         bar.reset_eta();
         let now = Instant::now();
-        Ok(Self { bar, file, path, images_per_step, since: now, steps_since: 0, last_line: now, rate: 0.0 })
+        Ok(Self { bar, metrics, events, images_per_step, since: now, steps_since: 0, last_line: now, rate: 0.0 })
     }
 
     /// A step was done.
@@ -124,35 +165,55 @@ impl Watch {
     }
 
     fn store(&mut self, measure: &Measure) -> Result<()> {
-        let mut line = serde_json::to_string(measure).context("a measure cannot be written as JSON")?;
-        line.push('\n');
-        self.file.write_all(line.as_bytes()).with_context(|| {
+        let line = Line { time_s: now_s(), measure: measure.clone() };
+        self.metrics.append(line.json()?.as_bytes())?;
+        self.events.append(&line.event())
+    }
+}
+
+/// A file that grows.
+struct Appended {
+    file: File,
+    path: PathBuf,
+}
+
+impl Appended {
+    /// The file at `path`, which holds `bytes` so far.
+    fn after(path: PathBuf, bytes: &[u8]) -> Result<Self> {
+        files::write_bytes(&path, bytes)?;
+        let file = OpenOptions::new().append(true).open(&path);
+        Ok(Self { file: file.with_context(|| format!("{} cannot be written", path.display()))?, path })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).with_context(|| {
             format!("{} cannot be written; free some space and go on with --resume", self.path.display())
         })
     }
 }
 
+/// The file that TensorBoard finds by its name.
+const EVENTS: &str = "events.out.tfevents.unmask";
+
+fn now_s() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (since.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
 const TEMPLATE: &str = "{wide_bar} {pos}/{len} steps, {eta} left  {msg}";
 
-/// The measures in a file that can be read; a last line that a kill cut short is not one.
+/// What was measured so far.
 pub(super) fn read(path: &Path) -> Result<Vec<Measure>> {
+    Ok(lines(path)?.into_iter().map(|line| line.measure).collect())
+}
+
+/// The lines of a file that can be read; a last one that a kill cut short is passed over.
+fn lines(path: &Path) -> Result<Vec<Line>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
-}
-
-/// Drops what was measured after step `step`.
-fn keep_until(path: &Path, step: usize) -> Result<()> {
-    let measures = read(path)?;
-    let kept: Vec<String> = measures
-        .iter()
-        .filter(|measure| measure.step() <= step)
-        .map(|measure| serde_json::to_string(measure).map(|line| line + "\n"))
-        .collect::<Result<_, _>>()
-        .context("the metrics cannot be written as JSON")?;
-    files::write_bytes(path, kept.concat().as_bytes())
 }
 
 #[cfg(test)]
@@ -175,6 +236,11 @@ mod tests {
         watch.step(3, 0, 0.25, 1e-3).unwrap();
         let steps: Vec<usize> = read(&path).unwrap().iter().map(Measure::step).collect();
         assert_eq!(steps, [1, 2, 3]);
+        let events = std::fs::read(folder.path().join(EVENTS)).unwrap();
+        let lines = lines(&path).unwrap();
+        let expected: Vec<Vec<u8>> =
+            [tensorboard::header(lines[0].time_s)].into_iter().chain(lines.iter().map(Line::event)).collect();
+        assert_eq!(events, expected.concat());
     }
 
     #[test]
