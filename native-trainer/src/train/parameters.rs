@@ -18,32 +18,32 @@ pub(super) fn for_training(model: Model, strategy: Strategy, recompute: bool) ->
         true => GradientCheckpointingStrategy::Balanced,
         false => GradientCheckpointingStrategy::Disabled,
     };
-    model.map(&mut Prepare { path: Path::default(), strategy: Some(strategy), checkpointing })
+    model.map(&mut Prepare { path: ModulePath::default(), strategy: Some(strategy), checkpointing })
 }
 
 /// `model` without autodiff.
 pub(super) fn for_inference(model: Model) -> Model {
     let checkpointing = GradientCheckpointingStrategy::Disabled;
-    model.map(&mut Prepare { path: Path::default(), strategy: None, checkpointing })
+    model.map(&mut Prepare { path: ModulePath::default(), strategy: None, checkpointing })
 }
 
 /// The values of the parameters that are trained.
 pub(super) fn trained(model: &Model) -> Named {
-    let mut collect = Collect { path: Path::default(), gradients: None, found: Named::new() };
+    let mut collect = Collect { path: ModulePath::default(), gradients: None, found: Named::new() };
     model.visit(&mut collect);
     collect.found
 }
 
 /// The gradients of the parameters that are trained.
 pub(super) fn gradients(model: &Model, gradients: &Gradients) -> Named {
-    let mut collect = Collect { path: Path::default(), gradients: Some(gradients), found: Named::new() };
+    let mut collect = Collect { path: ModulePath::default(), gradients: Some(gradients), found: Named::new() };
     model.visit(&mut collect);
     collect.found
 }
 
 /// `model` with the parameters of `update` replaced.
 pub(super) fn updated(model: Model, update: Named) -> Model {
-    model.map(&mut Replace { path: Path::default(), update })
+    model.map(&mut Replace { path: ModulePath::default(), update })
 }
 
 /// Adds `other` to `sum`, name by name.
@@ -66,17 +66,17 @@ pub(super) fn norm(values: &Named) -> f64 {
 
 /// The names of modules from the model to the current one.
 #[derive(Default)]
-struct Path(Vec<String>);
+struct ModulePath(Vec<String>);
 
-impl Path {
+impl ModulePath {
     /// The outermost name is the model's kind, which a detector file says in its description instead.
     fn name(&self) -> String {
-        self.0[1..].join(".")
+        self.0.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join(".")
     }
 }
 
 struct Prepare {
-    path: Path,
+    path: ModulePath,
     strategy: Option<Strategy>,
     checkpointing: GradientCheckpointingStrategy,
 }
@@ -104,7 +104,7 @@ impl ModuleMapper for Prepare {
 }
 
 struct Collect<'a> {
-    path: Path,
+    path: ModulePath,
     gradients: Option<&'a Gradients>,
     found: Named,
 }
@@ -135,7 +135,7 @@ impl ModuleVisitor for Collect<'_> {
 }
 
 struct Replace {
-    path: Path,
+    path: ModulePath,
     update: Named,
 }
 
