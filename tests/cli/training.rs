@@ -187,7 +187,7 @@ fn a_detector_of_clips_is_trained_resumed_and_evaluated_on_clips() {
     let import = ["import", "--from", "hf-clip", "--input", text(&input), "--head", text(&head)];
     let branch = ["--clip-length", "2", "--branch-depth", "1", "--output", text(&start)];
     place.succeed(import.iter().chain(&branch));
-    let recipe = recipe_from(&place, &start, "stan", 12);
+    let recipe = recipe_from(&place, &start, "full", 30);
     let undisturbed = place.path("undisturbed");
     place.succeed(arguments(&recipe, &data, &undisturbed));
     let mut resumed = arguments(&recipe, &data, &run);
