@@ -9,7 +9,7 @@ use unmask_core::detector::Detector;
 use unmask_core::weights::TensorSource;
 
 use crate::device::DeviceChoice;
-use crate::tensors::{F32Tensor, write_tensors};
+use crate::tensors::{StoredTensor, write_tensors};
 use crate::{detector_file, files};
 
 /// Run a detector on given pixels and write its raw outputs
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &ForwardArgs) -> Result<()> {
     let tensors = outputs.into_iter().map(|(name, width, values)| {
         let mut shape = leading.clone();
         shape.extend(width);
-        (name.to_string(), F32Tensor::new(shape.clone(), TensorData::new(values, shape)))
+        (name.to_string(), StoredTensor::new(shape.clone(), TensorData::new(values, shape)))
     });
     write_tensors(&args.output, tensors, None)
 }

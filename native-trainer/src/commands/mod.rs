@@ -8,6 +8,7 @@ pub(crate) mod info;
 pub(crate) mod preprocess;
 pub(crate) mod preview;
 pub(crate) mod pull;
+pub(crate) mod quantize;
 pub(crate) mod score;
 mod shard;
 pub(crate) mod train;

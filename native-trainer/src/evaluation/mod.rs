@@ -2,7 +2,7 @@
 //!
 //! A [`Prediction`] is the score of one frame (or of one clip, for a model of clips). [`evaluate`] makes a [`Summary`] of
 //! them: metrics with intervals at the level of frames, all pooled, and of videos, whose score is the mean of theirs; for
-//! each data set, for each manipulation against all reals of its data set, and the mean over data sets. [`write`] puts it
+//! each data set, for each manipulation against all reals of its data set, and the mean over data sets. [`write()`] puts it
 //! on disk as Markdown, JSON and CSV. Nothing here runs a model.
 //!
 //! An example to check by hand, four videos of two frames each:

@@ -16,7 +16,7 @@ use unmask_core::weights::TensorSource;
 use super::optimizer::Moments;
 use super::parameters::Named;
 use crate::files::{self, FileBytes};
-use crate::tensors::{F32Tensor, write_tensors};
+use crate::tensors::{StoredTensor, write_tensors};
 use unmask_core::weights::SafetensorsFile;
 
 /// The metadata key of the document.
@@ -118,7 +118,7 @@ impl Checkpoint {
         };
         let text = serde_json::to_string(&document).context("the checkpoint's description cannot be written")?;
         let tensor = |name: String, values: &[f32]| {
-            (name, F32Tensor::new(vec![values.len()], TensorData::new(values.to_vec(), [values.len()])))
+            (name, StoredTensor::new(vec![values.len()], TensorData::new(values.to_vec(), [values.len()])))
         };
         let parameters = self.parameters.iter().map(|(name, values)| tensor(format!("parameter.{name}"), values));
         let moments = self.moments.iter().flat_map(|(name, Moments { first, second, .. })| {
