@@ -1,18 +1,17 @@
 //! The landmark files of DeepfakeBench: 81 points found by dlib's predictor in an aligned crop, as NumPy arrays `[81, 2]`.
 //!
-//! The first 68 are those of iBUG 300-W (Sagonas et al. 2013). Of NumPy's format (versions 1 to 3) exactly as much is
-//! read as `numpy.save` makes of such an array; the crates for the whole format bring a parser for Python literals along.
+//! The first 68 are those of iBUG 300-W (Sagonas et al. 2013).
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use npyz::{Deserialize, NpyFile, Order};
 use unmask_core::face::Landmarks;
 
 use crate::files;
 
 /// No array of points is larger: 81 points of two 8-byte numbers are 1.3 kB.
 const MOST_BYTES: u64 = 1 << 20;
-const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// The five points of the file at `path`, in pixels of the crop.
 pub(super) fn read(path: &Path) -> Result<Landmarks> {
@@ -38,45 +37,25 @@ fn five_points(bytes: &[u8]) -> Option<Landmarks> {
 
 /// The rows of an array `[n, 2]`.
 fn points(bytes: &[u8]) -> Option<Vec<[f32; 2]>> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (&[major, _minor], rest) = rest.split_first_chunk()?;
-    let (length, rest) = match major {
-        1 => {
-            let (length, rest) = rest.split_first_chunk()?;
-            (usize::from(u16::from_le_bytes(*length)), rest)
-        }
-        2 | 3 => {
-            let (length, rest) = rest.split_first_chunk()?;
-            (u32::from_le_bytes(*length) as usize, rest)
-        }
-        _ => return None,
-    };
-    let (header, data) = rest.split_at_checked(length)?;
-    let header: String = std::str::from_utf8(header).ok()?.chars().filter(|letter| !letter.is_whitespace()).collect();
-    let after = |key: &str| Some(header.split_once(key)?.1);
-    let kind = after("'descr':'")?.split_once('\'')?.0;
-    let rows: usize = after("'shape':(")?.split_once(",2)")?.0.parse().ok()?;
-    let by_column = after("'fortran_order':")?.starts_with("True");
-    let values = values(kind, data)?;
-    let is_sound = values.len() == rows.checked_mul(2)? && values.iter().all(|value| value.is_finite());
+    let file = NpyFile::new(bytes).ok()?;
+    let [rows, 2] = *file.shape() else { return None };
+    // A header may promise anything; memory is asked for only where the bytes can be there.
+    let rows = usize::try_from(rows).ok().filter(|rows| *rows <= bytes.len())?;
+    let by_column = file.order() == Order::Fortran;
+    let values = values::<f64>(bytes, |value| value as f32)
+        .or_else(|| values::<f32>(bytes, |value| value))
+        .or_else(|| values::<i64>(bytes, |value| value as f32))
+        .or_else(|| values::<i32>(bytes, |value| value as f32))?;
+    let is_sound = values.len() == 2 * rows && values.iter().all(|value| value.is_finite());
     let row =
         |row: usize| if by_column { [values[row], values[rows + row]] } else { [values[2 * row], values[2 * row + 1]] };
     is_sound.then(|| (0..rows).map(row).collect())
 }
 
-/// The numbers of an array of NumPy's type `kind`.
-fn values(kind: &str, data: &[u8]) -> Option<Vec<f32>> {
-    fn all<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f32) -> Option<Vec<f32>> {
-        let (numbers, rest) = data.as_chunks::<N>();
-        rest.is_empty().then(|| numbers.iter().map(|bytes| number(*bytes)).collect())
-    }
-    match kind {
-        "<i8" => all(data, |bytes| i64::from_le_bytes(bytes) as f32),
-        "<i4" => all(data, |bytes| i32::from_le_bytes(bytes) as f32),
-        "<f8" => all(data, |bytes| f64::from_le_bytes(bytes) as f32),
-        "<f4" => all(data, f32::from_le_bytes),
-        _ => None,
-    }
+/// The numbers of an array of type `T`; `None` for one of another type, or one that is cut.
+fn values<T: Deserialize>(bytes: &[u8], number: impl Fn(T) -> f32) -> Option<Vec<f32>> {
+    let data = NpyFile::new(bytes).ok()?.data::<T>().ok()?;
+    data.map(|value| value.map(&number)).collect::<Result<_, _>>().ok()
 }
 
 #[cfg(test)]
