@@ -1,9 +1,10 @@
 //! How far a long run is: a bar on a terminal, a plain line now and then elsewhere.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// Time between plain lines.
 const SAY_EVERY: Duration = Duration::from_secs(20);
@@ -20,8 +21,12 @@ impl Progress {
     /// For so many videos.
     pub(super) fn new(total: usize) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {per_sec} {elapsed}, {eta} left") {
-            bar.set_style(style);
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {rate} {elapsed}, {eta} left") {
+            let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {
+                // Writing into the bar's text does not fail.
+                write!(text, "{:.1}/s", state.per_sec()).ok();
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(200));
         Self { bar, due: Mutex::new(Instant::now() + SAY_EVERY), start: Instant::now() }
