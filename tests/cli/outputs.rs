@@ -1,6 +1,7 @@
 //! What the program prints and writes when all is well.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -182,4 +183,16 @@ fn a_detector_stored_in_f16_is_half_as_large_and_scores_alike() {
     let (whole, half) = (scores(&model), scores(&small));
     assert!(whole.iter().zip(&half).all(|(one, other)| (one - other).abs() < 2e-3), "{whole:?} {half:?}");
     assert_ne!(whole, half, "nothing was rounded");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let place = Place::new();
+    let detector = place.detector();
+    let mut running = place.unmask();
+    running.args(["info", text(&detector)]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = running.spawn().expect("the program starts");
+    drop(running.stdout.take());
+    let output = running.wait_with_output().expect("its end");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

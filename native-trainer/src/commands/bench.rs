@@ -16,6 +16,7 @@ use unmask_core::weights::spec::Architecture;
 
 use crate::device::DeviceChoice;
 use crate::media::{self, Damage, OpenOptions, TimedFrame};
+use crate::output::say;
 use crate::{detector_file, scoring};
 
 /// Measure the speed of each stage
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let faces = faces(args, &frames)?;
     let mut rows = vec![decode, faces];
     rows.extend(model(args, &frames)?);
-    println!("{}", table(&rows));
+    say!("{}", table(&rows));
     Ok(())
 }
 

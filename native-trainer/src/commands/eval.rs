@@ -15,6 +15,7 @@ use crate::detector_file;
 use crate::device::DeviceChoice;
 use crate::evaluation::calibration::Calibrated;
 use crate::evaluation::{self, EvaluationOptions, Omitted, Prediction, Thresholds};
+use crate::output::say;
 use crate::predict::{ClipLogits, predict, stored_crops};
 use crate::twins::{Twins, with_twins};
 
@@ -111,8 +112,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let options = EvaluationOptions { title: detector.spec().name.clone(), thresholds, ..EvaluationOptions::default() };
     let summary = evaluation::evaluate(&predictions, &omitted, &options)?;
     evaluation::write(&args.out, &summary, &predictions)?;
-    println!("{}", evaluation::document(&summary));
-    println!("written to {}", args.out.display());
+    say!("{}", evaluation::document(&summary));
+    say!("written to {}", args.out.display());
     Ok(())
 }
 
@@ -168,6 +169,6 @@ fn calibrated(detector: Detector, output: &Path, validation: &[Video], logits: &
     let fitted = Calibrated::fit(validation, logits);
     let spec = DetectorSpec { calibration: fitted.calibration.clone(), adapter: None, ..detector.spec().clone() };
     detector_file::write(output, &spec, detector.model(), |_| true)?;
-    println!("{} Written to {}.\n", fitted.words(), output.display());
+    say!("{} Written to {}.\n", fitted.words(), output.display());
     Ok(detector.with_calibration(fitted.calibration))
 }

@@ -18,6 +18,7 @@ use unmask_core::weights::spec::{
 };
 use unmask_core::weights::{Branched, Init, Seeded, TensorSource, WeightsError};
 
+use crate::output::say;
 use crate::{checkpoint, detector_file, files};
 
 /// Convert a checkpoint of somebody else into a detector file
@@ -156,7 +157,7 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
         (TrainingStatus::Untrained, None) => " (untrained: its head is random)",
         _ => "",
     };
-    println!("wrote {}{untrained}", args.output.display());
+    say!("wrote {}{untrained}", args.output.display());
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
 use crate::datasets::{self, LoadOptions, summary};
+use crate::output::say;
 use crate::{detector_file, files, output};
 
 /// Describe a detector file, or data to train on
@@ -50,9 +51,9 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
             "path": path, "sha256": sha256, "tensors": counts.tensors, "parameters": counts.parameters,
             "trainable": { "ln": counts.layer_norm, "stan": counts.stan, "head": counts.head }, "detector": spec,
         });
-        println!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
+        say!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
     } else {
-        println!("{}", table(&path, &sha256, &spec, &counts));
+        say!("{}", table(&path, &sha256, &spec, &counts));
     }
     Ok(())
 }

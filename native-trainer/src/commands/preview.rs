@@ -18,6 +18,7 @@ use unmask_core::image::{Interpolation, RgbImage};
 use crate::augment::sbi::SelfBlending;
 use crate::augment::{Augmentation, Mask};
 use crate::media::{self, Damage, Input, OpenOptions};
+use crate::output::say;
 use crate::{files, scoring};
 
 /// Show faces as a training run sees them
@@ -92,7 +93,7 @@ pub(crate) fn run(args: &PreviewArgs) -> Result<()> {
     let shown = args.output.display();
     sheet(&rows).write_to(&mut bytes, format).with_context(|| format!("{shown} cannot be encoded"))?;
     files::write_bytes(&args.output, bytes.get_ref())?;
-    println!("{shown}: {} rows of {} faces", rows.len(), faces.len().min(rows.len()));
+    say!("{shown}: {} rows of {} faces", rows.len(), faces.len().min(rows.len()));
     Ok(())
 }
 

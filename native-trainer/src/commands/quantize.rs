@@ -10,6 +10,7 @@ use half::f16;
 use unmask_core::weights::spec::SPEC_KEY;
 use unmask_core::weights::{TensorSource, WeightsError};
 
+use crate::output::say;
 use crate::tensors::{StoredTensor, write_tensors};
 use crate::{detector_file, files};
 
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
     }
     write_tensors(&args.output, tensors, Some(HashMap::from([(SPEC_KEY.to_string(), description)])))?;
     let size = |path: &Path| path.metadata().map_or(0.0, |data| data.len() as f64 / 1e6);
-    println!("wrote {}: {:.1} MB in place of {:.1} MB", args.output.display(), size(&args.output), size(&path));
+    say!("wrote {}: {:.1} MB in place of {:.1} MB", args.output.display(), size(&args.output), size(&path));
     Ok(())
 }
 

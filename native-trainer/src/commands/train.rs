@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::datasets::LoadOptions;
 use crate::device::DeviceChoice;
+use crate::output::say;
 use crate::train::{self, Ended, Options};
 
 /// Train a detector by a recipe
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let out = args.out.display();
     match train::run(&options, &stop)? {
         Ended::Finished => {
-            println!("the detector is {out}/detector.safetensors");
+            say!("the detector is {out}/detector.safetensors");
             Ok(ExitCode::SUCCESS)
         }
         Ended::Stopped => {

@@ -15,6 +15,7 @@ use crate::datasets::Video;
 use crate::detector_file;
 use crate::evaluation::calibration::{Calibrated, video_scores};
 use crate::files;
+use crate::output::say;
 use crate::predict::ClipLogits;
 
 /// A train AUC this far above the validation's is pointed out: what was learnt does not carry over.
@@ -49,7 +50,7 @@ pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
     }
     let summary = summary(outcome, &calibrated)?;
     files::write_bytes(&outcome.out.join("summary.md"), summary.as_bytes())?;
-    println!("{summary}");
+    say!("{summary}");
     Ok(())
 }
 
