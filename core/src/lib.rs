@@ -9,6 +9,7 @@
 //! - [`ops`]: the operations that the models' time goes into
 //! - [`weights`]: detector files, adapters and other people's checkpoints
 //! - [`pipeline`]: from frames to a report
+//! - [`metrics`]: how good scores are, and what a detector's calibration is chosen by
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -16,6 +17,7 @@ extern crate alloc;
 pub mod detector;
 pub mod face;
 pub mod image;
+pub mod metrics;
 pub mod ops;
 pub mod pipeline;
 pub mod weights;

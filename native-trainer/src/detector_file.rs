@@ -11,7 +11,7 @@ use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
 
 use crate::files::{self, FileBytes};
 use crate::hub::Hub;
-use crate::tensors::{F32Tensor, write_tensors};
+use crate::tensors::{StoredTensor, write_tensors};
 
 /// A detector that was loaded, and which file it was.
 pub(crate) struct Loaded {
@@ -53,7 +53,7 @@ pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl 
     let mut tensors = Vec::new();
     for_each_parameter(model, &mut |name, shape, values| {
         if keep(&name) {
-            tensors.push((name, F32Tensor::new(shape, values())));
+            tensors.push((name, StoredTensor::new(shape, values())));
         }
     });
     let metadata = HashMap::from([(SPEC_KEY.to_string(), spec.to_json().map_err(|e| files::naming(path, e))?)]);

@@ -78,13 +78,18 @@ pub(crate) fn hex(hasher: Sha256) -> String {
 /// Writes a file through a temporary one beside it, synced and renamed: it is there whole or not at all.
 pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    write_through(folder, path, write)
+}
+
+/// As [`write_atomically`], with the temporary file in `scratch`, a folder of the same file system.
+fn write_through(scratch: &Path, path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let shown = path.display();
-    if !folder.is_dir() {
-        bail!("{shown} cannot be written because the folder {} does not exist; create it first", folder.display());
+    if !scratch.is_dir() {
+        bail!("{shown} cannot be written because the folder {} does not exist; create it first", scratch.display());
     }
     let temporary = tempfile::Builder::new()
         .prefix(".unmask-")
-        .tempfile_in(folder)
+        .tempfile_in(scratch)
         .with_context(|| format!("{shown} cannot be written; check the folder's permissions and free space"))?
         .into_temp_path();
     write(&temporary)?;
@@ -108,9 +113,16 @@ fn allow_reading(path: &Path) {
 
 /// Writes bytes atomically.
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, |temporary| {
-        File::create(temporary)
-            .and_then(|mut file| file.write_all(bytes))
-            .with_context(|| format!("{} cannot be written; check the free space", path.display()))
-    })
+    write_atomically(path, |temporary| write_plainly(temporary, path, bytes))
+}
+
+/// Writes bytes atomically, with the temporary file in `scratch`: what is left of a killed program is all there.
+pub(crate) fn write_bytes_through(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    write_through(scratch, path, |temporary| write_plainly(temporary, path, bytes))
+}
+
+fn write_plainly(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    File::create(temporary)
+        .and_then(|mut file| file.write_all(bytes))
+        .with_context(|| format!("{} cannot be written; check the free space", path.display()))
 }

@@ -1,18 +1,26 @@
 //! The command `unmask`: tells whether the face in a video was manipulated.
 //!
-//! One module a subcommand under [`commands`]; [`media`] brings frames, [`hub`] brings published weights,
-//! [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports.
+//! One module a subcommand under [`commands`]; [`media`] brings frames, [`augment`] changes training images, [`hub`]
+//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports.
 
+mod augment;
 mod checkpoint;
 mod commands;
+mod datasets;
 mod detector_file;
 mod device;
+mod evaluation;
 mod files;
 mod hub;
 mod media;
 mod output;
+mod predict;
+mod preprocess;
+mod random;
 mod scoring;
 mod tensors;
+mod train;
+mod twins;
 
 use std::process::ExitCode;
 
@@ -39,21 +47,31 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Score(commands::score::ScoreArgs),
+    Train(commands::train::TrainArgs),
+    Eval(commands::eval::EvalArgs),
+    Preprocess(Box<commands::preprocess::PreprocessArgs>),
     Import(commands::import::ImportArgs),
     Pull(commands::pull::PullArgs),
+    Quantize(commands::quantize::QuantizeArgs),
     Info(commands::info::InfoArgs),
     Forward(commands::forward::ForwardArgs),
     Bench(commands::bench::BenchArgs),
+    Preview(commands::preview::PreviewArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Score(args) => commands::score::run(&args),
+        Command::Train(args) => commands::train::run(&args),
+        Command::Eval(args) => commands::eval::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Preprocess(args) => commands::preprocess::run(&args),
         Command::Import(args) => commands::import::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pull(args) => commands::pull::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Quantize(args) => commands::quantize::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => commands::info::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Forward(args) => commands::forward::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

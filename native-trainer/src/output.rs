@@ -72,8 +72,15 @@ impl Output {
     }
 }
 
+/// Prints a line as `println!` does, but ends the program quietly where the reader went away. For functions that return
+/// a [`Result`].
+macro_rules! say {
+    ($($words:tt)*) => { $crate::output::print(&format!("{}\n", format_args!($($words)*)))? };
+}
+pub(crate) use say;
+
 /// Prints at once; a reader that went away (`| head`) ends the program quietly as it does others.
-fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),

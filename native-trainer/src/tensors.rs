@@ -6,26 +6,33 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use burn::tensor::TensorData;
+use half::f16;
 use safetensors::{Dtype, View};
 
 use crate::files;
 
-/// A tensor of f32 values on its way to a file.
-pub(crate) struct F32Tensor {
+/// A tensor on its way to a file.
+pub(crate) struct StoredTensor {
+    dtype: Dtype,
     shape: Vec<usize>,
     data: TensorData,
 }
 
-impl F32Tensor {
+impl StoredTensor {
     /// `data` holds the f32 values of a tensor of `shape`, row by row.
     pub(crate) fn new(shape: Vec<usize>, data: TensorData) -> Self {
-        Self { shape, data }
+        Self { dtype: Dtype::F32, shape, data }
+    }
+
+    /// A tensor of `shape` from its values in f16, row by row.
+    pub(crate) fn f16(shape: Vec<usize>, values: Vec<f16>) -> Self {
+        Self { dtype: Dtype::F16, data: TensorData::new(values, shape.clone()), shape }
     }
 }
 
-impl View for F32Tensor {
+impl View for StoredTensor {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        self.dtype
     }
 
     fn shape(&self) -> &[usize] {
@@ -44,7 +51,7 @@ impl View for F32Tensor {
 /// Writes named tensors and the header's metadata, whole or not at all.
 pub(crate) fn write_tensors(
     path: &Path,
-    tensors: impl IntoIterator<Item = (String, F32Tensor)>,
+    tensors: impl IntoIterator<Item = (String, StoredTensor)>,
     metadata: Option<HashMap<String, String>>,
 ) -> Result<()> {
     files::write_atomically(path, |temporary| {

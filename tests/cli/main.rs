@@ -2,10 +2,16 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
 mod bad_input;
+mod clip_models;
 mod clips;
 #[path = "../support/compare.rs"]
 mod compare;
+mod data_sets;
 mod importing;
+mod layouts;
 mod outputs;
+mod preprocessing;
+mod previewing;
 mod pulling;
 mod support;
+mod training;

@@ -1,8 +1,11 @@
 //! What the program prints and writes when all is well.
 
+use std::path::Path;
+use std::process::Stdio;
+
 use serde_json::Value;
 
-use crate::support::{Place, clip, golden, json_lines, text};
+use crate::support::{Place, clip, golden, json_lines, tensors, text};
 
 /// A small clip without a face.
 fn pattern(place: &Place, name: &str) -> std::path::PathBuf {
@@ -162,4 +165,34 @@ fn every_command_has_help_with_an_example() {
         let help = place.succeed([command, "--help"]);
         assert!(help.contains("Example") && help.contains(&format!("unmask {command}")), "{help}");
     }
+}
+
+#[test]
+fn a_detector_stored_in_f16_is_half_as_large_and_scores_alike() {
+    let place = Place::new();
+    let (model, small) = (place.detector(), place.path("small.safetensors"));
+    place.succeed(["quantize", "--model", text(&model), "--dtype", "f16", "--output", text(&small)]);
+    let size = |path: &Path| std::fs::metadata(path).expect("a file").len();
+    assert!(size(&small) * 10 < size(&model) * 7, "{} bytes of {}", size(&small), size(&model));
+    let input = golden("clip_tiny/reference.safetensors");
+    let scores = |model: &Path| {
+        let output = place.path("out.safetensors");
+        place.succeed(["forward", "--model", text(model), "--input", text(&input), "--output", text(&output)]);
+        tensors(&output)["score"].1.clone()
+    };
+    let (whole, half) = (scores(&model), scores(&small));
+    assert!(whole.iter().zip(&half).all(|(one, other)| (one - other).abs() < 2e-3), "{whole:?} {half:?}");
+    assert_ne!(whole, half, "nothing was rounded");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let place = Place::new();
+    let detector = place.detector();
+    let mut running = place.unmask();
+    running.args(["info", text(&detector)]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = running.spawn().expect("the program starts");
+    drop(running.stdout.take());
+    let output = running.wait_with_output().expect("its end");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

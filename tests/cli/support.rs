@@ -126,6 +126,18 @@ pub(crate) fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
+/// The entries in the manifest of a folder of crops, without its headers.
+pub(crate) fn manifest_entries(folder: &Path) -> Vec<Value> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|item| item.expect("listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    files.sort();
+    let lines = |path: &PathBuf| json_lines(&std::fs::read_to_string(path).expect("read"));
+    files.iter().flat_map(lines).filter(|line| line["dataset"].is_string()).collect()
+}
+
 /// The f32 tensors of a file by name, with their shapes.
 pub(crate) fn tensors(path: &Path) -> HashMap<String, (Vec<usize>, Vec<f32>)> {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -78,8 +78,8 @@ impl Reference {
         view.data().as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
     }
 
-    fn pixels(&self, device: &Device) -> Tensor<4> {
-        Tensor::from_data(TensorData::new(self.get("pixel_values"), [3, 3, 34, 34]), device)
+    fn pixels(&self, device: &Device) -> Tensor<5> {
+        Tensor::from_data(TensorData::new(self.get("pixel_values"), [3, 1, 3, 34, 34]), device)
     }
 }
 

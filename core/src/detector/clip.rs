@@ -77,11 +77,17 @@ impl ClipConfig {
 
     /// Floating-point operations (a multiply-add counts as two) of the matrix products for one image.
     pub fn flops(&self) -> u64 {
-        let (tokens, width, mlp) = (self.tokens() as u64, self.width as u64, self.mlp as u64);
-        let projections = 4 * width * width + 2 * width * mlp;
-        let layer = 2 * tokens * projections + 4 * tokens * tokens * width;
+        let width = self.width as u64;
+        let layer = self.layer_flops();
         let embedding = 2 * self.patches() as u64 * width * 3 * (self.patch_size * self.patch_size) as u64;
         self.depth as u64 * layer + embedding
+    }
+
+    /// Those of one encoder layer.
+    pub(super) fn layer_flops(&self) -> u64 {
+        let (tokens, width, mlp) = (self.tokens() as u64, self.width as u64, self.mlp as u64);
+        let projections = 4 * width * width + 2 * width * mlp;
+        2 * tokens * projections + 4 * tokens * tokens * width
     }
 
     /// Checks that such a tower can exist, so that loading cannot ask for absurd amounts of memory.
@@ -122,7 +128,7 @@ pub struct Attention {
 }
 
 impl Attention {
-    fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
+    pub(super) fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
         let mut linear = |name: &str| loader.within(name, |l| Linear::load(l, config.width, config.width));
         Ok(Self {
             query: linear("query")?,
@@ -133,10 +139,11 @@ impl Attention {
         })
     }
 
-    fn forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+    /// Tokens `[n, L, d]` to tokens of the same shape, plus `residual`.
+    pub(super) fn forward(&self, x: Tensor<3>, residual: Option<Tensor<3>>) -> Tensor<3> {
         let (query, key) = (self.query.forward(x.clone()), self.key.forward(x.clone()));
         let attended = ops::attention(query, key, self.value.forward(x), self.heads);
-        self.output.forward_with(attended, None, Some(residual))
+        self.output.forward_with(attended, None, residual)
     }
 }
 
@@ -157,7 +164,7 @@ pub struct EncoderLayer {
 }
 
 impl EncoderLayer {
-    fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
+    pub(super) fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
         Ok(Self {
             norm1: loader.within("norm1", |l| LayerNorm::load(l, config.width))?,
             attention: loader.within("attention", |l| Attention::load(l, config))?,
@@ -172,8 +179,18 @@ impl EncoderLayer {
     }
 
     /// Tokens `[n, 1+L, d]` to tokens of the same shape.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.attention.forward(self.norm1.forward(x.clone()), x);
+    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let normed = self.norm1.forward(x.clone());
+        self.transform(self.attention.forward(normed, Some(x)))
+    }
+
+    /// The attention alone, after its layer norm and without the residual.
+    pub(super) fn attend(&self, x: Tensor<3>) -> Tensor<3> {
+        self.attention.forward(self.norm1.forward(x), None)
+    }
+
+    /// The perceptron, after its layer norm and around a residual.
+    pub(super) fn transform(&self, x: Tensor<3>) -> Tensor<3> {
         let hidden = self.mlp.fc1.forward_with(self.norm2.forward(x.clone()), Some(Activation::QuickGelu), None);
         self.mlp.fc2.forward_with(hidden, None, Some(x))
     }
@@ -186,15 +203,15 @@ pub struct Tower {
     patch_embedding: Param<Tensor<4>>,
     position_embedding: Param<Tensor<2>>,
     pre_norm: LayerNorm,
-    layers: Vec<EncoderLayer>,
+    pub(super) layers: Vec<EncoderLayer>,
     post_norm: LayerNorm,
 }
 
 /// The deviation of fresh embeddings, `initializer_range` of transformers' CLIP.
-const EMBEDDING_DEVIATION: f32 = 0.02;
+pub(super) const EMBEDDING_DEVIATION: f32 = 0.02;
 
 impl Tower {
-    fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
+    pub(super) fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
         let (width, patch) = (config.width, config.patch_size);
         let embedding = Init::Normal(EMBEDDING_DEVIATION);
         Ok(Self {
@@ -211,18 +228,37 @@ impl Tower {
 
     /// Normalised pixels `[n, 3, h, w]` to the last layer's tokens `[n, 1+L, d]`, before the last layer norm.
     pub fn tokens(&self, pixels: Tensor<4>) -> Tensor<3> {
+        self.layers.iter().fold(self.embed(pixels), |x, layer| layer.forward(x))
+    }
+
+    /// Normalised pixels `[n, 3, h, w]` to the tokens `[n, 1+L, d]` that go into the first layer.
+    pub(super) fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
         let count = pixels.dims()[0];
         let patches = ops::patch_embedding(pixels, self.patch_embedding.val());
         let width = patches.dims()[2];
         let class = self.class_embedding.val().reshape([1, 1, width]).expand([count, 1, width]);
-        let tokens = Tensor::cat([class, patches].to_vec(), 1) + self.position_embedding.val().unsqueeze::<3>();
-        self.layers.iter().fold(self.pre_norm.forward(tokens), |x, layer| layer.forward(x))
+        self.pre_norm.forward(Tensor::cat([class, patches].to_vec(), 1) + self.positions())
+    }
+
+    /// The embeddings of the positions, `[1, 1+L, d]`, the class token's first.
+    pub(super) fn positions(&self) -> Tensor<3> {
+        self.position_embedding.val().unsqueeze::<3>()
+    }
+
+    /// The class embedding, `[1, 1, d]`, without a position.
+    pub(super) fn class(&self) -> Tensor<3> {
+        self.class_embedding.val().unsqueeze::<3>()
+    }
+
+    /// The last layer norm; the shape stays.
+    pub(super) fn normalise<const D: usize>(&self, tokens: Tensor<D>) -> Tensor<D> {
+        self.post_norm.forward(tokens)
     }
 
     /// Tokens `[n, 1+L, d]` to the pooled output `[n, d]`: the class token through the last layer norm.
     pub fn pool(&self, tokens: Tensor<3>) -> Tensor<2> {
         let [count, _, width] = tokens.dims();
-        self.post_norm.forward(tokens.narrow(1, 0, 1).reshape([count, width]))
+        self.normalise(tokens.narrow(1, 0, 1).reshape([count, width]))
     }
 }
 

@@ -28,6 +28,17 @@ impl Linear {
         })
     }
 
+    /// Loads `weight` and `bias`; fresh ones are zero, so that a new branch starts by changing nothing.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load_zero(loader: &mut Loader, input: usize, output: usize) -> Result<Self, WeightsError> {
+        Ok(Self {
+            weight: loader.param("weight", [output, input], Init::Zeros)?,
+            bias: loader.param("bias", [output], Init::Zeros)?,
+        })
+    }
+
     /// `[…, in]` to `[…, out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_with(x, None, None)

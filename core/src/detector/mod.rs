@@ -4,6 +4,7 @@ pub mod clip;
 pub mod efficientnet;
 pub mod layers;
 mod parameters;
+pub mod stan;
 #[cfg(test)]
 mod tests;
 
@@ -11,29 +12,33 @@ use alloc::vec::Vec;
 
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
+use rand_chacha::ChaCha8Rng;
 
 pub use parameters::{Strategy, Visit, for_each_parameter, is_statistic, parameters, trainable};
 
 use crate::image::RgbImage;
-use crate::weights::spec::{Architecture, DetectorSpec, InputSpec};
+use crate::weights::spec::{Architecture, Calibration, DetectorSpec, InputSpec};
 use crate::weights::{Loader, TensorSource, WeightsError};
 use clip::Clip;
 use efficientnet::EfficientNet;
+use stan::Stan;
 
-/// What a model says about its inputs.
+/// What a model says about its inputs, a row for each clip.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// `[n, d]`
+    /// `[clips, d]`
     pub features: Tensor<2>,
-    /// `[n, 2]`: real, fake
+    /// `[clips, 2]`: real, fake
     pub logits: Tensor<2>,
 }
 
-/// The models.
+/// The models. All of them see clips; to a model of single frames a clip is one frame.
 #[derive(Module, Debug)]
 pub enum Model {
     /// A CLIP vision tower with a head.
     Clip(Clip),
+    /// A CLIP vision tower with a spatial-temporal branch and a head.
+    Stan(Stan),
     /// An EfficientNet with a head.
     EfficientNet(EfficientNet),
 }
@@ -51,19 +56,47 @@ impl Model {
         let mut loader = Loader::new(source, device);
         let model = match architecture {
             Architecture::Clip(config) => Self::Clip(Clip::load(&mut loader, config)?),
+            Architecture::Stan(config) => Self::Stan(Stan::load(&mut loader, config)?),
             Architecture::EfficientNet(config) => Self::EfficientNet(EfficientNet::load(&mut loader, config)?),
         };
         loader.finish()?;
         Ok(model)
     }
 
-    /// Normalised pixels `[n, 3, h, w]` to features and logits.
-    pub fn forward(&self, pixels: Tensor<4>) -> Output {
+    /// Normalised pixels `[clips, T, 3, h, w]` to features and logits, one row a clip; `T` is
+    /// [`Architecture::clip_length`].
+    pub fn forward(&self, pixels: Tensor<5>) -> Output {
+        self.forward_training(pixels, None)
+    }
+
+    /// [`Model::forward`] in training, where clips pass by parts of the model as `masks` say. They are those of
+    /// [`drop_path_masks`] for as many clips.
+    pub fn forward_training(&self, pixels: Tensor<5>, masks: Option<Tensor<3>>) -> Output {
         match self {
-            Self::Clip(clip) => clip.forward(pixels),
-            Self::EfficientNet(network) => network.forward(pixels),
+            Self::Clip(clip) => clip.forward(flatten_clips(pixels)),
+            Self::EfficientNet(network) => network.forward(flatten_clips(pixels)),
+            Self::Stan(stan) => stan.forward(pixels, masks),
         }
     }
+}
+
+/// The masks of one training step for a model of this architecture, where it has parts that clips pass by.
+pub fn drop_path_masks(
+    architecture: &Architecture,
+    rng: &mut ChaCha8Rng,
+    clips: usize,
+    device: &Device,
+) -> Option<Tensor<3>> {
+    match architecture {
+        Architecture::Stan(config) if config.drop_path > 0.0 => Some(config.drop_path_masks(rng, clips, device)),
+        _ => None,
+    }
+}
+
+/// Clips `[clips, T, 3, h, w]` to frames `[clips·T, 3, h, w]`.
+fn flatten_clips(pixels: Tensor<5>) -> Tensor<4> {
+    let [clips, frames, channels, height, width] = pixels.dims();
+    pixels.reshape([clips * frames, channels, height, width])
 }
 
 /// A model with everything that its scores depend on.
@@ -85,6 +118,19 @@ impl Detector {
         Ok(Self { spec, model, device: device.clone() })
     }
 
+    /// The same detector with another model of its architecture.
+    #[must_use]
+    pub fn with_model(self, model: Model) -> Self {
+        Self { model, ..self }
+    }
+
+    /// The same detector with another calibration.
+    #[must_use]
+    pub fn with_calibration(mut self, calibration: Calibration) -> Self {
+        self.spec.calibration = calibration;
+        self
+    }
+
     /// The detector's description.
     pub fn spec(&self) -> &DetectorSpec {
         &self.spec
@@ -100,23 +146,29 @@ impl Detector {
         &self.device
     }
 
-    /// Crops to the model's input `[n, 3, size, size]`: resized, scaled to 0..1, minus mean, over std.
-    pub fn preprocess(&self, crops: &[RgbImage]) -> Tensor<4> {
+    /// Crops to the model's input `[clips, T, 3, size, size]`: resized, scaled to 0..1, minus mean, over std. Each `T`
+    /// crops that follow each other are a clip; a last short clip repeats its last crop.
+    pub fn preprocess(&self, crops: &[RgbImage]) -> Tensor<5> {
         let InputSpec { size, .. } = self.spec.input;
-        let mut values = Vec::with_capacity(crops.len() * 3 * size * size);
+        let (length, image) = (self.spec.clip_length(), 3 * size * size);
+        let clips = crops.len().div_ceil(length);
+        let mut values = Vec::with_capacity(clips * length * image);
         for crop in crops {
             push_normalised(&mut values, crop, &self.spec.input);
         }
-        Tensor::from_data(TensorData::new(values, [crops.len(), 3, size, size]), &self.device)
+        while values.len() < clips * length * image {
+            values.extend_from_within(values.len() - image..);
+        }
+        Tensor::from_data(TensorData::new(values, [clips, length, 3, size, size]), &self.device)
     }
 
-    /// Calibrated P(fake), `[n]`, of logits `[n, 2]`: `softmax(logits / temperature)[1]`.
+    /// Calibrated P(fake), `[clips]`, of logits `[clips, 2]`: `softmax(logits / temperature)[1]`.
     pub fn probability(&self, logits: Tensor<2>) -> Tensor<1> {
         let count = logits.dims()[0];
         softmax(logits / self.spec.calibration.temperature, 1).narrow(1, 1, 1).reshape([count])
     }
 
-    /// Calibrated P(fake) of each crop, still on the device.
+    /// Calibrated P(fake) of each clip of [`Detector::preprocess`], still on the device.
     pub fn score(&self, crops: &[RgbImage]) -> Tensor<1> {
         self.probability(self.model.forward(self.preprocess(crops)).logits)
     }

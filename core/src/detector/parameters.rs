@@ -15,6 +15,9 @@ pub enum Strategy {
     /// Few-Shot Fine-Tuning", 2024, as used for deepfakes by the thesis and GenD): LayerNorms in a transformer, batch
     /// norms in a convolutional network.
     LayerNorm,
+    /// Those of [`Strategy::LayerNorm`], the branch's too, with the temporal layers and time embeddings that a STAN
+    /// branch adds: all that pretrained weights do not cover. For a model without a branch the same as that.
+    Stan,
     /// The head alone.
     Head,
     /// Everything but the statistics of batch norms, which no strategy changes.
@@ -47,13 +50,12 @@ pub fn trainable(strategy: Strategy, name: &str) -> bool {
         return false;
     }
     let head = name.starts_with("head.");
+    let norm = name.rsplit('.').nth(1).is_some_and(|module| module.contains("norm"));
     match strategy {
         Strategy::Full => true,
         Strategy::Head => head,
-        Strategy::LayerNorm => {
-            let mut parts = name.rsplit('.').skip(1);
-            head || parts.next().is_some_and(|module| module.contains("norm"))
-        }
+        Strategy::LayerNorm => head || norm,
+        Strategy::Stan => head || norm || name.contains(".temporal.") || name == "branch.time_embedding",
     }
 }
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 
 use super::clip::{ClipConfig, HeadKind};
+use super::stan::StanConfig;
 use super::{Model, Strategy, parameters, trainable};
 use crate::weights::spec::Architecture;
 use crate::weights::{Init, Seeded, TensorSource, WeightsError};
@@ -29,7 +30,12 @@ impl TensorSource for Zeros {
 }
 
 fn count(config: ClipConfig, strategy: Strategy) -> (usize, usize) {
-    let model = Model::load(&Architecture::Clip(config), &mut Zeros, &Device::flex()).expect("loads");
+    count_in(Architecture::Clip(config), strategy)
+}
+
+/// Trained parameters, and all.
+fn count_in(architecture: Architecture, strategy: Strategy) -> (usize, usize) {
+    let model = Model::load(&architecture, &mut Zeros, &Device::flex()).expect("loads");
     let sizes = parameters(&model);
     let size = |shape: &Vec<usize>| shape.iter().product::<usize>();
     let trained = sizes.iter().filter(|(name, _)| trainable(strategy, name)).map(|(_, shape)| size(shape)).sum();
@@ -55,6 +61,17 @@ fn parameter_counts_of_l_14_are_those_of_the_definition() {
     assert_eq!(count(ClipConfig::vit_l_14(HeadKind::TwoLayers), Strategy::LayerNorm), (628_226, 303_705_602));
 }
 
+#[test]
+fn parameter_counts_with_a_branch_of_four_layers_are_those_of_the_definition() {
+    let stan = |clip| count_in(Architecture::Stan(StanConfig::new(clip)), Strategy::Stan);
+    let (trained, total) = stan(ClipConfig::vit_b_16(HeadKind::OneLayer));
+    assert_eq!((trained, total), (11_920_898, 126_019_586));
+    assert!((trained as f64 / total as f64 - 0.0946).abs() < 5e-5, "9.46 %");
+    let (trained, total) = stan(ClipConfig::vit_l_14(HeadKind::OneLayer));
+    assert_eq!((trained, total), (21_186_562, 374_632_450));
+    assert!((trained as f64 / total as f64 - 0.0566).abs() < 5e-5, "5.66 %");
+}
+
 fn tiny(head: HeadKind) -> Architecture {
     Architecture::Clip(ClipConfig { image_size: 32, patch_size: 8, width: 16, depth: 2, heads: 2, mlp: 32, head })
 }
@@ -63,7 +80,7 @@ fn tiny(head: HeadKind) -> Architecture {
 fn features_have_unit_length_and_logits_two_columns() {
     for head in [HeadKind::OneLayer, HeadKind::TwoLayers] {
         let model = Model::load(&tiny(head), &mut Seeded::new(3), &Device::flex()).expect("loads");
-        let (pixels, _) = crate::ops::testing::tensor([3, 3, 32, 32], 5);
+        let (pixels, _) = crate::ops::testing::tensor([3, 1, 3, 32, 32], 5);
         let output = model.forward(pixels);
         assert_eq!((output.features.dims(), output.logits.dims()), ([3, 16], [3, 2]));
         let squares: Vec<f32> =
@@ -75,7 +92,7 @@ fn features_have_unit_length_and_logits_two_columns() {
 #[test]
 fn each_image_of_a_batch_scores_as_it_does_alone() {
     let model = Model::load(&tiny(HeadKind::OneLayer), &mut Seeded::new(3), &Device::flex()).expect("loads");
-    let (pixels, _) = crate::ops::testing::tensor([3, 3, 32, 32], 5);
+    let (pixels, _) = crate::ops::testing::tensor([3, 1, 3, 32, 32], 5);
     let together: Vec<f32> = model.forward(pixels.clone()).logits.into_data().try_into_vec().expect("f32");
     for index in 0..3 {
         let alone: Vec<f32> =

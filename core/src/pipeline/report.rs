@@ -82,7 +82,8 @@ pub struct VideoSummary {
 pub struct TrackReport {
     /// Numbered from 0 in order of appearance.
     pub id: usize,
-    /// Mean P(fake) of its scored faces; `None` if it was not asked for.
+    /// Mean P(fake) of its scored clips, which are its faces for a detector of single frames; `None` if it was not
+    /// asked for.
     pub score: Option<f32>,
     /// In how many sampled frames it was seen.
     pub frames: usize,
@@ -109,7 +110,7 @@ pub struct FaceReport {
     pub landmarks: [[f32; 2]; 5],
     /// The face detector's confidence, 0..1.
     pub confidence: f32,
-    /// P(fake); `None` if it was not scored.
+    /// P(fake), of the clip it is in for a detector of clips; `None` if it was not scored.
     pub score: Option<f32>,
 }
 

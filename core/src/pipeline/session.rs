@@ -2,7 +2,11 @@
 //!
 //! A session is pushed frames with their faces, hands out batches of crops to score, is given the scores, and makes
 //! the report. It holds no model and does not wait for anything, so the caller decides what runs where and when.
+//!
+//! What is scored are clips: each `T` crops of a track that follow each other, in order of time. To a detector of single
+//! frames every crop is a clip of its own.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -36,16 +40,20 @@ struct FaceIndex {
     face: usize,
 }
 
+/// A clip: the track it shows, and which of the track's clips it is.
+type ClipIndex = (usize, usize);
+
 /// Crops to score together.
 #[derive(Debug)]
 pub struct Batch {
-    /// The aligned crops.
+    /// The aligned crops, clip by clip; a track's last clip repeats its last crop where it is short.
     pub crops: Vec<RgbImage>,
-    faces: Vec<FaceIndex>,
+    clips: Vec<(ClipIndex, Vec<FaceIndex>)>,
 }
 
 /// A face whose crop has not been handed out yet.
 struct Waiting {
+    clip: ClipIndex,
     index: FaceIndex,
     crop: RgbImage,
     wanted: bool,
@@ -55,23 +63,30 @@ struct Waiting {
 pub struct Session {
     faces: Faces,
     crop: CropSpec,
+    clip_length: usize,
     tracker: Tracker,
     frames: Vec<FrameReport>,
     qualities: Vec<Quality>,
     waiting: Vec<Waiting>,
+    /// How many crops of each track were taken.
+    cropped: Vec<usize>,
+    scores: BTreeMap<ClipIndex, f32>,
     selected: Option<Vec<usize>>,
 }
 
 impl Session {
-    /// A session for a detector that crops as `spec` says.
+    /// A session for a detector that crops, and sees as many frames together, as `spec` says.
     pub fn new(spec: &DetectorSpec, faces: Faces) -> Self {
         Self {
             faces,
             crop: spec.crop,
+            clip_length: spec.clip_length().max(1),
             tracker: Tracker::default(),
             frames: Vec::new(),
             qualities: Vec::new(),
             waiting: Vec::new(),
+            cropped: Vec::new(),
+            scores: BTreeMap::new(),
             selected: None,
         }
     }
@@ -96,7 +111,8 @@ impl Session {
             // The largest face of a frame most often belongs to the person who is largest overall: it is scored while
             // the video is still being decoded.
             let wanted = self.faces == Faces::All || index == 0;
-            self.waiting.push(Waiting { index: FaceIndex { frame, face: index }, crop, wanted });
+            let clip = self.next_clip(track);
+            self.waiting.push(Waiting { clip, index: FaceIndex { frame, face: index }, crop, wanted });
             reports.push(FaceReport {
                 track,
                 bounds: [face.bounds.x, face.bounds.y, face.bounds.width, face.bounds.height],
@@ -121,30 +137,34 @@ impl Session {
         self.selected = Some(selected);
     }
 
-    /// Up to `size` crops that need a score: only full batches until [`Session::seal`], then whatever is left.
+    /// Clips of up to `size` crops, and at least one clip, that need a score: only full batches until [`Session::seal`],
+    /// then whatever is left.
     pub fn next_batch(&mut self, size: usize) -> Option<Batch> {
-        let ready = self.waiting.iter().filter(|waiting| waiting.wanted).count();
-        if ready == 0 || size == 0 || (ready < size && self.selected.is_none()) {
+        let most = (size / self.clip_length).max(1);
+        let mut ready = self.ready_clips();
+        if ready.is_empty() || size == 0 || (ready.len() < most && self.selected.is_none()) {
             return None;
         }
-        let mut batch = Batch { crops: Vec::with_capacity(size), faces: Vec::with_capacity(size) };
+        ready.truncate(most);
+        let mut clips: Vec<(ClipIndex, Vec<Waiting>)> = ready.into_iter().map(|clip| (clip, Vec::new())).collect();
         let mut kept = Vec::with_capacity(self.waiting.len());
         for waiting in self.waiting.drain(..) {
-            if waiting.wanted && batch.crops.len() < size {
-                batch.crops.push(waiting.crop);
-                batch.faces.push(waiting.index);
-            } else {
-                kept.push(waiting);
+            match clips.iter_mut().find(|(clip, _)| *clip == waiting.clip) {
+                Some((_, members)) => members.push(waiting),
+                None => kept.push(waiting),
             }
         }
         self.waiting = kept;
-        Some(batch)
+        Some(self.batch(clips))
     }
 
-    /// Takes the scores of a batch, one a crop, in its order.
+    /// Takes the scores of a batch, one a clip, in its order. Every frame of a clip has its clip's score.
     pub fn accept(&mut self, batch: &Batch, scores: &[f32]) {
-        for (index, score) in batch.faces.iter().zip(scores) {
-            self.frames[index.frame].faces[index.face].score = Some(*score);
+        for ((clip, faces), score) in batch.clips.iter().zip(scores) {
+            self.scores.insert(*clip, *score);
+            for index in faces {
+                self.frames[index.frame].faces[index.face].score = Some(*score);
+            }
         }
     }
 
@@ -190,6 +210,51 @@ impl Session {
         self.frames.len()
     }
 
+    /// The clip that the next crop of `track` belongs to.
+    fn next_clip(&mut self, track: usize) -> ClipIndex {
+        if self.cropped.len() <= track {
+            self.cropped.resize(track + 1, 0);
+        }
+        let clip = (track, self.cropped[track] / self.clip_length);
+        self.cropped[track] += 1;
+        clip
+    }
+
+    /// The clips that can be scored now, in the order of their first crops: those with a crop that is wanted and with
+    /// all their crops, or all there will be.
+    fn ready_clips(&self) -> Vec<ClipIndex> {
+        let mut members: BTreeMap<ClipIndex, (usize, bool)> = BTreeMap::new();
+        let mut order = Vec::new();
+        for waiting in &self.waiting {
+            let (count, wanted) = members.entry(waiting.clip).or_insert_with(|| {
+                order.push(waiting.clip);
+                (0, false)
+            });
+            *count += 1;
+            *wanted |= waiting.wanted;
+        }
+        let complete = |count: usize| count == self.clip_length || self.selected.is_some();
+        order.retain(|clip| members.get(clip).is_some_and(|(count, wanted)| *wanted && complete(*count)));
+        order
+    }
+
+    /// A batch of clips, short ones made whole.
+    fn batch(&self, clips: Vec<(ClipIndex, Vec<Waiting>)>) -> Batch {
+        let mut batch = Batch { crops: Vec::with_capacity(clips.len() * self.clip_length), clips: Vec::new() };
+        for (clip, members) in clips {
+            let mut faces = Vec::with_capacity(members.len());
+            for waiting in members {
+                faces.push(waiting.index);
+                batch.crops.push(waiting.crop);
+            }
+            let missing = self.clip_length.saturating_sub(faces.len());
+            let last = batch.crops.last().cloned();
+            batch.crops.extend(last.into_iter().flat_map(|last| core::iter::repeat_n(last, missing)));
+            batch.clips.push((clip, faces));
+        }
+        batch
+    }
+
     fn tracks(&self) -> usize {
         self.qualities.iter().map(|quality| quality.track + 1).max().unwrap_or(0)
     }
@@ -209,6 +274,7 @@ impl Session {
 
     /// Faces scored ahead whose track was not selected: a report shows scores for what was asked only.
     fn forget_unselected_scores(&mut self, selected: &[usize]) {
+        self.scores.retain(|(track, _), _| selected.contains(track));
         for face in self.frames.iter_mut().flat_map(|frame| &mut frame.faces) {
             if !selected.contains(&face.track) {
                 face.score = None;
@@ -218,7 +284,7 @@ impl Session {
 
     fn track_report(&self, id: usize) -> TrackReport {
         let faces = || self.frames.iter().flat_map(|frame| &frame.faces).filter(|face| face.track == id);
-        let scores: Vec<f32> = faces().filter_map(|face| face.score).collect();
+        let scores: Vec<f32> = self.scores.range((id, 0)..(id + 1, 0)).map(|(_, score)| *score).collect();
         let score = (!scores.is_empty()).then(|| scores.iter().sum::<f32>() / scores.len() as f32);
         TrackReport { id, score, frames: faces().count() }
     }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::report::{ModelInfo, Report, Timing, Verdict, VideoSummary};
 use super::{Faces, Session};
 use crate::detector::clip::{ClipConfig, HeadKind};
+use crate::detector::stan::StanConfig;
 use crate::face::alignment::{CropGeometry, CropSpec, template};
 use crate::face::{Face, Rect};
 use crate::image::{Interpolation, RgbImage};
@@ -27,6 +28,13 @@ fn spec() -> DetectorSpec {
         base_model: None,
         adapter: None,
     }
+}
+
+/// The same for clips of `length` frames.
+fn spec_of_clips(length: usize) -> DetectorSpec {
+    let stan = StanConfig { clip_length: length, ..StanConfig::new(ClipConfig::vit_b_16(HeadKind::OneLayer)) };
+    let sampling = SamplingSpec { frames: 32, clip_length: Some(length) };
+    DetectorSpec { architecture: Architecture::Stan(stan), sampling, ..spec() }
 }
 
 /// A face of `side` pixels with its upper left corner at `x`, 10.
@@ -109,6 +117,112 @@ fn everybody_is_scored_on_request_and_the_most_suspicious_decides() {
     assert_eq!(report.tracks.len(), 2);
     assert!(report.tracks.iter().all(|track| track.frames == 6 && track.score.is_some()));
     assert_eq!(report.verdict, Verdict::LikelyFake);
+}
+
+/// Scores what is ready, clip by clip, with the clip's number over ten, and gives the crops' first pixels.
+fn answer_by_clip(session: &mut Session, size: usize, length: usize, clips: &mut Vec<Vec<u8>>) {
+    while let Some(batch) = session.next_batch(size) {
+        assert!(batch.crops.len().is_multiple_of(length) && batch.crops.len() <= size.max(length));
+        let mut scores = Vec::new();
+        for clip in batch.crops.chunks(length) {
+            scores.push((clips.len() + 1) as f32 / 10.0);
+            clips.push(clip.iter().map(|crop| crop.pixels()[3 * (32 * 64 + 32)]).collect());
+        }
+        session.accept(&batch, &scores);
+    }
+}
+
+#[test]
+fn clips_are_consecutive_crops_of_one_track_and_the_last_short_one_repeats_its_last() {
+    let mut session = Session::new(&spec_of_clips(3), Faces::Largest);
+    let mut clips = Vec::new();
+    // Frame i is all of the grey level 10·i.
+    for index in 0..8u8 {
+        let frame = RgbImage::new(400, 200, vec![10 * index; 400 * 200 * 3]).expect("fits");
+        session.push(f64::from(index), &frame, &[face(20.0, 100)]);
+        answer_by_clip(&mut session, 3, 3, &mut clips);
+    }
+    assert_eq!(clips, [[0, 10, 20], [30, 40, 50]], "full clips are scored while frames come");
+    session.seal();
+    answer_by_clip(&mut session, 3, 3, &mut clips);
+    assert_eq!(clips[2], [60, 70, 70]);
+    let report = report(session);
+    let scores: Vec<Option<f32>> = report.frames.iter().map(|frame| frame.faces[0].score).collect();
+    assert_eq!(scores, [0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.3, 0.3].map(Some), "each frame has its clip's score");
+    let score = report.score.expect("a score");
+    assert!((score - 0.2).abs() < 1e-6, "the mean over the three clips, not over the frames: {score}");
+}
+
+#[test]
+fn clips_of_two_people_are_not_mixed_and_those_of_another_person_do_not_count() {
+    for (faces, clips_expected) in [(Faces::All, 4), (Faces::Largest, 2)] {
+        let mut session = Session::new(&spec_of_clips(4), faces);
+        for index in 0..6 {
+            session.push(f64::from(index), &picture(), &[face(20.0, 100), face(220.0, 150)]);
+        }
+        session.seal();
+        let mut clips = Vec::new();
+        answer_by_clip(&mut session, 8, 4, &mut clips);
+        assert_eq!(clips.len(), clips_expected);
+        let report = report(session);
+        for track in &report.tracks {
+            let scores: Vec<f32> = report
+                .frames
+                .iter()
+                .flat_map(|f| &f.faces)
+                .filter(|f| f.track == track.id)
+                .filter_map(|f| f.score)
+                .collect();
+            assert_eq!(scores.is_empty(), track.score.is_none());
+            // Four frames of the first clip, two of the second.
+            assert!(scores.is_empty() || (scores.len() == 6 && scores[0] == scores[3] && scores[3] != scores[4]));
+            if let Some(score) = track.score {
+                assert!((score - (scores[0] + scores[5]) / 2.0).abs() < 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clip_keeps_the_crops_of_frames_in_which_another_face_was_larger() {
+    let mut session = Session::new(&spec_of_clips(4), Faces::Largest);
+    for index in 0..8 {
+        let mut faces = vec![face(20.0, 100)];
+        if index < 2 {
+            faces.push(face(220.0, 150));
+        }
+        session.push(f64::from(index), &picture(), &faces);
+    }
+    let mut clips = Vec::new();
+    answer_by_clip(&mut session, 4, 4, &mut clips);
+    assert_eq!(clips.len(), 2, "both clips of the person who is largest overall are whole");
+    session.seal();
+    assert!(session.next_batch(4).is_none());
+    let report = report(session);
+    let person = report.tracks.iter().find(|track| track.frames == 8).expect("the person in all frames");
+    assert!(person.score.is_some());
+}
+
+#[test]
+fn a_single_image_is_a_clip_of_one_repeated_crop() {
+    let mut session = Session::new(&spec_of_clips(8), Faces::Largest);
+    session.push(0.0, &picture(), &[face(20.0, 100)]);
+    session.seal();
+    let batch = session.next_batch(8).expect("a batch");
+    assert_eq!(batch.crops.len(), 8);
+    assert!(batch.crops.iter().all(|crop| *crop == batch.crops[0]));
+}
+
+#[test]
+fn a_description_whose_clip_length_is_not_its_models_is_refused() {
+    assert!(spec_of_clips(8).check().is_ok());
+    let wrong = SamplingSpec { frames: 32, clip_length: Some(4) };
+    assert!(DetectorSpec { sampling: wrong.clone(), ..spec_of_clips(8) }.check().is_err());
+    assert!(DetectorSpec { sampling: wrong, ..spec() }.check().is_err());
+    assert!(DetectorSpec { sampling: spec().sampling, ..spec_of_clips(8) }.check().is_err());
+    assert!(spec_of_clips(65).check().is_err());
+    let json = spec_of_clips(8).to_json().expect("JSON");
+    assert_eq!(DetectorSpec::from_json(&json).expect("reads"), spec_of_clips(8));
 }
 
 #[test]

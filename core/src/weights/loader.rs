@@ -115,6 +115,20 @@ impl<'a> Loader<'a> {
     }
 }
 
+impl<S: TensorSource + ?Sized> TensorSource for &mut S {
+    fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
+        (**self).read(name, shape, init)
+    }
+
+    fn names(&self) -> Vec<String> {
+        (**self).names()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        (**self).shape(name)
+    }
+}
+
 impl<S: TensorSource + ?Sized> TensorSource for alloc::boxed::Box<S> {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
         (**self).read(name, shape, init)

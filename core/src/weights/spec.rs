@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::WeightsError;
 use crate::detector::clip::ClipConfig;
 use crate::detector::efficientnet::EfficientNetConfig;
+use crate::detector::stan::StanConfig;
 use crate::face::alignment::CropSpec;
 use crate::image::Interpolation;
 
@@ -56,6 +57,8 @@ pub struct DetectorSpec {
 pub enum Architecture {
     /// A CLIP vision tower with a linear or two-layer head.
     Clip(ClipConfig),
+    /// A CLIP vision tower with a spatial-temporal branch, for clips.
+    Stan(StanConfig),
     /// An EfficientNet with a linear or two-layer head.
     #[serde(rename = "efficientnet")]
     EfficientNet(EfficientNetConfig),
@@ -66,7 +69,16 @@ impl Architecture {
     pub fn image_size(&self) -> usize {
         match self {
             Self::Clip(config) => config.image_size,
+            Self::Stan(config) => config.clip.image_size,
             Self::EfficientNet(config) => config.image_size,
+        }
+    }
+
+    /// Frames that the model sees together, `T`; 1 for models of single frames.
+    pub fn clip_length(&self) -> usize {
+        match self {
+            Self::Clip(_) | Self::EfficientNet(_) => 1,
+            Self::Stan(config) => config.clip_length,
         }
     }
 
@@ -74,6 +86,7 @@ impl Architecture {
     pub fn flops(&self) -> u64 {
         match self {
             Self::Clip(config) => config.flops(),
+            Self::Stan(config) => config.flops(),
             Self::EfficientNet(config) => config.flops(),
         }
     }
@@ -85,6 +98,7 @@ impl Architecture {
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::Clip(config) => config.check(),
+            Self::Stan(config) => config.check(),
             Self::EfficientNet(config) => config.check(),
         }
     }
@@ -110,7 +124,7 @@ pub struct InputSpec {
 pub struct SamplingSpec {
     /// Evenly spaced frames of a video.
     pub frames: usize,
-    /// Frames the model sees together; absent for models of single frames.
+    /// Frames the model sees together, as its architecture says; absent for models of single frames.
     pub clip_length: Option<usize>,
 }
 
@@ -182,6 +196,11 @@ impl DetectorSpec {
         serde_json::to_string(self).map_err(|e| WeightsError::BadSpec(e.to_string()))
     }
 
+    /// Frames the model sees together; 1 for models of single frames.
+    pub fn clip_length(&self) -> usize {
+        self.sampling.clip_length.unwrap_or(1)
+    }
+
     /// Checks that the numbers can describe a detector.
     ///
     /// # Errors
@@ -195,6 +214,10 @@ impl DetectorSpec {
         let size = self.architecture.image_size();
         if self.input.size != size {
             return impossible(format!("input size {} is not the model's {size}", self.input.size));
+        }
+        let length = self.architecture.clip_length();
+        if self.clip_length() != length {
+            return impossible(format!("clip_length {} is not the model's {length}", self.clip_length()));
         }
         if self.input.std.iter().any(|std| !std.is_finite() || *std <= 0.0)
             || self.input.mean.iter().any(|m| !m.is_finite())

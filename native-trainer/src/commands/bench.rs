@@ -16,6 +16,7 @@ use unmask_core::weights::spec::Architecture;
 
 use crate::device::DeviceChoice;
 use crate::media::{self, Damage, OpenOptions, TimedFrame};
+use crate::output::say;
 use crate::{detector_file, scoring};
 
 /// Measure the speed of each stage
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let faces = faces(args, &frames)?;
     let mut rows = vec![decode, faces];
     rows.extend(model(args, &frames)?);
-    println!("{}", table(&rows));
+    say!("{}", table(&rows));
     Ok(())
 }
 
@@ -128,6 +129,8 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
     let detector = detector_file::load(&path, None, &device)?.detector;
     let architecture = &detector.spec().architecture;
     let size = detector.spec().crop.size;
+    // A detector of clips gets whole ones, or the frames that fill them up would not be counted.
+    let batch = batch.next_multiple_of(architecture.clip_length());
     let crops: Vec<RgbImage> = (0..batch)
         .map(|i| frames[i % frames.len()].image.resize(size, size, unmask_core::image::Interpolation::Bilinear))
         .collect();
@@ -141,8 +144,10 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
 }
 
 fn tower(args: &BenchArgs, name: &str, model: &Model, architecture: &Architecture, device: &Device) -> Result<Row> {
-    let (batch, size) = (args.batch as usize, architecture.image_size());
-    let pixels = Tensor::<4>::zeros([batch, 3, size, size], device);
+    let (size, length) = (architecture.image_size(), architecture.clip_length());
+    let clips = (args.batch as usize).div_ceil(length);
+    let batch = clips * length;
+    let pixels = Tensor::<5>::zeros([clips, length, 3, size, size], device);
     let milliseconds = median_ms(args.repeat, batch, || {
         model.forward(pixels.clone()).logits.into_data();
         Ok(())

@@ -9,16 +9,19 @@ use unmask_core::detector::Detector;
 use unmask_core::weights::TensorSource;
 
 use crate::device::DeviceChoice;
-use crate::tensors::{F32Tensor, write_tensors};
+use crate::tensors::{StoredTensor, write_tensors};
 use crate::{detector_file, files};
 
 /// Run a detector on given pixels and write its raw outputs
 #[derive(Args, Debug)]
-#[command(after_help = "The input holds `pixel_values` [N,3,H,W] or [B,T,3,H,W], normalised as the detector wants it.
-The output holds `features` [N,d], `logits` [N,2] and `score` [N] (with B,T in place of N for clips).
+#[command(
+    after_help = "The input holds `pixel_values`, normalised as the detector wants it: [N,3,H,W] for a detector of single frames,
+[B,T,3,H,W] for one of clips of T frames. A detector of single frames takes [B,T,3,H,W] too, each frame by itself.
+The output holds `features`, `logits` and `score`: [N,d], [N,2] and [N], or with B (for single frames: B,T) in place of N.
 
 Example:
-  unmask forward --model detector.safetensors --input pixels.safetensors --output out.safetensors")]
+  unmask forward --model detector.safetensors --input pixels.safetensors --output out.safetensors"
+)]
 pub(crate) struct ForwardArgs {
     /// A detector file, or the name of a pulled detector
     #[arg(long, value_name = "NAME|FILE")]
@@ -53,34 +56,40 @@ pub(crate) fn run(args: &ForwardArgs) -> Result<()> {
     let Some(shape) = file.shape(PIXELS) else {
         bail!("{shown} has no tensor `{PIXELS}`; store the normalised pixels under that name")
     };
-    let size = detector.spec().input.size;
+    let (size, length) = (detector.spec().input.size, detector.spec().clip_length());
     let leading = match shape[..] {
-        [n, 3, h, w] if (h, w) == (size, size) => vec![n],
-        [b, t, 3, h, w] if (h, w) == (size, size) => vec![b, t],
-        _ => {
+        [n, 3, h, w] if length == 1 && (h, w) == (size, size) => vec![n],
+        [b, t, 3, h, w] if length == 1 && (h, w) == (size, size) => vec![b, t],
+        [b, t, 3, h, w] if t == length && (h, w) == (size, size) => vec![b],
+        _ if length == 1 => {
             bail!("{shown} has `{PIXELS}` of shape {shape:?} where [N, 3, {size}, {size}] is needed; resize the images")
         }
+        _ => bail!(
+            "{shown} has `{PIXELS}` of shape {shape:?} where [B, {length}, 3, {size}, {size}] is needed; \
+             resize the images and make clips of {length} frames"
+        ),
     };
     let values = file.values(PIXELS).map_err(|error| files::naming(&args.input, error))?;
     let outputs = forward(&detector, values, args.batch as usize)?;
     let tensors = outputs.into_iter().map(|(name, width, values)| {
         let mut shape = leading.clone();
         shape.extend(width);
-        (name.to_string(), F32Tensor::new(shape.clone(), TensorData::new(values, shape)))
+        (name.to_string(), StoredTensor::new(shape.clone(), TensorData::new(values, shape)))
     });
     write_tensors(&args.output, tensors, None)
 }
 
-/// An output's name, its width where each image has several numbers, and its values.
+/// An output's name, its width where each clip has several numbers, and its values.
 type Named = (&'static str, Option<usize>, Vec<f32>);
 
 fn forward(detector: &Detector, values: Vec<f32>, batch: usize) -> Result<[Named; 3]> {
-    let size = detector.spec().input.size;
+    let (size, length) = (detector.spec().input.size, detector.spec().clip_length());
+    let clip = length * 3 * size * size;
     let (mut features, mut logits, mut scores) = (Vec::new(), Vec::new(), Vec::new());
     let mut width = 0;
-    for images in values.chunks(batch * 3 * size * size) {
-        let shape = [images.len() / (3 * size * size), 3, size, size];
-        let pixels = Tensor::<4>::from_data(TensorData::new(images.to_vec(), shape), detector.device());
+    for clips in values.chunks((batch / length).max(1) * clip) {
+        let shape = [clips.len() / clip, length, 3, size, size];
+        let pixels = Tensor::<5>::from_data(TensorData::new(clips.to_vec(), shape), detector.device());
         let output = detector.model().forward(pixels);
         width = output.features.dims()[1];
         scores.extend(read(detector.probability(output.logits.clone()))?);

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use burn::prelude::*;
 use clap::{Args, ValueEnum};
-use unmask_core::detector::clip::HeadKind;
+use unmask_core::detector::clip::{ClipConfig, HeadKind};
 use unmask_core::detector::efficientnet::EfficientNetConfig;
+use unmask_core::detector::stan::{StanConfig, TimeModule};
 use unmask_core::detector::{Model, Strategy, trainable};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 use unmask_core::image::Interpolation;
@@ -15,8 +16,9 @@ use unmask_core::weights::spec::{
     AdapterSpec, Architecture, Calibration, DetectorSpec, InputSpec, SPEC_VERSION, SamplingSpec, Training,
     TrainingStatus,
 };
-use unmask_core::weights::{Init, Seeded, TensorSource, WeightsError};
+use unmask_core::weights::{Branched, Init, Seeded, TensorSource, WeightsError};
 
+use crate::output::say;
 use crate::{checkpoint, detector_file, files};
 
 /// Convert a checkpoint of somebody else into a detector file
@@ -26,6 +28,7 @@ use crate::{checkpoint, detector_file, files};
   unmask import --from hf-clip --input model.safetensors --head head.safetensors --output detector.safetensors
   unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --output gend.safetensors
   unmask import --from thesis --input ckpt_best.pth --output thesis.safetensors
+  unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --clip-length 8 --output stan.safetensors
   unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors")]
 pub(crate) struct ImportArgs {
     /// What kind of checkpoint it is
@@ -56,8 +59,11 @@ pub(crate) struct ImportArgs {
     /// The licence of the weights, e.g. MIT
     #[arg(long)]
     pub(crate) licence: Option<String>,
+    /// The branch of a detector of clips
+    #[command(flatten)]
+    pub(crate) branch: BranchArgs,
     /// Write only the norms and the head, as an adapter for this detector file
-    #[arg(long, value_name = "BASE")]
+    #[arg(long, value_name = "BASE", conflicts_with = "clip_length")]
     pub(crate) adapter_for: Option<PathBuf>,
 }
 
@@ -86,6 +92,45 @@ pub(crate) enum HeadArg {
     TwoLayers,
 }
 
+/// The branch of a detector of clips.
+#[derive(Args, Debug, Default)]
+pub(crate) struct BranchArgs {
+    /// Make a detector of clips of this many frames: beside the tower goes a STAN branch, which has to be trained
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..=64))]
+    clip_length: Option<u32>,
+    /// Layers of the branch [default: 4]
+    #[arg(long, value_name = "LAYERS", requires = "clip_length", value_parser = clap::value_parser!(u32).range(1..=256))]
+    branch_depth: Option<u32>,
+    /// What mixes the frames of a clip [default: attention]
+    #[arg(long, value_enum, requires = "clip_length")]
+    time_module: Option<TimeModuleArg>,
+}
+
+impl BranchArgs {
+    /// The sizes of a detector with this branch beside the tower of `clip`; `None` where no clips are asked for.
+    fn config(&self, clip: &ClipConfig) -> Option<StanConfig> {
+        let usual = StanConfig::new(clip.clone());
+        Some(StanConfig {
+            clip_length: self.clip_length? as usize,
+            branch_depth: self.branch_depth.map_or(usual.branch_depth, |depth| depth as usize),
+            time_module: self.time_module.map_or(usual.time_module, |module| match module {
+                TimeModuleArg::Attention => TimeModule::Attention,
+                TimeModuleArg::Conv => TimeModule::Conv,
+            }),
+            ..usual
+        })
+    }
+}
+
+/// What mixes the frames of a clip.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TimeModuleArg {
+    /// Self-attention over the frames
+    Attention,
+    /// A convolution over three frames
+    Conv,
+}
+
 /// The crop geometries.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum CropArg {
@@ -107,23 +152,32 @@ const LITE_STD: [f32; 3] = [128.0 / 255.0; 3];
 /// Runs the command.
 pub(crate) fn run(args: &ImportArgs) -> Result<()> {
     let status = convert(args)?;
-    let untrained = if status == TrainingStatus::Untrained { " (untrained: its head is random)" } else { "" };
-    println!("wrote {}{untrained}", args.output.display());
+    let untrained = match (status, args.branch.clip_length) {
+        (TrainingStatus::Untrained, Some(_)) => " (untrained: its branch is fresh)",
+        (TrainingStatus::Untrained, None) => " (untrained: its head is random)",
+        _ => "",
+    };
+    say!("wrote {}{untrained}", args.output.display());
     Ok(())
 }
 
 /// Writes the detector file, and says how far it can be believed.
 pub(crate) fn convert(args: &ImportArgs) -> Result<TrainingStatus> {
     let mut source = Parts::open(args)?;
-    let architecture = match args.from {
-        From::EfficientNetLite0 => Architecture::EfficientNet(EfficientNetConfig::lite0(source.head_kind())),
+    let trained = source.trained_head();
+    let (architecture, model) = match args.from {
+        From::EfficientNetLite0 => {
+            let architecture = Architecture::EfficientNet(EfficientNetConfig::lite0(source.head_kind()));
+            let model = Model::load(&architecture, &mut source, &Device::flex());
+            (architecture, model.map_err(|e| files::naming(&args.input, e))?)
+        }
         From::HfClip | From::Gend | From::Thesis => {
             let config = source.tower.clip_config(hints(&args.input)?.as_ref(), source.head_kind());
-            Architecture::Clip(config.map_err(|e| files::naming(&args.input, e))?)
+            let config = config.map_err(|e| files::naming(&args.input, e))?;
+            load(args, config, &mut source).map_err(|e| files::naming(&args.input, e))?
         }
     };
-    let model = Model::load(&architecture, &mut source, &Device::flex()).map_err(|e| files::naming(&args.input, e))?;
-    let mut spec = describe(args, architecture, source.trained_head());
+    let mut spec = describe(args, architecture, trained);
     spec.check().map_err(|e| files::naming(&args.input, e))?;
     match &args.adapter_for {
         None => detector_file::write(&args.output, &spec, &model, |_| true)?,
@@ -134,6 +188,19 @@ pub(crate) fn convert(args: &ImportArgs) -> Result<TrainingStatus> {
         }
     }
     Ok(spec.training.status)
+}
+
+/// The detector itself, with a fresh branch where clips are asked for.
+fn load(args: &ImportArgs, clip: ClipConfig, source: &mut Parts) -> Result<(Architecture, Model), WeightsError> {
+    let device = Device::flex();
+    let Some(config) = args.branch.config(&clip) else {
+        let architecture = Architecture::Clip(clip);
+        let model = Model::load(&architecture, source, &device)?;
+        return Ok((architecture, model));
+    };
+    let architecture = Architecture::Stan(config.clone());
+    let model = Model::load(&architecture, &mut Branched::new(source, config, args.seed), &device)?;
+    Ok((architecture, model))
 }
 
 /// The tower's tensors and the head's, which may come from elsewhere.
@@ -219,14 +286,16 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
         CropArg::Dfb => CropGeometry::Dfb,
         CropArg::Gend => CropGeometry::Gend,
     };
-    let (status, summary) = if trained_head {
+    let (status, summary) = if matches!(architecture, Architecture::Stan(_)) {
+        (TrainingStatus::Untrained, "the branch that sees the clip is not trained: scores mean nothing")
+    } else if trained_head {
         (TrainingStatus::Imported, "trained elsewhere; the verdict thresholds are not calibrated")
     } else {
         (TrainingStatus::Untrained, "the head is random: scores mean nothing")
     };
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let (mean, std) = match &architecture {
-        Architecture::Clip(_) => (CLIP_MEAN, CLIP_STD),
+        Architecture::Clip(_) | Architecture::Stan(_) => (CLIP_MEAN, CLIP_STD),
         Architecture::EfficientNet(_) => (LITE_MEAN, LITE_STD),
     };
     DetectorSpec {
@@ -236,7 +305,10 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
         input: InputSpec { size: architecture.image_size(), mean, std, interpolation: Interpolation::Bicubic },
         // Both DeepfakeBench and GenD store crops of 256 pixels, which the model's own preprocessing then resizes.
         crop: CropSpec { geometry, size: 256, margin: 1.3 },
-        sampling: SamplingSpec { frames: 32, clip_length: None },
+        sampling: SamplingSpec {
+            frames: 32,
+            clip_length: (architecture.clip_length() > 1).then(|| architecture.clip_length()),
+        },
         labels: ["real".to_string(), "fake".to_string()],
         calibration: Calibration::default(),
         training: Training { status, summary: summary.to_string() },

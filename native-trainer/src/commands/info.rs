@@ -1,33 +1,46 @@
-//! `unmask info`: what a detector file is.
+//! `unmask info`: what a detector file is, or what data holds.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
+use serde::Serialize;
 use serde_json::json;
-use unmask_core::detector::clip::HeadKind;
+use unmask_core::detector::clip::ClipConfig;
 use unmask_core::detector::{Strategy, is_statistic, trainable};
 use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
-use crate::{detector_file, files};
+use crate::datasets::{self, LoadOptions, summary};
+use crate::output::say;
+use crate::{detector_file, files, output};
 
-/// Describe a detector file
+/// Describe a detector file, or data to train on
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   unmask info detector.safetensors
-  unmask info gend-clip-l-14 --json")]
+  unmask info gend-clip-l-14 --json
+  unmask info faces/                                what `unmask preprocess` wrote
+  unmask info FF-DF.json --compression c40          a data set of DeepfakeBench")]
 pub(crate) struct InfoArgs {
-    /// A detector file, an adapter, or the name of a pulled detector
+    /// A detector file, an adapter, the name of a pulled detector, or data: a folder, a .json or a .jsonl
+    #[arg(value_name = "MODEL|DATA")]
     model: PathBuf,
     /// Print the whole description as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    data: LoadOptions,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &InfoArgs) -> Result<()> {
+    let is_data = |extension: &OsStr| extension.eq_ignore_ascii_case("json") || extension.eq_ignore_ascii_case("jsonl");
+    if args.model.is_dir() || args.model.extension().is_some_and(is_data) {
+        return describe_data(args);
+    }
     let path = detector_file::resolve(&args.model.to_string_lossy())?;
     let file = files::open_safetensors(&path)?;
     let spec = detector_file::read_spec(&path, &file)?;
@@ -36,13 +49,23 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     if args.json {
         let document = json!({
             "path": path, "sha256": sha256, "tensors": counts.tensors, "parameters": counts.parameters,
-            "trainable": { "ln": counts.layer_norm, "head": counts.head }, "detector": spec,
+            "trainable": { "ln": counts.layer_norm, "stan": counts.stan, "head": counts.head }, "detector": spec,
         });
-        println!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
+        say!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
     } else {
-        println!("{}", table(&path, &sha256, &spec, &counts));
+        say!("{}", table(&path, &sha256, &spec, &counts));
     }
     Ok(())
+}
+
+/// Shows the videos of a data set, as a table or one by one.
+fn describe_data(args: &InfoArgs) -> Result<()> {
+    let dataset = datasets::load(&args.model, None, &args.data)?;
+    if args.json {
+        let document = serde_json::to_string_pretty(&summary::document(&dataset));
+        return output::print(&format!("{}\n", document.context("the description cannot be written")?));
+    }
+    output::print(&format!("{}\n{}", dataset.name, summary::text(&dataset)))
 }
 
 /// Parameters, all and by what is trained.
@@ -50,6 +73,7 @@ struct Counts {
     tensors: usize,
     parameters: usize,
     layer_norm: usize,
+    stan: usize,
     head: usize,
 }
 
@@ -62,32 +86,48 @@ impl Counts {
             tensors: names.len(),
             parameters: names.iter().filter(|name| !is_statistic(name)).map(size).sum(),
             layer_norm: of(Strategy::LayerNorm),
+            stan: of(Strategy::Stan),
             head: of(Strategy::Head),
         }
     }
 }
 
-/// The architecture's kind and sizes.
-fn described(architecture: &Architecture) -> String {
-    let head = |head: &HeadKind| serde_json::to_string(head).unwrap_or_default().trim_matches('"').to_string();
+/// A model and its sizes in words.
+fn describe(architecture: &Architecture) -> String {
     match architecture {
-        Architecture::Clip(clip) => format!(
-            "CLIP ViT, width {}, depth {}, {} heads, MLP {}, patch {}, head {}",
-            clip.width,
-            clip.depth,
-            clip.heads,
-            clip.mlp,
-            clip.patch_size,
-            head(&clip.head),
+        Architecture::Clip(clip) => describe_clip(clip),
+        Architecture::Stan(stan) => format!(
+            "{}, STAN branch of {} layers, clips of {} frames mixed by {}",
+            describe_clip(&stan.clip),
+            stan.branch_depth,
+            stan.clip_length,
+            word(&stan.time_module)
         ),
         Architecture::EfficientNet(network) => format!(
             "EfficientNet-Lite, width {}, {} blocks in {} stages, head {}",
             network.width,
             network.stages.iter().map(|stage| stage.repeats).sum::<usize>(),
             network.stages.len(),
-            head(&network.head),
+            word(&network.head),
         ),
     }
+}
+
+fn describe_clip(clip: &ClipConfig) -> String {
+    format!(
+        "CLIP ViT, width {}, depth {}, {} heads, MLP {}, patch {}, head {}",
+        clip.width,
+        clip.depth,
+        clip.heads,
+        clip.mlp,
+        clip.patch_size,
+        word(&clip.head)
+    )
+}
+
+/// A choice by its name in a detector's description.
+fn word(choice: &impl Serialize) -> String {
+    serde_json::to_string(choice).unwrap_or_default().trim_matches('"').to_string()
 }
 
 fn table(path: &Path, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Table {
@@ -102,18 +142,29 @@ fn table(path: &Path, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Tab
     if let Some(adapter) = &spec.adapter {
         row("adapter for", adapter.base_sha256.clone());
     }
-    row("architecture", described(&spec.architecture));
+    row("architecture", describe(&spec.architecture));
     row("compute", format!("{:.1} GFLOP a face", spec.architecture.flops() as f64 / 1e9));
+    let (tuned, parts) = match spec.architecture {
+        Architecture::Stan(_) => (counts.stan, "LayerNorms, temporal layers and head"),
+        Architecture::Clip(_) => (counts.layer_norm, "LayerNorms and head"),
+        Architecture::EfficientNet(_) => (counts.layer_norm, "norms and head"),
+    };
     row(
         "parameters",
         format!(
-            "{} in {} tensors ({} in norms and head, {} in the head)",
-            counts.parameters, counts.tensors, counts.layer_norm, counts.head
+            "{} in {} tensors ({tuned} in {parts}, {} in the head)",
+            counts.parameters, counts.tensors, counts.head
         ),
     );
     row("input", format!("{0}×{0}, mean {1:?}, std {2:?}", spec.input.size, spec.input.mean, spec.input.std));
     row("crop", format!("{:?}, {} px, margin {}", spec.crop.geometry, spec.crop.size, spec.crop.margin));
-    row("frames", spec.sampling.frames.to_string());
+    row(
+        "frames",
+        match spec.clip_length() {
+            1 => spec.sampling.frames.to_string(),
+            length => format!("{} in clips of {length}", spec.sampling.frames),
+        },
+    );
     row(
         "verdict",
         format!(

@@ -1,8 +1,14 @@
 //! The subcommands: one file each, with its arguments, their help and what it does.
 
 pub(crate) mod bench;
+pub(crate) mod eval;
 pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;
+pub(crate) mod preprocess;
+pub(crate) mod preview;
 pub(crate) mod pull;
+pub(crate) mod quantize;
 pub(crate) mod score;
+mod shard;
+pub(crate) mod train;

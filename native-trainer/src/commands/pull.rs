@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::NOTHING};
 use unmask_core::weights::spec::TrainingStatus;
 
-use super::import::{self, From, HeadArg, ImportArgs};
+use super::import::{self, BranchArgs, From, HeadArg, ImportArgs};
 use crate::detector_file;
 use crate::hub::{Freshness, Hub, Kind, Pulled, Reporter, known};
+use crate::output::say;
 
 /// Fetch a published detector or backbone and make a detector file of it
 #[derive(Args, Debug)]
@@ -35,11 +36,11 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
     let pulled = hub.pull(name, &mut |progress| reporter.show(&progress));
     reporter.finish();
     let pulled = pulled?;
-    describe(&pulled);
+    describe(&pulled)?;
     match pulled.entry.kind {
         Some(kind) => convert(&hub, &pulled, kind),
         None => {
-            println!("convert it with `unmask import --from KIND --input {} --output FILE`", pulled.path.display());
+            say!("convert it with `unmask import --from KIND --input {} --output FILE`", pulled.path.display());
             Ok(())
         }
     }
@@ -53,24 +54,25 @@ fn list() -> Result<()> {
         let size = entry.bytes.map_or(String::new(), |bytes| format!("{:.1} GB", bytes as f64 / 1e9));
         table.add_row([&entry.name, &entry.about, &entry.licence, &size]);
     }
-    println!("{table}");
+    say!("{table}");
     Ok(())
 }
 
-fn describe(pulled: &Pulled) {
+fn describe(pulled: &Pulled) -> Result<()> {
     for file in &pulled.files {
-        println!("{}", file.display());
+        say!("{}", file.display());
     }
     let checked = if pulled.checked { "checked" } else { "the hub gives none to compare with" };
-    println!("SHA-256 {} ({checked}), licence {}", pulled.sha256, pulled.entry.licence);
+    say!("SHA-256 {} ({checked}), licence {}", pulled.sha256, pulled.entry.licence);
     if let Some(commit) = &pulled.commit {
-        println!("{} at commit {commit}", pulled.entry.repo);
+        say!("{} at commit {commit}", pulled.entry.repo);
     }
     match &pulled.freshness {
         Freshness::Downloaded => {}
-        Freshness::Cached => println!("nothing had to be downloaded"),
-        Freshness::Offline { reason } => println!("used from the cache, because the hub could not be asked: {reason}"),
+        Freshness::Cached => say!("nothing had to be downloaded"),
+        Freshness::Offline { reason } => say!("used from the cache, because the hub could not be asked: {reason}"),
     }
+    Ok(())
 }
 
 /// Makes the detector file that `--model NAME` finds, unless it is there.
@@ -78,7 +80,7 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
     let entry = &pulled.entry;
     let output = detector_file::pulled_path(&entry.name, hub.cache());
     if output.exists() && pulled.freshness != Freshness::Downloaded {
-        println!("{} is ready: use `--model {}`", output.display(), entry.name);
+        say!("{} is ready: use `--model {}`", output.display(), entry.name);
         return Ok(());
     }
     make_folder(&output)?;
@@ -95,14 +97,15 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
         crop: None,
         name: Some(entry.name.clone()),
         licence: Some(entry.licence.clone()),
+        branch: BranchArgs::default(),
         adapter_for: None,
     })?;
     match status {
-        TrainingStatus::Untrained => println!(
+        TrainingStatus::Untrained => say!(
             "{} is a backbone with a random head, to train on; its scores mean nothing until then",
             output.display()
         ),
-        _ => println!("{} is ready: use `--model {}`", output.display(), entry.name),
+        _ => say!("{} is ready: use `--model {}`", output.display(), entry.name),
     }
     Ok(())
 }

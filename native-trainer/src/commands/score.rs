@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unmask_core::pipeline::Faces;
 use unmask_core::pipeline::report::Report;
 
+use crate::commands::shard::Shard;
 use crate::device::DeviceChoice;
 use crate::media::{self, Damage, Input};
 use crate::output::{Format, Output};
@@ -58,7 +58,7 @@ pub(crate) struct ScoreArgs {
     shard: Option<Shard>,
     /// What to do with a damaged video
     #[arg(long, value_enum, default_value = "refuse")]
-    damaged: DamagedArg,
+    damaged: Damage,
 }
 
 /// Whose faces.
@@ -68,36 +68,6 @@ enum FacesArg {
     Largest,
     /// Everybody; the video's score is that of the most suspicious person
     All,
-}
-
-/// What to do with damage.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum DamagedArg {
-    /// Report an error, since concealed damage can look like manipulation
-    Refuse,
-    /// Score the frames that decode
-    Skip,
-}
-
-/// One of several machines sharing the inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shard {
-    index: usize,
-    count: usize,
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (index, count) = text.split_once('/').ok_or("write it as I/N, e.g. 1/4")?;
-        let number = |part: &str| part.parse::<usize>().map_err(|_| format!("`{part}` is not a number"));
-        let (index, count) = (number(index)?, number(count)?);
-        if index == 0 || index > count {
-            return Err(format!("{index} is not within 1..={count}"));
-        }
-        Ok(Self { index: index - 1, count })
-    }
 }
 
 /// Runs the command: 0 if all inputs were scored, 1 if any failed.
@@ -117,10 +87,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
             FacesArg::Largest => Faces::Largest,
             FacesArg::All => Faces::All,
         },
-        damage: match args.damaged {
-            DamagedArg::Refuse => Damage::Refuse,
-            DamagedArg::Skip => Damage::Skip,
-        },
+        damage: args.damaged,
     };
     let scorer = Scorer::new(loaded?, options)?;
     let (inputs, mut failures) = expand(args);
@@ -165,11 +132,7 @@ fn expand(args: &ScoreArgs) -> (Vec<Input>, Vec<(String, anyhow::Error)>) {
         }
     }
     if let Some(shard) = args.shard {
-        let mut position = 0;
-        inputs.retain(|_| {
-            position += 1;
-            (position - 1) % shard.count == shard.index
-        });
+        shard.keep(&mut inputs);
     }
     (inputs, failures)
 }
@@ -219,18 +182,5 @@ impl ReportNames {
             number += 1;
         }
         folder.join(format!("{candidate}.json"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_are_numbered_from_one() {
-        assert_eq!("2/4".parse(), Ok(Shard { index: 1, count: 4 }));
-        for wrong in ["0/4", "5/4", "1", "a/b", "1/0"] {
-            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
-        }
     }
 }

@@ -19,6 +19,7 @@ mod still;
 mod tests;
 mod video;
 
+use clap::ValueEnum;
 use unmask_core::image::RgbImage;
 
 pub(crate) use error::MediaError;
@@ -26,12 +27,12 @@ pub(crate) use inputs::{Input, expand};
 pub(crate) use programs::Programs;
 
 /// What to do about a video that is damaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Damage {
-    /// An error that names the file: a score of concealed or missing frames cannot be trusted.
+    /// Report an error, since concealed damage can look like manipulation
     #[default]
     Refuse,
-    /// The frames that decode are given, as ffmpeg conceals them; the others are left out.
+    /// Take the frames that decode, as ffmpeg conceals them
     Skip,
 }
 

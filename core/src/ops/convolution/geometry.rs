@@ -46,6 +46,7 @@ impl Axis {
     }
 
     /// For every input pixel, the taps through which it reaches an output pixel.
+    #[cfg(any(test, feature = "autodiff"))]
     pub(super) fn targets(&self) -> Vec<Vec<Meeting>> {
         let mut targets = Vec::new();
         targets.resize_with(self.input, Vec::new);
@@ -58,6 +59,7 @@ impl Axis {
     }
 
     /// The output pixels at which `tap` meets an input pixel.
+    #[cfg(any(test, feature = "autodiff"))]
     pub(super) fn range(&self, tap: usize) -> core::ops::Range<usize> {
         let first = self.before.saturating_sub(tap).div_ceil(self.stride);
         let end = (self.input + self.before).saturating_sub(tap).div_ceil(self.stride).min(self.output);

@@ -6,10 +6,13 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+#[cfg(any(test, feature = "autodiff"))]
 use core::ops::Range;
 
 use super::geometry::{Axis, Meeting};
-use super::parallel::{for_each_chunk, for_each_chunk_pair};
+use super::parallel::for_each_chunk;
+#[cfg(any(test, feature = "autodiff"))]
+use super::parallel::for_each_chunk_pair;
 
 /// What an activation clamps to: the least and the greatest value.
 pub(super) type Bounds = (f32, f32);
@@ -84,6 +87,7 @@ impl Depthwise {
     }
 
     /// The gradient of the input, from that of the convolution's output; `weight` is `[side, side, channels]`.
+    #[cfg(any(test, feature = "autodiff"))]
     pub(super) fn input_gradient(&self, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
         let images = gradient.len() / self.output_image();
         let mut result = vec![0.0; images * self.input_image()];
@@ -102,6 +106,7 @@ impl Depthwise {
     }
 
     /// The gradient of the weight `[side, side, channels]`, from that of the convolution's output.
+    #[cfg(any(test, feature = "autodiff"))]
     pub(super) fn weight_gradient(&self, input: &[f32], gradient: &[f32]) -> Vec<f32> {
         let images = gradient.len() / self.output_image();
         let length = self.rows.side * self.rows.side * self.channels;
@@ -124,6 +129,7 @@ impl Depthwise {
     }
 
     /// Adds to `sums` `[side, side, channels]` what one row of the output's gradient contributes.
+    #[cfg(any(test, feature = "autodiff"))]
     #[inline(always)]
     fn add_row_products(&self, gradient: &[f32], image: &[f32], rows: &[Meeting], sums: &mut [f32]) {
         let (channels, width) = (self.channels, self.columns.input * self.channels);
@@ -146,6 +152,7 @@ impl Depthwise {
 }
 
 /// Two rows whose pixels are multiplied one by one.
+#[cfg(any(test, feature = "autodiff"))]
 struct Products<'a> {
     gradient: &'a [f32],
     input: &'a [f32],
@@ -154,6 +161,7 @@ struct Products<'a> {
     step: usize,
 }
 
+#[cfg(any(test, feature = "autodiff"))]
 impl Products<'_> {
     /// The sums over `places` for the channels from `start` on; `first` is where the first input pixel met begins.
     #[inline(always)]
@@ -252,6 +260,7 @@ pub(super) fn scale_shift_clamp(values: &mut [f32], scale: &[f32], shift: &[f32]
 const PIXELS_AT_ONCE: usize = 256;
 
 /// Sets `gradient` to zero where `output` was clamped, and returns the sums over all pixels, `[channels]`.
+#[cfg(any(test, feature = "autodiff"))]
 pub(super) fn clamp_gradient(gradient: &mut [f32], output: Option<(&[f32], Bounds)>, channels: usize) -> Vec<f32> {
     let length = channels * PIXELS_AT_ONCE;
     let mut parts = vec![0.0; gradient.len().div_ceil(length) * channels];
@@ -269,6 +278,7 @@ pub(super) fn clamp_gradient(gradient: &mut [f32], output: Option<(&[f32], Bound
     sum_parts(&parts, channels)
 }
 
+#[cfg(any(test, feature = "autodiff"))]
 #[inline(always)]
 fn mask_and_sum(gradient: &mut [f32], output: Option<(&[f32], Bounds)>, sums: &mut [f32]) {
     let channels = sums.len();
@@ -292,6 +302,7 @@ fn mask_and_sum(gradient: &mut [f32], output: Option<(&[f32], Bounds)>, sums: &m
 }
 
 /// The element-wise sum of parts of `length`, in their order.
+#[cfg(any(test, feature = "autodiff"))]
 pub(super) fn sum_parts(parts: &[f32], length: usize) -> Vec<f32> {
     let mut total = vec![0.0; length];
     for part in parts.chunks_exact(length) {

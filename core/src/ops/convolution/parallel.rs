@@ -17,6 +17,7 @@ pub(super) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(us
 }
 
 /// Calls `work` with the number, every `length` of `values` and every `other_length` of `others` beside it.
+#[cfg(any(test, feature = "autodiff"))]
 pub(super) fn for_each_chunk_pair(
     values: &mut [f32],
     length: usize,

@@ -1,0 +1,43 @@
+//! What is done to faces before a detector is trained on them.
+//!
+//! [`Augmentation`] is a recipe's table of changes with their chances; [`Augmentation::draw`] decides on them from a
+//! generator, and [`recipe::Drawn::apply`] makes them, the same for every frame of a clip. [`sbi`] makes fakes from real
+//! faces. Each change is a function of an image and explicit numbers, beside the limits that the numbers are drawn
+//! within: [`colour`], [`filter`], [`warp`], [`jpeg`]. Masks and what deforms them are in [`mask`] and [`elastic`], the
+//! face's outline in [`mean_face`].
+
+mod colour;
+mod draw;
+mod elastic;
+mod filter;
+mod jpeg;
+mod mask;
+mod mean_face;
+mod recipe;
+pub(crate) mod sbi;
+#[cfg(test)]
+mod tests;
+mod warp;
+
+use unmask_core::image::RgbImage;
+
+pub(crate) use mask::Mask;
+pub(crate) use recipe::Augmentation;
+
+/// A level rounded to the nearest whole one within 0..=255.
+fn level(value: f32) -> u8 {
+    // The conversion cuts off the fraction and what lies outside, and makes 0 of NaN.
+    (value + 0.5) as u8
+}
+
+/// An image of the size of `image` with other pixels; the image itself where their number does not fit.
+fn rebuilt(image: &RgbImage, pixels: Vec<u8>) -> RgbImage {
+    RgbImage::new(image.width(), image.height(), pixels).unwrap_or_else(|| image.clone())
+}
+
+/// An image with each pixel changed for itself.
+fn mapped(image: &RgbImage, new: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
+    let mut pixels = image.pixels().to_vec();
+    pixels.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = new(*pixel));
+    rebuilt(image, pixels)
+}

@@ -1,0 +1,229 @@
+//! The changes of a recipe, decided once and made to as many images as belong together.
+
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use unmask_core::image::RgbImage;
+
+use super::colour::{BrightnessContrast, HsvShift, RgbShift, brightness_contrast, hsv_shift, rgb_shift};
+use super::draw::{Limit, Probability};
+use super::filter::{Blur, Downscale, downscale, gaussian_blur};
+use super::jpeg::{Jpeg, recompress};
+use super::warp::{Border, Placement, Rotate, flip, warp};
+
+/// Which changes are made to a training image, how often and how strongly, in the order in which they are made.
+///
+/// The defaults are those of the thesis and of DeepfakeBench's CLIP recipes: mirroring, turning, blurring, brightness and
+/// contrast, and JPEG. A chance of 0 turns a change off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Augmentation {
+    /// Chance of the mirror image (default 0.5).
+    pub(crate) flip: Probability,
+    /// Turning about the centre; what comes in at the corners is the image mirrored (default: half of the images, up to
+    /// 10 degrees).
+    pub(crate) rotate: Rotate,
+    /// Making smaller and large again (default: never).
+    pub(crate) downscale: Downscale,
+    /// Gaussian blur (default: half of the images, kernels of 3 to 7 pixels).
+    pub(crate) blur: Blur,
+    /// Adding to red, green and blue (default: never).
+    pub(crate) rgb_shift: RgbShift,
+    /// Adding to hue, saturation and value (default: never).
+    pub(crate) hsv_shift: HsvShift,
+    /// Brightness and contrast (default: half of the images, each up to 0.1).
+    pub(crate) brightness_contrast: BrightnessContrast,
+    /// JPEG compression (default: half of the images, quality 40 to 100).
+    pub(crate) jpeg: Jpeg,
+}
+
+impl Default for Augmentation {
+    fn default() -> Self {
+        Self {
+            flip: Probability(0.5),
+            rotate: Rotate::default(),
+            downscale: Downscale::default(),
+            blur: Blur::default(),
+            rgb_shift: RgbShift::default(),
+            hsv_shift: HsvShift::default(),
+            brightness_contrast: BrightnessContrast::default(),
+            jpeg: Jpeg::default(),
+        }
+    }
+}
+
+impl Augmentation {
+    /// No change at all.
+    pub(crate) fn none() -> Self {
+        let never = Probability(0.0);
+        Self {
+            flip: never,
+            rotate: Rotate { probability: never, ..Rotate::default() },
+            downscale: Downscale { probability: never, ..Downscale::default() },
+            blur: Blur { probability: never, ..Blur::default() },
+            rgb_shift: RgbShift { probability: never, ..RgbShift::default() },
+            hsv_shift: HsvShift { probability: never, ..HsvShift::default() },
+            brightness_contrast: BrightnessContrast { probability: never, ..BrightnessContrast::default() },
+            jpeg: Jpeg { probability: never, ..Jpeg::default() },
+        }
+    }
+
+    /// What Shiohara & Yamasaki (2022) do to the real and the fake image of a pair alike: mirroring, colour, JPEG.
+    pub(crate) fn for_pairs() -> Self {
+        let sometimes = Probability(0.3);
+        Self {
+            flip: Probability(0.5),
+            rgb_shift: RgbShift { probability: sometimes, ..RgbShift::default() },
+            hsv_shift: HsvShift { probability: sometimes, ..HsvShift::default() },
+            brightness_contrast: BrightnessContrast {
+                probability: sometimes,
+                brightness: Limit(0.3),
+                contrast: Limit(0.3),
+            },
+            jpeg: Jpeg::default(),
+            ..Self::none()
+        }
+    }
+
+    /// Decides on the changes. The same state of the generator gives the same changes, whatever is switched off.
+    pub(crate) fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
+        Drawn {
+            flip: self.flip.draw(rng),
+            rotate: self.rotate.draw(rng),
+            downscale: self.downscale.draw(rng),
+            blur: self.blur.draw(rng),
+            rgb_shift: self.rgb_shift.draw(rng),
+            hsv_shift: self.hsv_shift.draw(rng),
+            brightness_contrast: self.brightness_contrast.draw(rng),
+            jpeg: self.jpeg.draw(rng),
+        }
+    }
+}
+
+/// Changes that were decided on, for every image that is to get the same: the frames of a clip, or the two of a pair.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Drawn {
+    flip: bool,
+    rotate: Option<Placement>,
+    downscale: Option<f64>,
+    blur: Option<usize>,
+    rgb_shift: Option<[f32; 3]>,
+    hsv_shift: Option<[f32; 3]>,
+    brightness_contrast: Option<[f32; 2]>,
+    jpeg: Option<u8>,
+}
+
+impl Drawn {
+    /// The image with the changes made, in the same size. Compression comes last, as it does in the world.
+    pub(crate) fn apply(&self, image: &RgbImage) -> RgbImage {
+        let image = self.place(image);
+        let image = changed(image, &self.downscale, |image, factor| downscale(image, *factor));
+        let image = changed(image, &self.blur, |image, side| gaussian_blur(image, *side));
+        let image = changed(image, &self.rgb_shift, |image, shift| rgb_shift(image, *shift));
+        let image = changed(image, &self.hsv_shift, |image, shift| hsv_shift(image, *shift));
+        let image = changed(image, &self.brightness_contrast, |image, by| brightness_contrast(image, *by));
+        changed(image, &self.jpeg, |image, quality| recompress(image, *quality))
+    }
+
+    /// The image with those of the changes that move pixels: mirrored and turned. It is what a mask needs.
+    pub(crate) fn place(&self, image: &RgbImage) -> RgbImage {
+        let image = if self.flip { flip(image) } else { image.clone() };
+        changed(image, &self.rotate, |image, turn| warp(image, turn, Border::Mirrored))
+    }
+}
+
+/// The image changed, if the change was drawn.
+fn changed<T>(image: RgbImage, drawn: &Option<T>, change: impl Fn(&RgbImage, &T) -> RgbImage) -> RgbImage {
+    match drawn {
+        Some(drawn) => change(&image, drawn),
+        None => image,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn picture() -> RgbImage {
+        let pixels = (0..40 * 30 * 3usize).map(|i| ((i * 37 + (i * i) % 91) % 256) as u8).collect();
+        RgbImage::new(40, 30, pixels).unwrap()
+    }
+
+    #[test]
+    fn an_empty_table_is_the_recipe_and_unknown_or_wrong_keys_are_refused() {
+        assert_eq!(toml::from_str::<Augmentation>("").unwrap(), Augmentation::default());
+        let written = "flip = 0\nrotate = { degrees = 5 }\nblur.kernel = [3, 11]\n[jpeg]\nprobability = 1";
+        let read: Augmentation = toml::from_str(written).unwrap();
+        assert_eq!((read.flip, f64::from(read.rotate.degrees)), (Probability(0.0), 5.0));
+        assert_eq!((read.rotate.probability, read.jpeg.probability), (Probability(0.5), Probability(1.0)));
+        assert_eq!(<[f64; 2]>::from(read.blur.kernel), [3.0, 11.0]);
+        for (wrong, word) in
+            [("blurr = {}", "blurr"), ("flip = 2", "from 0 to 1"), ("jpeg.quality = [0, 9]", "1 to 100")]
+        {
+            let error = toml::from_str::<Augmentation>(wrong).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_recipe_is_read_back_as_it_was_written() {
+        let recipe = Augmentation::for_pairs();
+        let written = toml::to_string(&recipe).unwrap();
+        assert_eq!(toml::from_str::<Augmentation>(&written).unwrap(), recipe);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_changes_and_the_same_pixels() {
+        let image = picture();
+        let drawn = |seed| Augmentation::default().draw(&mut ChaCha8Rng::seed_from_u64(seed));
+        assert_eq!(drawn(7), drawn(7));
+        assert_eq!(drawn(7).apply(&image), drawn(7).apply(&image));
+        assert!((0..8).any(|seed| drawn(seed) != drawn(7)));
+    }
+
+    #[test]
+    fn switching_one_change_off_leaves_the_others_as_they_were_drawn() {
+        let mut recipe = Augmentation::for_pairs();
+        recipe.jpeg.probability = Probability(1.0);
+        for seed in 0..50 {
+            let with = recipe.draw(&mut ChaCha8Rng::seed_from_u64(seed));
+            let without = Augmentation { rgb_shift: Augmentation::none().rgb_shift, ..recipe };
+            let without = without.draw(&mut ChaCha8Rng::seed_from_u64(seed));
+            assert_eq!(without, Drawn { rgb_shift: None, ..with });
+        }
+    }
+
+    #[test]
+    fn changes_come_as_often_as_their_chances_say() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let drawn: Vec<Drawn> = (0..4000).map(|_| Augmentation::default().draw(&mut rng)).collect();
+        let share = |is_done: fn(&Drawn) -> bool| drawn.iter().filter(|drawn| is_done(drawn)).count() as f64 / 4000.0;
+        for share in
+            [share(|drawn| drawn.flip), share(|drawn| drawn.blur.is_some()), share(|drawn| drawn.jpeg.is_some())]
+        {
+            assert!((share - 0.5).abs() < 0.04, "{share}");
+        }
+        assert_eq!(share(|drawn| drawn.rgb_shift.is_some() || drawn.downscale.is_some()), 0.0);
+    }
+
+    #[test]
+    fn without_changes_an_image_stays_as_it_is() {
+        let drawn = Augmentation::none().draw(&mut ChaCha8Rng::seed_from_u64(5));
+        assert_eq!(drawn.apply(&picture()), picture());
+    }
+
+    #[test]
+    fn any_image_keeps_its_size_even_without_pixels() {
+        let mut recipe = Augmentation::for_pairs();
+        recipe.rotate = Rotate::default();
+        recipe.blur = Blur::default();
+        recipe.downscale.probability = Probability(0.5);
+        for (width, height) in [(0, 0), (0, 4), (1, 1), (1, 9), (40, 30)] {
+            let image = RgbImage::new(width, height, vec![120; width * height * 3]).unwrap();
+            for seed in 0..40 {
+                let changed = recipe.draw(&mut ChaCha8Rng::seed_from_u64(seed)).apply(&image);
+                assert_eq!((changed.width(), changed.height()), (width, height));
+            }
+        }
+    }
+}

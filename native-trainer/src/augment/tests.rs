@@ -1,0 +1,4 @@
+//! The changes against other libraries (`tests/reference/augment_goldens.py`), and self-blended images of real faces.
+
+mod goldens;
+mod pairs;

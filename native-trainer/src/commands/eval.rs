@@ -1,0 +1,174 @@
+//! `unmask eval`: how good a detector is on data sets.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use unmask_core::detector::Detector;
+use unmask_core::weights::spec::DetectorSpec;
+
+use crate::augment::Augmentation;
+use crate::augment::sbi::SelfBlending;
+use crate::datasets::{self, Dataset, LoadOptions, Split, Video};
+use crate::detector_file;
+use crate::device::DeviceChoice;
+use crate::evaluation::calibration::Calibrated;
+use crate::evaluation::{self, EvaluationOptions, Omitted, Prediction, Thresholds};
+use crate::output::say;
+use crate::predict::{ClipLogits, predict, stored_crops};
+use crate::twins::{Twins, with_twins};
+
+/// Measure a detector on data sets
+#[derive(Args, Debug)]
+#[command(after_help = "OUT gets summary.md (tables), summary.json, frames.csv and videos.csv.
+A second threshold beside 0.5 is chosen on the validation split of the data, where it has one. --calibrate fits the
+temperature and the verdict thresholds on that split and writes the detector with them.
+
+Examples:
+  unmask eval --model detector.safetensors --data crops/FaceForensics++ --data crops/Celeb-DF-v2 --out results
+  unmask eval --model gend-clip-l-14 --data crops/FaceForensics++ --calibrate gend-calibrated.safetensors")]
+pub(crate) struct EvalArgs {
+    /// A detector file, or the name of a pulled detector
+    #[arg(long, value_name = "NAME|FILE")]
+    model: String,
+    /// The detector file that an adapter belongs to
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
+    /// A folder that `unmask preprocess` wrote, or a DeepfakeBench JSON; can be given again
+    #[arg(long, value_name = "ROOT|JSON", required = true)]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    load: LoadOptions,
+    /// Which part of the data is reported
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitArg,
+    /// Evenly spaced frames of each video [default: as the detector says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    frames: Option<u32>,
+    /// Measure on the real videos and a self-blended fake of each, in place of the data's own fakes
+    #[arg(long)]
+    self_blended: bool,
+    /// Where the results go
+    #[arg(long, value_name = "DIR", default_value = "evaluation")]
+    out: PathBuf,
+    /// Write the detector with a calibration fitted on the validation split
+    #[arg(long, value_name = "FILE")]
+    calibrate: Option<PathBuf>,
+    /// auto, cpu, cuda, cuda:N or wgpu
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SplitArg {
+    Train,
+    Val,
+    Test,
+    All,
+}
+
+impl SplitArg {
+    fn takes(self, split: Split) -> bool {
+        match self {
+            Self::Train => split == Split::Train,
+            Self::Val => split == Split::Validation,
+            Self::Test => split == Split::Test,
+            Self::All => true,
+        }
+    }
+}
+
+/// What the self-blended fakes are drawn from: the same for every detector, so that figures can be compared.
+const TWIN_SEED: u64 = 0;
+
+/// Runs the command.
+pub(crate) fn run(args: &EvalArgs) -> Result<()> {
+    let path = detector_file::resolve(&args.model)?;
+    let mut detector = detector_file::load(&path, args.base.as_deref(), &args.device.open()?)?.detector;
+    let data = args.data.iter().map(|root| datasets::load(root, None, &args.load)).collect::<Result<Vec<Dataset>>>()?;
+    let of = |takes: &dyn Fn(Split) -> bool| {
+        let videos = data.iter().flat_map(|set| &set.videos).filter(|video| takes(video.split)).cloned().collect();
+        if args.self_blended { with_twins(videos) } else { videos }
+    };
+    let videos = of(&|split| args.split.takes(split));
+    if videos.is_empty() {
+        bail!("the data has no video in the chosen split; choose another with --split, such as --split all");
+    }
+    let frames = args.frames.map_or(detector.spec().sampling.frames, |frames| frames as usize);
+    let validation = if args.split == SplitArg::Val { Vec::new() } else { of(&|split| split == Split::Validation) };
+    let validation_logits = logits(&detector, &validation, frames, args.self_blended, "validation")?;
+    if let Some(output) = &args.calibrate {
+        detector = calibrated(detector, output, &validation, &validation_logits)?;
+    }
+    let temperature = detector.spec().calibration.temperature;
+    let thresholds = match validation.is_empty() {
+        true => Thresholds::default(),
+        false => Thresholds::choose(&predictions(&validation, &validation_logits, temperature))?,
+    };
+    let predictions =
+        predictions(&videos, &logits(&detector, &videos, frames, args.self_blended, "videos")?, temperature);
+    let omitted: Vec<Omitted> = data.iter().flat_map(Omitted::of).collect();
+    let options = EvaluationOptions { title: detector.spec().name.clone(), thresholds, ..EvaluationOptions::default() };
+    let summary = evaluation::evaluate(&predictions, &omitted, &options)?;
+    evaluation::write(&args.out, &summary, &predictions)?;
+    say!("{}", evaluation::document(&summary));
+    say!("written to {}", args.out.display());
+    Ok(())
+}
+
+/// Runs the detector over videos with a progress bar.
+fn logits(
+    detector: &Detector,
+    videos: &[Video],
+    frames: usize,
+    self_blended: bool,
+    what: &'static str,
+) -> Result<Vec<ClipLogits>> {
+    let bar = ProgressBar::new(videos.len() as u64).with_message(what);
+    // The template is a constant.
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left") {
+        bar.set_style(style);
+    }
+    let twins = Twins {
+        seed: TWIN_SEED,
+        blending: SelfBlending::default(),
+        augmentation: Augmentation { jpeg: Augmentation::default().jpeg, ..Augmentation::none() },
+        crop: detector.spec().crop,
+    };
+    let images = |video: &Video, crops: &[usize]| match self_blended {
+        true => twins.images(video, crops),
+        false => stored_crops(video, crops),
+    };
+    let found = predict(detector, videos, frames, images, |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    found
+}
+
+/// The scores by the names of videos.
+fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) -> Vec<Prediction> {
+    let prediction = |clip: &ClipLogits| {
+        let video = &videos[clip.video];
+        Prediction {
+            dataset: video.dataset.clone(),
+            manipulation: video.manipulation.clone(),
+            video: video.name.clone(),
+            label: video.label,
+            time_s: video.crops[clip.crop].time_s,
+            score: f64::from(clip.score(temperature)),
+        }
+    };
+    logits.iter().map(prediction).collect()
+}
+
+/// The detector with a calibration fitted on the validation data, which is also written to `output`.
+fn calibrated(detector: Detector, output: &Path, validation: &[Video], logits: &[ClipLogits]) -> Result<Detector> {
+    if validation.is_empty() {
+        bail!("there is no validation split to calibrate on; name data that has one, and report another split of it");
+    }
+    let fitted = Calibrated::fit(validation, logits);
+    let spec = DetectorSpec { calibration: fitted.calibration.clone(), adapter: None, ..detector.spec().clone() };
+    detector_file::write(output, &spec, detector.model(), |_| true)?;
+    say!("{} Written to {}.\n", fitted.words(), output.display());
+    Ok(detector.with_calibration(fitted.calibration))
+}

@@ -1,0 +1,154 @@
+//! `unmask preprocess`: data sets in, aligned faces and a manifest out.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use unmask_core::face::alignment::{CropGeometry, CropSpec};
+
+use super::shard::Shard;
+use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, summary};
+use crate::media::Damage;
+use crate::output;
+use crate::preprocess::person::Whose;
+use crate::preprocess::picture::PictureFormat;
+use crate::preprocess::{self, Settings, Tally};
+
+/// JPEG's quality where none is given.
+const QUALITY: u8 = 95;
+
+/// Make aligned faces of a data set, to train on and to evaluate with
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  unmask preprocess --input /data/FaceForensics++ --output faces/ff
+  unmask preprocess --input /data --output faces/all --shard 2/8        one of eight machines
+  unmask preprocess --input lfw --output faces/lfw --layout faces --faces centre --format jpeg
+  unmask preprocess --input clips --output faces/clips --label real
+
+The layout `dfb` knows FaceForensics++ with FaceShifter and DeepFakeDetection, Celeb-DF, DFDC, DFDCP and UADFV, one of
+them or a folder of several, with their official splits. Where nobody says what trains and what tests, persons (or videos
+with the fakes made of them) are dealt out 80/10/10 by a hash of their names.
+
+A run that was stopped goes on where it was when it is started again; a video that cannot be read is recorded in the
+manifest with the reason and stops nothing. Exit status: 0 done (also where no face was found), 1 a video could not
+be read or a step failed, 2 wrong usage.")]
+pub(crate) struct PreprocessArgs {
+    /// The folder with the videos and photographs
+    #[arg(long, value_name = "ROOT")]
+    input: PathBuf,
+    /// The folder for crops and manifest; several runs may share one
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// How the input is ordered [default: told by its contents]
+    #[arg(long, value_enum)]
+    layout: Option<Layout>,
+    /// The label of everything in the input, for layouts whose folders do not say
+    #[arg(long, value_enum)]
+    label: Option<Label>,
+    /// The name of the data set, for layouts that do not give one [default: the input folder's]
+    #[arg(long, value_name = "NAME", value_parser = dataset_name)]
+    dataset: Option<String>,
+    /// Which compression of FaceForensics++ to take
+    #[arg(long, value_enum, default_value = "c23")]
+    compression: Compression,
+    /// Frames looked at, evenly spaced over each video
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    frames: u32,
+    /// Whose faces are kept, one person a video
+    #[arg(long, value_enum, default_value = "largest")]
+    faces: Whose,
+    /// Side of the crops in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(8..=4096))]
+    crop_size: u32,
+    /// Where the face lies in the crop
+    #[arg(long, value_enum, default_value = "dfb")]
+    geometry: GeometryArg,
+    /// How many times wider than the bare face the crop is, 1 to 4
+    #[arg(long, default_value_t = 1.3, value_parser = margin)]
+    margin: f32,
+    /// The crops' format
+    #[arg(long, value_enum, default_value = "png")]
+    format: PictureFormat,
+    /// The quality of JPEG, 1 to 100 [default: 95]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: Option<u8>,
+    /// See only to every Nth video, starting with the Ith; the shards may run at once and share the output
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// What to do with a damaged video
+    #[arg(long, value_enum, default_value = "refuse")]
+    damaged: Damage,
+    /// Try again what an earlier run dropped
+    #[arg(long)]
+    retry: bool,
+}
+
+/// Where the face lies.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GeometryArg {
+    /// As in DeepfakeBench
+    Dfb,
+    /// As in GenD
+    Gend,
+}
+
+fn margin(text: &str) -> Result<f32, String> {
+    let margin: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (1.0..=4.0).contains(&margin) { Ok(margin) } else { Err("it has to lie between 1 and 4".to_owned()) }
+}
+
+/// Data sets' names are folders in the output.
+fn dataset_name(text: &str) -> Result<String, String> {
+    let is_sound = !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\', '\0']);
+    if is_sound { Ok(text.to_owned()) } else { Err("it names a folder, so no slashes and no dot in front".to_owned()) }
+}
+
+/// Runs the command: 0 if all videos were read, 1 if any was not.
+pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
+    if args.quality.is_some() && args.format != PictureFormat::Jpeg {
+        eprintln!("error: --quality belongs to --format jpeg; the other formats lose nothing");
+        return Ok(ExitCode::from(2));
+    }
+    let options = ListOptions {
+        layout: args.layout,
+        label: args.label,
+        compression: args.compression,
+        dataset: args.dataset.clone(),
+    };
+    let mut sources = datasets::sources(&args.input, &options)?;
+    let suffix = args.shard.map_or(String::new(), |shard| {
+        shard.keep(&mut sources);
+        format!("-{}", shard.to_string().replace('/', "-of-"))
+    });
+    let tally = preprocess::run(sources, &args.output, &suffix, &settings(args))?;
+    report(args, &tally)?;
+    Ok(if tally.unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn settings(args: &PreprocessArgs) -> Settings {
+    let geometry = match args.geometry {
+        GeometryArg::Dfb => CropGeometry::Dfb,
+        GeometryArg::Gend => CropGeometry::Gend,
+    };
+    Settings {
+        crop: CropSpec { geometry, size: args.crop_size as usize, margin: args.margin },
+        frames: args.frames as usize,
+        whose: args.faces,
+        format: args.format,
+        quality: args.quality.unwrap_or(QUALITY),
+        damage: args.damaged,
+        retry: args.retry,
+    }
+}
+
+/// Says what was done, and what the output holds now.
+fn report(args: &PreprocessArgs, tally: &Tally) -> Result<()> {
+    let Tally { done, before, without_face, unreadable } = tally;
+    let dataset = datasets::load(&args.output, None, &LoadOptions::default())?;
+    output::print(&format!(
+        "{done} done, {before} were done before, {without_face} without a face, {unreadable} unreadable\n{} now holds\n{}",
+        args.output.display(),
+        summary::text(&dataset)
+    ))
+}

@@ -1,0 +1,203 @@
+//! `unmask preview`: what a training run sees, as one picture.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use image::{ImageFormat, Rgb, RgbImage as Canvas};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use unmask_core::face::Landmarks;
+use unmask_core::face::alignment::{CropGeometry, CropSpec, Similarity, template};
+use unmask_core::face::crop::crop;
+use unmask_core::face::finder::{FaceFinder, FindOptions};
+use unmask_core::image::{Interpolation, RgbImage};
+
+use crate::augment::sbi::SelfBlending;
+use crate::augment::{Augmentation, Mask};
+use crate::media::{self, Damage, Input, OpenOptions};
+use crate::output::say;
+use crate::{files, scoring};
+
+/// Show faces as a training run sees them
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without --sbi each row is a face and three augmentations of it. With --sbi it is a face, the real \
+image of a self-blended pair, the mask of the blend, and the fake.
+
+Examples:
+  unmask preview --data photographs/ --sbi --output pairs.png
+  unmask preview --data real/clip.mp4 --config recipe.toml --output sheet.png --rows 8"
+)]
+pub(crate) struct PreviewArgs {
+    /// Images, videos or folders of them
+    #[arg(long, required = true, num_args = 1.., value_name = "ROOT|FILE")]
+    data: Vec<PathBuf>,
+    /// A recipe; its tables `augmentation` and `self_blending` count [default: the defaults of both]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Show self-blended pairs
+    #[arg(long)]
+    sbi: bool,
+    /// Images are aligned faces already
+    #[arg(long)]
+    aligned: bool,
+    /// The picture to write; its extension names the format: png, jpg or webp
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// What chance is drawn from; the same seed gives the same picture
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Faces shown
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=200))]
+    rows: u16,
+    /// Side of a face in pixels
+    #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u16).range(32..=1024))]
+    size: u16,
+}
+
+/// What of a recipe is looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Recipe {
+    augmentation: Option<Augmentation>,
+    self_blending: SelfBlending,
+}
+
+/// Margin of the crops, as DeepfakeBench cuts them.
+const MARGIN: f32 = 1.3;
+/// Pixels between the images of the sheet.
+const GAP: usize = 4;
+/// Images in a row.
+const COLUMNS: usize = 4;
+
+/// An aligned face and its landmarks.
+type Face = (RgbImage, Landmarks);
+
+/// Runs the command.
+pub(crate) fn run(args: &PreviewArgs) -> Result<()> {
+    let format = format(&args.output)?;
+    let recipe = args.config.as_deref().map_or_else(|| Ok(Recipe::default()), read_recipe)?;
+    let faces = faces(args)?;
+    let rows: Vec<[RgbImage; COLUMNS]> = (0..usize::from(args.rows))
+        .map(|row| {
+            let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+            rng.set_stream(row as u64);
+            let face = &faces[row % faces.len()];
+            if args.sbi { pair(&recipe, face, &mut rng) } else { Ok(augmentations(&recipe, face, &mut rng)) }
+        })
+        .collect::<Result<_>>()?;
+    let mut bytes = Cursor::new(Vec::new());
+    let shown = args.output.display();
+    sheet(&rows).write_to(&mut bytes, format).with_context(|| format!("{shown} cannot be encoded"))?;
+    files::write_bytes(&args.output, bytes.get_ref())?;
+    say!("{shown}: {} rows of {} faces", rows.len(), faces.len().min(rows.len()));
+    Ok(())
+}
+
+/// The format that the output's extension names.
+fn format(output: &Path) -> Result<ImageFormat> {
+    match ImageFormat::from_path(output) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) => Ok(format),
+        _ => bail!("{} names no format for a picture; let it end in .png, .jpg or .webp", output.display()),
+    }
+}
+
+fn read_recipe(path: &Path) -> Result<Recipe> {
+    let shown = path.display();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut files::open(path)?, &mut text)
+        .with_context(|| format!("{shown} cannot be read as text; name a TOML file"))?;
+    toml::from_str(&text).with_context(|| format!("{shown} is no recipe"))
+}
+
+/// The real image, the mask in white, and the fake, after the changes that both get.
+fn pair(recipe: &Recipe, (face, landmarks): &Face, rng: &mut ChaCha8Rng) -> Result<[RgbImage; COLUMNS]> {
+    let pair = recipe.self_blending.draw(rng).apply(face, landmarks);
+    let pair = pair.context("the landmarks of a face leave nothing to blend; leave its picture out")?;
+    let drawn = recipe.augmentation.unwrap_or_else(Augmentation::for_pairs).draw(rng);
+    let (real, fake) = pair.augmented(&drawn);
+    let mask = drawn.place(&visible(&pair.mask, face));
+    Ok([face.clone(), real, mask, fake])
+}
+
+/// Three draws for the same face.
+fn augmentations(recipe: &Recipe, (face, _): &Face, rng: &mut ChaCha8Rng) -> [RgbImage; COLUMNS] {
+    let augmentation = recipe.augmentation.unwrap_or_default();
+    let [one, two, three] = [(); 3].map(|()| augmentation.draw(rng).apply(face));
+    [face.clone(), one, two, three]
+}
+
+/// A mask as a grey image, white where it is 1. Its size is the face's, which would show where it were not.
+fn visible(mask: &Mask, face: &RgbImage) -> RgbImage {
+    let pixels = mask.values().iter().flat_map(|value| [(value * 255.0 + 0.5) as u8; 3]).collect();
+    RgbImage::new(mask.width(), mask.height(), pixels).unwrap_or_else(|| face.clone())
+}
+
+/// As many faces as there are rows, or fewer where the inputs hold fewer.
+fn faces(args: &PreviewArgs) -> Result<Vec<Face>> {
+    let (wanted, size) = (usize::from(args.rows), usize::from(args.size));
+    let mut inputs = Vec::new();
+    for path in &args.data {
+        inputs.extend(media::expand(path)?);
+    }
+    // Inputs from all over a folder, and several frames of each where there are few.
+    let step = (inputs.len() / wanted).max(1);
+    let frames = wanted.div_ceil(inputs.len().max(1));
+    let finder = if args.aligned { None } else { Some(scoring::face_finder()?) };
+    let mut faces = Vec::new();
+    let (first, rest): (Vec<_>, Vec<_>) = inputs.iter().enumerate().partition(|(index, _)| index % step == 0);
+    for (_, input) in first.into_iter().chain(rest) {
+        if faces.len() >= wanted {
+            break;
+        }
+        faces.extend(faces_of(input, frames, size, finder.as_ref())?);
+    }
+    faces.truncate(wanted);
+    if faces.is_empty() {
+        bail!("no face was found in {}; name images or videos with faces", args.data[0].display());
+    }
+    Ok(faces)
+}
+
+/// The largest face of each of some frames of an input.
+fn faces_of(input: &Input, frames: usize, size: usize, finder: Option<&FaceFinder>) -> Result<Vec<Face>> {
+    let opened = media::open(input, &OpenOptions { frames, damage: Damage::Refuse })?;
+    let mut faces = Vec::new();
+    for frame in opened.frames {
+        faces.extend(face_of(&frame?.image, size, finder));
+    }
+    Ok(faces)
+}
+
+/// The largest face of a frame; the frame itself, resized, where there is no finder.
+fn face_of(frame: &RgbImage, size: usize, finder: Option<&FaceFinder>) -> Option<Face> {
+    let points = template(CropGeometry::Dfb, size, MARGIN);
+    let Some(finder) = finder else {
+        return Some((frame.resize(size, size, Interpolation::Bicubic), points));
+    };
+    let faces = finder.find(frame, &FindOptions::default());
+    let largest = faces.iter().max_by(|one, other| one.bounds.area().total_cmp(&other.bounds.area()))?;
+    let to_crop = Similarity::estimate(&largest.landmarks, &points)?;
+    let landmarks = largest.landmarks.map(|point| to_crop.apply(point.map(f64::from)).map(|value| value as f32));
+    let spec = CropSpec { geometry: CropGeometry::Dfb, size, margin: MARGIN };
+    Some((crop(frame, &largest.landmarks, &spec)?, landmarks))
+}
+
+/// The images in rows on white.
+fn sheet(rows: &[[RgbImage; COLUMNS]]) -> Canvas {
+    let side = rows.first().map_or(0, |[face, ..]| face.width());
+    let length = |count: usize| (count * (side + GAP) + GAP) as u32;
+    let mut canvas = Canvas::from_pixel(length(COLUMNS), length(rows.len()), Rgb([255; 3]));
+    for (index, image) in rows.iter().flatten().enumerate() {
+        let place = |position: usize| GAP + position * (side + GAP);
+        let (left, top) = (place(index % COLUMNS), place(index / COLUMNS));
+        for (pixel, colour) in image.pixels().as_chunks::<3>().0.iter().enumerate() {
+            let (x, y) = (left + pixel % side, top + pixel / side);
+            canvas.put_pixel(x as u32, y as u32, Rgb(*colour));
+        }
+    }
+    canvas
+}

@@ -1,0 +1,113 @@
+//! Folders whose names say what is in them: `ROOT/{real,fake}/…`, below `ROOT/{train,val,test}` where there are such
+//! folders; all of one label; and photographs by person. A folder directly in `fake` names a manipulation, unless it is
+//! that of a person, as in `fake/Ada_Lovelace/Ada_Lovelace_0001.jpg`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use super::source::{self, Found, Source, folder_name, folder_named, inputs, name_of, person_of, settle, stem};
+use super::split::Plan;
+use super::{Label, ORIGINAL, Split};
+use crate::media::Input;
+
+const REAL: [&str; 1] = ["real"];
+const FAKE: [&str; 1] = ["fake"];
+const SPLITS: [(Split, &[&str]); 3] = [
+    (Split::Train, &["train", "training"]),
+    (Split::Validation, &["val", "valid", "validation"]),
+    (Split::Test, &["test", "testing"]),
+];
+
+/// Whether a folder holds folders `real` or `fake`, at once or below those of splits.
+pub(super) fn is_labelled(root: &Path) -> bool {
+    let has_label = |folder: &Path| folder_named(folder, &["real", "fake"]).is_some();
+    has_label(root) || split_folders(root).iter().any(|(_, folder)| has_label(folder))
+}
+
+/// Videos, photographs and folders of frames below `real` and `fake`. Folders directly in `fake` name manipulations.
+pub(super) fn labelled(root: &Path, dataset: &str) -> Result<Vec<Source>> {
+    let mut found = Vec::new();
+    let splits = split_folders(root);
+    if splits.is_empty() {
+        labels(root, dataset, Plan::Free, &mut found)?;
+    }
+    let has_validation = splits.iter().any(|(split, _)| *split == Split::Validation);
+    for (split, folder) in splits {
+        let plan = match split {
+            Split::Train if !has_validation => Plan::TrainOrValidation,
+            split => Plan::Official(split),
+        };
+        labels(&folder, dataset, plan, &mut found)?;
+    }
+    if found.is_empty() {
+        bail!("{} holds no folder `real` or `fake`; give its label with --label", root.display());
+    }
+    settle(root, found)
+}
+
+/// Everything below `root`, all with one label.
+pub(super) fn all_of(root: &Path, dataset: &str, label: Label) -> Result<Vec<Source>> {
+    let mut found = Vec::new();
+    add(root, dataset, label, Plan::Free, &mut found)?;
+    settle(root, found)
+}
+
+/// Photographs by person: every image by itself, its folder names the person. Images directly in `root` are each a
+/// person of their own.
+pub(super) fn photographs(root: &Path, dataset: &str, label: Label) -> Result<Vec<Source>> {
+    let found = source::images(root)?.into_iter().map(|path| {
+        let folder = path.parent().filter(|folder| *folder != root);
+        let person = folder.map(|folder| source::relative(root, folder));
+        let input = Input::Image(path);
+        let name = name_of(root, &input);
+        let manipulation = manipulation_of(label, None);
+        let group = person.clone().unwrap_or_else(|| name.clone());
+        Found { input, dataset: dataset.to_owned(), manipulation, name, label, plan: Plan::Free, group, person }
+    });
+    settle(root, found.collect())
+}
+
+fn split_folders(root: &Path) -> Vec<(Split, PathBuf)> {
+    SPLITS.iter().filter_map(|(split, names)| Some((*split, folder_named(root, names)?))).collect()
+}
+
+fn labels(folder: &Path, dataset: &str, plan: Plan, found: &mut Vec<Found>) -> Result<()> {
+    for (names, label) in [(&REAL, Label::Real), (&FAKE, Label::Fake)] {
+        if let Some(folder) = folder_named(folder, names) {
+            add(&folder, dataset, label, plan, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, found: &mut Vec<Found>) -> Result<()> {
+    for input in inputs(folder)? {
+        let whole = name_of(folder, &input);
+        let person = match &input {
+            Input::Image(path) => person_of(path),
+            _ => None,
+        };
+        let (manipulation, name) = match whole.split_once('/') {
+            Some((first, rest)) if label == Label::Fake && person.as_deref() != Some(first) => {
+                (manipulation_of(label, Some(first)), rest.to_owned())
+            }
+            _ => (manipulation_of(label, None), whole),
+        };
+        let group = person.clone().unwrap_or_else(|| stem(&name).to_owned());
+        found.push(Found { input, dataset: dataset.to_owned(), manipulation, name, label, plan, group, person });
+    }
+    Ok(())
+}
+
+fn manipulation_of(label: Label, folder: Option<&str>) -> String {
+    match label {
+        Label::Real => ORIGINAL.to_owned(),
+        Label::Fake => folder.unwrap_or("fake").to_owned(),
+    }
+}
+
+/// The name of the data set in `root` where the user gives none.
+pub(super) fn dataset_name(root: &Path) -> String {
+    folder_name(root)
+}

@@ -1,0 +1,298 @@
+//! The manifest of a folder of crops: what `unmask preprocess` writes, line by line, and what is read to train on it.
+//!
+//! A folder holds one or more files `manifest*.jsonl`, which together are its manifest: one for each shard that worked on
+//! it. A file's first line is a [`Header`]; every other line is the [`Entry`] of one video. A line is there whole or
+//! does not count: what a killed run left behind after the last line break is passed over. Two lines may tell of the
+//! same video; the one with crops counts, else the first.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use unmask_core::face::Landmarks;
+use unmask_core::face::alignment::CropSpec;
+
+use super::{Dataset, Dropped, FaceCrop, Label, Split, Video};
+use crate::files;
+
+/// The version of the manifest that this program writes, and the only one it reads.
+pub(crate) const MANIFEST_VERSION: u32 = 1;
+
+/// The first line: what all crops of the folder have in common.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// [`MANIFEST_VERSION`].
+    pub(crate) unmask_manifest: u32,
+    /// The program's version.
+    pub(crate) program: String,
+    /// How faces were cropped.
+    pub(crate) crop: CropSpec,
+    /// Frames looked at in a video.
+    pub(crate) frames: usize,
+    /// Whose faces were taken, as on the command line.
+    pub(crate) faces: String,
+    /// The image format, as on the command line.
+    pub(crate) format: String,
+    /// JPEG's quality; absent where nothing is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) quality: Option<u8>,
+}
+
+impl Header {
+    /// Whether crops under both headers can stand side by side; the program's version may differ.
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        Self { program: other.program.clone(), ..self.clone() } == *other
+    }
+
+    /// The settings, for people.
+    pub(crate) fn settings(&self) -> String {
+        let CropSpec { geometry, size, margin } = self.crop;
+        let geometry = format!("{geometry:?}").to_lowercase();
+        let quality = self.quality.map_or(String::new(), |quality| format!(" at quality {quality}"));
+        let Self { frames, faces, format, .. } = self;
+        format!(
+            "geometry {geometry}, crop size {size}, margin {margin}, {frames} frames, faces {faces}, {format}{quality}"
+        )
+    }
+}
+
+/// One line: a video or photograph, with its crops or why there are none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// The data set.
+    pub(crate) dataset: String,
+    /// The manipulation; `original` for real ones.
+    pub(crate) manipulation: String,
+    /// The name within data set and manipulation.
+    pub(crate) name: String,
+    /// Real or fake.
+    pub(crate) label: Label,
+    /// Its use.
+    pub(crate) split: Split,
+    /// Who is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) person: Option<String>,
+    /// The file or folder it came from, relative to the folder that was preprocessed, with `/` between folders.
+    pub(crate) source: String,
+    /// The size of that file; absent for folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source_bytes: Option<u64>,
+    /// Frames that were looked at.
+    pub(crate) frames: usize,
+    /// Frames among these in which the person was not found.
+    pub(crate) frames_without_face: usize,
+    /// The crops in order of time; none if `dropped`.
+    pub(crate) crops: Vec<CropEntry>,
+    /// Why there are no crops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dropped: Option<Drop>,
+}
+
+/// One crop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CropEntry {
+    /// The image, relative to the manifest's folder, with `/` between folders.
+    pub(crate) path: String,
+    /// Seconds from the start of the video; absent for photographs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time_s: Option<f64>,
+    /// Left, top, width and height of the face in pixels of the source's frame.
+    #[serde(rename = "box")]
+    pub(crate) bounds: [f32; 4],
+    /// The finder's belief that it is a face.
+    pub(crate) confidence: f32,
+    /// The five points in pixels of the source's frame.
+    pub(crate) source_landmarks: Landmarks,
+    /// The five points in pixels of the crop.
+    pub(crate) landmarks: Landmarks,
+}
+
+/// Why a video has no crops.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Drop {
+    /// Which kind of trouble.
+    pub(crate) kind: DropKind,
+    /// A sentence for people.
+    pub(crate) reason: String,
+}
+
+/// The kinds of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DropKind {
+    /// It was looked at, and there is no face in it.
+    NoFace,
+    /// It could not be read.
+    Unreadable,
+}
+
+/// What of a line decides whether its video is done: the rest is passed over in reading, which keeps memory small.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Known {
+    dataset: String,
+    manipulation: String,
+    name: String,
+    /// As [`Entry::source`].
+    pub(crate) source: String,
+    /// As [`Entry::source_bytes`].
+    pub(crate) source_bytes: Option<u64>,
+    /// As [`Entry::dropped`].
+    pub(crate) dropped: Option<Drop>,
+}
+
+/// What tells one video from another: data set, manipulation and name.
+pub(crate) type Identity = (String, String, String);
+
+/// A line in as much detail as its reader wants.
+pub(crate) trait Line: DeserializeOwned {
+    /// The video's identity.
+    fn identity(&self) -> Identity;
+    /// Whether there are no crops.
+    fn is_dropped(&self) -> bool;
+}
+
+impl Line for Entry {
+    fn identity(&self) -> Identity {
+        (self.dataset.clone(), self.manipulation.clone(), self.name.clone())
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.dropped.is_some()
+    }
+}
+
+impl Line for Known {
+    fn identity(&self) -> Identity {
+        (self.dataset.clone(), self.manipulation.clone(), self.name.clone())
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.dropped.is_some()
+    }
+}
+
+/// A manifest that was read.
+#[derive(Debug)]
+pub(crate) struct Manifest<L> {
+    /// The header of each file, with the file.
+    pub(crate) headers: Vec<(PathBuf, Header)>,
+    /// One line for each video.
+    pub(crate) lines: BTreeMap<Identity, L>,
+}
+
+/// The manifest's files in `folder`, in order of their names; none if it is no folder of crops.
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let context = || format!("{} cannot be listed; check its permissions", folder.display());
+    let mut found = Vec::new();
+    for item in fs::read_dir(folder).with_context(context)? {
+        let path = item.with_context(context)?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with("manifest") && name.ends_with(".jsonl") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads files of one manifest.
+///
+/// # Errors
+/// A file cannot be read, is of another version, or has a line that tells of no video: its number is named.
+pub(crate) fn read<L: Line>(files: &[PathBuf]) -> Result<Manifest<L>> {
+    let mut manifest = Manifest { headers: Vec::new(), lines: BTreeMap::new() };
+    for file in files {
+        manifest.read_file(file)?;
+    }
+    Ok(manifest)
+}
+
+impl<L: Line> Manifest<L> {
+    fn read_file(&mut self, path: &Path) -> Result<()> {
+        let mut reader = BufReader::new(files::open(path)?);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            reader.read_until(b'\n', &mut line).with_context(|| format!("{} cannot be read", path.display()))?;
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            if number == 1 {
+                self.headers.push((path.to_owned(), header(path, &line)?));
+                continue;
+            }
+            let damaged = || format!("{}: line {number} is damaged; remove it and preprocess again", path.display());
+            self.add(serde_json::from_slice(&line).with_context(damaged)?);
+        }
+        Ok(())
+    }
+
+    /// Adds a line; of two for one video the one with crops stays, else the first.
+    fn add(&mut self, line: L) {
+        match self.lines.entry(line.identity()) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(line);
+            }
+            btree_map::Entry::Occupied(mut place) => {
+                if place.get().is_dropped() && !line.is_dropped() {
+                    place.insert(line);
+                }
+            }
+        }
+    }
+}
+
+fn header(path: &Path, line: &[u8]) -> Result<Header> {
+    let foreign = || format!("{} is no manifest of this program; make it with `unmask preprocess`", path.display());
+    let header: Header = serde_json::from_slice(line).with_context(foreign)?;
+    if header.unmask_manifest != MANIFEST_VERSION {
+        let version = header.unmask_manifest;
+        bail!("{} is of version {version}, not {MANIFEST_VERSION}; use the program that made it", path.display());
+    }
+    Ok(header)
+}
+
+/// Reads a folder of crops, or one file of its manifest.
+pub(super) fn load(path: &Path, split: Option<Split>) -> Result<Dataset> {
+    let (folder, files) = match path.is_dir() {
+        true => (path, list(path)?),
+        false => (path.parent().unwrap_or(Path::new("")), vec![path.to_owned()]),
+    };
+    if files.is_empty() {
+        bail!(
+            "{} holds no manifest; make one with `unmask preprocess`, or give --aligned if its images are aligned crops",
+            path.display()
+        );
+    }
+    let manifest = read::<Entry>(&files)?;
+    let (mut videos, mut dropped) = (Vec::new(), Vec::new());
+    for entry in manifest.lines.into_values().filter(|entry| split.is_none_or(|split| entry.split == split)) {
+        match entry.dropped {
+            Some(Drop { reason, .. }) => dropped.push(Dropped { source: entry.source, label: entry.label, reason }),
+            None => videos.push(video(folder, entry)?),
+        }
+    }
+    dropped.sort_by(|one, other| one.source.cmp(&other.source));
+    Ok(Dataset { name: super::name_of(path, &videos), videos, dropped })
+}
+
+fn video(folder: &Path, entry: Entry) -> Result<Video> {
+    let Entry { dataset, manipulation, name, label, split, person, crops, .. } = entry;
+    if crops.is_empty() {
+        bail!("{}: the manifest has no crops for {name} and no reason why; preprocess again", folder.display());
+    }
+    let crop = |crop: CropEntry| {
+        let path = Path::new(&crop.path);
+        if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+            bail!("{}: the manifest leads out of the folder ({}); preprocess again", folder.display(), crop.path);
+        }
+        Ok(FaceCrop { path: folder.join(path), time_s: crop.time_s, landmarks: Some(crop.landmarks) })
+    };
+    let crops = crops.into_iter().map(crop).collect::<Result<_>>()?;
+    Ok(Video { dataset, manipulation, name, label, split, person, crops })
+}

@@ -1,0 +1,242 @@
+//! Data to train on and to evaluate with: videos and photographs as the aligned crops of their faces.
+//!
+//! [`load`] reads whatever a user names into a [`Dataset`]: [`manifest`] is what `unmask preprocess` writes,
+//! [`deepfakebench`] what that benchmark does ([`dlib_points`] its landmarks), [`aligned`] a plain folder of crops.
+//! [`sources`] lists what there is to preprocess: [`raw`] knows the data sets of the field, [`folders`] any other folder;
+//! [`source`] is what both find, [`split`] decides what trains and what tests where nobody says.
+
+mod aligned;
+mod deepfakebench;
+mod dlib_points;
+mod folders;
+pub(crate) mod manifest;
+mod raw;
+pub(crate) mod source;
+mod split;
+pub(crate) mod summary;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use unmask_core::face::Landmarks;
+
+/// What a video is. In tensors `Real` is class 0 and `Fake` class 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Label {
+    /// As the camera saw it.
+    Real,
+    /// The face was manipulated.
+    Fake,
+}
+
+/// What a video is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Split {
+    /// To learn from.
+    #[serde(rename = "train")]
+    Train,
+    /// To choose by: when to stop, which threshold.
+    #[serde(rename = "val")]
+    Validation,
+    /// To report on, and for nothing else.
+    #[serde(rename = "test")]
+    Test,
+}
+
+impl std::fmt::Display for Split {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Train => "train",
+            Self::Validation => "val",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// One aligned face on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FaceCrop {
+    /// The image.
+    pub(crate) path: PathBuf,
+    /// When the face was seen, in seconds from the start of the video; none for photographs.
+    pub(crate) time_s: Option<f64>,
+    /// The five points in pixels of the crop; none where only the geometry's template is known.
+    pub(crate) landmarks: Option<Landmarks>,
+}
+
+/// One video, or one photograph, with the crops of its face in order of time.
+///
+/// Its identity is (dataset, manipulation, name).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Video {
+    /// The data set it belongs to, such as `FaceForensics++`.
+    pub(crate) dataset: String,
+    /// How it was manipulated, such as `Deepfakes`; [`ORIGINAL`] for real ones.
+    pub(crate) manipulation: String,
+    /// Its name, unique within data set and manipulation.
+    pub(crate) name: String,
+    /// Real or fake.
+    pub(crate) label: Label,
+    /// What it is used for.
+    pub(crate) split: Split,
+    /// Who is in it, where the data set says; of a swapped face, whose head it sits on.
+    pub(crate) person: Option<String>,
+    /// At least one.
+    pub(crate) crops: Vec<FaceCrop>,
+}
+
+/// A video of which no crop could be made. Every figure has the number of these beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dropped {
+    /// The file or folder it came from.
+    pub(crate) source: String,
+    /// Real or fake.
+    pub(crate) label: Label,
+    /// Why, in a sentence.
+    pub(crate) reason: String,
+}
+
+/// What [`load`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dataset {
+    /// A name for people.
+    pub(crate) name: String,
+    /// The videos in a fixed order: by data set, manipulation and name.
+    pub(crate) videos: Vec<Video>,
+    /// The videos without a crop, in order of their sources.
+    pub(crate) dropped: Vec<Dropped>,
+}
+
+/// The manipulation of what was not manipulated.
+pub(crate) const ORIGINAL: &str = "original";
+
+/// How videos of FaceForensics++ and DeepFakeDetection were compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compression {
+    /// Not at all
+    Raw,
+    /// Lightly
+    #[default]
+    C23,
+    /// Strongly
+    C40,
+}
+
+impl Compression {
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Raw, Self::C23, Self::C40];
+
+    /// The name in paths and files.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::C23 => "c23",
+            Self::C40 => "c40",
+        }
+    }
+}
+
+/// How data is read, for every command that reads some.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct LoadOptions {
+    /// Which compression of FaceForensics++ to take, where a DeepfakeBench JSON lists several
+    #[arg(long, value_enum, default_value = "c23")]
+    pub(crate) compression: Compression,
+    /// The folder that the paths in a DeepfakeBench JSON start from [default: looked for around the file]
+    #[arg(long = "data-root", value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Take the images of folders as crops that are aligned already
+    #[arg(long)]
+    pub(crate) aligned: bool,
+    /// With --aligned: all images are of this label [default: the folders `real` and `fake` say]
+    #[arg(long, value_enum, requires = "aligned")]
+    pub(crate) label: Option<Label>,
+}
+
+/// Reads the data at `path`, one split of it or all: a folder that `unmask preprocess` wrote, or one file of its manifest
+/// (`.jsonl`); a data set's JSON of DeepfakeBench; a folder of aligned crops, if `options` say so.
+///
+/// # Errors
+/// One sentence that names the file: nothing there that can be read as data, or a file of it that is damaged.
+pub(crate) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> Result<Dataset> {
+    let shown = path.display();
+    if !path.exists() {
+        bail!("{shown}: there is no such file or folder; check the path");
+    }
+    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let dataset = if path.is_file() && is_json {
+        deepfakebench::load(path, split, options)?
+    } else if path.is_dir() && options.aligned {
+        aligned::load(path, split, options)?
+    } else {
+        manifest::load(path, split)?
+    };
+    if dataset.videos.is_empty() && dataset.dropped.is_empty() {
+        let of_split = split.map_or(String::new(), |split| format!(" of the split {split}"));
+        bail!("{shown} holds no video{of_split}; check the path, the split and --compression");
+    }
+    Ok(dataset)
+}
+
+/// How a folder of videos and photographs is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Layout {
+    /// The data sets of the field, as handed out and as DeepfakeBench places them
+    Dfb,
+    /// ROOT/{real,fake}/…, or ROOT/{train,val,test}/{real,fake}/…; with --label, everything in ROOT
+    Folders,
+    /// Photographs by person: ROOT/PERSON/*.jpg, all real unless --label says otherwise
+    Faces,
+}
+
+/// What a folder's listing depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct ListOptions {
+    /// The order of the folder; told by its contents where not given.
+    pub(crate) layout: Option<Layout>,
+    /// The label of everything.
+    pub(crate) label: Option<Label>,
+    /// The compression of FaceForensics++.
+    pub(crate) compression: Compression,
+    /// The name of the data set, where its layout does not give one; the folder's where not given.
+    pub(crate) dataset: Option<String>,
+}
+
+/// Lists the videos and photographs in the folder `root`, in order of their identities.
+///
+/// # Errors
+/// One sentence that names what is missing, or two files that cannot be told apart.
+pub(crate) fn sources(root: &Path, options: &ListOptions) -> Result<Vec<source::Source>> {
+    let shown = root.display();
+    if !root.is_dir() {
+        bail!("{shown} is no folder; name the folder that holds the data set");
+    }
+    let name = options.dataset.clone().unwrap_or_else(|| folders::dataset_name(root));
+    let layout = match options.layout {
+        Some(layout) => layout,
+        None if options.label.is_none() && raw::is_known(root) => Layout::Dfb,
+        None if options.label.is_some() || folders::is_labelled(root) => Layout::Folders,
+        None => bail!(
+            "{shown} is no data set that is known and holds no folder `real` or `fake`; for photographs by person give \
+             --layout faces, for data of one label --label real or --label fake"
+        ),
+    };
+    match (layout, options.label) {
+        (Layout::Dfb, _) => raw::list(root, options.compression),
+        (Layout::Folders, Some(label)) => folders::all_of(root, &name, label),
+        (Layout::Folders, None) => folders::labelled(root, &name),
+        (Layout::Faces, label) => folders::photographs(root, &name, label.unwrap_or(Label::Real)),
+    }
+}
+
+/// A name for the data at `path`: that of the one data set in it, else of the folder or file.
+fn name_of(path: &Path, videos: &[Video]) -> String {
+    let of_path = || path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match videos.first() {
+        Some(first) if videos.iter().all(|video| video.dataset == first.dataset) => first.dataset.clone(),
+        _ => of_path(),
+    }
+}

@@ -1,0 +1,60 @@
+//! Celeb-DF, versions 1 and 2 (Li et al. 2020).
+//!
+//! There is an official list of test videos and none of training videos: the others train, and a tenth of their persons
+//! validates.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Videos;
+use crate::datasets::source::{Found, folder_name};
+use crate::datasets::split::Plan;
+use crate::datasets::{Label, ORIGINAL, Split};
+
+/// The list of test videos: a line is `1 YouTube-real/00170.mp4`.
+const TEST_LIST: &str = "List_of_testing_videos.txt";
+
+/// All videos.
+pub(super) fn list(root: &Path) -> Result<Vec<Found>> {
+    let dataset = match folder_name(root).to_ascii_lowercase().contains("v1") {
+        true => "Celeb-DF-v1",
+        false => "Celeb-DF-v2",
+    };
+    let tests = test_videos(&root.join(TEST_LIST))?;
+    let mut found = Vec::new();
+    for (folder, label, manipulation) in [
+        ("Celeb-real", Label::Real, ORIGINAL),
+        ("YouTube-real", Label::Real, ORIGINAL),
+        ("Celeb-synthesis", Label::Fake, "Celeb-synthesis"),
+    ] {
+        for video in Videos::of(&root.join(folder))? {
+            let name = format!("{folder}/{}", video.name);
+            let plan = match tests.contains(&name) {
+                true => Plan::Official(Split::Test),
+                false => Plan::TrainOrValidation,
+            };
+            // `id3_id9_0001`: person 3's video with the face of person 9.
+            let person = video.name.split_once('_').map(|(first, _)| first).filter(|first| first.starts_with("id"));
+            let person = person.map(str::to_owned);
+            let found_alone = video.found(dataset, manipulation, label, plan);
+            let group = person.clone().unwrap_or_else(|| found_alone.group.clone());
+            // Celeb-real and YouTube-real are one class, so the folder stays in the name.
+            let name = if label == Label::Real { name } else { found_alone.name.clone() };
+            found.push(Found { name, group, person, ..found_alone });
+        }
+    }
+    Ok(found)
+}
+
+/// The names in the list, without extension.
+fn test_videos(list: &Path) -> Result<HashSet<String>> {
+    let text = std::fs::read_to_string(list)
+        .with_context(|| format!("{} cannot be read; it comes with Celeb-DF and says what tests", list.display()))?;
+    let name = |line: &str| {
+        let path = line.trim().split_once(char::is_whitespace)?.1.trim();
+        Some(path.rsplit_once('.').map_or(path, |(name, _)| name).to_owned())
+    };
+    Ok(text.lines().filter_map(name).collect())
+}

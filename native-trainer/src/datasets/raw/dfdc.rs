@@ -1,0 +1,167 @@
+//! The Deepfake Detection Challenge Dataset (Dolhansky et al. 2020) and its preview (Dolhansky et al. 2019).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::{Videos, read_json};
+use crate::datasets::source::{Found, folder_name, folders};
+use crate::datasets::split::Plan;
+use crate::datasets::{Label, ORIGINAL, Split};
+use crate::media;
+
+const DATASET: &str = "DFDC";
+const PREVIEW: &str = "DFDCP";
+
+/// A video's line in a part's `metadata.json`: `label` in the training parts, `is_fake` in the others.
+#[derive(Deserialize)]
+struct Metadata {
+    label: Option<String>,
+    is_fake: Option<u8>,
+    original: Option<String>,
+}
+
+/// A line of `labels.csv`.
+#[derive(Deserialize)]
+struct Row {
+    filename: String,
+    label: u8,
+}
+
+/// What is known of a video.
+struct Known {
+    label: Label,
+    /// The file it was made from.
+    original: Option<String>,
+}
+
+/// Whether a folder is the data set.
+pub(super) fn is_dfdc(root: &Path) -> bool {
+    !parts(root).is_empty() || ["test", "validation"].iter().any(|name| is_labelled(&root.join(name)))
+}
+
+/// Training parts, and the folders `validation` and `test` where they are. Without `validation` a tenth of the original
+/// videos, with what was made from them, is taken from the training parts.
+pub(super) fn list(root: &Path) -> Result<Vec<Found>> {
+    let validation = root.join("validation");
+    let train = match is_labelled(&validation) {
+        true => Plan::Official(Split::Train),
+        false => Plan::TrainOrValidation,
+    };
+    let mut found = Vec::new();
+    for part in parts(root) {
+        add(&part, train, &mut found)?;
+    }
+    for (folder, split) in [(validation, Split::Validation), (root.join("test"), Split::Test)] {
+        if is_labelled(&folder) {
+            add(&folder, Plan::Official(split), &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// The folders `dfdc_train_part_N`, in `train` or at once.
+fn parts(root: &Path) -> Vec<PathBuf> {
+    let is_part = |folder: &PathBuf| folder_name(folder).starts_with("dfdc_train_part") && is_labelled(folder);
+    [root.join("train"), root.to_owned()].iter().flat_map(|place| folders(place)).filter(is_part).collect()
+}
+
+fn is_labelled(folder: &Path) -> bool {
+    folder.join("metadata.json").is_file() || folder.join("labels.csv").is_file()
+}
+
+fn add(folder: &Path, plan: Plan, found: &mut Vec<Found>) -> Result<()> {
+    let known = labels(folder)?;
+    for video in Videos::of(folder)? {
+        let path = video.input.path();
+        let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let Some(Known { label, original }) = known.get(&file) else {
+            bail!("{} has no label in metadata.json or labels.csv; move it elsewhere", path.display());
+        };
+        let manipulation = if *label == Label::Real { ORIGINAL } else { DATASET };
+        let alone = video.found(DATASET, manipulation, *label, plan);
+        let group = original.as_deref().map_or(alone.group.as_str(), without_extension).to_owned();
+        found.push(Found { group, ..alone });
+    }
+    Ok(())
+}
+
+/// The labels of a folder's files by name.
+fn labels(folder: &Path) -> Result<BTreeMap<String, Known>> {
+    let path = folder.join("labels.csv");
+    if path.is_file() {
+        let damaged = || format!("{} has no columns `filename` and `label`; get it again", path.display());
+        let rows = csv::Reader::from_path(&path).with_context(damaged)?.into_deserialize();
+        let rows = rows.collect::<Result<Vec<Row>, _>>().with_context(damaged)?;
+        let label = |row: Row| (row.filename, Known { label: of_number(row.label), original: None });
+        return Ok(rows.into_iter().map(label).collect());
+    }
+    let path = folder.join("metadata.json");
+    let files: BTreeMap<String, Metadata> = read_json(&path)?;
+    let known = |(file, metadata): (String, Metadata)| {
+        let label = match (metadata.label.as_deref(), metadata.is_fake) {
+            (Some("REAL"), _) => Label::Real,
+            (Some("FAKE"), _) => Label::Fake,
+            (None, Some(number)) => of_number(number),
+            _ => bail!("{} says neither REAL nor FAKE of {file}; get it again", path.display()),
+        };
+        Ok((file, Known { label, original: metadata.original }))
+    };
+    files.into_iter().map(known).collect()
+}
+
+fn of_number(label: u8) -> Label {
+    if label == 0 { Label::Real } else { Label::Fake }
+}
+
+fn without_extension(file: &str) -> &str {
+    file.rsplit_once('.').map_or(file, |(name, _)| name)
+}
+
+/// What the preview's `dataset.json` says of a video.
+#[derive(Deserialize)]
+struct PreviewVideo {
+    label: Label,
+    set: String,
+    target_id: Option<serde_json::Value>,
+}
+
+/// The preview. A tenth of the persons of its training set validates.
+pub(super) fn list_preview(root: &Path) -> Result<Vec<Found>> {
+    let path = root.join("dataset.json");
+    let videos: BTreeMap<String, PreviewVideo> = read_json(&path)?;
+    let mut found = Vec::new();
+    for (key, video) in videos {
+        let Some(file) = preview_file(root, &key) else { continue };
+        let plan = match video.set.as_str() {
+            "train" => Plan::TrainOrValidation,
+            "test" => Plan::Official(Split::Test),
+            set => bail!("{}: {key} is in the set `{set}`, neither train nor test; get it again", path.display()),
+        };
+        let manipulation = match (video.label, key.split_once('/')) {
+            (Label::Fake, Some((method, _))) => method,
+            (Label::Fake, None) => PREVIEW,
+            (Label::Real, _) => ORIGINAL,
+        };
+        let name = without_extension(key.rsplit('/').next().unwrap_or(&key)).to_owned();
+        let person = video.target_id.as_ref().and_then(|id| match id {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        });
+        let alone = Videos { input: media::Input::Video(file), name };
+        let alone = alone.found(PREVIEW, manipulation, video.label, plan);
+        found.push(Found { group: person.clone().unwrap_or_else(|| alone.group.clone()), person, ..alone });
+    }
+    Ok(found)
+}
+
+/// The file of a key such as `method_A/1/2/3.mp4`: as it stands there, or in DeepfakeBench's `method_A/videos/3.mp4`.
+fn preview_file(root: &Path, key: &str) -> Option<PathBuf> {
+    let as_given = root.join(key);
+    let (method, rest) = key.split_once('/')?;
+    let flat = root.join(method).join("videos").join(rest.rsplit('/').next().unwrap_or(rest));
+    [as_given, flat].into_iter().find(|path| path.is_file())
+}

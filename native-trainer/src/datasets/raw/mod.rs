@@ -1,0 +1,130 @@
+//! The data sets of the field as their authors hand them out, which is also how DeepfakeBench wants them placed.
+//!
+//! A root is one of these data sets or a folder of several. Each file here lists one family; splits are the official
+//! ones. Where videos stand in a folder `videos`, that is meant; where there is none, the folder itself.
+
+mod celeb_df;
+mod dfdc;
+mod faceforensics;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+
+use super::source::{Found, Source, folder_name, folders, name_of, settle, stem};
+use super::split::Plan;
+use super::{Compression, Label, Split};
+use crate::media;
+
+/// A data set that is known by its folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    FaceForensics,
+    CelebDf,
+    Dfdc,
+    DfdcPreview,
+    Uadfv,
+}
+
+impl Known {
+    /// What `folder` is, told by its contents.
+    fn of(folder: &Path) -> Option<Self> {
+        let has = |name: &str| folder.join(name).exists();
+        let is = |name: &str| folder_name(folder).eq_ignore_ascii_case(name);
+        if has("original_sequences") || has("manipulated_sequences") {
+            Some(Self::FaceForensics)
+        } else if has("Celeb-real") || has("Celeb-synthesis") {
+            Some(Self::CelebDf)
+        } else if has("dataset.json") && (has("original_videos") || has("method_A") || has("method_B")) {
+            Some(Self::DfdcPreview)
+        } else if dfdc::is_dfdc(folder) {
+            Some(Self::Dfdc)
+        } else if is("UADFV") && has("real") && has("fake") {
+            Some(Self::Uadfv)
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether `root` is, or holds, a data set that is known.
+pub(super) fn is_known(root: &Path) -> bool {
+    !known_in(root).is_empty()
+}
+
+/// The videos of all known data sets in `root`.
+pub(super) fn list(root: &Path, compression: Compression) -> Result<Vec<Source>> {
+    let mut found = Vec::new();
+    for (folder, known) in known_in(root) {
+        found.extend(match known {
+            Known::FaceForensics => faceforensics::list(&folder, compression)?,
+            Known::CelebDf => celeb_df::list(&folder)?,
+            Known::Dfdc => dfdc::list(&folder)?,
+            Known::DfdcPreview => dfdc::list_preview(&folder)?,
+            Known::Uadfv => uadfv(&folder)?,
+        });
+    }
+    if found.is_empty() {
+        bail!(
+            "{} holds none of FaceForensics++, DeepFakeDetection, Celeb-DF, DFDC, DFDCP and UADFV (or no video of the \
+             compression asked for); choose another --layout",
+            root.display()
+        );
+    }
+    settle(root, found)
+}
+
+fn known_in(root: &Path) -> Vec<(PathBuf, Known)> {
+    if let Some(known) = Known::of(root) {
+        return vec![(root.to_owned(), known)];
+    }
+    folders(root).into_iter().filter_map(|folder| Some((folder.clone(), Known::of(&folder)?))).collect()
+}
+
+/// Yang et al. 2019: 49 videos and as many made with FakeApp. All of it tests.
+fn uadfv(root: &Path) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for (folder, label, manipulation) in [("real", Label::Real, super::ORIGINAL), ("fake", Label::Fake, "FakeApp")] {
+        for video in Videos::of(&root.join(folder))? {
+            found.push(video.found("UADFV", manipulation, label, Plan::Official(Split::Test)));
+        }
+    }
+    Ok(found)
+}
+
+/// A video in one of the folders.
+struct Videos {
+    input: media::Input,
+    name: String,
+}
+
+impl Videos {
+    /// The videos in `folder/videos`, else in `folder`; none where there is no such folder.
+    fn of(folder: &Path) -> Result<Vec<Self>> {
+        let below = folder.join("videos");
+        let folder = if below.is_dir() { below } else { folder.to_owned() };
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let inputs = media::expand(&folder)?;
+        Ok(inputs.into_iter().map(|input| Self { name: name_of(&folder, &input), input }).collect())
+    }
+
+    /// As a source that is used as `plan` says and is a group by itself.
+    fn found(self, dataset: &str, manipulation: &str, label: Label, plan: Plan) -> Found {
+        let Self { input, name } = self;
+        let group = stem(&name).to_owned();
+        let (dataset, manipulation) = (dataset.to_owned(), manipulation.to_owned());
+        Found { input, dataset, manipulation, name, label, plan, group, person: None }
+    }
+}
+
+/// Reads a data set's own JSON.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let shown = path.display();
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read; it comes with the data set"))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{shown} is not as the data set's authors wrote it; get it again"))
+}

@@ -1,0 +1,193 @@
+//! What a data set's folder holds, before anything is decoded: one [`Source`] a video or photograph.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use super::manifest::Identity;
+use super::split::{self, Plan};
+use super::{Label, Split};
+use crate::media::{self, Input, MediaError};
+
+/// One video, photograph or folder of frames, with what its place says about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The file or folder.
+    pub(crate) input: Input,
+    /// Its path relative to the folder that was listed, with `/` between folders.
+    pub(crate) path: String,
+    /// The data set.
+    pub(crate) dataset: String,
+    /// The manipulation; `original` for real ones.
+    pub(crate) manipulation: String,
+    /// The name within data set and manipulation.
+    pub(crate) name: String,
+    /// Real or fake.
+    pub(crate) label: Label,
+    /// Its use.
+    pub(crate) split: Split,
+    /// Who is in it.
+    pub(crate) person: Option<String>,
+}
+
+impl Source {
+    /// What tells it from others.
+    pub(crate) fn identity(&self) -> Identity {
+        (self.dataset.clone(), self.manipulation.clone(), self.name.clone())
+    }
+
+    /// The size of its file in bytes; none for folders.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.input.path().metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len())
+    }
+}
+
+/// A source whose use may still have to be decided.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) input: Input,
+    pub(super) dataset: String,
+    pub(super) manipulation: String,
+    pub(super) name: String,
+    pub(super) label: Label,
+    /// How its use is decided.
+    pub(super) plan: Plan,
+    /// Sources of one group are used alike.
+    pub(super) group: String,
+    pub(super) person: Option<String>,
+}
+
+/// Decides splits, makes names unique and sorts by identity.
+///
+/// # Errors
+/// Two sources share an identity even with their extensions.
+pub(super) fn settle(root: &Path, found: Vec<Found>) -> Result<Vec<Source>> {
+    let splits = split::decide(&found);
+    let mut sources: Vec<Source> = found
+        .into_iter()
+        .zip(splits)
+        .map(|(found, split)| {
+            let Found { input, dataset, manipulation, name, label, person, .. } = found;
+            let path = relative(root, input.path());
+            Source { input, path, dataset, manipulation, name, label, split, person }
+        })
+        .collect();
+    tell_apart(&mut sources)?;
+    sources.sort_by_cached_key(Source::identity);
+    Ok(sources)
+}
+
+/// Adds the extension to names that files of one folder share.
+fn tell_apart(sources: &mut [Source]) -> Result<()> {
+    let mut counts: BTreeMap<Identity, usize> = BTreeMap::new();
+    for source in sources.iter() {
+        *counts.entry(source.identity()).or_default() += 1;
+    }
+    let mut seen: BTreeMap<Identity, String> = BTreeMap::new();
+    for source in sources.iter_mut() {
+        let is_shared = counts.get(&source.identity()).is_some_and(|count| *count > 1);
+        if let Some(extension) = source.input.path().extension().filter(|_| is_shared) {
+            source.name = format!("{}.{}", source.name, extension.to_string_lossy());
+        }
+        if let Some(other) = seen.insert(source.identity(), source.path.clone()) {
+            let Source { path, name, dataset, .. } = source;
+            bail!("{other} and {path} would both be `{name}` of {dataset}; rename one of them");
+        }
+    }
+    Ok(())
+}
+
+/// `path` without `root`, with `/` between folders.
+pub(super) fn relative(root: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(root).unwrap_or(path);
+    path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// The relative path of an input without its extension: what names it.
+pub(super) fn name_of(root: &Path, input: &Input) -> String {
+    match input {
+        Input::Frames { folder, .. } => relative(root, folder),
+        Input::Video(path) | Input::Image(path) => relative(root, &path.with_extension("")),
+    }
+}
+
+/// The last part of a name.
+pub(super) fn stem(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// The inputs in a folder, photographs by person told from frames of a video: the files of
+/// `Ada_Lovelace/Ada_Lovelace_0001.jpg`, … are numbered, and are not a video all the same.
+pub(super) fn inputs(folder: &Path) -> Result<Vec<Input>, MediaError> {
+    Ok(media::expand(folder)?.into_iter().flat_map(photographs_apart).collect())
+}
+
+/// Every image under a folder by itself, and no video.
+pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
+    let files = media::expand(folder)?.into_iter().flat_map(|input| match input {
+        Input::Video(_) => Vec::new(),
+        Input::Image(path) => vec![path],
+        Input::Frames { files, .. } => files,
+    });
+    Ok(files.collect())
+}
+
+fn photographs_apart(input: Input) -> Vec<Input> {
+    match input {
+        Input::Frames { files, .. } if files.iter().all(|file| person_of(file).is_some()) => {
+            files.into_iter().map(Input::Image).collect()
+        }
+        other => vec![other],
+    }
+}
+
+/// The person in a photograph that is named after its folder, as in `Ada_Lovelace/Ada_Lovelace_0001.jpg`.
+pub(super) fn person_of(file: &Path) -> Option<String> {
+    let folder = file.parent()?.file_name()?.to_string_lossy();
+    let name = file.file_stem()?.to_string_lossy();
+    let number = name.strip_prefix(folder.as_ref())?.trim_start_matches(['_', '-', ' ']);
+    (!number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then(|| folder.into_owned())
+}
+
+/// Folders directly in `folder`, by name; hidden ones left out.
+pub(super) fn folders(folder: &Path) -> BTreeSet<PathBuf> {
+    let Ok(items) = std::fs::read_dir(folder) else { return BTreeSet::new() };
+    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    items.flatten().map(|item| item.path()).filter(|path| path.is_dir() && !is_hidden(path)).collect()
+}
+
+/// The folder directly in `folder` with this name, whatever its capitals.
+pub(super) fn folder_named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    folders(folder).into_iter().find(|path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        names.contains(&name.as_str())
+    })
+}
+
+/// The name of a folder, for people and as a data set's.
+pub(super) fn folder_name(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "data".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_photograph_named_after_its_folder_tells_its_person() {
+        assert_eq!(person_of(Path::new("lfw/Ada_Lovelace/Ada_Lovelace_0012.jpg")).as_deref(), Some("Ada_Lovelace"));
+        for other in ["frames/0001.png", "clip/clip.png", "clip/clip_a.png", "0001.png", "Ada/Adam_1.jpg"] {
+            assert_eq!(person_of(Path::new(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn names_are_relative_paths_without_extension() {
+        let root = Path::new("/data/real");
+        assert_eq!(name_of(root, &Input::Video("/data/real/a/clip.v2.mp4".into())), "a/clip.v2");
+        assert_eq!(name_of(root, &Input::Frames { folder: "/data/real/b.c".into(), files: Vec::new() }), "b.c");
+        assert_eq!(stem("a/b/c"), "c");
+    }
+}

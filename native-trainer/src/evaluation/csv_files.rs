@@ -1,0 +1,49 @@
+//! Predictions as CSV, a line for each frame or each video.
+
+use anyhow::{Context, Result, anyhow};
+
+use super::{Prediction, ScoredVideo};
+use crate::datasets::Label;
+
+/// `dataset,manipulation,video,label,time_s,score`, in the order of the predictions; no time is an empty field.
+pub(crate) fn frames(predictions: &[Prediction]) -> Result<Vec<u8>> {
+    let header = ["dataset", "manipulation", "video", "label", "time_s", "score"];
+    table(header, predictions, |prediction| {
+        let Prediction { dataset, manipulation, video, .. } = prediction;
+        let time = prediction.time_s.map(|time| time.to_string()).unwrap_or_default();
+        [
+            dataset.clone(),
+            manipulation.clone(),
+            video.clone(),
+            label(prediction.label),
+            time,
+            prediction.score.to_string(),
+        ]
+    })
+}
+
+/// `dataset,manipulation,video,label,frames,score`.
+pub(crate) fn videos(videos: &[ScoredVideo]) -> Result<Vec<u8>> {
+    let header = ["dataset", "manipulation", "video", "label", "frames", "score"];
+    table(header, videos, |video| {
+        let [dataset, manipulation, name] = [video.dataset, video.manipulation, video.name].map(str::to_string);
+        [dataset, manipulation, name, label(video.label), video.frames.len().to_string(), video.score().to_string()]
+    })
+}
+
+fn label(label: Label) -> String {
+    match label {
+        Label::Real => "real".to_string(),
+        Label::Fake => "fake".to_string(),
+    }
+}
+
+fn table<T, const N: usize>(header: [&str; N], rows: &[T], fields: impl Fn(&T) -> [String; N]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let context = "the predictions cannot be written as CSV";
+    writer.write_record(header).context(context)?;
+    for row in rows {
+        writer.write_record(fields(row)).context(context)?;
+    }
+    writer.into_inner().map_err(|error| anyhow!("{context} ({error})"))
+}

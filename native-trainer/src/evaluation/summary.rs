@@ -1,0 +1,210 @@
+//! All figures of an evaluation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use unmask_core::metrics::{Bootstrap, Ranking, balanced_threshold};
+
+use super::figures::{Figures, Metric};
+use super::videos::{EvaluationError, ScoredVideo, group};
+use super::{Omitted, Prediction};
+use crate::datasets::Label;
+
+/// The version of the summary's layout.
+pub(crate) const SUMMARY_VERSION: u32 = 1;
+
+/// Thresholds chosen on validation data, never on what is reported: those with the highest balanced accuracy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Thresholds {
+    /// For the scores of frames.
+    pub(crate) frames: Option<f64>,
+    /// For the scores of videos.
+    pub(crate) videos: Option<f64>,
+    /// Why one is missing, where validation data was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) undefined: Option<String>,
+}
+
+impl Thresholds {
+    /// Chooses both thresholds.
+    ///
+    /// # Errors
+    /// Those of [`group`].
+    pub(crate) fn choose(validation: &[Prediction]) -> Result<Self, EvaluationError> {
+        let videos = group(validation)?;
+        let frames = Ranking::new(videos.iter().flat_map(ScoredVideo::scored_frames));
+        let whole = Ranking::new(videos.iter().map(ScoredVideo::scored));
+        let [frames, videos] = [frames, whole].map(|ranking| ranking.and_then(|ranking| balanced_threshold(&ranking)));
+        let undefined = frames.err().or(videos.err()).map(|reason| reason.to_string());
+        Ok(Self { frames: frames.ok(), videos: videos.ok(), undefined })
+    }
+}
+
+/// What an evaluation depends on besides the predictions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EvaluationOptions {
+    /// What the summary is about, such as the detector's name.
+    pub(crate) title: String,
+    /// Thresholds chosen on validation data; the default is none.
+    pub(crate) thresholds: Thresholds,
+    /// How intervals are found.
+    pub(crate) bootstrap: Bootstrap,
+}
+
+/// Everything that is reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    /// [`SUMMARY_VERSION`].
+    pub(crate) version: u32,
+    /// What it is about.
+    pub(crate) title: String,
+    /// The thresholds that were chosen on validation data.
+    pub(crate) thresholds: Thresholds,
+    /// How the intervals were found.
+    pub(crate) bootstrap: Bootstrap,
+    /// Each data set, sorted by name.
+    pub(crate) datasets: Vec<DatasetSummary>,
+    /// The unweighted means over data sets.
+    pub(crate) mean: Vec<Mean>,
+}
+
+/// The figures of one data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DatasetSummary {
+    pub(crate) name: String,
+    /// Videos that the figures are without, by label and reason.
+    pub(crate) dropped: Vec<DroppedCount>,
+    /// All its videos.
+    #[serde(flatten)]
+    pub(crate) levels: Levels,
+    /// The fakes of each manipulation against all reals of the data set, sorted by name.
+    pub(crate) manipulations: Vec<ManipulationSummary>,
+}
+
+/// The figures of one manipulation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ManipulationSummary {
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) levels: Levels,
+}
+
+/// The same videos at both levels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Levels {
+    /// All frames pooled.
+    pub(crate) frames: Figures,
+    /// Each video with its mean score.
+    pub(crate) videos: Figures,
+}
+
+/// How many videos were dropped for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DroppedCount {
+    pub(crate) label: Label,
+    pub(crate) reason: String,
+    pub(crate) count: usize,
+}
+
+/// A metric's mean over the data sets in which it is defined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Mean {
+    pub(crate) metric: Metric,
+    /// At the level of frames.
+    pub(crate) frames: MeanFigure,
+    /// At the level of videos.
+    pub(crate) videos: MeanFigure,
+}
+
+/// A mean, and what it rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MeanFigure {
+    /// `None` where no data set defines the metric.
+    pub(crate) value: Option<f64>,
+    /// How many data sets define it.
+    pub(crate) datasets: usize,
+}
+
+/// The figures of `predictions`. Data sets of which every video was dropped are there with their counts alone.
+///
+/// # Errors
+/// [`EvaluationError`] with the first video that cannot be right.
+pub(crate) fn evaluate(
+    predictions: &[Prediction],
+    omitted: &[Omitted],
+    options: &EvaluationOptions,
+) -> Result<Summary, EvaluationError> {
+    let videos = group(predictions)?;
+    let names: BTreeSet<&str> = videos
+        .iter()
+        .map(|video| video.dataset)
+        .chain(omitted.iter().map(|omitted| omitted.dataset.as_str()))
+        .collect();
+    let mut datasets = Vec::with_capacity(names.len());
+    for name in names {
+        let of_dataset: Vec<&ScoredVideo> = videos.iter().filter(|video| video.dataset == name).collect();
+        datasets.push(DatasetSummary {
+            name: name.to_string(),
+            dropped: count_dropped(omitted.iter().filter(|omitted| omitted.dataset == name)),
+            levels: levels(&of_dataset, options)?,
+            manipulations: manipulations(&of_dataset, options)?,
+        });
+    }
+    let mean = Metric::ALL.map(|metric| Mean {
+        metric,
+        frames: mean(&datasets, |levels| levels.frames.get(metric)?.value),
+        videos: mean(&datasets, |levels| levels.videos.get(metric)?.value),
+    });
+    Ok(Summary {
+        version: SUMMARY_VERSION,
+        title: options.title.clone(),
+        thresholds: options.thresholds.clone(),
+        bootstrap: options.bootstrap,
+        datasets,
+        mean: mean.to_vec(),
+    })
+}
+
+fn levels(videos: &[&ScoredVideo], options: &EvaluationOptions) -> Result<Levels, EvaluationError> {
+    let EvaluationOptions { thresholds, bootstrap, .. } = options;
+    let whole: Vec<_> = videos.iter().map(|video| vec![video.scored()]).collect();
+    let frames: Vec<_> = videos.iter().map(|video| video.scored_frames()).collect();
+    Ok(Levels {
+        frames: Figures::new(&frames, thresholds.frames, bootstrap)?,
+        videos: Figures::new(&whole, thresholds.videos, bootstrap)?,
+    })
+}
+
+fn manipulations(
+    videos: &[&ScoredVideo],
+    options: &EvaluationOptions,
+) -> Result<Vec<ManipulationSummary>, EvaluationError> {
+    let fakes = videos.iter().filter(|video| video.label == Label::Fake);
+    let names: BTreeSet<&str> = fakes.map(|video| video.manipulation).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let with_reals: Vec<&ScoredVideo> = videos
+                .iter()
+                .filter(|video| video.label == Label::Real || video.manipulation == name)
+                .copied()
+                .collect();
+            Ok(ManipulationSummary { name: name.to_string(), levels: levels(&with_reals, options)? })
+        })
+        .collect()
+}
+
+fn count_dropped<'a>(omitted: impl Iterator<Item = &'a Omitted>) -> Vec<DroppedCount> {
+    let mut counts: BTreeMap<(Label, &str), usize> = BTreeMap::new();
+    for omitted in omitted {
+        *counts.entry((omitted.label, &omitted.reason)).or_default() += 1;
+    }
+    let count = |((label, reason), count): ((Label, &str), usize)| DroppedCount { label, reason: reason.into(), count };
+    counts.into_iter().map(count).collect()
+}
+
+fn mean(datasets: &[DatasetSummary], value: impl Fn(&Levels) -> Option<f64>) -> MeanFigure {
+    let values: Vec<f64> = datasets.iter().filter_map(|dataset| value(&dataset.levels)).collect();
+    let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    MeanFigure { value: mean, datasets: values.len() }
+}

@@ -1,0 +1,85 @@
+//! Predictions gathered by video.
+
+use std::collections::BTreeMap;
+
+use unmask_core::metrics::{Scored, Undefined};
+
+use super::Prediction;
+use crate::datasets::Label;
+
+/// What can be wrong with predictions.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EvaluationError {
+    /// A score that is no probability.
+    #[error("the video {video} has the score {score}, which is no number from 0 to 1; check the detector's weights")]
+    BadScore {
+        /// Data set, manipulation and name.
+        video: String,
+        /// The score as written.
+        score: String,
+    },
+    /// One video with both labels.
+    #[error("the video {video} is labelled both real and fake; check the data set's labels")]
+    MixedLabels {
+        /// Data set, manipulation and name.
+        video: String,
+    },
+    /// What the metrics refuse as a whole.
+    #[error("the predictions cannot be measured: {0}; check the detector's weights")]
+    Unmeasurable(#[from] Undefined),
+}
+
+/// A video with the scores of its frames. Its identity is (data set, manipulation, name).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ScoredVideo<'a> {
+    pub(crate) dataset: &'a str,
+    pub(crate) manipulation: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) label: Label,
+    /// At least one, in the order of the predictions.
+    pub(crate) frames: Vec<f64>,
+}
+
+impl ScoredVideo<'_> {
+    /// The mean of the frames' scores.
+    pub(crate) fn score(&self) -> f64 {
+        self.frames.iter().sum::<f64>() / self.frames.len() as f64
+    }
+
+    /// The video's score with its label.
+    pub(crate) fn scored(&self) -> Scored {
+        Scored { score: self.score(), fake: self.label == Label::Fake }
+    }
+
+    /// Each frame's score with the video's label.
+    pub(crate) fn scored_frames(&self) -> Vec<Scored> {
+        self.frames.iter().map(|score| Scored { score: *score, fake: self.label == Label::Fake }).collect()
+    }
+}
+
+/// The videos of `predictions`, sorted by data set, manipulation and name.
+///
+/// # Errors
+/// [`EvaluationError`] with the first video that cannot be right.
+pub(crate) fn group(predictions: &[Prediction]) -> Result<Vec<ScoredVideo<'_>>, EvaluationError> {
+    let mut videos: BTreeMap<(&str, &str, &str), ScoredVideo> = BTreeMap::new();
+    for prediction in predictions {
+        let Prediction { dataset, manipulation, video: name, label, score, .. } = prediction;
+        let shown = || format!("{dataset}/{manipulation}/{name}");
+        if !(0.0..=1.0).contains(score) {
+            return Err(EvaluationError::BadScore { video: shown(), score: score.to_string() });
+        }
+        let video = videos.entry((dataset, manipulation, name)).or_insert_with(|| ScoredVideo {
+            dataset,
+            manipulation,
+            name,
+            label: *label,
+            frames: Vec::new(),
+        });
+        if video.label != *label {
+            return Err(EvaluationError::MixedLabels { video: shown() });
+        }
+        video.frames.push(*score);
+    }
+    Ok(videos.into_values().collect())
+}

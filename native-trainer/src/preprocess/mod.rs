@@ -1,0 +1,249 @@
+//! From videos and photographs to aligned crops and a manifest, on all cores: what `unmask preprocess` does.
+//!
+//! [`person`] follows the one person whose faces are kept, [`picture`] makes files of the crops, [`store`] is the folder
+//! that can be returned to, [`progress`] says how far it is. What there is to do comes from [`crate::datasets::sources`].
+
+pub(crate) mod person;
+pub(crate) mod picture;
+mod progress;
+mod store;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
+use unmask_core::face::Face;
+use unmask_core::face::alignment::CropSpec;
+use unmask_core::face::finder::{FaceFinder, FindOptions};
+
+use crate::datasets::manifest::{CropEntry, Drop, DropKind, Entry, Header, Known, MANIFEST_VERSION, Manifest};
+use crate::datasets::source::Source;
+use crate::media::{self, Damage, Input, MediaError, OpenOptions};
+use crate::scoring;
+use person::{CroppedFace, People, Whose};
+use picture::PictureFormat;
+use progress::Progress;
+use store::Store;
+
+/// Videos that are decoded while the cores are busy with others.
+const AHEAD: usize = 1;
+/// Frames of one video that are looked at side by side, so that the last few videos still keep the cores busy. Each waits
+/// in memory.
+const FRAMES_AT_ONCE: usize = 4;
+
+/// What the user chose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// How faces are cropped.
+    pub(crate) crop: CropSpec,
+    /// Frames of a video that are looked at.
+    pub(crate) frames: usize,
+    /// Whose faces.
+    pub(crate) whose: Whose,
+    /// The format of the crops.
+    pub(crate) format: PictureFormat,
+    /// JPEG's quality.
+    pub(crate) quality: u8,
+    /// What to do with damaged videos.
+    pub(crate) damage: Damage,
+    /// Whether to try again what an earlier run dropped.
+    pub(crate) retry: bool,
+}
+
+impl Settings {
+    fn header(&self) -> Header {
+        Header {
+            unmask_manifest: MANIFEST_VERSION,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            crop: self.crop,
+            frames: self.frames,
+            faces: self.whose.as_str().to_owned(),
+            format: self.format.as_str().to_owned(),
+            quality: (self.format == PictureFormat::Jpeg).then_some(self.quality),
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Videos with crops.
+    pub(crate) done: usize,
+    /// Videos that an earlier run had seen to.
+    pub(crate) before: usize,
+    /// Videos without a face.
+    pub(crate) without_face: usize,
+    /// Videos that could not be read.
+    pub(crate) unreadable: usize,
+}
+
+/// Preprocesses what is not done yet of `sources` into `folder`. `suffix` tells this shard's files from others'.
+///
+/// # Errors
+/// What concerns all videos: the folder cannot be written to or holds something else, or ffmpeg is missing. A video that
+/// cannot be read is said, recorded and counted, and stops nothing.
+pub(crate) fn run(sources: Vec<Source>, folder: &Path, suffix: &str, settings: &Settings) -> Result<Tally> {
+    let (store, done) = Store::open(folder, suffix, &settings.header())?;
+    let total = sources.len();
+    let missing = missing(sources, &done, settings.retry)?;
+    let tally = Mutex::new(Tally { before: total - missing.len(), ..Tally::default() });
+    let finder = scoring::face_finder()?;
+    let progress = Progress::new(missing.len());
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || -> Result<()> {
+        while let Some(source) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let entry =
+                preprocess(source, &finder, &store, settings).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            store.record(&entry).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            if let Some(Drop { kind: DropKind::Unreadable, reason }) = &entry.dropped {
+                progress.say(&format!("error: {reason}"));
+            }
+            tally.lock().unwrap_or_else(PoisonError::into_inner).count(&entry);
+            progress.step();
+        }
+        Ok(())
+    };
+    // Threads of their own wait for decoders; what is computed runs on rayon's, one a core.
+    let threads = (rayon::current_num_threads() + AHEAD).min(missing.len());
+    let worked: Result<()> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let ended = |thread: std::thread::ScopedJoinHandle<Result<()>>| match thread.join() {
+            Ok(result) => result,
+            Err(_) => bail!("a thread ended unexpectedly; start again to go on where it stopped"),
+        };
+        threads.into_iter().map(ended).collect::<Vec<_>>().into_iter().collect()
+    });
+    progress.finish();
+    worked?;
+    store.close()?;
+    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Tally {
+    fn count(&mut self, entry: &Entry) {
+        match entry.dropped.as_ref().map(|dropped| dropped.kind) {
+            None => self.done += 1,
+            Some(DropKind::NoFace) => self.without_face += 1,
+            Some(DropKind::Unreadable) => self.unreadable += 1,
+        }
+    }
+}
+
+/// What has no line yet; with `retry` also what was dropped.
+fn missing(sources: Vec<Source>, done: &Manifest<Known>, retry: bool) -> Result<Vec<Source>> {
+    let mut missing = Vec::new();
+    for source in sources {
+        match done.lines.get(&source.identity()) {
+            Some(known) if is_other(known, &source) => bail!(
+                "{} and the file that `{}` of {} was made from ({}) are different ones; give one data set another name \
+                 with --dataset, or choose another --output folder",
+                source.input.path().display(),
+                source.name,
+                source.dataset,
+                known.source
+            ),
+            Some(known) if !(retry && known.dropped.is_some()) => {}
+            _ => missing.push(source),
+        }
+    }
+    Ok(missing)
+}
+
+/// Whether a line tells of another file than `source`. A file that could not be used may have been replaced since.
+fn is_other(known: &Known, source: &Source) -> bool {
+    let sizes_differ = known.source_bytes.is_some_and(|known| source.size().is_some_and(|size| size != known));
+    known.dropped.is_none() && (known.source != source.path || sizes_differ)
+}
+
+/// Sees to one video: its crops are written, its line is given.
+fn preprocess(source: &Source, finder: &FaceFinder, store: &Store, settings: &Settings) -> Result<Entry> {
+    let mut entry = Entry {
+        dataset: source.dataset.clone(),
+        manipulation: source.manipulation.clone(),
+        name: source.name.clone(),
+        label: source.label,
+        split: source.split,
+        person: source.person.clone(),
+        source: source.path.clone(),
+        source_bytes: source.size(),
+        frames: 0,
+        frames_without_face: 0,
+        crops: Vec::new(),
+        dropped: None,
+    };
+    let people = match look(source, finder, settings) {
+        Ok(people) => people,
+        Err(error @ MediaError::FfmpegMissing { .. }) => return Err(error.into()),
+        Err(error) => {
+            entry.dropped = Some(Drop { kind: DropKind::Unreadable, reason: error.to_string() });
+            return Ok(entry);
+        }
+    };
+    entry.frames = people.frames();
+    let faces = people.chosen();
+    entry.frames_without_face = entry.frames - faces.len();
+    if faces.is_empty() {
+        let frames = if entry.frames == 1 { "it".to_owned() } else { format!("any of {} frames", entry.frames) };
+        let reason = format!("{}: no face was found in {frames}", source.path);
+        entry.dropped = Some(Drop { kind: DropKind::NoFace, reason });
+        return Ok(entry);
+    }
+    entry.crops = compute(|| faces.iter().map(|face| keep(source, face, store, settings)).collect::<Result<_>>())?;
+    Ok(entry)
+}
+
+/// Finds the faces of the sampled frames and follows them.
+fn look(source: &Source, finder: &FaceFinder, settings: &Settings) -> Result<People, MediaError> {
+    let opened = media::open(&source.input, &OpenOptions { frames: settings.frames, damage: settings.damage })?;
+    let mut people = People::new(settings.whose, settings.crop);
+    let options = FindOptions::default();
+    let mut frames = opened.frames;
+    loop {
+        let group = frames.by_ref().take(FRAMES_AT_ONCE).collect::<Result<Vec<_>, _>>()?;
+        if group.is_empty() {
+            break;
+        }
+        compute(|| {
+            let faces: Vec<Vec<Face>> = group.par_iter().map(|frame| finder.find(&frame.image, &options)).collect();
+            group.iter().zip(&faces).for_each(|(frame, faces)| people.push(frame.time_s, &frame.image, faces));
+        });
+    }
+    Ok(people)
+}
+
+/// Computes on rayon's threads, so that however many wait for decoders, as many compute as there are cores.
+fn compute<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
+}
+
+/// Writes a crop and describes it.
+fn keep(source: &Source, face: &CroppedFace, store: &Store, settings: &Settings) -> Result<CropEntry> {
+    let Source { dataset, manipulation, name, .. } = source;
+    let extension = settings.format.as_str();
+    let is_still = matches!(source.input, Input::Image(_));
+    let path = match is_still {
+        true => format!("crops/{dataset}/{manipulation}/{name}.{extension}"),
+        false => format!("crops/{dataset}/{manipulation}/{name}/{:03}.{extension}", face.frame),
+    };
+    let bytes = settings.format.encode(&face.image, settings.quality);
+    store.write(&path, &bytes.with_context(|| format!("{path} cannot be written as an image"))?)?;
+    let bounds = &face.face.bounds;
+    Ok(CropEntry {
+        path,
+        time_s: (!is_still).then_some(face.time_s),
+        bounds: [bounds.x, bounds.y, bounds.width, bounds.height].map(to_hundredths),
+        confidence: (face.face.confidence * 1e4).round() / 1e4,
+        source_landmarks: face.face.landmarks.map(|point| point.map(to_hundredths)),
+        landmarks: face.landmarks.map(|point| point.map(to_hundredths)),
+    })
+}
+
+/// Hundredths of a pixel are finer than any landmark is known.
+fn to_hundredths(coordinate: f32) -> f32 {
+    (coordinate * 100.0).round() / 100.0
+}

@@ -1,0 +1,272 @@
+//! A run on disk: what a killed run goes on from, to the same final weights.
+//!
+//! Every random choice of a run is a function of its seed and the step's number, so the step, the trained parameters
+//! and the optimizer's moments are the whole state. One checkpoint is one safetensors file, written beside, synced and
+//! renamed; the one before is kept in case the newest cannot be read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+use unmask_core::weights::TensorSource;
+
+use super::optimizer::Moments;
+use super::parameters::Named;
+use crate::files::{self, FileBytes};
+use crate::tensors::{StoredTensor, write_tensors};
+use unmask_core::weights::SafetensorsFile;
+
+/// The metadata key of the document.
+const KEY: &str = "unmask-checkpoint";
+/// The version of the layout that is written, and the only one that is read.
+const VERSION: u32 = 1;
+/// How many checkpoints are kept.
+const KEPT: usize = 2;
+
+/// What tells whether a checkpoint belongs to a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    /// SHA-256 of the recipe as JSON.
+    pub(super) recipe: String,
+    /// SHA-256 of the detector the run started from.
+    pub(super) start: String,
+    /// SHA-256 over the names of all faces, in order.
+    pub(super) data: String,
+}
+
+/// The best validation so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Best {
+    /// Optimizer steps until then.
+    pub(super) step: usize,
+    /// Area under the ROC curve over the validation videos; none where they are all real or all fake.
+    pub(super) auc: Option<f64>,
+    /// Mean loss over the validation clips.
+    pub(super) loss: f64,
+}
+
+impl Best {
+    /// Whether this is better than `other`: by the AUC, and where that does not tell them apart, by the loss.
+    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+        match (self.auc, other.auc) {
+            (Some(one), Some(other)) if one != other => one > other,
+            _ => self.loss < other.loss,
+        }
+    }
+}
+
+/// The loss and the scores of the current epoch so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct EpochSoFar {
+    pub(super) loss_sum: f64,
+    pub(super) steps: usize,
+    /// P(fake) of each example.
+    pub(super) scores: Vec<f32>,
+    pub(super) fake: Vec<bool>,
+}
+
+/// The state of a run after `step` optimizer steps.
+pub(super) struct Checkpoint {
+    pub(super) identity: Identity,
+    pub(super) step: usize,
+    pub(super) best: Option<Best>,
+    pub(super) epoch: EpochSoFar,
+    /// The trained parameters, flattened.
+    pub(super) parameters: BTreeMap<String, Vec<f32>>,
+    pub(super) moments: BTreeMap<String, Moments>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    identity: Identity,
+    step: usize,
+    best: Option<Best>,
+    epoch: EpochSoFar,
+    /// Optimizer steps of each parameter.
+    times: BTreeMap<String, usize>,
+}
+
+/// The values of tensors on any device.
+pub(super) fn values(named: &Named) -> BTreeMap<String, Vec<f32>> {
+    named.iter().map(|(name, tensor)| (name.clone(), tensor.clone().into_data().iter::<f32>().collect())).collect()
+}
+
+/// Tensors of those values.
+pub(super) fn tensors(values: BTreeMap<String, Vec<f32>>, device: &Device) -> Named {
+    let tensor = |values: Vec<f32>| {
+        let count = values.len();
+        Tensor::from_data(TensorData::new(values, [count]), device)
+    };
+    values.into_iter().map(|(name, values)| (name, tensor(values))).collect()
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint into `folder` and removes the oldest ones.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+        let document = Document {
+            version: VERSION,
+            identity: self.identity.clone(),
+            step: self.step,
+            best: self.best.clone(),
+            epoch: self.epoch.clone(),
+            times: self.moments.iter().map(|(name, moments)| (name.clone(), moments.time)).collect(),
+        };
+        let text = serde_json::to_string(&document).context("the checkpoint's description cannot be written")?;
+        let tensor = |name: String, values: &[f32]| {
+            (name, StoredTensor::new(vec![values.len()], TensorData::new(values.to_vec(), [values.len()])))
+        };
+        let parameters = self.parameters.iter().map(|(name, values)| tensor(format!("parameter.{name}"), values));
+        let moments = self.moments.iter().flat_map(|(name, Moments { first, second, .. })| {
+            [tensor(format!("first.{name}"), first), tensor(format!("second.{name}"), second)]
+        });
+        let metadata = HashMap::from([(KEY.to_string(), text)]);
+        write_tensors(&path(folder, self.step), parameters.chain(moments), Some(metadata))?;
+        remove_old(folder, self.step)
+    }
+
+    /// The newest checkpoint in `folder` that can be read, if there is one. `warn` hears of those that cannot.
+    pub(super) fn newest(folder: &Path, mut warn: impl FnMut(String)) -> Result<Option<Self>> {
+        for (_, path) in stored(folder)?.into_iter().rev() {
+            match Self::read(&path) {
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Err(error) => warn(format!("{error:#}; going on from the checkpoint before it")),
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let mut file = files::open_safetensors(path)?;
+        let shown = path.display();
+        let Some(text) = file.metadata(KEY) else { bail!("{shown} is no checkpoint of a training run") };
+        let document: Document = serde_json::from_str(text).with_context(|| format!("{shown} cannot be understood"))?;
+        if document.version != VERSION {
+            bail!("{shown} is of another version of this program; finish the run with that one");
+        }
+        let mut parameters = BTreeMap::new();
+        for name in file.names() {
+            if let Some(parameter) = name.strip_prefix("parameter.") {
+                parameters.insert(parameter.to_owned(), finite(&mut file, &name, path)?);
+            }
+        }
+        let mut moments = BTreeMap::new();
+        for (name, time) in document.times {
+            let first = finite(&mut file, &format!("first.{name}"), path)?;
+            let second = finite(&mut file, &format!("second.{name}"), path)?;
+            moments.insert(name, Moments { time, first, second });
+        }
+        let Document { identity, step, best, epoch, .. } = document;
+        Ok(Self { identity, step, best, epoch, parameters, moments })
+    }
+}
+
+fn finite(file: &mut SafetensorsFile<FileBytes>, name: &str, path: &Path) -> Result<Vec<f32>> {
+    let values = file.values(name).map_err(|error| files::naming(path, error))?;
+    if values.iter().any(|value| !value.is_finite()) {
+        bail!("{} has values that are not finite numbers in {name}", path.display());
+    }
+    Ok(values)
+}
+
+fn path(folder: &Path, step: usize) -> PathBuf {
+    folder.join(format!("step-{step:09}.safetensors"))
+}
+
+/// The checkpoints in `folder` by step; none where there is no such folder.
+fn stored(folder: &Path) -> Result<BTreeMap<usize, PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", folder.display())),
+    };
+    let step =
+        |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
+    let paths = entries.flatten().map(|entry| entry.path());
+    Ok(paths.filter_map(|path| Some((step(&path)?, path))).collect())
+}
+
+/// Keeps the newest up to `step`. Later ones are of a run that this one replaces.
+fn remove_old(folder: &Path, step: usize) -> Result<()> {
+    let stored = stored(folder)?;
+    let kept: Vec<usize> = stored.keys().rev().filter(|other| **other <= step).take(KEPT).copied().collect();
+    for (_, path) in stored.iter().filter(|(other, _)| !kept.contains(other)) {
+        fs::remove_file(path).with_context(|| format!("{} cannot be removed", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(step: usize) -> Checkpoint {
+        let identity = Identity { recipe: "r".into(), start: "s".into(), data: "d".into() };
+        let moments = Moments { time: step, first: vec![0.5, step as f32], second: vec![0.25, 1e-20] };
+        Checkpoint {
+            identity,
+            step,
+            best: Some(Best { step: 1, auc: Some(0.75), loss: 0.5 }),
+            epoch: EpochSoFar { loss_sum: 0.1, steps: 3, scores: vec![0.1, 0.9], fake: vec![false, true] },
+            parameters: BTreeMap::from([("head.bias".to_string(), vec![1.0, f32::MIN_POSITIVE])]),
+            moments: BTreeMap::from([("head.bias".to_string(), moments)]),
+        }
+    }
+
+    fn newest(folder: &Path) -> (Option<usize>, usize) {
+        let mut warnings = 0;
+        let found = Checkpoint::newest(folder, |_| warnings += 1).unwrap();
+        (found.map(|checkpoint| checkpoint.step), warnings)
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = checkpoint(7);
+        written.write(folder.path()).unwrap();
+        let read = Checkpoint::newest(folder.path(), |_| ()).unwrap().unwrap();
+        assert_eq!(read.identity, written.identity);
+        assert_eq!((read.step, read.best, read.epoch), (7, written.best, written.epoch));
+        assert_eq!(read.parameters, written.parameters);
+        assert_eq!(read.moments, written.moments);
+    }
+
+    #[test]
+    fn the_newest_readable_checkpoint_is_taken_and_old_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(newest(folder.path()), (None, 0));
+        for step in [3, 6, 9] {
+            checkpoint(step).write(folder.path()).unwrap();
+        }
+        assert_eq!(newest(folder.path()), (Some(9), 0));
+        assert!(!path(folder.path(), 3).exists());
+        let whole = fs::read(path(folder.path(), 9)).unwrap();
+        for length in [0, 7, whole.len() / 2, whole.len() - 1] {
+            fs::write(path(folder.path(), 9), &whole[..length]).unwrap();
+            assert_eq!(newest(folder.path()), (Some(6), 1), "cut to {length} bytes");
+        }
+    }
+
+    #[test]
+    fn the_loss_decides_where_the_auc_does_not() {
+        let best = |auc, loss| Best { step: 1, auc, loss };
+        assert!(best(Some(0.9), 0.9).is_better_than(&best(Some(0.8), 0.1)));
+        assert!(best(Some(1.0), 0.1).is_better_than(&best(Some(1.0), 0.2)));
+        assert!(!best(Some(1.0), 0.2).is_better_than(&best(Some(1.0), 0.2)));
+        assert!(best(None, 0.1).is_better_than(&best(None, 0.2)));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_from_an_earlier_step_replaces_the_later_checkpoints() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [3, 6] {
+            checkpoint(step).write(folder.path()).unwrap();
+        }
+        checkpoint(4).write(folder.path()).unwrap();
+        assert_eq!(newest(folder.path()), (Some(4), 0));
+    }
+}

@@ -1,0 +1,118 @@
+//! The batches of a run, prepared ahead on a thread of their own while the model is busy with the ones before.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use anyhow::Result;
+use burn::prelude::*;
+use rayon::prelude::*;
+use unmask_core::detector::Detector;
+use unmask_core::image::RgbImage;
+
+use super::recipe::Recipe;
+use super::sampler::{Clip, epoch_clips};
+use crate::datasets::{Label, Video};
+use crate::predict::stored_crops;
+use crate::random::generator;
+use crate::twins::self_blended;
+
+/// Batches that wait for the model.
+const AHEAD: usize = 2;
+
+/// What one optimizer step sees.
+pub(super) struct Batch {
+    /// Normalised pixels `[clips, T, 3, size, size]`.
+    pub(super) pixels: Tensor<5>,
+    pub(super) labels: Vec<Label>,
+}
+
+/// Makes the batches of a run out of its videos.
+pub(super) struct Examples {
+    videos: Vec<Video>,
+    recipe: Recipe,
+    /// Prepares pixels as scoring does.
+    detector: Detector,
+    clip_length: usize,
+}
+
+impl Examples {
+    /// Batches of `videos` for `detector`. With self-blended images only the real videos are used.
+    pub(super) fn new(videos: Vec<Video>, recipe: &Recipe, detector: &Detector) -> Self {
+        let clip_length = detector.spec().clip_length();
+        let wanted =
+            |video: &Video| !video.crops.is_empty() && (!recipe.data.self_blended || video.label == Label::Real);
+        let videos = videos.into_iter().filter(wanted).collect();
+        Self { videos, recipe: recipe.clone(), detector: detector.clone(), clip_length }
+    }
+
+    /// Clips that one batch takes from the videos: half as many as it has with self-blended images, where each gives a
+    /// real example and a fake one.
+    fn clips_per_batch(&self) -> usize {
+        if self.recipe.data.self_blended { self.recipe.run.batch / 2 } else { self.recipe.run.batch }
+    }
+
+    /// Optimizer steps in an epoch; what does not fill a batch is left for another epoch's order.
+    pub(super) fn steps_per_epoch(&self) -> usize {
+        self.epoch(0).len() / self.clips_per_batch()
+    }
+
+    fn epoch(&self, epoch: usize) -> Vec<Clip> {
+        epoch_clips(&self.videos, &self.recipe.data, self.clip_length, self.recipe.seed, epoch)
+    }
+
+    /// The batches of the steps `first..end`, counted from the start of the run.
+    pub(super) fn from_step(self: Arc<Self>, first: usize, end: usize) -> Receiver<Result<Batch>> {
+        let (sender, receiver) = sync_channel(AHEAD);
+        std::thread::spawn(move || {
+            let steps = self.steps_per_epoch();
+            let mut epoch: Option<(usize, Vec<Clip>)> = None;
+            for step in first..end {
+                let number = step / steps;
+                let clips = match epoch.take() {
+                    Some((current, clips)) if current == number => clips,
+                    _ => self.epoch(number),
+                };
+                let batch = self.batch(&clips, number, step % steps);
+                epoch = Some((number, clips));
+                // Nobody listens any more: the run has ended early.
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    /// Batch `index` of an epoch.
+    fn batch(&self, clips: &[Clip], epoch: usize, index: usize) -> Result<Batch> {
+        let count = self.clips_per_batch();
+        let chosen = &clips[index * count..(index + 1) * count];
+        let examples: Vec<Vec<(Vec<RgbImage>, Label)>> = chosen
+            .par_iter()
+            .enumerate()
+            .map(|(place, clip)| self.examples(*clip, [epoch as u64, (index * count + place) as u64]))
+            .collect::<Result<_>>()?;
+        let (images, labels): (Vec<Vec<RgbImage>>, Vec<Label>) = examples.into_iter().flatten().unzip();
+        Ok(Batch { pixels: self.detector.preprocess(&images.concat()), labels })
+    }
+
+    /// What one clip gives: itself, or a real and a fake example of it.
+    fn examples(&self, clip: Clip, place: [u64; 2]) -> Result<Vec<(Vec<RgbImage>, Label)>> {
+        let video = &self.videos[clip.video];
+        let indices: Vec<usize> = clip.crops(self.clip_length, video.crops.len()).collect();
+        let images = stored_crops(video, &indices)?;
+        let mut rng = generator(self.recipe.seed, "augmentation", &place);
+        if !self.recipe.data.self_blended {
+            let drawn = self.recipe.augmentation.draw(&mut rng);
+            return Ok(vec![(images.iter().map(|image| drawn.apply(image)).collect(), video.label)]);
+        }
+        let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
+        let spec = &self.detector.spec().crop;
+        let pair = |(image, index): (&RgbImage, &usize)| {
+            Ok(self_blended(image, &video.crops[*index], &blend, spec)?.augmented(&drawn))
+        };
+        let pairs = images.iter().zip(&indices).map(pair).collect::<Result<Vec<_>>>()?;
+        let (real, fake) = pairs.into_iter().unzip();
+        Ok(vec![(real, Label::Real), (fake, Label::Fake)])
+    }
+}

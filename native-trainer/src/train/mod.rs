@@ -1,0 +1,28 @@
+//! Training a detector.
+//!
+//! A [`recipe`] (read by [`recipe_file`]) says everything about a run. [`sampler`] orders the clips of an epoch,
+//! [`examples`] makes batches of them ahead of time, [`trainer`] takes the steps with [`losses`], [`schedule`] and
+//! [`optimizer`] over the [`parameters`] that the strategy trains, [`checkpoint`] stores what a killed run goes on from,
+//! [`watch`] shows how it goes (to [`tensorboard`], too), and [`outcome`] calibrates and writes the detector.
+//!
+//! Nothing random has a running state: every choice is a function of the recipe's seed and of its place in the run, so
+//! a resumed run ends with the same weights as one that was never stopped.
+
+mod checkpoint;
+mod examples;
+mod losses;
+mod optimizer;
+mod outcome;
+mod parameters;
+#[cfg(test)]
+mod parity;
+pub(crate) mod recipe;
+mod recipe_file;
+mod sampler;
+mod schedule;
+mod tensorboard;
+mod trainer;
+mod watch;
+
+pub(crate) use recipe_file::read as read_recipe;
+pub(crate) use trainer::{Ended, Options, run};

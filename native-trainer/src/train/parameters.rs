@@ -1,0 +1,160 @@
+//! The model's parameters while it is trained: which of them are in the autodiff graph, their gradients, their updates.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::prelude::*;
+use burn::tensor::{GradientCheckpointingStrategy, Gradients};
+use unmask_core::detector::{Model, Strategy, trainable};
+
+/// Values of parameters or of their gradients, flattened to `[n]` and outside of autodiff, by the parameter's name in a
+/// detector file.
+pub(super) type Named = BTreeMap<String, Tensor<1>>;
+
+/// `model` with the parameters that `strategy` trains in the autodiff graph and all others outside of it: a product with
+/// those costs no gradient, neither time nor memory. `recompute` turns on gradient checkpointing.
+pub(super) fn for_training(model: Model, strategy: Strategy, recompute: bool) -> Model {
+    let checkpointing = match recompute {
+        true => GradientCheckpointingStrategy::Balanced,
+        false => GradientCheckpointingStrategy::Disabled,
+    };
+    model.map(&mut Prepare { path: ModulePath::default(), strategy: Some(strategy), checkpointing })
+}
+
+/// `model` without autodiff.
+pub(super) fn for_inference(model: Model) -> Model {
+    let checkpointing = GradientCheckpointingStrategy::Disabled;
+    model.map(&mut Prepare { path: ModulePath::default(), strategy: None, checkpointing })
+}
+
+/// The values of the parameters that are trained.
+pub(super) fn trained(model: &Model) -> Named {
+    let mut collect = Collect { path: ModulePath::default(), gradients: None, found: Named::new() };
+    model.visit(&mut collect);
+    collect.found
+}
+
+/// The gradients of the parameters that are trained.
+pub(super) fn gradients(model: &Model, gradients: &Gradients) -> Named {
+    let mut collect = Collect { path: ModulePath::default(), gradients: Some(gradients), found: Named::new() };
+    model.visit(&mut collect);
+    collect.found
+}
+
+/// `model` with the parameters of `update` replaced.
+pub(super) fn updated(model: Model, update: Named) -> Model {
+    model.map(&mut Replace { path: ModulePath::default(), update })
+}
+
+/// Adds `other` to `sum`, name by name.
+pub(super) fn add(sum: &mut Named, other: Named) {
+    for (name, value) in other {
+        let value = match sum.remove(&name) {
+            Some(before) => before + value,
+            None => value,
+        };
+        sum.insert(name, value);
+    }
+}
+
+/// The Euclidean length of all values together.
+pub(super) fn norm(values: &Named) -> f64 {
+    let squares = values.values().map(|value| (value.clone() * value.clone()).sum());
+    let total = squares.reduce(|one, other| one + other);
+    total.map_or(0.0, |total| f64::from(total.into_scalar::<f32>()).sqrt())
+}
+
+/// The names of modules from the model to the current one.
+#[derive(Default)]
+struct ModulePath(Vec<String>);
+
+impl ModulePath {
+    /// The outermost name is the model's kind, which a detector file says in its description instead.
+    fn name(&self) -> String {
+        self.0.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join(".")
+    }
+}
+
+struct Prepare {
+    path: ModulePath,
+    strategy: Option<Strategy>,
+    checkpointing: GradientCheckpointingStrategy,
+}
+
+impl ModuleMapper for Prepare {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.0.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.0.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.name();
+        let is_trained = self.strategy.is_some_and(|strategy| trainable(strategy, &name));
+        let (id, tensor, mapper) = param.consume();
+        let plain = tensor.without_autodiff();
+        let tensor = match is_trained {
+            true => plain.autodiff().with_gradient_checkpointing_strategy(self.checkpointing).require_grad(),
+            false => plain,
+        };
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+struct Collect<'a> {
+    path: ModulePath,
+    gradients: Option<&'a Gradients>,
+    found: Named,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.0.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.0.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        if !tensor.is_require_grad() {
+            return;
+        }
+        let value = match self.gradients {
+            Some(gradients) => tensor.grad(gradients),
+            None => Some(tensor.without_autodiff()),
+        };
+        if let Some(value) = value {
+            let count = value.shape().num_elements();
+            self.found.insert(self.path.name(), value.reshape([count]));
+        }
+    }
+}
+
+struct Replace {
+    path: ModulePath,
+    update: Named,
+}
+
+impl ModuleMapper for Replace {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.0.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.0.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(value) = self.update.remove(&self.path.name()) else { return param };
+        let (id, tensor, mapper) = param.consume();
+        let mut value: Tensor<D> = value.reshape(tensor.dims());
+        if let Some(checkpointing) = tensor.gradient_checkpointing_strategy() {
+            value = value.autodiff().with_gradient_checkpointing_strategy(checkpointing).require_grad();
+        }
+        Param::from_mapped_value(id, value, mapper)
+    }
+}

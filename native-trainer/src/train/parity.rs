@@ -1,0 +1,173 @@
+//! Optimizer steps against PyTorch's (`tests/reference/train_goldens.py`, `train_stan_goldens.py`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::prelude::*;
+use unmask_core::detector::clip::{ClipConfig, HeadKind};
+use unmask_core::detector::{Model, Strategy};
+use unmask_core::weights::spec::{Architecture, DetectorSpec, SPEC_KEY};
+use unmask_core::weights::{Init, SafetensorsFile, TensorSource, WeightsError};
+
+use super::losses::loss;
+use super::optimizer::Optimizer;
+use super::parameters::{self, Named};
+use super::recipe::{LossRecipe, OptimizerKind, OptimizerRecipe};
+use crate::datasets::Label;
+use crate::files::{self, FileBytes};
+
+/// The relative error that f32 arithmetic in another order may make.
+const TOLERANCE: f32 = 1e-4;
+
+const RATES: [f64; 2] = [1e-3, 5e-4];
+const LABELS: [Label; 6] = [Label::Real, Label::Fake, Label::Fake, Label::Real, Label::Fake, Label::Real];
+const LOSS: LossRecipe = LossRecipe { cross_entropy: 1.0, uniformity: 0.5, alignment: 0.1 };
+
+/// The tensors of a file whose names begin with a prefix, under the rest of their names.
+struct Under(&'static str, SafetensorsFile<FileBytes>);
+
+impl TensorSource for Under {
+    fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
+        self.1.read(&format!("{}{name}", self.0), shape, init)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.1.names().iter().filter_map(|name| name.strip_prefix(self.0).map(String::from)).collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.1.shape(&format!("{}{name}", self.0))
+    }
+}
+
+fn golden(name: &str) -> SafetensorsFile<FileBytes> {
+    files::open_safetensors(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens").join(name)).unwrap()
+}
+
+fn tensor<const D: usize>(file: &str, name: &str) -> Tensor<D> {
+    let mut file = golden(file);
+    let (shape, values) = (file.shape(name).unwrap(), file.values(name).unwrap());
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}
+
+/// Two steps that PyTorch took, too.
+struct Case {
+    goldens: &'static str,
+    /// Before the names of this case in the goldens.
+    prefix: &'static str,
+    model: Model,
+    /// What the two steps see.
+    pixels: [Tensor<5>; 2],
+    masks: Option<Tensor<3>>,
+    labels: &'static [Label],
+    optimizer: OptimizerRecipe,
+}
+
+fn clip_case(prefix: &'static str, strategy: Strategy, optimizer: OptimizerRecipe, recompute: bool) -> Case {
+    let goldens = "train_step.safetensors";
+    let head = HeadKind::OneLayer;
+    let config = ClipConfig { image_size: 32, patch_size: 8, width: 32, depth: 2, heads: 2, mlp: 64, head };
+    let mut start = Under("start.", golden(goldens));
+    let model = Model::load(&Architecture::Clip(config), &mut start, &Device::flex()).unwrap();
+    let pixels: Tensor<5> = tensor(goldens, "pixel_values");
+    let step = |step: usize| pixels.clone().narrow(0, step, 1).swap_dims(0, 1);
+    Case {
+        goldens,
+        prefix,
+        model: parameters::for_training(model, strategy, recompute),
+        pixels: [step(0), step(1)],
+        masks: None,
+        labels: &LABELS,
+        optimizer,
+    }
+}
+
+fn stan_case(prefix: &'static str, file: &str, masks: &str) -> Case {
+    let mut file = golden(file);
+    let spec = DetectorSpec::from_json(file.metadata(SPEC_KEY).unwrap()).unwrap();
+    let model = Model::load(&spec.architecture, &mut file, &Device::flex()).unwrap();
+    let pixels: Tensor<5> = tensor("stan_reference.safetensors", "pixel_values");
+    Case {
+        goldens: "train_step_stan.safetensors",
+        prefix,
+        model: parameters::for_training(model, Strategy::Stan, false),
+        pixels: [pixels.clone(), pixels],
+        masks: Some(tensor("stan_reference.safetensors", masks)),
+        labels: &LABELS[..2],
+        optimizer: adam(0.0),
+    }
+}
+
+fn adam(clip_norm: f64) -> OptimizerRecipe {
+    OptimizerRecipe { kind: OptimizerKind::Adam, weight_decay: 5e-4, clip_norm, ..OptimizerRecipe::default() }
+}
+
+fn adamw() -> OptimizerRecipe {
+    OptimizerRecipe { kind: OptimizerKind::AdamW, weight_decay: 0.01, ..OptimizerRecipe::default() }
+}
+
+/// Fails unless `found` has just the tensors `prefix` + name of the goldens, with their values.
+fn assert_equal(found: &Named, goldens: &str, prefix: &str) {
+    let mut file = golden(goldens);
+    let expected: BTreeMap<String, Vec<f32>> = file
+        .names()
+        .iter()
+        .filter_map(|name| Some((name.strip_prefix(prefix)?.to_string(), file.values(name).unwrap())))
+        .collect();
+    assert!(found.keys().eq(expected.keys()), "{:?} are not {:?}", found.keys(), expected.keys());
+    for (name, expected) in &expected {
+        let found: Vec<f32> = found[name].clone().into_data().iter::<f32>().collect();
+        let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let error = found.iter().zip(expected).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+        // The gradient of a key's bias is nothing but rounding: a softmax does not change when all its inputs shift.
+        let scale = if name.ends_with("key.bias") { largest.max(1e-3) } else { largest };
+        assert!(error <= TOLERANCE * scale, "{prefix}{name}: {error} of {largest}");
+    }
+}
+
+fn assert_two_steps_equal_pytorchs(case: Case) {
+    let Case { goldens, prefix, mut model, pixels, masks, labels, optimizer: recipe } = case;
+    let mut optimizer = Optimizer::new(&recipe);
+    for (step, (pixels, rate)) in (1..).zip(pixels.into_iter().zip(RATES)) {
+        let loss = loss(&LOSS, &model.forward_training(pixels, masks.clone()), labels);
+        let expected = golden(goldens).values(&format!("{prefix}.{step}.loss")).unwrap()[0];
+        let found: f32 = loss.clone().into_scalar();
+        assert!((found - expected).abs() < TOLERANCE * expected.abs(), "{prefix} {step}: {found} is not {expected}");
+        let gradients = parameters::gradients(&model, &loss.backward());
+        if step == 1 {
+            assert_equal(&gradients, goldens, &format!("{prefix}.1.gradient."));
+        }
+        let values = optimizer.step(rate, parameters::trained(&model), gradients);
+        model = parameters::updated(model, values);
+        assert_equal(&parameters::trained(&model), goldens, &format!("{prefix}.{step}.parameter."));
+        // The second step goes on from what is stored, as a resumed run does.
+        let state = optimizer.state();
+        optimizer = Optimizer::new(&recipe);
+        optimizer.restore(state, &Device::flex());
+    }
+}
+
+#[test]
+fn layer_norm_tuning_with_adamw_steps_as_pytorch_does() {
+    assert_two_steps_equal_pytorchs(clip_case("ln", Strategy::LayerNorm, adamw(), false));
+}
+
+#[test]
+fn full_fine_tuning_with_adam_and_clipping_steps_as_pytorch_does() {
+    assert_two_steps_equal_pytorchs(clip_case("full", Strategy::Full, adam(0.5), false));
+}
+
+#[test]
+fn gradient_checkpointing_changes_no_gradient() {
+    assert_two_steps_equal_pytorchs(clip_case("ln", Strategy::LayerNorm, adamw(), true));
+}
+
+#[test]
+fn stan_with_attention_over_time_steps_as_pytorch_does() {
+    assert_two_steps_equal_pytorchs(stan_case("attention", "stan_attention.safetensors", "attention.t8.masks"));
+}
+
+#[test]
+fn stan_with_convolution_over_time_steps_as_pytorch_does() {
+    assert_two_steps_equal_pytorchs(stan_case("conv", "stan_conv.safetensors", "conv.t8.masks"));
+}

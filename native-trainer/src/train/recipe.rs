@@ -1,0 +1,276 @@
+//! A training recipe: every choice of a run, as TOML. `configs/` has one file per recipe, with every key explained.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use unmask_core::detector::Strategy;
+
+use crate::augment::Augmentation;
+use crate::augment::sbi::SelfBlending;
+
+/// All choices of one run. A key that is left out has the value of [`Recipe::default`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Recipe {
+    /// Name of the detector that comes out.
+    pub(crate) name: String,
+    /// Seed of every random choice: the same recipe on the same data gives the same weights.
+    pub(crate) seed: u64,
+    pub(crate) model: ModelRecipe,
+    pub(crate) data: DataRecipe,
+    /// What is done to every training face.
+    pub(crate) augmentation: Augmentation,
+    /// How fakes are made from real faces, where `data.self_blended` asks for them.
+    pub(crate) self_blending: SelfBlending,
+    pub(crate) loss: LossRecipe,
+    pub(crate) optimizer: OptimizerRecipe,
+    pub(crate) schedule: ScheduleRecipe,
+    pub(crate) run: RunRecipe,
+}
+
+/// What is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ModelRecipe {
+    /// The detector file to start from, or the name of a pulled one.
+    pub(crate) start: PathBuf,
+    /// Which parameters are trained.
+    pub(crate) strategy: StrategyName,
+}
+
+/// The training strategies by their names in recipes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StrategyName {
+    /// Layer norms and the head.
+    Ln,
+    /// Everything.
+    Full,
+    /// The head alone.
+    Head,
+    /// Layer norms, the temporal branch of a detector of clips, and the head.
+    Stan,
+}
+
+impl From<StrategyName> for Strategy {
+    fn from(name: StrategyName) -> Self {
+        match name {
+            StrategyName::Ln => Self::LayerNorm,
+            StrategyName::Full => Self::Full,
+            StrategyName::Head => Self::Head,
+            StrategyName::Stan => Self::Stan,
+        }
+    }
+}
+
+/// What it is trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DataRecipe {
+    /// Folders that `unmask preprocess` wrote, DeepfakeBench's JSON files, or folders of crops; `--data` adds to them.
+    pub(crate) roots: Vec<PathBuf>,
+    /// Faces drawn from each training video in an epoch.
+    pub(crate) frames_per_video: usize,
+    /// Faces of each validation video that are scored, evenly spaced.
+    pub(crate) validation_frames: usize,
+    /// What occurs equally often in an epoch.
+    pub(crate) balance: Balance,
+    /// Whether fakes are made from the real faces (self-blended images); fakes in the data are then left out.
+    pub(crate) self_blended: bool,
+}
+
+/// What is made to occur equally often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Balance {
+    /// Every face counts once.
+    None,
+    /// As many real faces as fake ones.
+    Label,
+    /// As many real faces as fake ones, and among those as many of each manipulation.
+    Manipulation,
+}
+
+/// The weights of the parts of the loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LossRecipe {
+    pub(crate) cross_entropy: f64,
+    pub(crate) uniformity: f64,
+    pub(crate) alignment: f64,
+}
+
+/// How gradients change parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OptimizerRecipe {
+    pub(crate) kind: OptimizerKind,
+    pub(crate) learning_rate: f64,
+    /// Decay of the running means of the gradient and of its square.
+    pub(crate) betas: [f32; 2],
+    pub(crate) epsilon: f32,
+    pub(crate) weight_decay: f32,
+    /// The longest gradient, over all parameters together; 0 for no limit.
+    pub(crate) clip_norm: f64,
+}
+
+/// The optimizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OptimizerKind {
+    /// Adam whose weight decay is a penalty in the gradient (Kingma and Ba, 2015).
+    Adam,
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+    AdamW,
+}
+
+/// How the learning rate changes over the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ScheduleRecipe {
+    pub(crate) kind: ScheduleKind,
+    /// Where the cosine ends.
+    pub(crate) minimum: f64,
+    /// Steps over which the rate first rises from zero.
+    pub(crate) warm_up_steps: usize,
+    /// Epochs from one restart to the next, for `restarts`.
+    pub(crate) period_epochs: usize,
+}
+
+/// The schedules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ScheduleKind {
+    /// The same rate throughout.
+    Constant,
+    /// Half a cosine from the learning rate to the minimum.
+    Cosine,
+    /// That again and again (Loshchilov and Hutter, "SGDR", 2017).
+    Restarts,
+}
+
+/// How long, and in what portions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RunRecipe {
+    pub(crate) epochs: usize,
+    /// Faces in one optimizer step.
+    pub(crate) batch: usize,
+    /// Parts a batch is cut into, one after the other through the model, where it does not fit into memory at once.
+    pub(crate) accumulate: usize,
+    /// Optimizer steps between two checkpoints; there is one after each epoch besides.
+    pub(crate) checkpoint_every: usize,
+    /// Whether activations are computed again instead of kept: less memory, more time.
+    pub(crate) gradient_checkpointing: bool,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            name: "detector".into(),
+            seed: 1,
+            model: ModelRecipe::default(),
+            data: DataRecipe::default(),
+            augmentation: Augmentation::default(),
+            self_blending: SelfBlending::default(),
+            loss: LossRecipe::default(),
+            optimizer: OptimizerRecipe::default(),
+            schedule: ScheduleRecipe::default(),
+            run: RunRecipe::default(),
+        }
+    }
+}
+
+impl Default for ModelRecipe {
+    fn default() -> Self {
+        Self { start: PathBuf::new(), strategy: StrategyName::Ln }
+    }
+}
+
+impl Default for DataRecipe {
+    fn default() -> Self {
+        Self {
+            roots: Vec::new(),
+            frames_per_video: 8,
+            validation_frames: 8,
+            balance: Balance::Label,
+            self_blended: false,
+        }
+    }
+}
+
+impl Default for LossRecipe {
+    fn default() -> Self {
+        Self { cross_entropy: 1.0, uniformity: 0.0, alignment: 0.0 }
+    }
+}
+
+impl Default for OptimizerRecipe {
+    fn default() -> Self {
+        Self {
+            kind: OptimizerKind::AdamW,
+            learning_rate: 8e-5,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            clip_norm: 0.0,
+        }
+    }
+}
+
+impl Default for ScheduleRecipe {
+    fn default() -> Self {
+        Self { kind: ScheduleKind::Cosine, minimum: 5e-5, warm_up_steps: 0, period_epochs: 10 }
+    }
+}
+
+impl Default for RunRecipe {
+    fn default() -> Self {
+        Self { epochs: 10, batch: 32, accumulate: 1, checkpoint_every: 200, gradient_checkpointing: false }
+    }
+}
+
+impl Recipe {
+    /// The first thing that makes no sense, as part of a sentence.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let OptimizerRecipe { learning_rate, betas, epsilon, weight_decay, clip_norm, .. } = self.optimizer;
+        let least_one = [
+            ("run.epochs", self.run.epochs),
+            ("run.batch", self.run.batch),
+            ("run.accumulate", self.run.accumulate),
+            ("run.checkpoint_every", self.run.checkpoint_every),
+            ("data.frames_per_video", self.data.frames_per_video),
+            ("data.validation_frames", self.data.validation_frames),
+            ("schedule.period_epochs", self.schedule.period_epochs),
+        ];
+        if let Some((key, _)) = least_one.into_iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{key} is 0, but must be 1 at least"));
+        }
+        let not_negative = [
+            ("optimizer.learning_rate", learning_rate),
+            ("optimizer.epsilon", f64::from(epsilon)),
+            ("optimizer.weight_decay", f64::from(weight_decay)),
+            ("optimizer.clip_norm", clip_norm),
+            ("schedule.minimum", self.schedule.minimum),
+            ("loss.cross_entropy", self.loss.cross_entropy),
+            ("loss.uniformity", self.loss.uniformity),
+            ("loss.alignment", self.loss.alignment),
+        ];
+        if let Some((key, value)) = not_negative.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
+            return Err(format!("{key} is {value}, but must be a number that is not negative"));
+        }
+        if let Some(beta) = betas.into_iter().find(|beta| !(0.0..1.0).contains(beta)) {
+            return Err(format!("optimizer.betas has {beta}, but must be within 0 and 1"));
+        }
+        if !self.run.batch.is_multiple_of(self.run.accumulate) {
+            return Err(format!("run.batch {} is no multiple of run.accumulate", self.run.batch));
+        }
+        if self.data.self_blended && !self.run.batch.is_multiple_of(2) {
+            return Err("run.batch is odd, but self-blended faces come in pairs of a real one and a fake one".into());
+        }
+        if self.model.start.as_os_str().is_empty() {
+            return Err("model.start names no detector file to start from".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! Reading a recipe: the file, then what `--set` changes, then the checks that name a wrong key.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use toml::{Table, Value};
+
+use super::recipe::Recipe;
+
+/// Names this near to a known key are suggested in its place (Jaro-Winkler similarity, 0..1).
+const SIMILAR: f64 = 0.7;
+
+/// The recipe in `path` with each `key=value` of `changes` in place.
+pub(crate) fn read(path: &Path, changes: &[String]) -> Result<Recipe> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{shown} cannot be read; name a recipe such as those in configs/"))?;
+    parse(&text, changes).map_err(|problem| anyhow!("{shown}: {problem:#}"))
+}
+
+/// A recipe from TOML text with each `key=value` of `changes` in place.
+pub(super) fn parse(text: &str, changes: &[String]) -> Result<Recipe> {
+    let mut table: Table = toml::from_str(text).map_err(|error| anyhow!("is no TOML: {}", error.message()))?;
+    for change in changes {
+        set(&mut table, change)?;
+    }
+    let known = Table::try_from(Recipe::default()).context("the known keys cannot be listed")?;
+    refuse_unknown(&table, &known, "")?;
+    let recipe: Recipe = table.try_into().map_err(|error: toml::de::Error| {
+        anyhow!("{}; see configs/ for what each key can be", error.message().trim_end_matches('\n'))
+    })?;
+    recipe.check().map_err(|problem| anyhow!("{problem}; change it in the recipe or with --set"))?;
+    Ok(recipe)
+}
+
+/// Puts `a.b=value` into the table; a value that is no TOML is text.
+fn set(table: &mut Table, change: &str) -> Result<()> {
+    let Some((key, value)) = change.split_once('=') else {
+        bail!("`--set {change}` has no `=`; write it as --set run.epochs=3")
+    };
+    let value = toml::from_str::<Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut parsed| parsed.remove("value"))
+        .unwrap_or_else(|| Value::String(value.into()));
+    let mut parts: Vec<&str> = key.trim().split('.').collect();
+    let last = parts.pop().unwrap_or_default();
+    let mut place = table;
+    for part in parts {
+        let next = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        place = next.as_table_mut().ok_or_else(|| anyhow!("`--set {change}`: {part} is no section of a recipe"))?;
+    }
+    place.insert(last.into(), value);
+    Ok(())
+}
+
+/// Refuses a key that no recipe has, with the known one it may have meant.
+fn refuse_unknown(table: &Table, known: &Table, path: &str) -> Result<()> {
+    for (key, value) in table {
+        match (known.get(key), value) {
+            (Some(Value::Table(known)), Value::Table(inner)) => {
+                refuse_unknown(inner, known, &format!("{path}{key}."))?;
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                let nearest = known
+                    .keys()
+                    .map(|candidate| (strsim::jaro_winkler(candidate, key), candidate))
+                    .filter(|(similarity, _)| *similarity >= SIMILAR)
+                    .max_by(|one, other| one.0.total_cmp(&other.0));
+                match nearest {
+                    Some((_, nearest)) => bail!("there is no key {path}{key}; did you mean {path}{nearest}?"),
+                    None => {
+                        let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                        bail!("there is no key {path}{key}; known here: {}", names.join(", "))
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::recipe::{ScheduleKind, StrategyName};
+
+    const TEXT: &str = "
+        name = 'small'
+        [model]
+        start = 'start.safetensors'
+        strategy = 'full'
+        [run]
+        epochs = 3
+    ";
+
+    fn problem(text: &str, changes: &[&str]) -> String {
+        let changes: Vec<String> = changes.iter().map(|change| (*change).into()).collect();
+        format!("{:#}", parse(text, &changes).unwrap_err())
+    }
+
+    #[test]
+    fn keys_of_the_file_and_of_set_replace_the_defaults() {
+        let changes = ["run.epochs=7", "schedule.kind=restarts", "data.roots=['a','b']"].map(String::from);
+        let recipe = parse(TEXT, &changes).unwrap();
+        assert_eq!(recipe.name, "small");
+        assert_eq!(recipe.model.strategy, StrategyName::Full);
+        assert_eq!(recipe.run.epochs, 7);
+        assert_eq!(recipe.schedule.kind, ScheduleKind::Restarts);
+        assert_eq!(recipe.data.roots.len(), 2);
+        assert_eq!(recipe.run.batch, Recipe::default().run.batch);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let said = problem(TEXT, &["run.epoch=7"]);
+        assert!(said.contains("run.epoch;") && said.contains("did you mean run.epochs?"), "{said}");
+        let said = problem(&format!("{TEXT}\nbach = 3"), &[]);
+        assert!(said.contains("did you mean run.batch?"), "{said}");
+        let said = problem(TEXT, &["optimizer.zzz=7"]);
+        assert!(said.contains("known here: ") && said.contains("learning_rate"), "{said}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_its_key() {
+        for (change, key) in [
+            ("run.epochs=0", "run.epochs"),
+            ("optimizer.learning_rate=-1.0", "optimizer.learning_rate"),
+            ("optimizer.betas=[0.9, 1.5]", "optimizer.betas"),
+            ("run.accumulate=5", "run.accumulate"),
+            ("model.strategy=all", "all"),
+            ("model.start=", "model.start"),
+        ] {
+            let said = problem(TEXT, &[change]);
+            assert!(said.contains(key), "{change}: {said}");
+        }
+        assert!(problem(TEXT, &["run.epochs"]).contains("no `=`"));
+        assert!(problem("name = ", &[]).contains("TOML"));
+    }
+
+    /// The paths of all keys that hold a value.
+    fn leaves(table: &Table, path: &str) -> Vec<String> {
+        let of = |(key, value): (&String, &Value)| match value {
+            Value::Table(inner) => leaves(inner, &format!("{path}{key}.")),
+            _ => vec![format!("{path}{key}")],
+        };
+        table.iter().flat_map(of).collect()
+    }
+
+    fn configs() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
+    }
+
+    #[test]
+    fn every_key_is_explained_beside_the_recipes() {
+        let text = std::fs::read_to_string(configs().join("README.md")).unwrap();
+        let keys = leaves(&Table::try_from(Recipe::default()).unwrap(), "");
+        assert!(keys.len() > 40, "{keys:?}");
+        let missing: Vec<&String> = keys.iter().filter(|key| !text.contains(&format!("`{key}`"))).collect();
+        assert!(missing.is_empty(), "not in configs/README.md: {missing:?}");
+    }
+
+    #[test]
+    fn every_recipe_of_the_project_can_be_read() {
+        let files = std::fs::read_dir(configs()).unwrap().map(|entry| entry.unwrap().path());
+        let recipes: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|e| e == "toml") && !path.ends_with("models.toml"))
+            .collect();
+        assert!(recipes.len() >= 6, "{recipes:?}");
+        for path in recipes {
+            read(&path, &[]).unwrap();
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The run itself: steps, epochs, validations, checkpoints.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use burn::prelude::*;
+use burn::tensor::activation::softmax;
+use sha2::{Digest, Sha256};
+use unmask_core::detector::{Detector, Model, drop_path_masks, trainable};
+use unmask_core::metrics::{Ranking, Scored};
+use unmask_core::weights::spec::{AdapterSpec, DetectorSpec};
+
+use super::checkpoint::{self, Best, Checkpoint, EpochSoFar, Identity};
+use super::examples::{Batch, Examples};
+use super::losses::loss;
+use super::optimizer::Optimizer;
+use super::outcome::{Outcome, write_outcome};
+use super::parameters;
+use super::recipe::Recipe;
+use super::schedule::Schedule;
+use super::watch::{Measure, Watch};
+use crate::augment::Augmentation;
+use crate::datasets::{self, Label, LoadOptions, Split, Video};
+use crate::evaluation::calibration::video_scores;
+use crate::predict::{ClipLogits, predict, stored_crops};
+use crate::random::generator;
+use crate::twins::{Twins, with_twins};
+use crate::{detector_file, files};
+
+/// What the command line says beside the recipe.
+pub(crate) struct Options {
+    pub(crate) recipe: Recipe,
+    /// More data than the recipe names.
+    pub(crate) data: Vec<PathBuf>,
+    /// How data is read.
+    pub(crate) load: LoadOptions,
+    /// Where everything goes.
+    pub(crate) out: PathBuf,
+    /// Whether to go on with what is in there.
+    pub(crate) resume: bool,
+    pub(crate) device: Device,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All epochs are done and the detector is written.
+    Finished,
+    /// It was asked to stop; a checkpoint is written.
+    Stopped,
+}
+
+/// Trains as the options say. `stop` may be set at any time; the run then ends after the current step.
+pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<Ended> {
+    let mut trainer = Trainer::new(options)?;
+    match trainer.all_steps(stop)? {
+        Ended::Stopped => Ok(Ended::Stopped),
+        Ended::Finished => {
+            trainer.watch.finish();
+            trainer.outcome()?;
+            Ok(Ended::Finished)
+        }
+    }
+}
+
+struct Trainer<'a> {
+    options: &'a Options,
+    recipe: &'a Recipe,
+    /// What the run started from.
+    start: Detector,
+    start_path: PathBuf,
+    start_sha256: String,
+    identity: Identity,
+    examples: Arc<Examples>,
+    validation: Vec<Video>,
+    model: Model,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    watch: Watch,
+    total_steps: usize,
+    steps_per_epoch: usize,
+    step: usize,
+    best: Option<Best>,
+    epoch: EpochSoFar,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(options: &'a Options) -> Result<Self> {
+        let recipe = &options.recipe;
+        let path = detector_file::resolve(&recipe.model.start.display().to_string())?;
+        let start = detector_file::load(&path, None, &options.device)?;
+        let (training, validation) = load_data(options)?;
+        let identity = Identity {
+            recipe: sha256(serde_json::to_string(recipe).context("the recipe cannot be written as JSON")?.as_bytes()),
+            start: start.sha256.clone(),
+            data: sha256(names(training.iter().chain(&validation)).as_bytes()),
+        };
+        let examples = Arc::new(Examples::new(training, recipe, &start.detector));
+        let steps_per_epoch = examples.steps_per_epoch();
+        if steps_per_epoch == 0 {
+            bail!(
+                "the training data has fewer faces than one batch of {}; name more data with --data or lower run.batch",
+                recipe.run.batch
+            );
+        }
+        let total_steps = steps_per_epoch * recipe.run.epochs;
+        std::fs::create_dir_all(&options.out)
+            .with_context(|| format!("the folder {} cannot be made", options.out.display()))?;
+        let stored = resumed(options, &identity)?;
+        let step = stored.as_ref().map_or(0, |checkpoint| checkpoint.step);
+        let watch = Watch::new(&options.out, step, total_steps, recipe.run.batch)?;
+        let strategy = recipe.model.strategy.into();
+        let model =
+            parameters::for_training(start.detector.model().clone(), strategy, recipe.run.gradient_checkpointing);
+        let schedule =
+            Schedule::new(&recipe.schedule, recipe.optimizer.learning_rate, steps_per_epoch, recipe.run.epochs);
+        let mut trainer = Self {
+            options,
+            recipe,
+            start: start.detector,
+            start_path: path,
+            start_sha256: start.sha256,
+            identity,
+            examples,
+            validation: if recipe.data.self_blended { with_twins(validation) } else { validation },
+            model,
+            optimizer: Optimizer::new(&recipe.optimizer),
+            schedule,
+            watch,
+            total_steps,
+            steps_per_epoch,
+            step,
+            best: None,
+            epoch: EpochSoFar::default(),
+        };
+        if let Some(stored) = stored {
+            trainer.restore(stored);
+        }
+        Ok(trainer)
+    }
+
+    fn restore(&mut self, stored: Checkpoint) {
+        let device = &self.options.device;
+        self.model = parameters::updated(self.model.clone(), checkpoint::tensors(stored.parameters, device));
+        self.optimizer.restore(stored.moments, device);
+        self.best = stored.best;
+        self.epoch = stored.epoch;
+        self.watch.say(&format!("going on after step {} of {}", self.step, self.total_steps));
+    }
+
+    fn all_steps(&mut self, stop: &AtomicBool) -> Result<Ended> {
+        let batches = Arc::clone(&self.examples).from_step(self.step, self.total_steps);
+        for batch in batches {
+            self.take_step(&batch?)?;
+            if self.step.is_multiple_of(self.steps_per_epoch) {
+                self.end_epoch()?;
+            } else if self.step.is_multiple_of(self.recipe.run.checkpoint_every) {
+                self.checkpoint()?;
+            }
+            if stop.load(Ordering::Relaxed) && self.step < self.total_steps {
+                self.checkpoint()?;
+                self.watch.finish();
+                return Ok(Ended::Stopped);
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    /// One optimizer step on one batch, in as many parts as the recipe says.
+    fn take_step(&mut self, batch: &Batch) -> Result<()> {
+        let parts = self.recipe.run.accumulate;
+        let count = batch.labels.len() / parts;
+        let architecture = &self.start.spec().architecture;
+        let mut rng = generator(self.recipe.seed, "drop path", &[self.step as u64]);
+        let mut gradients = parameters::Named::new();
+        let mut total = 0.0;
+        for (part, labels) in batch.labels.chunks(count).enumerate() {
+            let pixels = batch.pixels.clone().narrow(0, part * count, count);
+            let masks = drop_path_masks(architecture, &mut rng, count, &self.options.device);
+            let output = self.model.forward_training(pixels, masks);
+            let loss = loss(&self.recipe.loss, &output, labels) / parts as f64;
+            let scores = softmax(output.logits.without_autodiff(), 1).narrow(1, 1, 1);
+            self.epoch.scores.extend(scores.into_data().iter::<f32>());
+            self.epoch.fake.extend(labels.iter().map(|label| *label == Label::Fake));
+            total += f64::from(loss.clone().into_scalar::<f32>());
+            parameters::add(&mut gradients, parameters::gradients(&self.model, &loss.backward()));
+        }
+        if !total.is_finite() {
+            bail!(
+                "the loss is not a finite number at step {}; lower optimizer.learning_rate or set optimizer.clip_norm, \
+                 and start again",
+                self.step + 1
+            );
+        }
+        let rate = self.schedule.rate(self.step);
+        let stepped = self.optimizer.step(rate, parameters::trained(&self.model), gradients);
+        self.model = parameters::updated(self.model.clone(), stepped);
+        self.step += 1;
+        self.epoch.loss_sum += total;
+        self.epoch.steps += 1;
+        self.watch.step(self.step, (self.step - 1) / self.steps_per_epoch + 1, total, rate)
+    }
+
+    fn end_epoch(&mut self) -> Result<()> {
+        let predictions = self.validate(&self.detector())?;
+        let validation_auc = video_auc(&self.validation, &predictions);
+        let validation_loss = mean_loss(&self.validation, &predictions);
+        let so_far = std::mem::take(&mut self.epoch);
+        let scored = so_far.scores.iter().zip(&so_far.fake).map(|(score, fake)| scored(f64::from(*score), *fake));
+        let measure = Measure::Epoch {
+            step: self.step,
+            epoch: self.step / self.steps_per_epoch,
+            train_loss: so_far.loss_sum / so_far.steps.max(1) as f64,
+            train_auc: Ranking::new(scored).and_then(|ranking| ranking.auc()).ok(),
+            validation_loss,
+            validation_auc,
+        };
+        self.watch.epoch(&measure)?;
+        let this = Best { step: self.step, auc: validation_auc, loss: validation_loss };
+        if self.best.as_ref().is_none_or(|best| this.is_better_than(best)) {
+            self.best = Some(this);
+            self.write_best()?;
+        }
+        self.checkpoint()
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        let checkpoint = Checkpoint {
+            identity: self.identity.clone(),
+            step: self.step,
+            best: self.best.clone(),
+            epoch: self.epoch.clone(),
+            parameters: checkpoint::values(&parameters::trained(&self.model)),
+            moments: self.optimizer.state(),
+        };
+        checkpoint.write(&checkpoints(&self.options.out))
+    }
+
+    fn plain_model(&self) -> Model {
+        parameters::for_inference(self.model.clone())
+    }
+
+    fn detector(&self) -> Detector {
+        self.start.clone().with_model(self.plain_model())
+    }
+
+    fn validate(&self, detector: &Detector) -> Result<Vec<ClipLogits>> {
+        let frames = self.recipe.data.validation_frames;
+        if !self.recipe.data.self_blended {
+            return predict(detector, &self.validation, frames, stored_crops, |_| ());
+        }
+        let twins = Twins {
+            seed: self.recipe.seed,
+            blending: self.recipe.self_blending,
+            augmentation: Augmentation { jpeg: self.recipe.augmentation.jpeg, ..Augmentation::none() },
+            crop: detector.spec().crop,
+        };
+        predict(detector, &self.validation, frames, |video, crops| twins.images(video, crops), |_| ())
+    }
+
+    /// Stores what was trained, as an adapter of what the run started from.
+    fn write_best(&self) -> Result<()> {
+        let adapter = Some(AdapterSpec { base_sha256: self.start_sha256.clone() });
+        let spec = DetectorSpec { adapter, ..self.start.spec().clone() };
+        let strategy = self.recipe.model.strategy.into();
+        detector_file::write(&self.best_path(), &spec, &self.plain_model(), |name| trainable(strategy, name))
+    }
+
+    fn best_path(&self) -> PathBuf {
+        self.options.out.join("best.safetensors")
+    }
+
+    /// Calibrates the best detector on the validation data and writes what the run leaves.
+    fn outcome(&self) -> Result<()> {
+        let best = detector_file::load(&self.best_path(), Some(&self.start_path), &self.options.device)?.detector;
+        let predictions = self.validate(&best)?;
+        write_outcome(&Outcome {
+            recipe: self.recipe,
+            detector: &best,
+            start_sha256: &self.start_sha256,
+            best: self.best.as_ref(),
+            validation: &self.validation,
+            predictions: &predictions,
+            out: &self.options.out,
+        })
+    }
+}
+
+fn checkpoints(out: &Path) -> PathBuf {
+    out.join("checkpoints")
+}
+
+/// The checkpoint to go on from.
+fn resumed(options: &Options, identity: &Identity) -> Result<Option<Checkpoint>> {
+    let folder = checkpoints(&options.out);
+    let newest = Checkpoint::newest(&folder, |problem| eprintln!("warning: {problem}"))?;
+    let shown = options.out.display();
+    match newest {
+        None => Ok(None),
+        Some(_) if !options.resume => {
+            bail!("{shown} holds a run already; go on with it by --resume, or choose another folder with --out")
+        }
+        Some(checkpoint) if checkpoint.identity == *identity => Ok(Some(checkpoint)),
+        Some(checkpoint) => {
+            let changed = if checkpoint.identity.recipe != identity.recipe {
+                "recipe"
+            } else if checkpoint.identity.start != identity.start {
+                "detector it started from"
+            } else {
+                "training data"
+            };
+            bail!("the run in {shown} cannot go on because its {changed} has changed; start another one with --out")
+        }
+    }
+}
+
+/// The videos to train on and to validate on.
+fn load_data(options: &Options) -> Result<(Vec<Video>, Vec<Video>)> {
+    let roots: Vec<&PathBuf> = options.recipe.data.roots.iter().chain(&options.data).collect();
+    if roots.is_empty() {
+        bail!("there is no data to train on; name it with --data or as data.roots in the recipe");
+    }
+    let mut videos = Vec::new();
+    for root in roots {
+        videos.extend(datasets::load(root, None, &options.load)?.videos);
+    }
+    let of = |split: Split| videos.iter().filter(move |video| video.split == split).cloned().collect::<Vec<_>>();
+    let (training, validation) = (of(Split::Train), of(Split::Validation));
+    if training.is_empty() || validation.is_empty() {
+        bail!(
+            "the data has {} videos to train on and {} to validate on, but both are needed",
+            training.len(),
+            validation.len()
+        );
+    }
+    Ok((training, validation))
+}
+
+/// One line a face, which changes whenever what is trained on does.
+fn names<'a>(videos: impl Iterator<Item = &'a Video>) -> String {
+    let line = |video: &Video| {
+        format!("{:?}\t{}\t{}\t{}\t{}\n", video.label, video.dataset, video.manipulation, video.name, video.crops.len())
+    };
+    videos.map(line).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(bytes);
+    files::hex(hasher)
+}
+
+fn scored(score: f64, fake: bool) -> Scored {
+    Scored { score, fake }
+}
+
+/// AUC over videos, whose score is the mean over their clips; none where only one class is there.
+pub(super) fn video_auc(videos: &[Video], predictions: &[ClipLogits]) -> Option<f64> {
+    Ranking::new(video_scores(videos, predictions, 1.0)).and_then(|ranking| ranking.auc()).ok()
+}
+
+/// The mean negative log-likelihood over clips.
+fn mean_loss(videos: &[Video], predictions: &[ClipLogits]) -> f64 {
+    let loss = |prediction: &ClipLogits| {
+        let [real, fake] = prediction.logits.map(f64::from);
+        let margin = match videos[prediction.video].label {
+            Label::Real => fake - real,
+            Label::Fake => real - fake,
+        };
+        // log(1 + exp(margin)), without overflow.
+        margin.max(0.0) + (-margin.abs()).exp().ln_1p()
+    };
+    predictions.iter().map(loss).sum::<f64>() / predictions.len().max(1) as f64
+}

@@ -1,0 +1,56 @@
+//! Self-blended fakes to measure with: each real video gets a fake twin, the same whenever it is asked for.
+
+use anyhow::{Context, Result};
+use unmask_core::face::alignment::{CropSpec, template};
+use unmask_core::image::RgbImage;
+
+use crate::augment::Augmentation;
+use crate::augment::sbi::{Blend, SelfBlended, SelfBlending};
+use crate::datasets::{FaceCrop, Label, Video};
+use crate::predict::stored_crops;
+use crate::random::generator;
+
+/// The manipulation of twins.
+pub(crate) const SELF_BLENDED: &str = "self-blended";
+
+/// The real ones of `videos`, each followed by its twin.
+pub(crate) fn with_twins(videos: Vec<Video>) -> Vec<Video> {
+    let pair = |video: Video| {
+        let twin = Video { label: Label::Fake, manipulation: SELF_BLENDED.to_owned(), ..video.clone() };
+        [video, twin]
+    };
+    videos.into_iter().filter(|video| video.label == Label::Real).flat_map(pair).collect()
+}
+
+/// How twins are made.
+pub(crate) struct Twins {
+    /// What chance is drawn from.
+    pub(crate) seed: u64,
+    pub(crate) blending: SelfBlending,
+    /// What is done to a video and its twin alike.
+    pub(crate) augmentation: Augmentation,
+    /// Where the face lies in crops without landmarks.
+    pub(crate) crop: CropSpec,
+}
+
+impl Twins {
+    /// The crops of a video or of a twin. Both are compressed alike, so that compression tells nothing.
+    pub(crate) fn images(&self, video: &Video, crops: &[usize]) -> Result<Vec<RgbImage>> {
+        let mut rng = generator(self.seed, &format!("twins {}/{}", video.dataset, video.name), &[]);
+        let (blend, drawn) = (self.blending.draw(&mut rng), self.augmentation.draw(&mut rng));
+        let images = stored_crops(video, crops)?;
+        let chosen = |(image, index): (&RgbImage, &usize)| {
+            let (real, fake) = self_blended(image, &video.crops[*index], &blend, &self.crop)?.augmented(&drawn);
+            Ok(if video.manipulation == SELF_BLENDED { fake } else { real })
+        };
+        images.iter().zip(crops).map(chosen).collect()
+    }
+}
+
+/// The pair made from a crop, whose face is where its landmarks are; or, without landmarks that a mask can be made of,
+/// where the template has it.
+pub(crate) fn self_blended(image: &RgbImage, crop: &FaceCrop, blend: &Blend, spec: &CropSpec) -> Result<SelfBlended> {
+    let of_template = || blend.apply(image, &template(spec.geometry, image.width(), spec.margin));
+    let pair = crop.landmarks.and_then(|landmarks| blend.apply(image, &landmarks)).or_else(of_template);
+    pair.with_context(|| format!("{} has no face that a blend could change; leave it out", crop.path.display()))
+}

@@ -1,0 +1,73 @@
+//! What `unmask preview` shows.
+
+use std::path::PathBuf;
+
+use crate::support::{Place, text};
+
+/// A picture without a face.
+fn pattern(place: &Place) -> PathBuf {
+    let path = place.path("pattern.png");
+    place.ffmpeg(&["-f", "lavfi", "-i", "testsrc2=size=160x120", "-frames:v", "1", text(&path)]);
+    path
+}
+
+/// The sheet of a preview with these further arguments.
+fn sheet(place: &Place, name: &str, arguments: &[&str]) -> image::RgbImage {
+    let (picture, output) = (pattern(place), place.path(name));
+    let mut all = vec!["preview", "--data", text(&picture), "--aligned", "--output", text(&output)];
+    all.extend(arguments);
+    place.succeed(all);
+    image::open(output).expect("a picture").into_rgb8()
+}
+
+/// One of the images in a sheet of images of 64 pixels.
+fn tile(sheet: &image::RgbImage, row: u32, column: u32) -> Vec<u8> {
+    image::imageops::crop_imm(sheet, 4 + column * 68, 4 + row * 68, 64, 64).to_image().into_raw()
+}
+
+#[test]
+fn a_sheet_has_four_images_a_row_and_follows_the_seed() {
+    let place = Place::new();
+    let of = |name: &str, seed: &str| sheet(&place, name, &["--rows", "3", "--size", "64", "--seed", seed]);
+    let one = of("one.png", "1");
+    assert_eq!(one.dimensions(), (4 * 68 + 4, 3 * 68 + 4));
+    assert!((0..3).all(|row| tile(&one, row, 0) == tile(&one, 0, 0)), "the face comes first in each row");
+    assert_ne!(tile(&one, 0, 1), tile(&one, 1, 1));
+    assert_eq!(one, of("again.png", "1"));
+    assert_eq!(one, of("again.webp", "1"));
+    assert_ne!(one, of("other.png", "2"));
+}
+
+#[test]
+fn a_pair_without_augmentation_differs_only_where_its_mask_is() {
+    let place = Place::new();
+    let config = place.path("recipe.toml");
+    let off =
+        ["rotate", "blur", "brightness_contrast", "jpeg"].map(|name| format!("{name}.probability = 0\n")).concat();
+    let recipe = format!("[augmentation]\nflip = 0\n{off}[optimizer]\nlearning_rate = 1e-3\n");
+    std::fs::write(&config, recipe).expect("written");
+    let sheet = sheet(&place, "pairs.png", &["--sbi", "--rows", "4", "--size", "64", "--config", text(&config)]);
+    for row in 0..4 {
+        let [real, mask, fake] = [1, 2, 3].map(|column| tile(&sheet, row, column));
+        let places = real.iter().zip(&fake).zip(&mask);
+        // A share of less than half a level of 255 is black in the mask and moves no colour by more than one level.
+        assert!(places.clone().all(|((real, fake), mask)| *mask > 0 || real.abs_diff(*fake) <= 1), "row {row}");
+        assert!(places.filter(|((real, fake), _)| real != fake).count() > 200, "row {row}");
+    }
+}
+
+#[test]
+fn what_cannot_be_shown_is_refused_in_a_sentence() {
+    let place = Place::new();
+    let (picture, output, config) = (pattern(&place), place.path("sheet.png"), place.path("recipe.toml"));
+    let error = place.fail(["preview", "--data", text(&picture), "--output", text(&output)]);
+    assert!(error.contains("no face was found"), "{error}");
+    let unnamed = place.path("sheet.txt");
+    let error = place.fail(["preview", "--data", text(&picture), "--aligned", "--output", text(&unnamed)]);
+    assert!(error.contains("sheet.txt") && error.contains(".png"), "{error}");
+    std::fs::write(&config, "[self_blending]\nratio = 1").expect("written");
+    let arguments = ["--config", text(&config), "--output", text(&output), "--aligned"];
+    let output = place.run(["preview", "--data", text(&picture)].into_iter().chain(arguments));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && errors.contains("recipe.toml") && errors.contains("ratio"), "{errors}");
+}
