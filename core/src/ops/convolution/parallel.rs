@@ -60,7 +60,7 @@ impl<F: Fn(usize, &mut [f32])> pulp::WithSimd for Piece<'_, F> {
 }
 
 /// A piece of work on two slices.
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", any(test, feature = "autodiff")))]
 struct PiecePair<'a, F> {
     index: usize,
     chunk: &'a mut [f32],
@@ -68,7 +68,7 @@ struct PiecePair<'a, F> {
     work: &'a F,
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", any(test, feature = "autodiff")))]
 impl<F: Fn(usize, &mut [f32], &mut [f32])> pulp::WithSimd for PiecePair<'_, F> {
     type Output = ();
 
