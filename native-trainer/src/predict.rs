@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 use unmask_core::detector::Detector;
 use unmask_core::image::RgbImage;
+use unmask_core::pipeline::sampling::frame_indices;
 
 use crate::datasets::Video;
 
@@ -89,13 +90,13 @@ fn padded(clip: &[usize], length: usize) -> Vec<usize> {
     (0..length).map(|place| clip[place.min(clip.len() - 1)]).collect()
 }
 
-/// `count` of `crops` indices, evenly spaced from the first to the last.
+/// `count` of `crops` indices, evenly spaced from the first to the last as [`frame_indices`] has them; the middle one
+/// where only one is asked for.
 fn evenly_spaced(crops: usize, count: usize) -> Vec<usize> {
     match (crops, count) {
         (0, _) => Vec::new(),
         (_, 0 | 1) => vec![(crops - 1) / 2],
-        _ if crops <= count => (0..crops).collect(),
-        _ => (0..count).map(|index| index * (crops - 1) / (count - 1)).collect(),
+        _ => frame_indices(crops, count),
     }
 }
 

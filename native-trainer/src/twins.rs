@@ -25,15 +25,20 @@ pub(crate) fn with_twins(videos: Vec<Video>) -> Vec<Video> {
 /// How twins are made.
 pub(crate) struct Twins {
     /// What chance is drawn from.
-    pub(crate) seed: u64,
-    pub(crate) blending: SelfBlending,
+    seed: u64,
+    blending: SelfBlending,
     /// What is done to a video and its twin alike.
-    pub(crate) augmentation: Augmentation,
+    augmentation: Augmentation,
     /// Where the face lies in crops without landmarks.
-    pub(crate) crop: CropSpec,
+    crop: CropSpec,
 }
 
 impl Twins {
+    /// Twins blended as `blending` says, they and their videos compressed as `augmentation` says and otherwise unchanged.
+    pub(crate) fn new(seed: u64, blending: SelfBlending, augmentation: &Augmentation, crop: CropSpec) -> Self {
+        Self { seed, blending, augmentation: Augmentation { jpeg: augmentation.jpeg, ..Augmentation::none() }, crop }
+    }
+
     /// The crops of a video or of a twin. Both are compressed alike, so that compression tells nothing.
     pub(crate) fn images(&self, video: &Video, crops: &[usize]) -> Result<Vec<RgbImage>> {
         let mut rng = generator(self.seed, &format!("twins {}/{}", video.dataset, video.name), &[]);

@@ -130,12 +130,7 @@ fn logits(
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left") {
         bar.set_style(style);
     }
-    let twins = Twins {
-        seed: TWIN_SEED,
-        blending: SelfBlending::default(),
-        augmentation: Augmentation { jpeg: Augmentation::default().jpeg, ..Augmentation::none() },
-        crop: detector.spec().crop,
-    };
+    let twins = Twins::new(TWIN_SEED, SelfBlending::default(), &Augmentation::default(), detector.spec().crop);
     let images = |video: &Video, crops: &[usize]| match self_blended {
         true => twins.images(video, crops),
         false => stored_crops(video, crops),

@@ -33,6 +33,7 @@ pub(super) struct Examples {
     /// Prepares pixels as scoring does.
     detector: Detector,
     clip_length: usize,
+    steps_per_epoch: usize,
 }
 
 impl Examples {
@@ -42,7 +43,11 @@ impl Examples {
         let wanted =
             |video: &Video| !video.crops.is_empty() && (!recipe.data.self_blended || video.label == Label::Real);
         let videos = videos.into_iter().filter(wanted).collect();
-        Self { videos, recipe: recipe.clone(), detector: detector.clone(), clip_length }
+        let (recipe, detector) = (recipe.clone(), detector.clone());
+        let mut examples = Self { videos, recipe, detector, clip_length, steps_per_epoch: 0 };
+        // Every epoch has as many clips as the first.
+        examples.steps_per_epoch = examples.epoch(0).len() / examples.clips_per_batch();
+        examples
     }
 
     /// Clips that one batch takes from the videos: half as many as it has with self-blended images, where each gives a
@@ -53,7 +58,7 @@ impl Examples {
 
     /// Optimizer steps in an epoch; what does not fill a batch is left for another epoch's order.
     pub(super) fn steps_per_epoch(&self) -> usize {
-        self.epoch(0).len() / self.clips_per_batch()
+        self.steps_per_epoch
     }
 
     fn epoch(&self, epoch: usize) -> Vec<Clip> {
@@ -64,7 +69,7 @@ impl Examples {
     pub(super) fn from_step(self: Arc<Self>, first: usize, end: usize) -> Receiver<Result<Batch>> {
         let (sender, receiver) = sync_channel(AHEAD);
         std::thread::spawn(move || {
-            let steps = self.steps_per_epoch();
+            let steps = self.steps_per_epoch;
             let mut epoch: Option<(usize, Vec<Clip>)> = None;
             for step in first..end {
                 let number = step / steps;

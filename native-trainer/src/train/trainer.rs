@@ -21,7 +21,6 @@ use super::parameters;
 use super::recipe::Recipe;
 use super::schedule::Schedule;
 use super::watch::{Measure, Watch};
-use crate::augment::Augmentation;
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
 use crate::evaluation::calibration::video_scores;
 use crate::predict::{ClipLogits, predict, stored_crops};
@@ -251,12 +250,8 @@ impl<'a> Trainer<'a> {
         if !self.recipe.data.self_blended {
             return predict(detector, &self.validation, frames, stored_crops, |_| ());
         }
-        let twins = Twins {
-            seed: self.recipe.seed,
-            blending: self.recipe.self_blending,
-            augmentation: Augmentation { jpeg: self.recipe.augmentation.jpeg, ..Augmentation::none() },
-            crop: detector.spec().crop,
-        };
+        let Recipe { seed, self_blending, augmentation, .. } = self.recipe;
+        let twins = Twins::new(*seed, *self_blending, augmentation, detector.spec().crop);
         predict(detector, &self.validation, frames, |video, crops| twins.images(video, crops), |_| ())
     }
 
