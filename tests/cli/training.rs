@@ -284,6 +284,58 @@ fn a_run_killed_ten_times_ends_with_the_weights_of_one_that_was_not() {
     assert_eq!(timeless(&undisturbed), timeless(&out), "after kills at steps {steps:?}");
 }
 
+/// `arguments` for a run in bf16 that may go on with what is there.
+fn in_bf16<'a>(recipe: &'a Path, data: &'a Path, out: &'a Path) -> Vec<&'a str> {
+    let mut all = arguments(recipe, data, out);
+    all.extend(["--set", "run.precision=bf16", "--resume"]);
+    all
+}
+
+/// Fails unless every tensor of a file is f32.
+fn assert_in_f32(path: &Path) {
+    let bytes = fs::read(path).expect("a file");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("tensors");
+    assert!(!file.is_empty());
+    for (name, tensor) in file.iter() {
+        assert_eq!(tensor.dtype(), safetensors::Dtype::F32, "{name} of {}", path.display());
+    }
+}
+
+#[test]
+fn a_run_in_bf16_learns_and_resumes_to_the_same_weights_in_f32() {
+    let place = Place::new();
+    let (data, recipe) = (easy_set(&place), recipe(&place, "full", 14));
+    let (undisturbed, out) = (place.path("undisturbed"), place.path("killed"));
+    place.succeed(in_bf16(&recipe, &data, &undisturbed));
+    let epochs: Vec<Value> = metrics(&undisturbed).into_iter().filter(|measure| measure["kind"] == "epoch").collect();
+    let best = epochs.iter().filter_map(|epoch| epoch["validation_auc"].as_f64()).fold(0.0, f64::max);
+    assert!(best > 0.99, "validation AUC {best}");
+
+    assert!(killed_after(&place, &in_bf16(&recipe, &data, &out), &out, 5), "the run ended before it was killed");
+    for checkpoint in fs::read_dir(out.join("checkpoints")).expect("checkpoints").flatten() {
+        assert_in_f32(&checkpoint.path());
+    }
+    place.succeed(in_bf16(&recipe, &data, &out));
+    assert_eq!(timeless(&undisturbed), timeless(&out));
+    for file in ["detector.safetensors", "best.safetensors"] {
+        assert_in_f32(&out.join(file));
+        let same = fs::read(undisturbed.join(file)).expect("a file") == fs::read(out.join(file)).expect("a file");
+        assert!(same, "{file} differs");
+    }
+}
+
+#[test]
+fn what_a_run_in_bf16_does_not_train_is_written_as_it_was_read() {
+    let place = Place::new();
+    let (data, out) = (easy_set(&place), place.path("run"));
+    place.succeed(in_bf16(&recipe(&place, "ln", 1), &data, &out));
+    let (before, after) = (tensors(&place.detector()), tensors(&out.join("detector.safetensors")));
+    for (name, (_, values)) in &before {
+        let trained = name.contains("norm") || name.starts_with("head.");
+        assert_eq!(trained, *values != after[name].1, "{name}");
+    }
+}
+
 #[test]
 #[cfg(unix)]
 fn a_run_stopped_by_a_full_disk_says_so_and_goes_on_when_there_is_space() {

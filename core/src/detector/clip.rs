@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use burn::module::Param;
 use burn::prelude::*;
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use super::layers::{LayerNorm, Linear};
@@ -235,19 +236,19 @@ impl Tower {
     pub(super) fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
         let count = pixels.dims()[0];
         let patches = ops::patch_embedding(pixels, self.patch_embedding.val());
-        let width = patches.dims()[2];
-        let class = self.class_embedding.val().reshape([1, 1, width]).expand([count, 1, width]);
-        self.pre_norm.forward(Tensor::cat([class, patches].to_vec(), 1) + self.positions())
+        let (width, dtype) = (patches.dims()[2], patches.dtype());
+        let class = self.class(dtype).expand([count, 1, width]);
+        self.pre_norm.forward(Tensor::cat([class, patches].to_vec(), 1) + self.positions(dtype))
     }
 
-    /// The embeddings of the positions, `[1, 1+L, d]`, the class token's first.
-    pub(super) fn positions(&self) -> Tensor<3> {
-        self.position_embedding.val().unsqueeze::<3>()
+    /// The embeddings of the positions, `[1, 1+L, d]`, the class token's first, in the activations' type.
+    pub(super) fn positions(&self, dtype: DType) -> Tensor<3> {
+        self.position_embedding.val().cast(dtype).unsqueeze::<3>()
     }
 
-    /// The class embedding, `[1, 1, d]`, without a position.
-    pub(super) fn class(&self) -> Tensor<3> {
-        self.class_embedding.val().unsqueeze::<3>()
+    /// The class embedding, `[1, 1, d]`, without a position, in the activations' type.
+    pub(super) fn class(&self, dtype: DType) -> Tensor<3> {
+        self.class_embedding.val().cast(dtype).unsqueeze::<3>()
     }
 
     /// The last layer norm; the shape stays.

@@ -11,10 +11,11 @@ mod tests;
 use alloc::vec::Vec;
 
 use burn::prelude::*;
+use burn::tensor::DType;
 use burn::tensor::activation::softmax;
 use rand_chacha::ChaCha8Rng;
 
-pub use parameters::{Strategy, Visit, for_each_parameter, is_statistic, parameters, trainable};
+pub use parameters::{Strategy, Visit, for_each_parameter, is_norm, is_statistic, parameters, trainable};
 
 use crate::image::RgbImage;
 use crate::weights::spec::{Architecture, Calibration, DetectorSpec, InputSpec};
@@ -64,7 +65,7 @@ impl Model {
     }
 
     /// Normalised pixels `[clips, T, 3, h, w]` to features and logits, one row a clip; `T` is
-    /// [`Architecture::clip_length`].
+    /// [`Architecture::clip_length`]. Activations have the pixels' type, features and logits are f32.
     pub fn forward(&self, pixels: Tensor<5>) -> Output {
         self.forward_training(pixels, None)
     }
@@ -105,6 +106,8 @@ pub struct Detector {
     spec: DetectorSpec,
     model: Model,
     device: Device,
+    /// The type that the model is given pixels in, and so computes in.
+    dtype: DType,
 }
 
 impl Detector {
@@ -115,13 +118,19 @@ impl Detector {
     pub fn load(spec: DetectorSpec, source: &mut dyn TensorSource, device: &Device) -> Result<Self, WeightsError> {
         spec.check()?;
         let model = Model::load(&spec.architecture, source, device)?;
-        Ok(Self { spec, model, device: device.clone() })
+        Ok(Self { spec, model, device: device.clone(), dtype: DType::F32 })
     }
 
     /// The same detector with another model of its architecture.
     #[must_use]
     pub fn with_model(self, model: Model) -> Self {
         Self { model, ..self }
+    }
+
+    /// The same detector with its activations in `dtype`, f32 or bf16. Features and logits are f32 in any case.
+    #[must_use]
+    pub fn computing_in(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
     }
 
     /// The same detector with another calibration.
@@ -159,7 +168,8 @@ impl Detector {
         while values.len() < clips * length * image {
             values.extend_from_within(values.len() - image..);
         }
-        Tensor::from_data(TensorData::new(values, [clips, length, 3, size, size]), &self.device)
+        let pixels = Tensor::<5>::from_data(TensorData::new(values, [clips, length, 3, size, size]), &self.device);
+        pixels.cast(self.dtype)
     }
 
     /// Calibrated P(fake), `[clips]`, of logits `[clips, 2]`: `softmax(logits / temperature)[1]`.
@@ -186,8 +196,9 @@ fn push_normalised(values: &mut Vec<f32>, crop: &RgbImage, input: &InputSpec) {
 /// The smallest length that vectors are divided by, PyTorch's default in `F.normalize`.
 const NORMALISE_EPSILON: f32 = 1e-12;
 
-/// Rows `[n, d]` divided by their Euclidean length.
+/// Rows `[n, d]` divided by their Euclidean length, in f32.
 pub(crate) fn l2_normalise(rows: Tensor<2>) -> Tensor<2> {
+    let rows = rows.cast(DType::F32);
     let length = (rows.clone() * rows.clone()).sum_dim(1).sqrt().clamp_min(NORMALISE_EPSILON);
     rows / length
 }

@@ -31,7 +31,7 @@ pub fn parameters(model: &Model) -> Vec<(String, Vec<usize>)> {
     found
 }
 
-/// Is given a parameter's name (as in a detector file), its shape, and a way to read its values.
+/// Is given a parameter's name (as in a detector file), its shape, and a way to read its values in f32.
 pub type Visit<'a> = dyn FnMut(String, Vec<usize>, &dyn Fn() -> TensorData) + 'a;
 
 /// Calls `visit` with each parameter, in the order of the model.
@@ -44,13 +44,18 @@ pub fn is_statistic(name: &str) -> bool {
     matches!(name.rsplit('.').next(), Some("running_mean" | "running_var"))
 }
 
+/// Whether `name` belongs to a layer norm or a batch norm.
+pub fn is_norm(name: &str) -> bool {
+    name.rsplit('.').nth(1).is_some_and(|module| module.contains("norm"))
+}
+
 /// Whether `strategy` trains the parameter `name`.
 pub fn trainable(strategy: Strategy, name: &str) -> bool {
     if is_statistic(name) {
         return false;
     }
     let head = name.starts_with("head.");
-    let norm = name.rsplit('.').nth(1).is_some_and(|module| module.contains("norm"));
+    let norm = is_norm(name);
     match strategy {
         Strategy::Full => true,
         Strategy::Head => head,
@@ -76,6 +81,6 @@ impl ModuleVisitor for Walk<'_, '_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         // The outermost name is the model's kind, which a detector file says in its description instead.
         let name = self.path.iter().skip(1).cloned().collect::<Vec<_>>().join(".");
-        (self.visit)(name, param.val().dims().to_vec(), &|| param.val().into_data());
+        (self.visit)(name, param.val().dims().to_vec(), &|| param.val().into_data().convert::<f32>());
     }
 }

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use burn::module::Param;
 use burn::prelude::*;
+use burn::tensor::DType;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,7 @@ impl TemporalConvolution {
     /// `[n, T, d]` to the same shape.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [count, frames, width] = x.dims();
-        let end = Tensor::zeros([count, 1, width], &x.device());
+        let end = Tensor::zeros([count, 1, width], (&x.device(), x.dtype()));
         let padded = Tensor::cat([end.clone(), x, end].to_vec(), 1);
         // The frames a tap apart side by side make it one matrix product.
         let taps = (0..TAPS).map(|tap| padded.clone().narrow(1, tap, frames)).collect();
@@ -214,6 +215,7 @@ fn masked(x: Tensor<3>, mask: Option<Tensor<1>>) -> Tensor<3> {
     match mask {
         Some(mask) => {
             let clips = mask.dims()[0];
+            let mask = mask.cast(x.dtype());
             x * mask.reshape([clips, 1, 1])
         }
         None => x,
@@ -286,9 +288,10 @@ impl Branch {
     /// token is half the tower's, half the fresh one.
     fn start(&self, frames: ClipTokens, tower: &Tower) -> ClipTokens {
         let [_, length, patches, width] = frames.patches.dims();
-        let positions = tower.positions();
-        let class = tower.class() + positions.clone().narrow(1, 0, 1);
-        let times = self.time_embedding.val().narrow(0, 0, length).reshape([1, length, 1, width]);
+        let dtype = frames.patches.dtype();
+        let positions = tower.positions(dtype);
+        let class = tower.class(dtype) + positions.clone().narrow(1, 0, 1);
+        let times = self.time_embedding.val().cast(dtype).narrow(0, 0, length).reshape([1, length, 1, width]);
         let patches = frames.patches + positions.narrow(1, 1, patches).unsqueeze::<4>() + times;
         ClipTokens { class: (frames.class + class) / 2.0, patches }
     }
@@ -341,7 +344,7 @@ impl Stan {
         if let Some(branch) = branch {
             class = class + branch.class;
         }
-        let pooled = self.tower.normalise(class).mean_dim(1).reshape([clips, width]);
+        let pooled = self.tower.normalise(class).cast(DType::F32).mean_dim(1).reshape([clips, width]);
         let features = l2_normalise(pooled);
         Output { logits: self.head.forward(features.clone()), features }
     }

@@ -1,10 +1,12 @@
 //! Multi-head scaled dot-product attention.
 
 use burn::prelude::*;
-use burn::tensor::module;
+use burn::tensor::activation::softmax;
 use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{DType, module};
 
-/// `softmax(q · kᵀ / sqrt(d / heads)) · v` for each head, heads side by side in the last dimension.
+/// `softmax(q · kᵀ / sqrt(d / heads)) · v` for each head, heads side by side in the last dimension. The softmax is
+/// computed in f32, whatever the type of the inputs, which the output has.
 ///
 /// # Shapes
 /// - query, key, value: `[batch, tokens, d]`, `d` a multiple of `heads`
@@ -15,9 +17,21 @@ pub fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usiz
         let tokens = x.dims()[1];
         x.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2)
     };
-    module::attention(split(query), split(key), split(value), None, None, AttentionModuleOptions::default())
-        .swap_dims(1, 2)
-        .reshape([batch, tokens, width])
+    let (query, key, value) = (split(query), split(key), split(value));
+    let attended = match query.dtype() {
+        DType::F32 => module::attention(query, key, value, None, None, AttentionModuleOptions::default()),
+        _ => mixed(query, key, value),
+    };
+    attended.swap_dims(1, 2).reshape([batch, tokens, width])
+}
+
+/// One head's attention, all `[batch, heads, tokens, d]`, with products in the inputs' type and the softmax in f32. burn's
+/// own formula, which it uses wherever there are gradients, has all of it in one type.
+fn mixed(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
+    let [_, _, _, width] = query.dims();
+    // Scaling before the product touches fewer numbers, and is exact for CLIP's heads of 64.
+    let scores = (query / libm::sqrt(width as f64)).matmul(key.swap_dims(2, 3));
+    softmax(scores.cast(DType::F32), 3).cast(value.dtype()).matmul(value)
 }
 
 #[cfg(test)]

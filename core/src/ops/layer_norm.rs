@@ -1,14 +1,17 @@
 //! Layer normalisation over the last dimension.
 
 use burn::prelude::*;
-use burn::tensor::module;
+use burn::tensor::{DType, module};
 
-/// `(x - mean) / sqrt(variance + epsilon) * weight + bias`, mean and biased variance over the last dimension.
+/// `(x - mean) / sqrt(variance + epsilon) * weight + bias`, mean and biased variance over the last dimension. It is
+/// computed in f32, whatever the input's type, which the output has again.
 ///
 /// # Shapes
 /// - input and output: `[…, d]`; weight and bias: `[d]`
 pub fn layer_norm<const D: usize>(input: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    module::layer_norm(input, weight, Some(bias), epsilon)
+    let dtype = input.dtype();
+    let (weight, bias) = (weight.cast(DType::F32), bias.cast(DType::F32));
+    module::layer_norm(input.cast(DType::F32), weight, Some(bias), epsilon).cast(dtype)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use burn::prelude::*;
 
 use super::Activation;
 
-/// `activation(x · weightᵀ + bias) + residual`.
+/// `activation(x · weightᵀ + bias) + residual`, computed in the input's type: weight and bias are cast to it.
 ///
 /// # Shapes
 /// - input: `[…, in]`, weight: `[out, in]`, bias: `[out]`, residual: `[…, out]`
@@ -16,13 +16,13 @@ pub fn linear<const D: usize>(
     activation: Option<Activation>,
     residual: Option<Tensor<D>>,
 ) -> Tensor<D> {
-    let mut shape = input.dims();
+    let (mut shape, dtype) = (input.dims(), input.dtype());
     let [out, inner] = weight.dims();
     let rows = shape.iter().product::<usize>() / inner;
     // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
-    let mut output = input.reshape([rows, inner]).matmul(weight.transpose());
+    let mut output = input.reshape([rows, inner]).matmul(weight.cast(dtype).transpose());
     if let Some(bias) = bias {
-        output = output + bias.unsqueeze::<2>();
+        output = output + bias.cast(dtype).unsqueeze::<2>();
     }
     if let Some(activation) = activation {
         output = activation.apply(output);

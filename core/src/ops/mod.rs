@@ -5,9 +5,14 @@
 //! touching a model. The bodies are plain burn operations: they run on every backend and can be differentiated. The
 //! convolutions have bodies of their own for CPUs beside those, tested against them.
 //! Weights have the layout of PyTorch, `[out, in]`, in files and in memory alike.
+//!
+//! An operation computes in the type of its input, f32 or bf16, and casts weights that have another: a weight that is
+//! kept in f32 then gets its gradient in f32. What bf16 is too coarse for, statistics and softmaxes, is computed in f32.
 
 mod activation;
 mod attention;
+#[cfg(test)]
+mod bf16_tests;
 mod convolution;
 mod layer_norm;
 mod linear;

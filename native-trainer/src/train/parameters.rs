@@ -4,27 +4,27 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
-use burn::tensor::{GradientCheckpointingStrategy, Gradients};
-use unmask_core::detector::{Model, Strategy, trainable};
+use burn::tensor::{DType, GradientCheckpointingStrategy, Gradients};
+use unmask_core::detector::{Model, Strategy, is_norm, trainable};
 
 /// Values of parameters or of their gradients, flattened to `[n]` and outside of autodiff, by the parameter's name in a
 /// detector file.
 pub(super) type Named = BTreeMap<String, Tensor<1>>;
 
 /// `model` with the parameters that `strategy` trains in the autodiff graph and all others outside of it: a product with
-/// those costs no gradient, neither time nor memory. `recompute` turns on gradient checkpointing.
-pub(super) fn for_training(model: Model, strategy: Strategy, recompute: bool) -> Model {
+/// those costs no gradient, neither time nor memory. Those others are stored in `dtype`, which the model computes in;
+/// norms are not, since they compute in f32. `recompute` turns on gradient checkpointing.
+pub(super) fn for_training(model: Model, strategy: Strategy, dtype: DType, recompute: bool) -> Model {
     let checkpointing = match recompute {
         true => GradientCheckpointingStrategy::Balanced,
         false => GradientCheckpointingStrategy::Disabled,
     };
-    model.map(&mut Prepare { path: ModulePath::default(), strategy: Some(strategy), checkpointing })
+    model.map(&mut Prepare { path: ModulePath::default(), strategy, dtype, checkpointing })
 }
 
 /// `model` without autodiff.
 pub(super) fn for_inference(model: Model) -> Model {
-    let checkpointing = GradientCheckpointingStrategy::Disabled;
-    model.map(&mut Prepare { path: ModulePath::default(), strategy: None, checkpointing })
+    model.map(&mut WithoutAutodiff)
 }
 
 /// The values of the parameters that are trained.
@@ -77,7 +77,9 @@ impl ModulePath {
 
 struct Prepare {
     path: ModulePath,
-    strategy: Option<Strategy>,
+    strategy: Strategy,
+    /// The type of what is not trained, norms apart.
+    dtype: DType,
     checkpointing: GradientCheckpointingStrategy,
 }
 
@@ -92,14 +94,25 @@ impl ModuleMapper for Prepare {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.name();
-        let is_trained = self.strategy.is_some_and(|strategy| trainable(strategy, &name));
         let (id, tensor, mapper) = param.consume();
         let plain = tensor.without_autodiff();
-        let tensor = match is_trained {
-            true => plain.autodiff().with_gradient_checkpointing_strategy(self.checkpointing).require_grad(),
-            false => plain,
+        let tensor = if trainable(self.strategy, &name) {
+            plain.autodiff().with_gradient_checkpointing_strategy(self.checkpointing).require_grad()
+        } else if is_norm(&name) {
+            plain
+        } else {
+            plain.cast(self.dtype)
         };
         Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+struct WithoutAutodiff;
+
+impl ModuleMapper for WithoutAutodiff {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, tensor.without_autodiff(), mapper)
     }
 }
 

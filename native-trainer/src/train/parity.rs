@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::prelude::*;
+use burn::tensor::DType;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
 use unmask_core::detector::{Model, Strategy};
 use unmask_core::weights::spec::{Architecture, DetectorSpec, SPEC_KEY};
@@ -20,8 +21,8 @@ use crate::files::{self, FileBytes};
 const TOLERANCE: f32 = 1e-4;
 
 const RATES: [f64; 2] = [1e-3, 5e-4];
-const LABELS: [Label; 6] = [Label::Real, Label::Fake, Label::Fake, Label::Real, Label::Fake, Label::Real];
-const LOSS: LossRecipe = LossRecipe { cross_entropy: 1.0, uniformity: 0.5, alignment: 0.1 };
+pub(super) const LABELS: [Label; 6] = [Label::Real, Label::Fake, Label::Fake, Label::Real, Label::Fake, Label::Real];
+pub(super) const LOSS: LossRecipe = LossRecipe { cross_entropy: 1.0, uniformity: 0.5, alignment: 0.1 };
 
 /// The tensors of a file whose names begin with a prefix, under the rest of their names.
 struct Under(&'static str, SafetensorsFile<FileBytes>);
@@ -44,7 +45,7 @@ fn golden(name: &str) -> SafetensorsFile<FileBytes> {
     files::open_safetensors(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens").join(name)).unwrap()
 }
 
-fn tensor<const D: usize>(file: &str, name: &str) -> Tensor<D> {
+pub(super) fn tensor<const D: usize>(file: &str, name: &str) -> Tensor<D> {
     let mut file = golden(file);
     let (shape, values) = (file.shape(name).unwrap(), file.values(name).unwrap());
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())
@@ -63,19 +64,34 @@ struct Case {
     optimizer: OptimizerRecipe,
 }
 
-fn clip_case(prefix: &'static str, strategy: Strategy, optimizer: OptimizerRecipe, recompute: bool) -> Case {
-    let goldens = "train_step.safetensors";
+const CLIP_GOLDENS: &str = "train_step.safetensors";
+
+pub(super) fn clip_model() -> Model {
     let head = HeadKind::OneLayer;
     let config = ClipConfig { image_size: 32, patch_size: 8, width: 32, depth: 2, heads: 2, mlp: 64, head };
-    let mut start = Under("start.", golden(goldens));
-    let model = Model::load(&Architecture::Clip(config), &mut start, &Device::flex()).unwrap();
-    let pixels: Tensor<5> = tensor(goldens, "pixel_values");
-    let step = |step: usize| pixels.clone().narrow(0, step, 1).swap_dims(0, 1);
+    let mut start = Under("start.", golden(CLIP_GOLDENS));
+    Model::load(&Architecture::Clip(config), &mut start, &Device::flex()).unwrap()
+}
+
+/// What the two steps of CLIP see.
+pub(super) fn clip_pixels() -> [Tensor<5>; 2] {
+    let pixels: Tensor<5> = tensor(CLIP_GOLDENS, "pixel_values");
+    [0, 1].map(|step| pixels.clone().narrow(0, step, 1).swap_dims(0, 1))
+}
+
+/// The model of a detector file.
+pub(super) fn stored_model(file: &str) -> Model {
+    let mut file = golden(file);
+    let spec = DetectorSpec::from_json(file.metadata(SPEC_KEY).unwrap()).unwrap();
+    Model::load(&spec.architecture, &mut file, &Device::flex()).unwrap()
+}
+
+fn clip_case(prefix: &'static str, strategy: Strategy, optimizer: OptimizerRecipe, recompute: bool) -> Case {
     Case {
-        goldens,
+        goldens: CLIP_GOLDENS,
         prefix,
-        model: parameters::for_training(model, strategy, recompute),
-        pixels: [step(0), step(1)],
+        model: parameters::for_training(clip_model(), strategy, DType::F32, recompute),
+        pixels: clip_pixels(),
         masks: None,
         labels: &LABELS,
         optimizer,
@@ -83,14 +99,11 @@ fn clip_case(prefix: &'static str, strategy: Strategy, optimizer: OptimizerRecip
 }
 
 fn stan_case(prefix: &'static str, file: &str, masks: &str) -> Case {
-    let mut file = golden(file);
-    let spec = DetectorSpec::from_json(file.metadata(SPEC_KEY).unwrap()).unwrap();
-    let model = Model::load(&spec.architecture, &mut file, &Device::flex()).unwrap();
     let pixels: Tensor<5> = tensor("stan_reference.safetensors", "pixel_values");
     Case {
         goldens: "train_step_stan.safetensors",
         prefix,
-        model: parameters::for_training(model, Strategy::Stan, false),
+        model: parameters::for_training(stored_model(file), Strategy::Stan, DType::F32, false),
         pixels: [pixels.clone(), pixels],
         masks: Some(tensor("stan_reference.safetensors", masks)),
         labels: &LABELS[..2],

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use unmask_core::detector::Strategy;
 
+use super::precision::Precision;
 use crate::augment::Augmentation;
 use crate::augment::sbi::SelfBlending;
 
@@ -162,6 +163,8 @@ pub(crate) struct RunRecipe {
     pub(crate) checkpoint_every: usize,
     /// Whether activations are computed again instead of kept: less memory, more time.
     pub(crate) gradient_checkpointing: bool,
+    /// What activations are computed in.
+    pub(crate) precision: Precision,
 }
 
 impl Default for Recipe {
@@ -226,7 +229,14 @@ impl Default for ScheduleRecipe {
 
 impl Default for RunRecipe {
     fn default() -> Self {
-        Self { epochs: 10, batch: 32, accumulate: 1, checkpoint_every: 200, gradient_checkpointing: false }
+        Self {
+            epochs: 10,
+            batch: 32,
+            accumulate: 1,
+            checkpoint_every: 200,
+            gradient_checkpointing: false,
+            precision: Precision::Auto,
+        }
     }
 }
 

@@ -129,6 +129,7 @@ mod tests {
             ("optimizer.betas=[0.9, 1.5]", "optimizer.betas"),
             ("run.accumulate=5", "run.accumulate"),
             ("model.strategy=all", "all"),
+            ("run.precision=f16", "f16"),
             ("model.start=", "model.start"),
         ] {
             let said = problem(TEXT, &[change]);

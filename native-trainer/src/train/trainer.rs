@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use burn::prelude::*;
+use burn::tensor::DType;
 use burn::tensor::activation::softmax;
 use sha2::{Digest, Sha256};
 use unmask_core::detector::{Detector, Model, drop_path_masks, trainable};
@@ -89,6 +90,7 @@ impl<'a> Trainer<'a> {
     fn new(options: &'a Options) -> Result<Self> {
         let recipe = &options.recipe;
         let path = detector_file::resolve(&recipe.model.start.display().to_string())?;
+        let dtype = recipe.run.precision.on(&options.device)?;
         let start = detector_file::load(&path, None, &options.device)?;
         let (training, validation) = load_data(options)?;
         let identity = Identity {
@@ -96,7 +98,12 @@ impl<'a> Trainer<'a> {
             start: start.sha256.clone(),
             data: sha256(names(training.iter().chain(&validation)).as_bytes()),
         };
-        let examples = Arc::new(Examples::new(training, recipe, &start.detector));
+        let strategy = recipe.model.strategy.into();
+        let recompute = recipe.run.gradient_checkpointing;
+        let model = parameters::for_training(start.detector.model().clone(), strategy, dtype, recompute);
+        // Nothing holds the weights as they were loaded any more: what is not trained lies in memory once, in `dtype`.
+        let detector = start.detector.with_model(model.clone()).computing_in(dtype);
+        let examples = Arc::new(Examples::new(training, recipe, &detector));
         let steps_per_epoch = examples.steps_per_epoch();
         if steps_per_epoch == 0 {
             bail!(
@@ -110,15 +117,12 @@ impl<'a> Trainer<'a> {
         let stored = resumed(options, &identity)?;
         let step = stored.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let watch = Watch::new(&options.out, step, total_steps, recipe.run.batch)?;
-        let strategy = recipe.model.strategy.into();
-        let model =
-            parameters::for_training(start.detector.model().clone(), strategy, recipe.run.gradient_checkpointing);
         let schedule =
             Schedule::new(&recipe.schedule, recipe.optimizer.learning_rate, steps_per_epoch, recipe.run.epochs);
         let mut trainer = Self {
             options,
             recipe,
-            start: start.detector,
+            start: detector,
             start_path: path,
             start_sha256: start.sha256,
             identity,
@@ -134,6 +138,9 @@ impl<'a> Trainer<'a> {
             best: None,
             epoch: EpochSoFar::default(),
         };
+        if dtype == DType::BF16 {
+            trainer.watch.say("computing in bf16; what is trained stays in f32");
+        }
         if let Some(stored) = stored {
             trainer.restore(stored);
         }

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use burn::module::Param;
 use burn::prelude::*;
+use burn::tensor::DType;
 
 pub use config::{EfficientNetConfig, Stage};
 
@@ -181,7 +182,7 @@ impl EfficientNet {
 
     /// Normalised pixels `[n, 3, h, w]` to features `[n, d]` and logits `[n, 2]`.
     pub fn forward(&self, pixels: Tensor<4>) -> Output {
-        let maps = self.trunk.maps(pixels);
+        let maps = self.trunk.maps(pixels).cast(DType::F32);
         let [count, rows, columns, width] = maps.dims();
         let features: Tensor<2> = maps.reshape([count, rows * columns, width]).mean_dim(1).squeeze_dim(1);
         Output { logits: self.head.forward(features.clone()), features }

@@ -28,6 +28,7 @@ pub(super) fn depthwise(
 ) -> Tensor<4> {
     let [_, _, _, channels] = input.dims();
     let [_, _, side, _] = weight.dims();
+    let weight = weight.cast(input.dtype());
     let padded = pad(input.permute([0, 3, 1, 2]), side, stride);
     let output = conv2d(padded, weight, None, ConvOptions::new([stride; 2], [0; 2], [1; 2], channels));
     finish(output.permute([0, 2, 3, 1]), affine, activation)
@@ -59,7 +60,8 @@ fn pad(images: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
 }
 
 fn finish(output: Tensor<4>, affine: ChannelAffine, activation: Option<Activation>) -> Tensor<4> {
-    let output = output * affine.scale.unsqueeze() + affine.shift.unsqueeze();
+    let dtype = output.dtype();
+    let output = output * affine.scale.cast(dtype).unsqueeze() + affine.shift.cast(dtype).unsqueeze();
     match activation {
         Some(activation) => activation.apply(output),
         None => output,

@@ -1,0 +1,165 @@
+//! What a run computes in.
+//!
+//! With bf16, activations and their gradients are bf16, and so is what is stored of parameters that are not trained,
+//! norms apart. What is trained, its gradients, the optimizer's moments, the statistics of norms, softmaxes, features,
+//! logits and losses are f32 in any case (Micikevicius et al., "Mixed Precision Training", 2018). bf16 has f32's range,
+//! so that losses need no scaling.
+
+use anyhow::{Result, bail};
+use burn::prelude::*;
+use burn::tensor::DType;
+use serde::{Deserialize, Serialize};
+
+/// The precisions by their names in recipes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Precision {
+    /// bf16 on a GPU that has it, else f32.
+    #[default]
+    Auto,
+    /// f32 everywhere.
+    F32,
+    /// bf16 where that is enough.
+    Bf16,
+}
+
+impl Precision {
+    /// The type of activations on `device`.
+    pub(super) fn on(self, device: &Device) -> Result<DType> {
+        let cpu = *device == Device::flex();
+        match self {
+            Self::F32 => Ok(DType::F32),
+            Self::Auto if cpu => Ok(DType::F32),
+            Self::Auto | Self::Bf16 if device.supports_dtype(DType::BF16) => Ok(DType::BF16),
+            Self::Auto => Ok(DType::F32),
+            Self::Bf16 => bail!("this device cannot compute in bf16; set run.precision to \"f32\" or \"auto\""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::{Module, ModuleVisitor, Param};
+    use unmask_core::detector::clip::HeadKind;
+    use unmask_core::detector::efficientnet::{EfficientNetConfig, Stage};
+    use unmask_core::detector::{Model, Strategy, is_norm, trainable};
+    use unmask_core::weights::Seeded;
+    use unmask_core::weights::spec::Architecture;
+
+    use super::super::losses::loss;
+    use super::super::parameters::{self, Named, norm};
+    use super::super::parity::{LABELS, LOSS, clip_model, clip_pixels, stored_model, tensor};
+    use super::*;
+
+    /// bf16 has 8 bits: each rounding adds an error of up to 2⁻⁹, or 0.2 %, and the tiny models have some 30 roundings
+    /// from a weight to the loss and back. Independent ones add up to √30 · 0.2 %, or 1.1 %; what does not cancel in a
+    /// gradient of few summands is several times that.
+    const GRADIENT_TOLERANCE: f64 = 0.05;
+    const LOSS_TOLERANCE: f32 = 0.01;
+
+    struct Case {
+        name: &'static str,
+        model: Model,
+        pixels: Tensor<5>,
+        masks: Option<Tensor<3>>,
+    }
+
+    fn cases() -> Vec<Case> {
+        let [pixels, _] = clip_pixels();
+        let stan = "stan_reference.safetensors";
+        let stan = |name, file, masks| Case {
+            name,
+            model: stored_model(file),
+            pixels: tensor(stan, "pixel_values"),
+            masks: Some(tensor(stan, masks)),
+        };
+        vec![
+            Case { name: "clip", model: clip_model(), pixels, masks: None },
+            stan("attention", "stan_attention.safetensors", "attention.t8.masks"),
+            stan("conv", "stan_conv.safetensors", "conv.t8.masks"),
+            Case { name: "efficientnet", model: efficientnet(), pixels: clip_pixels()[0].clone(), masks: None },
+        ]
+    }
+
+    fn efficientnet() -> Model {
+        let stage =
+            |repeats, kernel, stride, expansion, channels| Stage { repeats, kernel, stride, expansion, channels };
+        let stages = vec![stage(1, 3, 1, 1, 4), stage(2, 5, 2, 2, 6)];
+        let config = EfficientNetConfig { image_size: 32, stem: 8, stages, width: 16, head: HeadKind::OneLayer };
+        Model::load(&Architecture::EfficientNet(config), &mut Seeded::new(3), &Device::flex()).unwrap()
+    }
+
+    /// The loss and the gradients of one step.
+    fn step(case: &Case, strategy: Strategy, dtype: DType) -> (f32, Named) {
+        let model = parameters::for_training(case.model.clone(), strategy, dtype, false);
+        let output = model.forward_training(case.pixels.clone().cast(dtype), case.masks.clone());
+        assert_eq!((output.features.dtype(), output.logits.dtype()), (DType::F32, DType::F32), "{}", case.name);
+        let clips = case.pixels.dims()[0];
+        let loss = loss(&LOSS, &output, &LABELS[..clips]);
+        (loss.clone().into_scalar(), parameters::gradients(&model, &loss.backward()))
+    }
+
+    #[test]
+    fn a_step_in_bf16_has_nearly_the_loss_and_the_gradients_of_one_in_f32() {
+        for (case, strategy) in cases().iter().flat_map(|case| {
+            [Strategy::Head, Strategy::LayerNorm, Strategy::Stan, Strategy::Full].map(|strategy| (case, strategy))
+        }) {
+            let (expected_loss, expected) = step(case, strategy, DType::F32);
+            let (found_loss, found) = step(case, strategy, DType::BF16);
+            let place = format!("{} {strategy:?}", case.name);
+            eprintln!("{place} loss {expected_loss} {found_loss}");
+            assert!((found_loss - expected_loss).abs() < LOSS_TOLERANCE * expected_loss.abs(), "{place}: {found_loss}");
+            assert!(found.keys().eq(expected.keys()), "{place}");
+            let whole = norm(&expected);
+            for (name, expected) in &expected {
+                assert_eq!(found[name].dtype(), DType::F32, "{place} {name}");
+                let length = |x: Tensor<1>| norm(&Named::from([(String::new(), x)]));
+                let (error, size) = (length(found[name].clone() - expected.clone()), length(expected.clone()));
+                eprintln!("{place} {name} {:.4} {:.4}", error / size, error / whole);
+                assert!(error < GRADIENT_TOLERANCE * size.max(whole / 100.0), "{place} {name}: {error} of {size}");
+            }
+        }
+    }
+
+    /// The names of parameters by what they are stored in.
+    #[derive(Default)]
+    struct Stored {
+        path: Vec<String>,
+        found: Vec<(String, DType)>,
+    }
+
+    impl ModuleVisitor for Stored {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.into());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.found.push((self.path[1..].join("."), param.val().dtype()));
+        }
+    }
+
+    #[test]
+    fn what_is_trained_and_norms_are_stored_in_f32_and_all_else_in_bf16() {
+        for case in cases() {
+            let model = parameters::for_training(case.model, Strategy::Stan, DType::BF16, false);
+            let mut stored = Stored::default();
+            model.visit(&mut stored);
+            for (name, dtype) in stored.found {
+                let precise = trainable(Strategy::Stan, &name) || is_norm(&name);
+                assert_eq!(dtype, if precise { DType::F32 } else { DType::BF16 }, "{} {name}", case.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cpu_computes_in_f32_unless_it_is_told_otherwise() {
+        let device = Device::flex();
+        assert_eq!(Precision::default().on(&device).unwrap(), DType::F32);
+        assert_eq!(Precision::F32.on(&device).unwrap(), DType::F32);
+        assert_eq!(Precision::Bf16.on(&device).unwrap(), DType::BF16);
+    }
+}
