@@ -1,5 +1,23 @@
 //! Which device a model runs on.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    //! What a build without CUDA says.
+
+    use anyhow::{Result, bail};
+    use burn::prelude::*;
+
+    pub(super) fn open(index: usize) -> Result<Device> {
+        bail!("this build of unmask has no CUDA for GPU {index}; use `--device cpu`")
+    }
+
+    pub(super) fn open_any() -> Option<Device> {
+        None
+    }
+}
+
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
@@ -8,7 +26,7 @@ use burn::prelude::*;
 /// What `--device` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceChoice {
-    /// The fastest there is.
+    /// A GPU if this build can use one and one answers, else the CPU.
     Auto,
     /// The CPU, all cores.
     Cpu,
@@ -34,11 +52,12 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device, if this build can use it.
+    /// The device, if this build can use it and it answers.
     pub(crate) fn open(self) -> Result<Device> {
         match self {
-            Self::Auto | Self::Cpu => Ok(Device::flex()),
-            Self::Cuda(index) => bail!("this build of unmask has no CUDA for GPU {index}; use `--device cpu`"),
+            Self::Auto => Ok(cuda::open_any().unwrap_or_else(Device::flex)),
+            Self::Cpu => Ok(Device::flex()),
+            Self::Cuda(index) => cuda::open(index),
             Self::Wgpu => bail!("this build of unmask has no WebGPU; use `--device cpu`"),
         }
     }

@@ -1,14 +1,15 @@
 //! The checks of `cargo xtask test`, cheap ones first.
 //!
-//! On a cold machine nearly all time goes into dependencies, which are built three times whatever the order: as metadata
-//! (clippy, which the documentation then shares), for a target without std, and as optimised code (tests).
+//! On a cold machine nearly all time goes into dependencies, which are built four times whatever the order: as metadata
+//! (clippy, which the documentation then shares), as metadata with CUDA, for a target without std, and as optimised code
+//! (tests).
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
-use crate::rules;
+use crate::{cuda, rules};
 
 /// A microcontroller without an operating system: nothing of std can slip into a build for it.
 pub(crate) const NO_STD_TARGET: &str = "thumbv7em-none-eabihf";
@@ -16,22 +17,35 @@ pub(crate) const NO_STD_TARGET: &str = "thumbv7em-none-eabihf";
 struct Check {
     name: &'static str,
     run: fn(&Shell) -> Result<()>,
+    /// Why it cannot run on this machine, if it cannot.
+    unavailable: fn() -> Option<String>,
 }
 
-const CHECKS: [Check; 6] = [
-    Check { name: "format", run: |shell| Ok(cmd!(shell, "cargo fmt --all --check").run()?) },
-    Check { name: "house-rules", run: rules::check },
-    Check {
-        name: "clippy",
-        run: |shell| Ok(cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings").run()?),
-    },
-    Check {
-        name: "docs",
-        run: |shell| Ok(cmd!(shell, "cargo doc --no-deps --workspace").env("RUSTDOCFLAGS", "-D warnings").run()?),
-    },
-    Check { name: "no-std", run: build_without_std },
-    Check { name: "tests", run: |shell| Ok(cmd!(shell, "cargo test --workspace").run()?) },
+impl Check {
+    /// A check that runs on every machine.
+    const fn new(name: &'static str, run: fn(&Shell) -> Result<()>) -> Self {
+        Self { name, run, unavailable: || None }
+    }
+}
+
+const CHECKS: [Check; 7] = [
+    Check::new("format", |shell| Ok(cmd!(shell, "cargo fmt --all --check").run()?)),
+    Check::new("house-rules", rules::check),
+    Check::new("clippy", |shell| Ok(cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings").run()?)),
+    Check::new("docs", |shell| {
+        Ok(cmd!(shell, "cargo doc --no-deps --workspace").env("RUSTDOCFLAGS", "-D warnings").run()?)
+    }),
+    Check { name: "cuda", run: check_with_cuda, unavailable: cuda::unavailable },
+    Check::new("no-std", build_without_std),
+    Check::new("tests", |shell| Ok(cmd!(shell, "cargo test --workspace").run()?)),
 ];
+
+/// The lints over what is compiled for NVIDIA GPUs only. They need no GPU, and no LLVM either: with `DOCS_RS`, the build
+/// scripts that would download one do nothing, as is made for documentation, which is not linked any more than lints are.
+fn check_with_cuda(shell: &Shell) -> Result<()> {
+    let clippy = "--workspace --all-targets --features unmask/cuda -- -D warnings".split(' ');
+    Ok(cmd!(shell, "cargo clippy {clippy...}").env("DOCS_RS", "1").run()?)
+}
 
 fn build_without_std(shell: &Shell) -> Result<()> {
     let build = "-p unmask-core --lib --no-default-features --profile nostd".split(' ');
@@ -48,6 +62,7 @@ pub(crate) fn names() -> Vec<&'static str> {
 enum Outcome {
     Passed(Duration),
     Failed(Duration),
+    Skipped,
     NotRun,
 }
 
@@ -64,6 +79,11 @@ pub(crate) fn run(shell: &Shell, keep_going: bool, only: &[String]) -> Result<()
             continue;
         }
         println!("\n== {}", check.name);
+        if let Some(reason) = (check.unavailable)() {
+            println!("skipped: {reason}");
+            rows.push((check.name, Outcome::Skipped));
+            continue;
+        }
         let began = Instant::now();
         let result = (check.run)(shell);
         let took = began.elapsed();
@@ -92,6 +112,7 @@ fn describe(outcome: Outcome) -> String {
     match outcome {
         Outcome::Passed(took) => format!("passed   {:7.1} s", took.as_secs_f64()),
         Outcome::Failed(took) => format!("FAILED   {:7.1} s", took.as_secs_f64()),
+        Outcome::Skipped => "skipped".to_owned(),
         Outcome::NotRun => "not run".to_owned(),
     }
 }
@@ -105,9 +126,11 @@ mod tests {
         let rows = [
             ("format", Outcome::Passed(Duration::from_millis(340))),
             ("house-rules", Outcome::Failed(Duration::from_secs(75))),
+            ("cuda", Outcome::Skipped),
             ("tests", Outcome::NotRun),
         ];
-        let expected = "format       passed       0.3 s\nhouse-rules  FAILED      75.0 s\ntests        not run\n";
+        let expected = "format       passed       0.3 s\nhouse-rules  FAILED      75.0 s\n\
+            cuda         skipped\ntests        not run\n";
         assert_eq!(table(&rows), expected);
     }
 }

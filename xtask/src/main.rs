@@ -1,6 +1,8 @@
 //! `cargo xtask …`: what a developer or a newcomer runs on this repository.
 
 mod checks;
+mod cuda;
+mod cuda_llvm;
 mod rules;
 mod setup;
 
@@ -32,6 +34,8 @@ enum Command {
         #[arg(long, value_name = "CHECK", value_parser = checks::names())]
         only: Vec<String>,
     },
+    /// Build the release program with NVIDIA GPUs, on a machine with or without one
+    Cuda,
 }
 
 fn main() -> ExitCode {
@@ -55,5 +59,6 @@ fn run(arguments: Arguments) -> Result<()> {
             setup::run(&shell)?;
             checks::run(&shell, keep_going, &only)
         }
+        Command::Cuda => cuda::build(&shell),
     }
 }

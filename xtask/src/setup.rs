@@ -74,21 +74,31 @@ fn rustup<'a>(shell: &'a Shell, command: Cmd<'a>) -> Result<Vec<Cmd<'a>>> {
     Ok(vec![command])
 }
 
+/// The commands that install packages of Debian and its descendants; `None` where that cannot be done from here.
+pub(crate) fn apt<'a>(shell: &'a Shell, packages: &[&str]) -> Result<Option<Vec<Cmd<'a>>>> {
+    if OS != "linux" || !succeeds(cmd!(shell, "apt-get --version")) {
+        return Ok(None);
+    }
+    let sudo: &[&str] = if cmd!(shell, "id -u").quiet().read()?.trim() == "0" {
+        &[]
+    } else if succeeds(cmd!(shell, "sudo -n true")) {
+        &["sudo", "-n"]
+    } else {
+        return Ok(None);
+    };
+    // `env` runs what follows it, with or without sudo.
+    Ok(Some(vec![
+        cmd!(shell, "env {sudo...} apt-get update"),
+        cmd!(shell, "env {sudo...} apt-get install -y {packages...}"),
+    ]))
+}
+
 fn install_ffmpeg(shell: &Shell) -> Result<Vec<Cmd<'_>>> {
     if OS == "macos" && succeeds(cmd!(shell, "brew --version")) {
         return Ok(vec![cmd!(shell, "brew install ffmpeg")]);
     }
-    if OS == "linux" && succeeds(cmd!(shell, "apt-get --version")) {
-        // `env` runs what follows it, with or without sudo.
-        let install = |sudo: &[&str]| {
-            vec![cmd!(shell, "env {sudo...} apt-get update"), cmd!(shell, "env {sudo...} apt-get install -y ffmpeg")]
-        };
-        if cmd!(shell, "id -u").quiet().read()?.trim() == "0" {
-            return Ok(install(&[]));
-        }
-        if succeeds(cmd!(shell, "sudo -n true")) {
-            return Ok(install(&["sudo", "-n"]));
-        }
+    if let Some(commands) = apt(shell, &["ffmpeg"])? {
+        return Ok(commands);
     }
     bail!(
         "ffmpeg is missing and cannot be installed from here; install it (`sudo apt-get install ffmpeg`, \
