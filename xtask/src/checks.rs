@@ -42,13 +42,15 @@ const CHECKS: [Check; 7] = [
 
 /// The lints over what is compiled for NVIDIA GPUs only. They need no GPU, and no LLVM either: with `DOCS_RS`, the build
 /// scripts that would download one do nothing, as is made for documentation, which is not linked any more than lints are.
+/// Little is shared with the other lints, since features differ far down; so nothing that only runs while building, such
+/// as those scripts, is optimised.
 fn check_with_cuda(shell: &Shell) -> Result<()> {
-    let clippy = "--workspace --all-targets --features unmask/cuda -- -D warnings".split(' ');
+    let clippy = "--workspace --all-targets --features unmask/cuda --profile unrun -- -D warnings".split(' ');
     Ok(cmd!(shell, "cargo clippy {clippy...}").env("DOCS_RS", "1").run()?)
 }
 
 fn build_without_std(shell: &Shell) -> Result<()> {
-    let build = "-p unmask-core --lib --no-default-features --profile nostd".split(' ');
+    let build = "-p unmask-core --lib --no-default-features --profile unrun".split(' ');
     Ok(cmd!(shell, "cargo build {build...} --target {NO_STD_TARGET}").run()?)
 }
 

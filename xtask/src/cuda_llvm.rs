@@ -1,13 +1,14 @@
 //! LLVM for burn's CUDA backend, which compiles kernels with it when the program runs.
 //!
 //! The build script of `tracel-llvm-bundler` downloads a bundle of LLVM into the user's data folder and fails where it cannot.
-//! There, Debian's LLVM can take the bundle's place: the same folder with links to it. It is a version older than the
-//! bundle, compiles and links; whether all it emits runs on a GPU is for the user to see.
+//! There, Debian's LLVM can take the bundle's place: the same folder with links to it. It is one version older than the
+//! bundle. The program compiles and links with it; what it emits has not been run on a GPU.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::setup;
@@ -40,16 +41,19 @@ esac
 pub(crate) fn prepare(shell: &Shell) -> Result<()> {
     // Elsewhere than on Linux the bundle is all there is, and the build itself downloads it.
     let Some(folder) = data_folder() else { return Ok(()) };
-    let lock = shell.read_file("Cargo.lock")?;
-    let version = locked_version(&lock, BUNDLER).with_context(|| format!("Cargo.lock has no {BUNDLER}"))?;
-    let prefix = folder.join("tracel").join(format!("tracel-llvm-{version}"));
+    let metadata = cmd!(shell, "cargo metadata --format-version 1 --all-features").quiet().read()?;
+    let bundler = Bundler::among(&metadata).with_context(|| format!("no {BUNDLER} is among the dependencies"))?;
+    let prefix = folder.join("tracel").join(format!("tracel-llvm-{}", bundler.version));
     if shell.path_exists(prefix.join(SENTINEL)) {
         return Ok(());
     }
     println!("burn's CUDA backend needs LLVM; its own bundle is downloaded to {}:", prefix.display());
-    let download = cmd!(shell, "cargo build --release -p {BUNDLER}").env_remove("DOCS_RS");
+    // Built by itself, so that its failure can only mean that there is no bundle.
+    let Bundler { manifest, target, .. } = &bundler;
+    let download = cmd!(shell, "cargo build --locked --manifest-path {manifest} --target-dir {target}/llvm-bundle")
+        .env_remove("DOCS_RS");
     println!("  {download}");
-    if download.quiet().run().is_ok() {
+    if download.quiet().run().is_ok() && shell.path_exists(prefix.join(SENTINEL)) {
         return Ok(());
     }
     println!("the bundle cannot be downloaded; Debian's LLVM 22 takes its place:");
@@ -70,10 +74,26 @@ fn data_folder() -> Option<PathBuf> {
     absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))
 }
 
-/// The version of a package in Cargo.lock.
-fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
-    let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
-    rest.split_once('"').map(|(version, _)| version)
+/// What cargo says of the crate that downloads the bundle.
+#[derive(Debug, PartialEq)]
+struct Bundler {
+    version: String,
+    manifest: PathBuf,
+    /// The workspace's target folder.
+    target: PathBuf,
+}
+
+impl Bundler {
+    /// The crate among cargo's metadata, a JSON document.
+    fn among(metadata: &str) -> Option<Self> {
+        let metadata: Value = serde_json::from_str(metadata).ok()?;
+        let package = metadata["packages"].as_array()?.iter().find(|package| package["name"] == BUNDLER)?;
+        Some(Self {
+            version: package["version"].as_str()?.to_owned(),
+            manifest: package["manifest_path"].as_str()?.into(),
+            target: metadata["target_directory"].as_str()?.into(),
+        })
+    }
 }
 
 /// The commands that install it; none where it is there already.
@@ -84,8 +104,8 @@ fn install_debian(shell: &Shell) -> Result<Vec<Cmd<'_>>> {
     match setup::apt(shell, &DEBIAN_PACKAGES)? {
         Some(commands) => Ok(commands),
         None => bail!(
-            "the LLVM bundle can be downloaded neither from here nor replaced by Debian's packages {}; run this where \
-             github.com can be reached, or install those",
+            "LLVM can neither be downloaded nor be installed from here; run this where github.com can be reached, or \
+             install Debian's packages {} and run it again",
             DEBIAN_PACKAGES.join(", ")
         ),
     }
@@ -110,16 +130,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_the_one_beside_the_name() {
-        let lock =
-            "[[package]]\nname = \"a\"\nversion = \"1.0\"\n\n[[package]]\nname = \"b\"\nversion = \"23.1.0-4\"\n";
-        assert_eq!(locked_version(lock, "b"), Some("23.1.0-4"));
-        assert_eq!(locked_version(lock, "c"), None);
-    }
-
-    #[test]
-    fn this_project_locks_a_bundle() {
-        let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock")).unwrap();
-        assert!(locked_version(&lock, BUNDLER).is_some_and(|version| version.contains('-')));
+    fn the_bundle_s_crate_is_found_by_its_name() {
+        let metadata = r#"{ "target_directory": "/t", "packages": [
+            { "name": "burn", "version": "0.22.1", "manifest_path": "/r/burn/Cargo.toml" },
+            { "name": "tracel-llvm-bundler", "version": "23.1.0-4", "manifest_path": "/r/bundler/Cargo.toml" }] }"#;
+        let expected =
+            Bundler { version: "23.1.0-4".into(), manifest: "/r/bundler/Cargo.toml".into(), target: "/t".into() };
+        assert_eq!(Bundler::among(metadata), Some(expected));
+        assert_eq!(Bundler::among(r#"{ "target_directory": "/t", "packages": [] }"#), None);
     }
 }

@@ -51,17 +51,21 @@ mod tests {
     use super::super::parity::{LABELS, LOSS, clip_model, clip_pixels, stored_model, tensor};
     use super::*;
 
-    /// bf16 has 8 bits: each rounding adds an error of up to 2⁻⁹, or 0.2 %, and the tiny models have some 30 roundings
-    /// from a weight to the loss and back. Independent ones add up to √30 · 0.2 %, or 1.1 %; what does not cancel in a
-    /// gradient of few summands is several times that.
-    const GRADIENT_TOLERANCE: f64 = 0.05;
-    const LOSS_TOLERANCE: f32 = 0.01;
+    /// bf16 has 8 bits: each rounding adds an error of up to 2⁻⁹, or 0.2 %, and the tiny models have 30 to 100 roundings
+    /// from a weight to the loss and back. Independent ones add up to √100 · 0.2 %, or 2 %, of the gradient.
+    const TOLERANCE: f64 = 0.04;
+    /// A ReLU whose input is rounded to the other side of its corner passes a gradient on that it should stop, or stops
+    /// one; the tiny network has few pixels to average that over. CLIP has no corners.
+    const TOLERANCE_WITH_CORNERS: f64 = 0.2;
+    const LOSS_TOLERANCE: f32 = 0.005;
 
     struct Case {
         name: &'static str,
         model: Model,
         pixels: Tensor<5>,
         masks: Option<Tensor<3>>,
+        /// How far the gradient may be off, in parts of its length.
+        tolerance: f64,
     }
 
     fn cases() -> Vec<Case> {
@@ -72,12 +76,19 @@ mod tests {
             model: stored_model(file),
             pixels: tensor(stan, "pixel_values"),
             masks: Some(tensor(stan, masks)),
+            tolerance: TOLERANCE,
         };
         vec![
-            Case { name: "clip", model: clip_model(), pixels, masks: None },
+            Case { name: "clip", model: clip_model(), pixels, masks: None, tolerance: TOLERANCE },
             stan("attention", "stan_attention.safetensors", "attention.t8.masks"),
             stan("conv", "stan_conv.safetensors", "conv.t8.masks"),
-            Case { name: "efficientnet", model: efficientnet(), pixels: clip_pixels()[0].clone(), masks: None },
+            Case {
+                name: "efficientnet",
+                model: efficientnet(),
+                pixels: clip_pixels()[0].clone(),
+                masks: None,
+                tolerance: TOLERANCE_WITH_CORNERS,
+            },
         ]
     }
 
@@ -107,18 +118,26 @@ mod tests {
             let (expected_loss, expected) = step(case, strategy, DType::F32);
             let (found_loss, found) = step(case, strategy, DType::BF16);
             let place = format!("{} {strategy:?}", case.name);
-            eprintln!("{place} loss {expected_loss} {found_loss}");
             assert!((found_loss - expected_loss).abs() < LOSS_TOLERANCE * expected_loss.abs(), "{place}: {found_loss}");
             assert!(found.keys().eq(expected.keys()), "{place}");
             let whole = norm(&expected);
-            for (name, expected) in &expected {
-                assert_eq!(found[name].dtype(), DType::F32, "{place} {name}");
-                let length = |x: Tensor<1>| norm(&Named::from([(String::new(), x)]));
-                let (error, size) = (length(found[name].clone() - expected.clone()), length(expected.clone()));
-                eprintln!("{place} {name} {:.4} {:.4}", error / size, error / whole);
-                assert!(error < GRADIENT_TOLERANCE * size.max(whole / 100.0), "{place} {name}: {error} of {size}");
+            let mut errors = Named::new();
+            for (name, expected) in expected {
+                assert_eq!(found[&name].dtype(), DType::F32, "{place} {name}");
+                let difference = found[&name].clone() - expected.clone();
+                let (error, size) = (length(&difference), length(&expected));
+                // The small difference of large summands is off by a part of those.
+                let limit = case.tolerance * (2.0 * size + whole / 4.0);
+                assert!(error < limit, "{place} {name}: {error} of {size}, all have {whole}");
+                errors.insert(name, difference);
             }
+            let error = norm(&errors) / whole;
+            assert!(error < case.tolerance, "{place}: {error}");
         }
+    }
+
+    fn length(values: &Tensor<1>) -> f64 {
+        norm(&Named::from([(String::new(), values.clone())]))
     }
 
     /// The names of parameters by what they are stored in.

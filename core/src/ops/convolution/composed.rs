@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use burn::prelude::*;
-use burn::tensor::Slice;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Slice};
 
 use super::{Axis, ChannelAffine};
 use crate::ops::{Activation, linear};
@@ -61,9 +61,11 @@ fn pad(images: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
 
 fn finish(output: Tensor<4>, affine: ChannelAffine, activation: Option<Activation>) -> Tensor<4> {
     let dtype = output.dtype();
-    let output = output * affine.scale.cast(dtype).unsqueeze() + affine.shift.cast(dtype).unsqueeze();
-    match activation {
+    // What is left of a norm is computed in f32, as norms are.
+    let output = output.cast(DType::F32) * affine.scale.unsqueeze() + affine.shift.unsqueeze();
+    let output = match activation {
         Some(activation) => activation.apply(output),
         None => output,
-    }
+    };
+    output.cast(dtype)
 }
