@@ -65,9 +65,10 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
     let unnamed = place.path("sheet.txt");
     let error = place.fail(["preview", "--data", text(&picture), "--aligned", "--output", text(&unnamed)]);
     assert!(error.contains("sheet.txt") && error.contains(".png"), "{error}");
-    std::fs::write(&config, "[self_blending]\nratio = 1").expect("written");
-    let arguments = ["--config", text(&config), "--output", text(&output), "--aligned"];
-    let output = place.run(["preview", "--data", text(&picture)].into_iter().chain(arguments));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && errors.contains("recipe.toml") && errors.contains("ratio"), "{errors}");
+    for (wrong, named) in [("[self_blending]\nratio = 1", "ratio"), ("[run]\nbtach = 1", "run.batch")] {
+        std::fs::write(&config, wrong).expect("written");
+        let arguments = ["--config", text(&config), "--output", text(&output), "--aligned"];
+        let error = place.fail(["preview", "--data", text(&picture)].into_iter().chain(arguments));
+        assert!(error.contains("recipe.toml") && error.contains(named), "{error}");
+    }
 }

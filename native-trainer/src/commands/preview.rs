@@ -8,7 +8,6 @@ use clap::Args;
 use image::{ImageFormat, Rgb, RgbImage as Canvas};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize;
 use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::{CropGeometry, CropSpec, Similarity, template};
 use unmask_core::face::crop::crop;
@@ -19,6 +18,8 @@ use crate::augment::sbi::SelfBlending;
 use crate::augment::{Augmentation, Mask};
 use crate::media::{self, Damage, Input, OpenOptions};
 use crate::output::say;
+use crate::train::read_unchecked_recipe;
+use crate::train::recipe::Recipe;
 use crate::{files, scoring};
 
 /// Show faces as a training run sees them
@@ -58,11 +59,9 @@ pub(crate) struct PreviewArgs {
     size: u16,
 }
 
-/// What of a recipe is looked at.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Recipe {
-    augmentation: Option<Augmentation>,
+/// What is done to faces.
+struct Changes {
+    augmentation: Augmentation,
     self_blending: SelfBlending,
 }
 
@@ -79,14 +78,14 @@ type Face = (RgbImage, Landmarks);
 /// Runs the command.
 pub(crate) fn run(args: &PreviewArgs) -> Result<()> {
     let format = format(&args.output)?;
-    let recipe = args.config.as_deref().map_or_else(|| Ok(Recipe::default()), read_recipe)?;
+    let changes = changes(args)?;
     let faces = faces(args)?;
     let rows: Vec<[RgbImage; COLUMNS]> = (0..usize::from(args.rows))
         .map(|row| {
             let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
             rng.set_stream(row as u64);
             let face = &faces[row % faces.len()];
-            if args.sbi { pair(&recipe, face, &mut rng) } else { Ok(augmentations(&recipe, face, &mut rng)) }
+            if args.sbi { pair(&changes, face, &mut rng) } else { Ok(augmentations(&changes, face, &mut rng)) }
         })
         .collect::<Result<_>>()?;
     let mut bytes = Cursor::new(Vec::new());
@@ -105,27 +104,29 @@ fn format(output: &Path) -> Result<ImageFormat> {
     }
 }
 
-fn read_recipe(path: &Path) -> Result<Recipe> {
-    let shown = path.display();
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut files::open(path)?, &mut text)
-        .with_context(|| format!("{shown} cannot be read as text; name a TOML file"))?;
-    toml::from_str(&text).with_context(|| format!("{shown} is no recipe"))
+/// What the recipe says; without one, what training does where a recipe says nothing, or what suits pairs.
+fn changes(args: &PreviewArgs) -> Result<Changes> {
+    if let Some(path) = &args.config {
+        let Recipe { augmentation, self_blending, .. } = read_unchecked_recipe(path, &[])?;
+        return Ok(Changes { augmentation, self_blending });
+    }
+    let augmentation = if args.sbi { Augmentation::for_pairs() } else { Augmentation::default() };
+    Ok(Changes { augmentation, self_blending: SelfBlending::default() })
 }
 
 /// The real image, the mask in white, and the fake, after the changes that both get.
-fn pair(recipe: &Recipe, (face, landmarks): &Face, rng: &mut ChaCha8Rng) -> Result<[RgbImage; COLUMNS]> {
-    let pair = recipe.self_blending.draw(rng).apply(face, landmarks);
+fn pair(changes: &Changes, (face, landmarks): &Face, rng: &mut ChaCha8Rng) -> Result<[RgbImage; COLUMNS]> {
+    let pair = changes.self_blending.draw(rng).apply(face, landmarks);
     let pair = pair.context("the landmarks of a face leave nothing to blend; leave its picture out")?;
-    let drawn = recipe.augmentation.unwrap_or_else(Augmentation::for_pairs).draw(rng);
+    let drawn = changes.augmentation.draw(rng);
     let (real, fake) = pair.augmented(&drawn);
     let mask = drawn.place(&visible(&pair.mask, face));
     Ok([face.clone(), real, mask, fake])
 }
 
 /// Three draws for the same face.
-fn augmentations(recipe: &Recipe, (face, _): &Face, rng: &mut ChaCha8Rng) -> [RgbImage; COLUMNS] {
-    let augmentation = recipe.augmentation.unwrap_or_default();
+fn augmentations(changes: &Changes, (face, _): &Face, rng: &mut ChaCha8Rng) -> [RgbImage; COLUMNS] {
+    let augmentation = changes.augmentation;
     let [one, two, three] = [(); 3].map(|()| augmentation.draw(rng).apply(face));
     [face.clone(), one, two, three]
 }

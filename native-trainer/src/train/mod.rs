@@ -25,5 +25,5 @@ mod tensorboard;
 mod trainer;
 mod watch;
 
-pub(crate) use recipe_file::read as read_recipe;
+pub(crate) use recipe_file::{read as read_recipe, read_unchecked as read_unchecked_recipe};
 pub(crate) use trainer::{Ended, Options, run};

@@ -12,25 +12,34 @@ const SIMILAR: f64 = 0.7;
 
 /// The recipe in `path` with each `key=value` of `changes` in place.
 pub(crate) fn read(path: &Path, changes: &[String]) -> Result<Recipe> {
+    let recipe = read_unchecked(path, changes)?;
+    check(&recipe).map_err(|problem| anyhow!("{}: {problem:#}", path.display()))?;
+    Ok(recipe)
+}
+
+/// As [`read`], for other purposes than a run: keys are known and values of the right kind, but something may be missing.
+pub(crate) fn read_unchecked(path: &Path, changes: &[String]) -> Result<Recipe> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{shown} cannot be read; name a recipe such as those in configs/"))?;
-    parse(&text, changes).map_err(|problem| anyhow!("{shown}: {problem:#}"))
+    parse_unchecked(&text, changes).map_err(|problem| anyhow!("{shown}: {problem:#}"))
 }
 
 /// A recipe from TOML text with each `key=value` of `changes` in place.
-pub(super) fn parse(text: &str, changes: &[String]) -> Result<Recipe> {
+fn parse_unchecked(text: &str, changes: &[String]) -> Result<Recipe> {
     let mut table: Table = toml::from_str(text).map_err(|error| anyhow!("is no TOML: {}", error.message()))?;
     for change in changes {
         set(&mut table, change)?;
     }
     let known = Table::try_from(Recipe::default()).context("the known keys cannot be listed")?;
     refuse_unknown(&table, &known, "")?;
-    let recipe: Recipe = table.try_into().map_err(|error: toml::de::Error| {
+    table.try_into().map_err(|error: toml::de::Error| {
         anyhow!("{}; see configs/ for what each key can be", error.message().trim_end_matches('\n'))
-    })?;
-    recipe.check().map_err(|problem| anyhow!("{problem}; change it in the recipe or with --set"))?;
-    Ok(recipe)
+    })
+}
+
+fn check(recipe: &Recipe) -> Result<()> {
+    recipe.check().map_err(|problem| anyhow!("{problem}; change it in the recipe or with --set"))
 }
 
 /// Puts `a.b=value` into the table; a value that is no TOML is text.
@@ -93,6 +102,12 @@ mod tests {
         [run]
         epochs = 3
     ";
+
+    fn parse(text: &str, changes: &[String]) -> Result<Recipe> {
+        let recipe = parse_unchecked(text, changes)?;
+        check(&recipe)?;
+        Ok(recipe)
+    }
 
     fn problem(text: &str, changes: &[&str]) -> String {
         let changes: Vec<String> = changes.iter().map(|change| (*change).into()).collect();
