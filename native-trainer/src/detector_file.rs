@@ -1,17 +1,79 @@
-//! Detector files and adapters on disk: opening, and writing.
+//! Detector files and adapters: where they come from, opening, and writing.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn::prelude::*;
+use sha2::{Digest, Sha256};
 use unmask_core::detector::{Detector, Model, for_each_parameter};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, SPEC_KEY};
 use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
 
-use crate::files::{self, FileBytes};
+use crate::files::{self, Bytes};
 use crate::hub::Hub;
 use crate::tensors::{StoredTensor, write_tensors};
+
+/// The name of the detector that is part of the program.
+pub(crate) const BUNDLED: &str = "unmask-lite";
+/// Its file; `models/unmask-lite.md` says how it was made and what it is good for.
+const BUNDLED_BYTES: &[u8] = include_bytes!("../../models/unmask-lite.safetensors");
+
+/// Where a detector comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A file on disk.
+    File(PathBuf),
+    /// The one that is part of the program.
+    Bundled,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Bundled => write!(f, "{BUNDLED} (part of this program)"),
+        }
+    }
+}
+
+impl Source {
+    /// Opens it and checks its header.
+    pub(crate) fn open(&self) -> Result<SafetensorsFile<Bytes>> {
+        match self {
+            Self::File(path) => files::open_safetensors(path),
+            Self::Bundled => SafetensorsFile::open(Bytes::InProgram(BUNDLED_BYTES)).map_err(|e| self.naming(e)),
+        }
+    }
+
+    /// SHA-256 of its bytes in lower-case hexadecimal.
+    pub(crate) fn sha256(&self) -> Result<String> {
+        match self {
+            Self::File(path) => files::sha256(path),
+            Self::Bundled => Ok(files::hex(Sha256::new_with_prefix(BUNDLED_BYTES))),
+        }
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn size(&self) -> Result<u64> {
+        Ok(match self {
+            Self::File(path) => files::open(path)?.metadata()?.len(),
+            Self::Bundled => BUNDLED_BYTES.len() as u64,
+        })
+    }
+
+    /// An error about its weights with its name in front.
+    pub(crate) fn naming(&self, error: WeightsError) -> anyhow::Error {
+        anyhow::anyhow!("{self} {error}")
+    }
+
+    /// Reads the description in its header.
+    pub(crate) fn read_spec(&self, file: &SafetensorsFile<Bytes>) -> Result<DetectorSpec> {
+        let text = file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(|e| self.naming(e))?;
+        DetectorSpec::from_json(text).map_err(|e| self.naming(e))
+    }
+}
 
 /// A detector that was loaded, and which file it was.
 pub(crate) struct Loaded {
@@ -19,33 +81,25 @@ pub(crate) struct Loaded {
     pub(crate) sha256: String,
 }
 
-/// Reads the description in a detector file's header.
-pub(crate) fn read_spec(path: &Path, file: &SafetensorsFile<FileBytes>) -> Result<DetectorSpec> {
-    let text = file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(|e| files::naming(path, e))?;
-    DetectorSpec::from_json(text).map_err(|e| files::naming(path, e))
-}
-
-/// Loads a detector file, or an adapter over `base`.
-pub(crate) fn load(path: &Path, base: Option<&Path>, device: &Device) -> Result<Loaded> {
-    let mut file = files::open_safetensors(path)?;
-    let spec = read_spec(path, &file)?;
-    let naming = |error| files::naming(path, error);
+/// Loads a detector, or an adapter over `base`.
+pub(crate) fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<Loaded> {
+    let mut file = source.open()?;
+    let spec = source.read_spec(&file)?;
+    let naming = |error| source.naming(error);
     let detector = match (&spec.adapter, base) {
         (None, None) => Detector::load(spec, &mut file, device).map_err(naming)?,
-        (None, Some(base)) => {
-            bail!("{} is a whole detector, so `--base {}` has no use; leave it out", path.display(), base.display())
-        }
+        (None, Some(base)) => bail!("{source} is a whole detector, so `--base {base}` has no use; leave it out"),
         (Some(adapter), None) => return Err(naming(WeightsError::BaseNeeded(adapter.base_sha256.clone()))),
         (Some(AdapterSpec { base_sha256 }), Some(base)) => {
-            let found = files::sha256(base)?;
+            let found = base.sha256()?;
             if found != *base_sha256 {
                 return Err(naming(WeightsError::WrongBase { expected: base_sha256.clone(), found }));
             }
-            let mut adapted = Adapted::new(file, files::open_safetensors(base)?);
+            let mut adapted = Adapted::new(file, base.open()?);
             Detector::load(spec, &mut adapted, device).map_err(naming)?
         }
     };
-    Ok(Loaded { detector, sha256: files::sha256(path)? })
+    Ok(Loaded { detector, sha256: source.sha256()? })
 }
 
 /// Writes `model`'s parameters whose names `keep` accepts, with `spec` in the header.
@@ -60,20 +114,29 @@ pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl 
     write_tensors(path, tensors, Some(metadata))
 }
 
-/// The file that `model` names: a path, or else a name that `unmask pull` stored in the cache. A path needs no cache and
-/// none of the hub's settings.
-pub(crate) fn resolve(model: &str) -> Result<PathBuf> {
+/// The detector that `model` names: a path, the bundled one's name, or else a name that `unmask pull` stored in the cache.
+/// A path needs no cache and none of the hub's settings.
+pub(crate) fn resolve(model: &str) -> Result<Source> {
     let path = PathBuf::from(model);
     if path.exists() || model.contains(std::path::is_separator) || path.extension().is_some() {
-        return Ok(path);
+        return Ok(Source::File(path));
+    }
+    if model == BUNDLED {
+        return Ok(Source::Bundled);
     }
     let pulled = pulled_path(model, Hub::from_env()?.cache());
     if pulled.exists() {
-        return Ok(pulled);
+        return Ok(Source::File(pulled));
     }
     bail!(
-        "{model} is neither a file nor a pulled detector; run `unmask pull {model}` or give the path of a detector file"
+        "{model} is neither a file nor a pulled detector; run `unmask pull {model}`, give the path of a detector file, \
+         or use {BUNDLED}, which is part of the program"
     )
+}
+
+/// The detectors that `--model` and `--base` name.
+pub(crate) fn resolve_with_base(model: &str, base: Option<&Path>) -> Result<(Source, Option<Source>)> {
+    Ok((resolve(model)?, base.map(|base| resolve(&base.to_string_lossy())).transpose()?))
 }
 
 /// Where `unmask pull` stores the detector `name`.

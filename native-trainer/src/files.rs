@@ -8,22 +8,30 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use unmask_core::weights::{ReadAt, SafetensorsFile, WeightsError};
 
-/// An open file that is read tensor by tensor.
-pub(crate) struct FileBytes {
-    file: File,
-    size: u64,
+/// What is read tensor by tensor.
+pub(crate) enum Bytes {
+    /// An open file.
+    OnDisk { file: File, size: u64 },
+    /// A part of the program.
+    InProgram(&'static [u8]),
 }
 
-impl ReadAt for FileBytes {
+impl ReadAt for Bytes {
     fn size(&self) -> u64 {
-        self.size
+        match self {
+            Self::OnDisk { size, .. } => *size,
+            Self::InProgram(bytes) => bytes.size(),
+        }
     }
 
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), WeightsError> {
-        self.file
-            .seek(SeekFrom::Start(offset))
-            .and_then(|_| self.file.read_exact(buffer))
-            .map_err(|error| WeightsError::Read(error.to_string()))
+        match self {
+            Self::OnDisk { file, .. } => file
+                .seek(SeekFrom::Start(offset))
+                .and_then(|_| file.read_exact(buffer))
+                .map_err(|error| WeightsError::Read(error.to_string())),
+            Self::InProgram(bytes) => bytes.read_at(offset, buffer),
+        }
     }
 }
 
@@ -44,10 +52,10 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 }
 
 /// Opens a safetensors file and checks its header.
-pub(crate) fn open_safetensors(path: &Path) -> Result<SafetensorsFile<FileBytes>> {
+pub(crate) fn open_safetensors(path: &Path) -> Result<SafetensorsFile<Bytes>> {
     let file = open(path)?;
     let size = file.metadata().with_context(|| format!("{} cannot be read", path.display()))?.len();
-    SafetensorsFile::open(FileBytes { file, size }).map_err(|error| naming(path, error))
+    SafetensorsFile::open(Bytes::OnDisk { file, size }).map_err(|error| naming(path, error))
 }
 
 /// An error about weights with the name of their file in front.

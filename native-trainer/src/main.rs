@@ -33,9 +33,10 @@ use clap::{Parser, Subcommand};
     about,
     max_term_width = 110,
     after_help = "Examples:
+  unmask score clip.mp4                              score a video with the detector that is part of the program
+  unmask score videos/ --jsonl > scores.jsonl        score all videos in a folder, one JSON document a line
   unmask pull gend-clip-l-14                         fetch a published detector
-  unmask score clip.mp4 --model gend-clip-l-14       score a video
-  unmask score videos/ --model detector.safetensors --jsonl > scores.jsonl
+  unmask score clip.mp4 --model gend-clip-l-14       score with that
 
 Exit status: 0 done (also when no face was found), 1 an input or a step failed, 2 wrong usage."
 )]

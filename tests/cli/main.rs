@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
 mod bad_input;
+mod bundled;
 mod clip_models;
 mod clips;
 #[path = "../support/compare.rs"]
@@ -13,5 +14,6 @@ mod outputs;
 mod preprocessing;
 mod previewing;
 mod pulling;
+mod self_blended;
 mod support;
 mod training;

@@ -6,28 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Place, clip, json_lines, manifest_entries, root, text};
-
-/// A folder with the photographs of some people of LFW; `None`, said aloud, where they are absent.
-fn people(place: &Place, count: usize) -> Option<PathBuf> {
-    let lfw = root().join("../shared/data/faces/lfw");
-    let Ok(folders) = std::fs::read_dir(&lfw) else {
-        eprintln!("skipped: {} is not here", lfw.display());
-        return None;
-    };
-    let mut folders: Vec<PathBuf> = folders.map(|folder| folder.expect("listed").path()).collect();
-    folders.sort();
-    let copy = place.path("people");
-    for folder in folders.iter().take(count) {
-        let target = copy.join(folder.file_name().expect("a name"));
-        std::fs::create_dir_all(&target).expect("made");
-        for file in std::fs::read_dir(folder).expect("listed") {
-            let file = file.expect("listed").path();
-            std::fs::copy(&file, target.join(file.file_name().expect("a name"))).expect("copied");
-        }
-    }
-    Some(copy)
-}
+use crate::support::{Place, clip, json_lines, manifest_entries, people, text};
 
 fn arguments<'a>(input: &'a Path, output: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec!["preprocess", "--input", text(input), "--output", text(output)];

@@ -116,6 +116,37 @@ impl Place {
     }
 }
 
+/// A folder with the photographs of those people of LFW whom `keep` accepts by their position and name; `None`, said
+/// aloud, where they are absent.
+pub(crate) fn people_where(place: &Place, keep: impl Fn(usize, &str) -> bool) -> Option<PathBuf> {
+    let lfw = root().join("../shared/data/faces/lfw");
+    let Ok(folders) = std::fs::read_dir(&lfw) else {
+        eprintln!("skipped: {} is not here", lfw.display());
+        return None;
+    };
+    let mut folders: Vec<PathBuf> = folders.map(|folder| folder.expect("listed").path()).collect();
+    folders.sort();
+    let copy = place.path("people");
+    for (index, folder) in folders.iter().enumerate() {
+        let name = folder.file_name().expect("a name").to_string_lossy();
+        if !keep(index, &name) {
+            continue;
+        }
+        let target = copy.join(&*name);
+        std::fs::create_dir_all(&target).expect("made");
+        for file in std::fs::read_dir(folder).expect("listed") {
+            let file = file.expect("listed").path();
+            std::fs::copy(&file, target.join(file.file_name().expect("a name"))).expect("copied");
+        }
+    }
+    Some(copy)
+}
+
+/// As [`people_where`], the first `count` people.
+pub(crate) fn people(place: &Place, count: usize) -> Option<PathBuf> {
+    people_where(place, |index, _| index < count)
+}
+
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a UTF-8 path")

@@ -97,13 +97,13 @@ fn arguments<'a>(recipe: &'a Path, data: &'a Path, out: &'a Path) -> Vec<&'a str
     vec!["train", "--config", text(recipe), "--data", text(data), "--out", text(out), "--device", "cpu"]
 }
 
-fn metrics(out: &Path) -> Vec<Value> {
+pub(crate) fn metrics(out: &Path) -> Vec<Value> {
     let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// The measures without what depends on the clock.
-fn timeless(out: &Path) -> Vec<Value> {
+pub(crate) fn timeless(out: &Path) -> Vec<Value> {
     let mut measures = metrics(out);
     for measure in measures.iter_mut().filter_map(Value::as_object_mut) {
         measure.remove("images_per_second");
@@ -238,7 +238,7 @@ fn layer_norm_tuning_changes_the_norms_and_the_head_and_nothing_else() {
 }
 
 /// Starts a run and kills it, as `kill -9` does, once so many steps are in its metrics. Says whether it was still alive.
-fn killed_after(place: &Place, arguments: &[&str], out: &Path, steps: usize) -> bool {
+pub(crate) fn killed_after(place: &Place, arguments: &[&str], out: &Path, steps: usize) -> bool {
     let mut command = place.unmask();
     command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     let mut run = command.spawn().expect("the program starts");

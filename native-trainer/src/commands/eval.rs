@@ -13,7 +13,7 @@ use crate::augment::sbi::SelfBlending;
 use crate::datasets::{self, Dataset, LoadOptions, Split, Video};
 use crate::detector_file;
 use crate::device::DeviceChoice;
-use crate::evaluation::calibration::Calibrated;
+use crate::evaluation::calibration::{Calibrated, VerdictBand};
 use crate::evaluation::{self, EvaluationOptions, Omitted, Prediction, Thresholds};
 use crate::output::say;
 use crate::predict::{ClipLogits, predict, stored_crops};
@@ -55,6 +55,9 @@ pub(crate) struct EvalArgs {
     /// Write the detector with a calibration fitted on the validation split
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
+    /// With --calibrate: these verdict thresholds in place of fitted ones, for use on other videos than the data shows
+    #[arg(long, value_name = "REAL,FAKE", requires = "calibrate")]
+    verdicts: Option<VerdictBand>,
     /// auto, cpu, cuda, cuda:N or wgpu
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -84,8 +87,8 @@ const TWIN_SEED: u64 = 0;
 
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
-    let path = detector_file::resolve(&args.model)?;
-    let mut detector = detector_file::load(&path, args.base.as_deref(), &args.device.open()?)?.detector;
+    let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
+    let mut detector = detector_file::load(&model, base.as_ref(), &args.device.open()?)?.detector;
     let data = args.data.iter().map(|root| datasets::load(root, None, &args.load)).collect::<Result<Vec<Dataset>>>()?;
     let of = |takes: &dyn Fn(Split) -> bool| {
         let videos = data.iter().flat_map(|set| &set.videos).filter(|video| takes(video.split)).cloned().collect();
@@ -99,7 +102,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let validation = if args.split == SplitArg::Val { Vec::new() } else { of(&|split| split == Split::Validation) };
     let validation_logits = logits(&detector, &validation, frames, args.self_blended, "validation")?;
     if let Some(output) = &args.calibrate {
-        detector = calibrated(detector, output, &validation, &validation_logits)?;
+        let mut fitted = fit(&validation, &validation_logits)?;
+        if let Some(verdicts) = args.verdicts {
+            fitted = fitted.with_verdicts(verdicts);
+        }
+        detector = calibrated(detector, output, &fitted)?;
     }
     let temperature = detector.spec().calibration.temperature;
     let thresholds = match validation.is_empty() {
@@ -156,14 +163,18 @@ fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) -> Vec
     logits.iter().map(prediction).collect()
 }
 
-/// The detector with a calibration fitted on the validation data, which is also written to `output`.
-fn calibrated(detector: Detector, output: &Path, validation: &[Video], logits: &[ClipLogits]) -> Result<Detector> {
+/// The calibration that the validation data gives.
+fn fit(validation: &[Video], logits: &[ClipLogits]) -> Result<Calibrated> {
     if validation.is_empty() {
         bail!("there is no validation split to calibrate on; name data that has one, and report another split of it");
     }
-    let fitted = Calibrated::fit(validation, logits);
+    Ok(Calibrated::fit(validation, logits))
+}
+
+/// The detector with another calibration, which is also written to `output`.
+fn calibrated(detector: Detector, output: &Path, fitted: &Calibrated) -> Result<Detector> {
     let spec = DetectorSpec { calibration: fitted.calibration.clone(), adapter: None, ..detector.spec().clone() };
     detector_file::write(output, &spec, detector.model(), |_| true)?;
     say!("{} Written to {}.\n", fitted.words(), output.display());
-    Ok(detector.with_calibration(fitted.calibration))
+    Ok(detector.with_calibration(fitted.calibration.clone()))
 }

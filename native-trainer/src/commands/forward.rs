@@ -49,8 +49,8 @@ const PIXELS: &str = "pixel_values";
 /// Runs the command.
 pub(crate) fn run(args: &ForwardArgs) -> Result<()> {
     let device = args.device.open()?;
-    let path = detector_file::resolve(&args.model)?;
-    let detector = detector_file::load(&path, args.base.as_deref(), &device)?.detector;
+    let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
+    let detector = detector_file::load(&model, base.as_ref(), &device)?.detector;
     let mut file = files::open_safetensors(&args.input)?;
     let shown = args.input.display();
     let Some(shape) = file.shape(PIXELS) else {

@@ -18,6 +18,7 @@ use unmask_core::weights::spec::{
 };
 use unmask_core::weights::{Branched, Init, Seeded, TensorSource, WeightsError};
 
+use crate::detector_file::Source;
 use crate::output::say;
 use crate::{checkpoint, detector_file, files};
 
@@ -322,7 +323,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
 /// Checks that everything an adapter leaves out is the same in its base.
 fn same_base(base: &Path, spec: &DetectorSpec, source: &mut Parts) -> Result<()> {
     let mut file = files::open_safetensors(base)?;
-    let base_spec = detector_file::read_spec(base, &file)?;
+    let base_spec = Source::File(base.to_owned()).read_spec(&file)?;
     if base_spec.adapter.is_some() {
         bail!("{} is itself an adapter; name the detector it belongs to", base.display());
     }

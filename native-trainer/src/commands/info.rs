@@ -1,7 +1,7 @@
 //! `unmask info`: what a detector file is, or what data holds.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -14,12 +14,14 @@ use unmask_core::weights::TensorSource;
 use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
 use crate::datasets::{self, LoadOptions, summary};
+use crate::detector_file::{self, Source};
+use crate::output;
 use crate::output::say;
-use crate::{detector_file, files, output};
 
 /// Describe a detector file, or data to train on
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
+  unmask info unmask-lite                           the detector that is part of the program
   unmask info detector.safetensors
   unmask info gend-clip-l-14 --json
   unmask info faces/                                what `unmask preprocess` wrote
@@ -41,19 +43,19 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     if args.model.is_dir() || args.model.extension().is_some_and(is_data) {
         return describe_data(args);
     }
-    let path = detector_file::resolve(&args.model.to_string_lossy())?;
-    let file = files::open_safetensors(&path)?;
-    let spec = detector_file::read_spec(&path, &file)?;
+    let source = detector_file::resolve(&args.model.to_string_lossy())?;
+    let file = source.open()?;
+    let spec = source.read_spec(&file)?;
     let counts = Counts::of(&file);
-    let sha256 = files::sha256(&path)?;
+    let sha256 = source.sha256()?;
     if args.json {
         let document = json!({
-            "path": path, "sha256": sha256, "tensors": counts.tensors, "parameters": counts.parameters,
+            "path": source.to_string(), "sha256": sha256, "tensors": counts.tensors, "parameters": counts.parameters,
             "trainable": { "ln": counts.layer_norm, "stan": counts.stan, "head": counts.head }, "detector": spec,
         });
         say!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
     } else {
-        say!("{}", table(&path, &sha256, &spec, &counts));
+        say!("{}", table(&source, &sha256, &spec, &counts));
     }
     Ok(())
 }
@@ -130,14 +132,14 @@ fn word(choice: &impl Serialize) -> String {
     serde_json::to_string(choice).unwrap_or_default().trim_matches('"').to_string()
 }
 
-fn table(path: &Path, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Table {
+fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     let mut row = |name: &str, value: String| {
         table.add_row([name, &value]);
     };
     row("name", spec.name.clone());
-    row("file", path.display().to_string());
+    row("file", source.to_string());
     row("SHA-256", sha256.to_string());
     if let Some(adapter) = &spec.adapter {
         row("adapter for", adapter.base_sha256.clone());

@@ -1,7 +1,7 @@
 //! `unmask quantize`: the same detector in a smaller file.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use burn::tensor::TensorData;
@@ -10,9 +10,9 @@ use half::f16;
 use unmask_core::weights::spec::SPEC_KEY;
 use unmask_core::weights::{TensorSource, WeightsError};
 
+use crate::detector_file::{self, Source};
 use crate::output::say;
 use crate::tensors::{StoredTensor, write_tensors};
-use crate::{detector_file, files};
 
 /// Store a detector's weights in fewer bits
 #[derive(Args, Debug)]
@@ -43,11 +43,11 @@ enum StorageType {
 /// Runs the command.
 pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
     let StorageType::F16 = args.dtype;
-    let path = detector_file::resolve(&args.model)?;
-    let mut file = files::open_safetensors(&path)?;
-    let naming = |error| files::naming(&path, error);
+    let source = detector_file::resolve(&args.model)?;
+    let mut file = source.open()?;
+    let naming = |error| source.naming(error);
     // Refuses what is no detector; the description itself does not change.
-    detector_file::read_spec(&path, &file)?;
+    source.read_spec(&file)?;
     let description = file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(naming)?.to_string();
     let mut tensors = Vec::new();
     for name in file.names() {
@@ -55,21 +55,22 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
         let values = file.values(&name).map_err(naming)?;
         let tensor = match shape.len() {
             0 | 1 => StoredTensor::new(shape.clone(), TensorData::new(values, shape)),
-            _ => StoredTensor::f16(shape, halves(&path, &name, &values)?),
+            _ => StoredTensor::f16(shape, halves(&source, &name, &values)?),
         };
         tensors.push((name, tensor));
     }
     write_tensors(&args.output, tensors, Some(HashMap::from([(SPEC_KEY.to_string(), description)])))?;
-    let size = |path: &Path| path.metadata().map_or(0.0, |data| data.len() as f64 / 1e6);
-    say!("wrote {}: {:.1} MB in place of {:.1} MB", args.output.display(), size(&args.output), size(&path));
+    let megabytes = |source: &Source| Ok::<_, anyhow::Error>(source.size()? as f64 / 1e6);
+    let (before, after) = (megabytes(&source)?, megabytes(&Source::File(args.output.clone()))?);
+    say!("wrote {}: {after:.1} MB in place of {before:.1} MB", args.output.display());
     Ok(())
 }
 
 /// The values rounded to f16, all of which must be finite there.
-fn halves(path: &Path, name: &str, values: &[f32]) -> Result<Vec<f16>> {
+fn halves(source: &Source, name: &str, values: &[f32]) -> Result<Vec<f16>> {
     let halves: Vec<f16> = values.iter().map(|value| f16::from_f32(*value)).collect();
     if halves.iter().any(|half| !half.is_finite()) {
-        bail!("{} has values in `{name}` that f16 cannot hold; keep the file as it is", path.display());
+        bail!("{source} has values in `{name}` that f16 cannot hold; keep the file as it is");
     }
     Ok(halves)
 }

@@ -21,16 +21,16 @@ use crate::{detector_file, files};
 /// Score videos and images: was the face manipulated?
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  unmask score clip.mp4 --model detector.safetensors
+  unmask score clip.mp4
   unmask score interview.mkv --model gend-clip-l-14 --faces all --json > report.json
   unmask score videos/ --model detector.safetensors --jsonl > scores.jsonl
-  unmask score videos/ --model detector.safetensors --shard 1/4 --report reports/")]
+  unmask score videos/ --shard 1/4 --report reports/")]
 pub(crate) struct ScoreArgs {
     /// Videos, images, folders of them, or folders of frames
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// A detector file, or the name of a pulled detector
-    #[arg(long, value_name = "NAME|FILE")]
+    /// A detector file, or the name of a pulled detector or of the one that is part of the program
+    #[arg(long, value_name = "NAME|FILE", default_value = detector_file::BUNDLED)]
     model: String,
     /// The detector file that an adapter belongs to
     #[arg(long, value_name = "FILE")]
@@ -73,13 +73,13 @@ enum FacesArg {
 /// Runs the command: 0 if all inputs were scored, 1 if any failed.
 pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let device = args.device.open()?;
-    let path = detector_file::resolve(&args.model)?;
+    let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
     if let Some(folder) = &args.report {
         let context = || format!("{} cannot be made; choose another --report folder", folder.display());
         std::fs::create_dir_all(folder).with_context(context)?;
     }
-    let spinner = spinner(format!("loading {}", path.display()));
-    let loaded = detector_file::load(&path, args.base.as_deref(), &device);
+    let spinner = spinner(format!("loading {model}"));
+    let loaded = detector_file::load(&model, base.as_ref(), &device);
     spinner.finish_and_clear();
     let options = ScoreOptions {
         frames: args.frames.map(|frames| frames as usize),

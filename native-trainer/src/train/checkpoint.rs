@@ -15,7 +15,7 @@ use unmask_core::weights::TensorSource;
 
 use super::optimizer::Moments;
 use super::parameters::Named;
-use crate::files::{self, FileBytes};
+use crate::files::{self, Bytes};
 use crate::tensors::{StoredTensor, write_tensors};
 use unmask_core::weights::SafetensorsFile;
 
@@ -165,7 +165,7 @@ impl Checkpoint {
     }
 }
 
-fn finite(file: &mut SafetensorsFile<FileBytes>, name: &str, path: &Path) -> Result<Vec<f32>> {
+fn finite(file: &mut SafetensorsFile<Bytes>, name: &str, path: &Path) -> Result<Vec<f32>> {
     let values = file.values(name).map_err(|error| files::naming(path, error))?;
     if values.iter().any(|value| !value.is_finite()) {
         bail!("{} has values that are not finite numbers in {name}", path.display());

@@ -15,7 +15,7 @@ use super::optimizer::Optimizer;
 use super::parameters::{self, Named};
 use super::recipe::{LossRecipe, OptimizerKind, OptimizerRecipe};
 use crate::datasets::Label;
-use crate::files::{self, FileBytes};
+use crate::files::{self, Bytes};
 
 /// The relative error that f32 arithmetic in another order may make.
 const TOLERANCE: f32 = 1e-4;
@@ -25,7 +25,7 @@ pub(super) const LABELS: [Label; 6] = [Label::Real, Label::Fake, Label::Fake, La
 pub(super) const LOSS: LossRecipe = LossRecipe { cross_entropy: 1.0, uniformity: 0.5, alignment: 0.1 };
 
 /// The tensors of a file whose names begin with a prefix, under the rest of their names.
-struct Under(&'static str, SafetensorsFile<FileBytes>);
+struct Under(&'static str, SafetensorsFile<Bytes>);
 
 impl TensorSource for Under {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
@@ -41,7 +41,7 @@ impl TensorSource for Under {
     }
 }
 
-fn golden(name: &str) -> SafetensorsFile<FileBytes> {
+fn golden(name: &str) -> SafetensorsFile<Bytes> {
     files::open_safetensors(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens").join(name)).unwrap()
 }
 

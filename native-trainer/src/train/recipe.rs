@@ -33,7 +33,7 @@ pub(crate) struct Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ModelRecipe {
-    /// The detector file to start from, or the name of a pulled one.
+    /// The detector file to start from, or the name of a pulled one or of `unmask-lite`.
     pub(crate) start: PathBuf,
     /// Which parameters are trained.
     pub(crate) strategy: StrategyName,

@@ -23,11 +23,12 @@ use super::recipe::Recipe;
 use super::schedule::Schedule;
 use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
+use crate::detector_file::{self, Source};
 use crate::evaluation::calibration::video_scores;
+use crate::files;
 use crate::predict::{ClipLogits, predict, stored_crops};
 use crate::random::generator;
 use crate::twins::{Twins, with_twins};
-use crate::{detector_file, files};
 
 /// What the command line says beside the recipe.
 pub(crate) struct Options {
@@ -70,7 +71,7 @@ struct Trainer<'a> {
     recipe: &'a Recipe,
     /// What the run started from.
     start: Detector,
-    start_path: PathBuf,
+    start_source: Source,
     start_sha256: String,
     identity: Identity,
     examples: Arc<Examples>,
@@ -89,9 +90,9 @@ struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     fn new(options: &'a Options) -> Result<Self> {
         let recipe = &options.recipe;
-        let path = detector_file::resolve(&recipe.model.start.display().to_string())?;
+        let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
-        let start = detector_file::load(&path, None, &options.device)?;
+        let start = detector_file::load(&start_source, None, &options.device)?;
         let (training, validation) = load_data(options)?;
         let identity = Identity {
             recipe: sha256(serde_json::to_string(recipe).context("the recipe cannot be written as JSON")?.as_bytes()),
@@ -123,7 +124,7 @@ impl<'a> Trainer<'a> {
             options,
             recipe,
             start: detector,
-            start_path: path,
+            start_source,
             start_sha256: start.sha256,
             identity,
             examples,
@@ -276,7 +277,9 @@ impl<'a> Trainer<'a> {
 
     /// Calibrates the best detector on the validation data and writes what the run leaves.
     fn outcome(&self) -> Result<()> {
-        let best = detector_file::load(&self.best_path(), Some(&self.start_path), &self.options.device)?.detector;
+        let best =
+            detector_file::load(&Source::File(self.best_path()), Some(&self.start_source), &self.options.device)?
+                .detector;
         let predictions = self.validate(&best)?;
         write_outcome(&Outcome {
             recipe: self.recipe,
