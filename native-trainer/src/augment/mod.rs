@@ -22,6 +22,7 @@ pub(crate) mod whole;
 
 use unmask_core::image::RgbImage;
 
+pub(crate) use jpeg::compressed;
 pub(crate) use mask::Mask;
 pub(crate) use recipe::Augmentation;
 
