@@ -13,5 +13,6 @@ mod outputs;
 mod preprocessing;
 mod previewing;
 mod pulling;
+mod reporting;
 mod support;
 mod training;
