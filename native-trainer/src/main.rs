@@ -1,7 +1,7 @@
 //! The command `unmask`: tells whether the face in a video was manipulated.
 //!
 //! One module a subcommand under [`commands`]; [`media`] brings frames, [`augment`] changes training images, [`hub`]
-//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports.
+//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports, [`report`] writes them as files and pages.
 
 mod augment;
 mod checkpoint;
@@ -17,6 +17,7 @@ mod output;
 mod predict;
 mod preprocess;
 mod random;
+mod report;
 mod scoring;
 mod tensors;
 mod train;

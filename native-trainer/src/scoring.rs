@@ -9,9 +9,11 @@ use unmask_core::face::Face;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
 use unmask_core::pipeline::{Faces, Session};
+use unmask_core::weights::spec::DetectorSpec;
 
 use crate::detector_file::Loaded;
 use crate::media::{self, Damage, Input, OpenOptions, TimedFrame};
+use crate::report::Pictures;
 
 /// The face finder's weights, part of the program.
 const FACE_WEIGHTS: &[u8] = include_bytes!("../../models/mtcnn.safetensors");
@@ -55,10 +57,20 @@ impl Scorer {
         self.options.frames.unwrap_or(self.loaded.detector.spec().sampling.frames)
     }
 
-    /// Scores one input; `progress` is told after each step how many frames went through and how many there will be.
-    pub(crate) fn score(&self, input: &Input, mut progress: impl FnMut(usize, usize)) -> Result<Report> {
+    /// What the detector's file says about it.
+    pub(crate) fn spec(&self) -> &DetectorSpec {
+        self.loaded.detector.spec()
+    }
+
+    /// Scores one input; `pictures` collects what a page shows of it, where one is wanted, and `progress` is told after each step how many frames went through and how many there will be.
+    pub(crate) fn score(
+        &self,
+        input: &Input,
+        mut pictures: Option<&mut Pictures>,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Report> {
         let start = Instant::now();
-        let spec = self.loaded.detector.spec();
+        let spec = self.spec();
         let opened = media::open(input, &OpenOptions { frames: self.frames(), damage: self.options.damage })?;
         let expected = opened.info.frame_count.map_or(self.frames(), |count| self.frames().min(count as usize));
         let mut session = Session::new(spec, self.options.faces);
@@ -72,12 +84,15 @@ impl Scorer {
             if group.is_empty() {
                 break;
             }
+            if let Some(pictures) = &mut pictures {
+                group.iter().for_each(|frame| pictures.frame(&frame.image));
+            }
             stages.detect += self.find_faces(&mut session, &group);
-            stages.score += self.score_batches(&mut session)?;
+            stages.score += self.score_batches(&mut session, pictures.as_deref_mut())?;
             progress(session.frame_count(), expected);
         }
         session.seal();
-        stages.score += self.score_batches(&mut session)?;
+        stages.score += self.score_batches(&mut session, pictures)?;
         let model =
             ModelInfo { name: spec.name.clone(), sha256: self.loaded.sha256.clone(), training: spec.training.status };
         let video = VideoSummary {
@@ -102,11 +117,15 @@ impl Scorer {
     }
 
     /// Scores whatever is ready.
-    fn score_batches(&self, session: &mut Session) -> Result<Duration> {
+    fn score_batches(&self, session: &mut Session, mut pictures: Option<&mut Pictures>) -> Result<Duration> {
         let start = Instant::now();
         while let Some(batch) = session.next_batch(BATCH) {
             let scores = self.loaded.detector.score(&batch.crops).into_data().try_into_vec::<f32>();
-            session.accept(&batch, &scores.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?);
+            let scores = scores.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
+            session.accept(&batch, &scores);
+            if let Some(pictures) = &mut pictures {
+                batch.views().zip(&scores).for_each(|(view, score)| pictures.face(&view, *score));
+            }
         }
         Ok(start.elapsed())
     }

@@ -14,6 +14,7 @@ mod outputs;
 mod preprocessing;
 mod previewing;
 mod pulling;
+mod reporting;
 mod self_blended;
 mod support;
 mod training;

@@ -101,7 +101,7 @@ fn reports_are_written_under_names_of_their_own() {
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
         .collect();
     names.sort();
-    assert_eq!(names, ["clip.mp4-2.json", "clip.mp4.json"]);
+    assert_eq!(names, ["clip.mp4-2.html", "clip.mp4-2.json", "clip.mp4.html", "clip.mp4.json", "index.html"]);
 }
 
 #[test]

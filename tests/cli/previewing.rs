@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Place, text};
+use crate::support::{Place, sample, text};
 
 /// A picture without a face.
 fn pattern(place: &Place) -> PathBuf {
@@ -54,6 +54,39 @@ fn a_pair_without_augmentation_differs_only_where_its_mask_is() {
         assert!(places.clone().all(|((real, fake), mask)| *mask > 0 || real.abs_diff(*fake) <= 1), "row {row}");
         assert!(places.filter(|((real, fake), _)| real != fake).count() > 200, "row {row}");
     }
+}
+
+#[test]
+fn a_whole_picture_is_changed_in_its_face_alone() {
+    let place = Place::new();
+    let (picture, output) = (place.path("portrait.png"), place.path("fake.png"));
+    place.ffmpeg(&["-i", text(&sample("real.mp4")), "-frames:v", "1", text(&picture)]);
+    let fake = |seed: &str| {
+        place.succeed([
+            "preview",
+            "--data",
+            text(&picture),
+            "--sbi",
+            "--whole",
+            "--seed",
+            seed,
+            "--output",
+            text(&output),
+        ]);
+        image::open(&output).expect("a picture").into_rgb8()
+    };
+    let (real, fake, again, other) =
+        (image::open(&picture).expect("a picture").into_rgb8(), fake("3"), fake("3"), fake("4"));
+    assert_eq!(fake.dimensions(), real.dimensions());
+    assert!(fake == again && fake != other, "the seed decides");
+    let changed: Vec<(u32, u32)> = real
+        .enumerate_pixels()
+        .filter(|(x, y, pixel)| fake.get_pixel(*x, *y) != *pixel)
+        .map(|(x, y, _)| (x, y))
+        .collect();
+    assert!(changed.len() > 1000, "{} pixels", changed.len());
+    // The face is in the upper half of the clip's first frame.
+    assert!(changed.iter().all(|(x, y)| (100..350).contains(x) && (50..280).contains(y)), "outside of the face");
 }
 
 #[test]

@@ -19,6 +19,11 @@ pub(crate) fn golden(name: &str) -> PathBuf {
     root().join("tests/goldens").join(name)
 }
 
+/// A sample clip of the repository.
+pub(crate) fn sample(name: &str) -> PathBuf {
+    root().join("demo").join(name)
+}
+
 /// A real clip that tests may use but the repository does not hold; `None`, said aloud, where it is absent.
 pub(crate) fn clip(name: &str) -> Option<PathBuf> {
     let path = root().join("../shared/data/clips").join(name);

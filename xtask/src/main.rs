@@ -3,6 +3,7 @@
 mod checks;
 mod cuda;
 mod cuda_llvm;
+mod demo;
 mod rules;
 mod setup;
 
@@ -12,6 +13,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use xshell::Shell;
+
+use setup::Purpose;
 
 /// What a developer or a newcomer runs on this repository.
 #[derive(Parser)]
@@ -23,6 +26,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build the program, score the sample clips, and write a report to look at
+    Demo {
+        /// A detector file, or the name of a pulled detector, in place of the one that is part of the program
+        #[arg(long, value_name = "NAME|FILE")]
+        model: Option<String>,
+    },
     /// Install what the checks need and this machine lacks, saying so first
     Setup,
     /// Set up, then run every check and test
@@ -54,9 +63,13 @@ fn run(arguments: Arguments) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask/ lies in the repository")?;
     shell.change_dir(root);
     match arguments.command {
-        Command::Setup => setup::run(&shell),
+        Command::Demo { model } => {
+            setup::run(&shell, Purpose::Demo)?;
+            demo::run(&shell, model.as_deref())
+        }
+        Command::Setup => setup::run(&shell, Purpose::Checks),
         Command::Test { keep_going, only } => {
-            setup::run(&shell)?;
+            setup::run(&shell, Purpose::Checks)?;
             checks::run(&shell, keep_going, &only)
         }
         Command::Cuda => cuda::build(&shell),

@@ -1,4 +1,4 @@
-//! What the checks need beyond a Rust toolchain: seen if it is there, installed if it is not.
+//! What is needed beyond a Rust toolchain: seen if it is there, installed if it is not.
 
 use std::env::consts::OS;
 
@@ -7,9 +7,20 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::checks::NO_STD_TARGET;
 
-/// Something a check needs.
+/// What is going to be done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Running the program.
+    Demo,
+    /// Every check and test.
+    Checks,
+}
+
+/// Something that is needed.
 struct Need {
     name: &'static str,
+    /// Whether the program itself needs it, and not only a check.
+    to_run: bool,
     is_there: fn(&Shell) -> bool,
     /// The commands that install it, or what the developer has to do where none can.
     install: fn(&Shell) -> Result<Vec<Cmd<'_>>>,
@@ -17,30 +28,38 @@ struct Need {
 
 /// ffmpeg first: it is what most often has to be installed by hand.
 const NEEDS: [Need; 4] = [
-    Need { name: "ffmpeg", is_there: |shell| succeeds(cmd!(shell, "ffmpeg -version")), install: install_ffmpeg },
+    Need {
+        name: "ffmpeg",
+        to_run: true,
+        is_there: |shell| succeeds(cmd!(shell, "ffmpeg -version")) && succeeds(cmd!(shell, "ffprobe -version")),
+        install: install_ffmpeg,
+    },
     Need {
         name: "rustfmt",
+        to_run: false,
         is_there: |shell| succeeds(cmd!(shell, "cargo fmt --version")),
         install: |shell| rustup(shell, cmd!(shell, "rustup component add rustfmt")),
     },
     Need {
         name: "clippy",
+        to_run: false,
         is_there: |shell| succeeds(cmd!(shell, "cargo clippy --version")),
         install: |shell| rustup(shell, cmd!(shell, "rustup component add clippy")),
     },
     Need {
         name: NO_STD_TARGET,
+        to_run: false,
         is_there: has_target,
         install: |shell| rustup(shell, cmd!(shell, "rustup target add {NO_STD_TARGET}")),
     },
 ];
 
-/// Installs what is missing; each command is printed before it runs.
+/// Installs what `purpose` needs and is missing; each command is printed before it runs.
 ///
 /// # Errors
 /// Something is missing and cannot be installed from here; the message says what to do.
-pub(crate) fn run(shell: &Shell) -> Result<()> {
-    for need in NEEDS.iter().filter(|need| !(need.is_there)(shell)) {
+pub(crate) fn run(shell: &Shell, purpose: Purpose) -> Result<()> {
+    for need in needs(purpose).filter(|need| !(need.is_there)(shell)) {
         let commands = (need.install)(shell)?;
         println!("{} is missing; installing it:", need.name);
         for command in commands {
@@ -53,6 +72,10 @@ pub(crate) fn run(shell: &Shell) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn needs(purpose: Purpose) -> impl Iterator<Item = &'static Need> {
+    NEEDS.iter().filter(move |need| need.to_run || purpose == Purpose::Checks)
 }
 
 fn succeeds(command: Cmd<'_>) -> bool {
@@ -104,4 +127,16 @@ fn install_ffmpeg(shell: &Shell) -> Result<Vec<Cmd<'_>>> {
         "ffmpeg is missing and cannot be installed from here; install it (`sudo apt-get install ffmpeg`, \
          `brew install ffmpeg`, `winget install ffmpeg`, or https://ffmpeg.org) and run this again"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_needs_ffmpeg_alone_and_the_checks_need_everything() {
+        let names = |purpose| needs(purpose).map(|need| need.name).collect::<Vec<_>>();
+        assert_eq!(names(Purpose::Demo), ["ffmpeg"]);
+        assert_eq!(names(Purpose::Checks), ["ffmpeg", "rustfmt", "clippy", NO_STD_TARGET]);
+    }
 }

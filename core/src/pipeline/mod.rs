@@ -8,4 +8,4 @@ mod session;
 mod tests;
 pub mod verdict;
 
-pub use session::{Batch, Faces, Session};
+pub use session::{Batch, ClipView, Faces, Session};

@@ -51,6 +51,28 @@ pub struct Batch {
     clips: Vec<(ClipIndex, Vec<FaceIndex>)>,
 }
 
+/// One clip of a batch, for showing what was scored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClipView<'a> {
+    /// The track it shows.
+    pub track: usize,
+    /// The frame that its middle crop was cut from, counted as they were pushed.
+    pub frame: usize,
+    /// That crop.
+    pub crop: &'a RgbImage,
+}
+
+impl Batch {
+    /// Its clips, in the order in which [`Session::accept`] takes their scores.
+    pub fn views(&self) -> impl Iterator<Item = ClipView<'_>> {
+        let length = self.crops.len() / self.clips.len().max(1);
+        self.clips.iter().zip(self.crops.chunks(length.max(1))).filter_map(|(((track, _), faces), crops)| {
+            let middle = faces.len() / 2;
+            Some(ClipView { track: *track, frame: faces.get(middle)?.frame, crop: crops.get(middle)? })
+        })
+    }
+}
+
 /// A face whose crop has not been handed out yet.
 struct Waiting {
     clip: ClipIndex,

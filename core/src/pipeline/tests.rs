@@ -204,6 +204,21 @@ fn a_clip_keeps_the_crops_of_frames_in_which_another_face_was_larger() {
 }
 
 #[test]
+fn a_batch_shows_the_middle_crop_of_each_clip_with_its_track_and_frame() {
+    let mut session = Session::new(&spec_of_clips(4), Faces::Largest);
+    for frame in 0..7 {
+        let faces = [face(20.0 + frame as f32, 100)];
+        session.push(f64::from(frame), &picture(), if frame == 1 { &[] } else { &faces });
+    }
+    session.seal();
+    let batch = session.next_batch(8).expect("a batch");
+    // The clips are of frames 0, 2, 3, 4 and of 5, 6 with the last repeated.
+    let views: Vec<(usize, usize)> = batch.views().map(|view| (view.track, view.frame)).collect();
+    assert_eq!(views, [(0, 3), (0, 6)]);
+    assert!(batch.views().zip([2, 5]).all(|(view, crop)| *view.crop == batch.crops[crop]));
+}
+
+#[test]
 fn a_single_image_is_a_clip_of_one_repeated_crop() {
     let mut session = Session::new(&spec_of_clips(8), Faces::Largest);
     session.push(0.0, &picture(), &[face(20.0, 100)]);

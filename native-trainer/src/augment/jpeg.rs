@@ -43,7 +43,8 @@ pub(crate) fn recompress(image: &RgbImage, quality: u8) -> RgbImage {
     compressed(image, quality.clamp(1, 100)).and_then(|bytes| decompressed(&bytes)).unwrap_or_else(|| image.clone())
 }
 
-fn compressed(image: &RgbImage, quality: u8) -> Option<Vec<u8>> {
+/// The image as a JPEG file with colour at half the resolution; `None` where JPEG cannot hold it.
+pub(crate) fn compressed(image: &RgbImage, quality: u8) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);

@@ -4,7 +4,7 @@
 //! generator, and [`recipe::Drawn::apply`] makes them, the same for every frame of a clip. [`sbi`] makes fakes from real
 //! faces. Each change is a function of an image and explicit numbers, beside the limits that the numbers are drawn
 //! within: [`colour`], [`filter`], [`warp`], [`jpeg`]. Masks and what deforms them are in [`mask`] and [`elastic`], the
-//! face's outline in [`mean_face`].
+//! face's outline in [`mean_face`]. [`whole`] makes a fake of one face in a picture.
 
 mod colour;
 mod draw;
@@ -18,9 +18,11 @@ pub(crate) mod sbi;
 #[cfg(test)]
 mod tests;
 mod warp;
+pub(crate) mod whole;
 
 use unmask_core::image::RgbImage;
 
+pub(crate) use jpeg::compressed;
 pub(crate) use mask::Mask;
 pub(crate) use recipe::Augmentation;
 

@@ -228,6 +228,11 @@ fn scale(step: f64) -> f64 {
 }
 
 impl Blend {
+    /// The same blend with the target left as it is: only the copy that is blended in is changed.
+    pub(crate) fn of_unchanged_target(self) -> Self {
+        Self { source_is_changed: true, ..self }
+    }
+
     /// The pair made from an aligned face with these landmarks, in pixels of the image. `None` where the landmarks leave
     /// nothing to blend, since what is not changed must not be called fake: they are not finite, in one place, or outside.
     pub(crate) fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> Option<SelfBlended> {

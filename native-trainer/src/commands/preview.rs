@@ -3,18 +3,19 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use image::{ImageFormat, Rgb, RgbImage as Canvas};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::{CropGeometry, CropSpec, Similarity, template};
 use unmask_core::face::crop::crop;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
+use unmask_core::face::{Face as FoundFace, Landmarks};
 use unmask_core::image::{Interpolation, RgbImage};
 
 use crate::augment::sbi::SelfBlending;
+use crate::augment::whole::blended_in_place;
 use crate::augment::{Augmentation, Mask};
 use crate::media::{self, Damage, Input, OpenOptions};
 use crate::output::say;
@@ -26,11 +27,14 @@ use crate::{files, scoring};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Without --sbi each row is a face and three augmentations of it. With --sbi it is a face, the real \
-image of a self-blended pair, the mask of the blend, and the fake.
+image of a self-blended pair, the mask of the blend, and the fake. With --sbi --whole the picture written is not \
+a sheet: it is the first picture with a face, in its own size, its largest face blended with a changed copy of itself \
+and all else untouched.
 
 Examples:
   unmask preview --data photographs/ --sbi --output pairs.png
-  unmask preview --data real/clip.mp4 --config recipe.toml --output sheet.png --rows 8"
+  unmask preview --data real/clip.mp4 --config recipe.toml --output sheet.png --rows 8
+  unmask preview --data portrait.png --sbi --whole --output fake.png"
 )]
 pub(crate) struct PreviewArgs {
     /// Images, videos or folders of them
@@ -42,6 +46,9 @@ pub(crate) struct PreviewArgs {
     /// Show self-blended pairs
     #[arg(long)]
     sbi: bool,
+    /// Write one picture, unaligned and unaugmented, with its largest face self-blended
+    #[arg(long, requires = "sbi", conflicts_with_all = ["aligned", "rows", "size"])]
+    whole: bool,
     /// Images are aligned faces already
     #[arg(long)]
     aligned: bool,
@@ -79,6 +86,12 @@ type Face = (RgbImage, Landmarks);
 pub(crate) fn run(args: &PreviewArgs) -> Result<()> {
     let format = format(&args.output)?;
     let changes = changes(args)?;
+    let shown = args.output.display();
+    if args.whole {
+        write(args, format, &canvas(&whole_fake(args, &changes)?))?;
+        say!("{shown}: one picture, its largest face self-blended");
+        return Ok(());
+    }
     let faces = faces(args)?;
     let rows: Vec<[RgbImage; COLUMNS]> = (0..usize::from(args.rows))
         .map(|row| {
@@ -88,12 +101,34 @@ pub(crate) fn run(args: &PreviewArgs) -> Result<()> {
             if args.sbi { pair(&changes, face, &mut rng) } else { Ok(augmentations(&changes, face, &mut rng)) }
         })
         .collect::<Result<_>>()?;
-    let mut bytes = Cursor::new(Vec::new());
-    let shown = args.output.display();
-    sheet(&rows).write_to(&mut bytes, format).with_context(|| format!("{shown} cannot be encoded"))?;
-    files::write_bytes(&args.output, bytes.get_ref())?;
+    write(args, format, &sheet(&rows))?;
     say!("{shown}: {} rows of {} faces", rows.len(), faces.len().min(rows.len()));
     Ok(())
+}
+
+fn write(args: &PreviewArgs, format: ImageFormat, picture: &Canvas) -> Result<()> {
+    let mut bytes = Cursor::new(Vec::new());
+    let context = || format!("{} cannot be encoded", args.output.display());
+    picture.write_to(&mut bytes, format).with_context(context)?;
+    files::write_bytes(&args.output, bytes.get_ref())
+}
+
+/// The first picture with a face, its largest face blended.
+fn whole_fake(args: &PreviewArgs, changes: &Changes) -> Result<RgbImage> {
+    let finder = scoring::face_finder()?;
+    let blend = changes.self_blending.draw(&mut ChaCha8Rng::seed_from_u64(args.seed));
+    for path in &args.data {
+        for input in media::expand(path)? {
+            for frame in media::open(&input, &OpenOptions { frames: 1, damage: Damage::Refuse })?.frames {
+                let picture = frame?.image;
+                let face = largest_face(&picture, &finder);
+                if let Some(fake) = face.and_then(|face| blended_in_place(&picture, &face.landmarks, &blend)) {
+                    return Ok(fake);
+                }
+            }
+        }
+    }
+    Err(no_face(args))
 }
 
 /// The format that the output's extension names.
@@ -158,9 +193,18 @@ fn faces(args: &PreviewArgs) -> Result<Vec<Face>> {
     }
     faces.truncate(wanted);
     if faces.is_empty() {
-        bail!("no face was found in {}; name images or videos with faces", args.data[0].display());
+        return Err(no_face(args));
     }
     Ok(faces)
+}
+
+fn no_face(args: &PreviewArgs) -> anyhow::Error {
+    anyhow!("no face was found in {}; name images or videos with faces", args.data[0].display())
+}
+
+fn largest_face(frame: &RgbImage, finder: &FaceFinder) -> Option<FoundFace> {
+    let faces = finder.find(frame, &FindOptions::default());
+    faces.into_iter().max_by(|one, other| one.bounds.area().total_cmp(&other.bounds.area()))
 }
 
 /// The largest face of each of some frames of an input.
@@ -179,8 +223,7 @@ fn face_of(frame: &RgbImage, size: usize, finder: Option<&FaceFinder>) -> Option
     let Some(finder) = finder else {
         return Some((frame.resize(size, size, Interpolation::Bicubic), points));
     };
-    let faces = finder.find(frame, &FindOptions::default());
-    let largest = faces.iter().max_by(|one, other| one.bounds.area().total_cmp(&other.bounds.area()))?;
+    let largest = largest_face(frame, finder)?;
     let to_crop = Similarity::estimate(&largest.landmarks, &points)?;
     let landmarks = largest.landmarks.map(|point| to_crop.apply(point.map(f64::from)).map(|value| value as f32));
     let spec = CropSpec { geometry: CropGeometry::Dfb, size, margin: MARGIN };
@@ -201,4 +244,12 @@ fn sheet(rows: &[[RgbImage; COLUMNS]]) -> Canvas {
         }
     }
     canvas
+}
+
+/// An image as the encoder takes it.
+fn canvas(image: &RgbImage) -> Canvas {
+    let colours = image.pixels().as_chunks::<3>().0;
+    Canvas::from_fn(image.width() as u32, image.height() as u32, |x, y| {
+        Rgb(colours[y as usize * image.width() + x as usize])
+    })
 }

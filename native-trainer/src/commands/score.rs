@@ -1,22 +1,22 @@
 //! `unmask score`: videos and images in, reports out.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unmask_core::pipeline::Faces;
 use unmask_core::pipeline::report::Report;
 
 use crate::commands::shard::Shard;
+use crate::detector_file;
 use crate::device::DeviceChoice;
 use crate::media::{self, Damage, Input};
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, say};
+use crate::report::{Pictures, ReportFolder};
 use crate::scoring::{ScoreOptions, Scorer};
-use crate::{detector_file, files};
 
 /// Score videos and images: was the face manipulated?
 #[derive(Args, Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct ScoreArgs {
     /// Print one JSON document a line, each as soon as it is there
     #[arg(long)]
     jsonl: bool,
-    /// Also write each report as a JSON file into this folder
+    /// Also write each report into this folder: as JSON, and as a page to look at; of several inputs, an index too
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Score only every Nth input, starting with the Ith
@@ -74,10 +74,8 @@ enum FacesArg {
 pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let device = args.device.open()?;
     let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
-    if let Some(folder) = &args.report {
-        let context = || format!("{} cannot be made; choose another --report folder", folder.display());
-        std::fs::create_dir_all(folder).with_context(context)?;
-    }
+    let part = args.shard.map(|shard| shard.to_string().replace('/', "-of-"));
+    let mut folder = args.report.as_deref().map(|folder| ReportFolder::create(folder, part)).transpose()?;
     let spinner = spinner(format!("loading {model}"));
     let loaded = detector_file::load(&model, base.as_ref(), &device);
     spinner.finish_and_clear();
@@ -90,28 +88,37 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         damage: args.damaged,
     };
     let scorer = Scorer::new(loaded?, options)?;
-    let (inputs, mut failures) = expand(args);
+    let (inputs, failures) = expand(args);
+    let mut failed = !failures.is_empty();
     let mut output = Output::new(format(args), inputs.len() + failures.len());
+    let mut fail = |output: &mut Output, folder: &mut Option<ReportFolder>, input: &str, error: &anyhow::Error| {
+        failed = true;
+        if let Some(folder) = folder {
+            folder.fail(input, error);
+        }
+        output.failure(input, error)
+    };
     for (input, error) in &failures {
-        output.failure(input, error)?;
+        fail(&mut output, &mut folder, input, error)?;
     }
-    let mut names = ReportNames::default();
     for input in &inputs {
-        match score_one(&scorer, input) {
+        let mut pictures = folder.is_some().then(Pictures::default);
+        match score_one(&scorer, input, pictures.as_mut()) {
             Ok(report) => {
                 output.report(&report)?;
-                if let Some(folder) = &args.report {
-                    write_report(&names.path(folder, input), &report)?;
+                if let (Some(folder), Some(pictures)) = (&mut folder, &pictures) {
+                    folder.add(input, &report, scorer.spec(), pictures)?;
                 }
             }
-            Err(error) => {
-                output.failure(&input.path().display().to_string(), &error)?;
-                failures.push((input.path().display().to_string(), error));
-            }
+            Err(error) => fail(&mut output, &mut folder, &input.path().display().to_string(), &error)?,
         }
     }
     output.finish()?;
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let page = folder.map(|folder| folder.finish(scorer.spec())).transpose()?.flatten();
+    if let (Some(page), Format::Human) = (page, format(args)) {
+        say!("report: {}", page.display());
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn format(args: &ScoreArgs) -> Format {
@@ -138,14 +145,14 @@ fn expand(args: &ScoreArgs) -> (Vec<Input>, Vec<(String, anyhow::Error)>) {
 }
 
 /// Scores one input under a progress bar, which is drawn on a terminal only.
-fn score_one(scorer: &Scorer, input: &Input) -> Result<Report> {
+fn score_one(scorer: &Scorer, input: &Input, pictures: Option<&mut Pictures>) -> Result<Report> {
     let bar = ProgressBar::with_draw_target(Some(scorer.frames() as u64), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} frames {elapsed}") {
         bar.set_style(style);
     }
     bar.set_message(input.path().display().to_string());
     bar.enable_steady_tick(Duration::from_millis(200));
-    let report = scorer.score(input, |done, expected| {
+    let report = scorer.score(input, pictures, |done, expected| {
         bar.set_length(expected as u64);
         bar.set_position(done as u64);
     });
@@ -157,30 +164,4 @@ fn spinner(message: String) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(message);
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
-}
-
-fn write_report(path: &Path, report: &Report) -> Result<()> {
-    let mut json = serde_json::to_vec_pretty(report).context("the report cannot be written as JSON")?;
-    json.push(b'\n');
-    files::write_bytes(path, &json)
-}
-
-/// File names for reports: the input's own, numbered where two inputs share one.
-#[derive(Default)]
-struct ReportNames {
-    used: HashSet<String>,
-}
-
-impl ReportNames {
-    fn path(&mut self, folder: &Path, input: &Input) -> PathBuf {
-        let name = input.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = if name.is_empty() { "report".to_string() } else { name };
-        let mut candidate = name.clone();
-        let mut number = 2;
-        while !self.used.insert(candidate.clone()) {
-            candidate = format!("{name}-{number}");
-            number += 1;
-        }
-        folder.join(format!("{candidate}.json"))
-    }
 }

@@ -1,0 +1,92 @@
+//! The page that lists all inputs of a run.
+
+use askama::Template;
+use unmask_core::pipeline::report::Report;
+use unmask_core::weights::spec::{DetectorSpec, TrainingStatus};
+
+use super::figures::count;
+use super::page::{Scale, scale};
+use super::pictures::Pictures;
+use super::words;
+
+/// One input that was scored.
+pub(super) struct Entry {
+    title: String,
+    /// The page's file name.
+    page: String,
+    class: &'static str,
+    verdict: &'static str,
+    reason: Option<String>,
+    picture: Option<String>,
+    scale: Option<Scale>,
+}
+
+impl Entry {
+    pub(super) fn new(report: &Report, spec: &DetectorSpec, pictures: &Pictures, title: &str, page: String) -> Self {
+        let (class, verdict) = words::heading(report.verdict);
+        let face =
+            words::deciding(report).and_then(|track| pictures.faces(track.id).last()).and_then(|face| face.url());
+        let frame = || pictures.kept_frames().next().and_then(|index| pictures.thumbnail_url(index));
+        Self {
+            title: title.to_owned(),
+            page,
+            class,
+            verdict,
+            reason: report.reason.clone(),
+            picture: face.or_else(frame),
+            scale: scale(report, spec),
+        }
+    }
+
+    /// The file name of its page.
+    pub(super) fn page(&self) -> &str {
+        &self.page
+    }
+}
+
+#[derive(Template)]
+#[template(path = "index.html")]
+pub(super) struct Index<'a> {
+    entries: &'a [Entry],
+    /// Inputs that failed, with the reason.
+    failures: &'a [(String, String)],
+    made: &'a str,
+    detector: &'a str,
+    untrained: bool,
+    title: String,
+    summary: String,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(
+        entries: &'a [Entry],
+        failures: &'a [(String, String)],
+        spec: &'a DetectorSpec,
+        made: &'a str,
+    ) -> Self {
+        Self {
+            entries,
+            failures,
+            made,
+            detector: &spec.name,
+            untrained: spec.training.status == TrainingStatus::Untrained,
+            title: format!("Report on {}", count(entries.len() + failures.len(), "input")),
+            summary: summary(entries, failures.len()),
+        }
+    }
+}
+
+/// How many inputs there are of each verdict.
+fn summary(entries: &[Entry], failures: usize) -> String {
+    let mut parts = Vec::new();
+    for verdict in ["Likely fake", "Likely real", "Uncertain", "No face"] {
+        let number = entries.iter().filter(|entry| entry.verdict == verdict).count();
+        if number > 0 {
+            parts.push(format!("{number} {}", verdict.to_lowercase()));
+        }
+    }
+    if failures > 0 {
+        parts.push(format!("{failures} failed"));
+    }
+    parts.join(" · ")
+}

@@ -1,0 +1,322 @@
+//! The page of one input: what the template shows, made of a report.
+
+use askama::Template;
+use unmask_core::pipeline::report::{Report, Verdict, VideoSummary};
+use unmask_core::weights::spec::{DetectorSpec, TrainingStatus};
+
+use super::figures::{clock, count, figure, percent, spread};
+use super::pictures::{EXTREMES, Pictures, ScoredFace};
+use super::timeline::{Timeline, timeline};
+use super::words::{self, VerdictWords, scores_of};
+
+/// People whose faces are shown at most.
+const MAX_SHOWN: usize = 4;
+/// Frames shown where there is no face, so that a reader can see for themselves.
+const FRAMES_WITHOUT_FACE: usize = 3;
+/// How long the region at an end of the scale is, in parts of one, if a word goes below it beside the threshold.
+const END_ROOM: f64 = 0.2;
+/// What digests are called.
+const SHA256: &str = "SHA-256";
+
+/// Everything that a page is made of.
+pub(super) struct Subject<'a> {
+    pub(super) report: &'a Report,
+    pub(super) spec: &'a DetectorSpec,
+    pub(super) pictures: &'a Pictures,
+    /// What the input is called in headings.
+    pub(super) title: &'a str,
+    /// SHA-256 of the input, where it is one file.
+    pub(super) input_sha256: Option<&'a str>,
+    /// When it was judged.
+    pub(super) made: &'a str,
+    /// Name of the file beside the page with the same figures.
+    pub(super) json: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+pub(super) struct Page<'a> {
+    title: &'a str,
+    made: &'a str,
+    json: &'a str,
+    byline: String,
+    verdict: VerdictWords,
+    untrained: bool,
+    scale: Option<Scale>,
+    rests_on: Vec<String>,
+    cannot_know: Vec<String>,
+    timeline: Option<Timeline>,
+    frames: Vec<FramePicture>,
+    faces: Vec<FaceRow>,
+    people: Vec<Person>,
+    facts: Vec<Facts>,
+}
+
+/// The score between 0 and 1, with the thresholds.
+pub(super) struct Scale {
+    pub(super) score: String,
+    pub(super) at: String,
+    pub(super) real_below: String,
+    pub(super) real_at: String,
+    pub(super) fake_above: String,
+    pub(super) fake_at: String,
+    pub(super) band: String,
+    pub(super) fake_width: String,
+    /// Whether the words at the ends have room beside the thresholds.
+    pub(super) has_room: [bool; 2],
+}
+
+/// A whole frame with boxes.
+struct FramePicture {
+    url: String,
+    width: usize,
+    height: usize,
+    letters: usize,
+    caption: String,
+    boxes: Vec<FaceBox>,
+}
+
+struct FaceBox {
+    bounds: [f32; 4],
+    label: String,
+    scored: bool,
+    label_y: f32,
+}
+
+/// Faces of one person at one end of the scores.
+struct FaceRow {
+    title: String,
+    faces: Vec<FacePicture>,
+}
+
+struct FacePicture {
+    url: String,
+    time: String,
+    score: String,
+    alt: String,
+}
+
+/// A row in the table of people.
+struct Person {
+    name: String,
+    frames: String,
+    span: String,
+    score: Option<[String; 3]>,
+}
+
+/// A group of facts.
+struct Facts {
+    title: &'static str,
+    rows: Vec<Fact>,
+}
+
+struct Fact {
+    name: &'static str,
+    value: String,
+    /// Whether it is a digest, which is long and looked at letter by letter.
+    is_digest: bool,
+}
+
+impl Facts {
+    fn new(title: &'static str, rows: Vec<(&'static str, String)>) -> Self {
+        let fact = |(name, value)| Fact { name, value, is_digest: name == SHA256 };
+        Self { title, rows: rows.into_iter().filter(|(_, value)| !value.is_empty()).map(fact).collect() }
+    }
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(subject: &Subject<'a>) -> Self {
+        let Subject { report, spec, pictures, .. } = *subject;
+        Self {
+            title: subject.title,
+            made: subject.made,
+            json: subject.json,
+            byline: byline(&report.video),
+            verdict: words::verdict(report, spec),
+            untrained: report.model.training == TrainingStatus::Untrained,
+            scale: scale(report, spec),
+            rests_on: words::rests_on(report, spec),
+            cannot_know: words::cannot_know(report),
+            timeline: timeline(report, &spec.calibration),
+            frames: frames(report, pictures),
+            faces: faces(report, pictures),
+            people: report.tracks.iter().map(|track| person(report, track.id, track.score)).collect(),
+            facts: vec![video_facts(subject), detector_facts(report, spec), time_facts(report)],
+        }
+    }
+}
+
+/// The score on its scale; none without a face.
+pub(super) fn scale(report: &Report, spec: &DetectorSpec) -> Option<Scale> {
+    let (score, calibration) = (report.score?, &spec.calibration);
+    let [real, fake] = [calibration.real_below, calibration.fake_above].map(f64::from);
+    Some(Scale {
+        score: figure(score),
+        at: percent(f64::from(score)),
+        real_below: figure(calibration.real_below),
+        real_at: percent(real),
+        fake_above: figure(calibration.fake_above),
+        fake_at: percent(fake),
+        band: percent(fake - real),
+        fake_width: percent(1.0 - fake),
+        has_room: [real, 1.0 - fake].map(|end| end >= END_ROOM),
+    })
+}
+
+fn byline(video: &VideoSummary) -> String {
+    let size = format!("{} × {} pixels", video.width, video.height);
+    let length = video.duration_s.map(|seconds| format!(", {seconds:.1} seconds"));
+    let rate = video.fps.map(|fps| format!(", {} frames a second", rounded(fps)));
+    format!("{size}{}{}", length.unwrap_or_default(), rate.unwrap_or_default())
+}
+
+/// Up to two decimals, none where they are zeros.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// The frame in which the person who decides has the highest score; without a face, a few frames spread over the input.
+fn frames(report: &Report, pictures: &Pictures) -> Vec<FramePicture> {
+    if report.verdict == Verdict::NoFace {
+        let kept: Vec<usize> = pictures.kept_frames().collect();
+        let shown = FRAMES_WITHOUT_FACE.min(kept.len());
+        let spread = (0..shown).map(|index| kept[(2 * index + 1) * kept.len() / (2 * shown)]);
+        return spread.filter_map(|index| frame_picture(report, pictures, index, "A frame without a face")).collect();
+    }
+    let Some(track) = words::deciding(report).map(|track| track.id) else { return Vec::new() };
+    let score = |index: usize| {
+        let faces = report.frames.get(index).map(|frame| &frame.faces[..]).unwrap_or_default();
+        faces.iter().find(|face| face.track == track).and_then(|face| face.score)
+    };
+    let highest = pictures
+        .kept_frames()
+        .filter_map(|index| Some((index, score(index)?)))
+        .reduce(|best, next| if next.1 > best.1 { next } else { best });
+    let caption = match (report.frames.len(), pictures.kept_frames().count()) {
+        (1, _) => "The picture",
+        (all, kept) if all == kept => "The frame with the highest score",
+        // Of a long input not every frame is kept.
+        _ => "A frame with a high score",
+    };
+    highest.and_then(|(index, _)| frame_picture(report, pictures, index, caption)).into_iter().collect()
+}
+
+fn frame_picture(report: &Report, pictures: &Pictures, index: usize, what: &str) -> Option<FramePicture> {
+    let (frame, video) = (report.frames.get(index)?, &report.video);
+    let time = if report.frames.len() > 1 { format!(", at {}", clock(frame.time_s)) } else { String::new() };
+    // Letters of about 16 pixels where the figure has its full width.
+    let letters = (video.width.max(video.height) / 30).max(8);
+    let boxed = |face: &unmask_core::pipeline::report::FaceReport| FaceBox {
+        bounds: face.bounds,
+        label: face.score.map_or_else(|| format!("person {}", face.track), figure),
+        scored: face.score.is_some(),
+        label_y: (face.bounds[1] - letters as f32 * 0.4).max(letters as f32),
+    };
+    Some(FramePicture {
+        url: pictures.frame_url(index)?,
+        width: video.width,
+        height: video.height,
+        letters,
+        caption: format!("{what}{time}"),
+        boxes: frame.faces.iter().map(boxed).collect(),
+    })
+}
+
+/// The faces at both ends of the scores, person by person, the highest scores first.
+fn faces(report: &Report, pictures: &Pictures) -> Vec<FaceRow> {
+    let mut scored: Vec<(usize, f32)> =
+        report.tracks.iter().filter_map(|track| Some((track.id, track.score?))).collect();
+    scored.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    scored.truncate(MAX_SHOWN);
+    let several = scored.len() > 1;
+    scored.iter().flat_map(|(track, _)| face_rows(report, pictures.faces(*track), *track, several)).collect()
+}
+
+fn face_rows(report: &Report, faces: &[ScoredFace], track: usize, several: bool) -> Vec<FaceRow> {
+    let title = |rest: &str| if several { format!("Person {track}: {rest}") } else { capitalised(rest) };
+    let shown = |face: &ScoredFace| {
+        let time = clock(report.frames.get(face.frame).map_or(0.0, |frame| frame.time_s));
+        let score = figure(face.score);
+        let alt = format!("The face of person {track} at {time}, score {score}");
+        Some(FacePicture { url: face.url()?, time, score, alt })
+    };
+    let row = |title: String, faces: Vec<&ScoredFace>| FaceRow {
+        title,
+        faces: faces.into_iter().filter_map(shown).collect(),
+    };
+    if faces.len() <= EXTREMES {
+        return vec![row(title("all faces, the highest score first"), faces.iter().rev().collect())];
+    }
+    let (low, high) = faces.split_at(faces.len() / 2);
+    vec![
+        row(title("the highest scores"), high.iter().rev().collect()),
+        row(title("the lowest scores"), low.iter().collect()),
+    ]
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn person(report: &Report, track: usize, score: Option<f32>) -> Person {
+    let times: Vec<f64> = report
+        .frames
+        .iter()
+        .filter(|frame| frame.faces.iter().any(|face| face.track == track))
+        .map(|frame| frame.time_s)
+        .collect();
+    let [first, last] = [times.first(), times.last()].map(|time| clock(time.copied().unwrap_or(0.0)));
+    let [least, _, _, most] = spread(&scores_of(report, track));
+    Person {
+        name: track.to_string(),
+        frames: format!("{} of {}", times.len(), report.frames.len()),
+        span: format!("{first} to {last}"),
+        score: score.map(|score| [score, least, most].map(figure)),
+    }
+}
+
+fn video_facts(subject: &Subject<'_>) -> Facts {
+    let Report { input, video, .. } = subject.report;
+    let mut rows = vec![("Input", input.clone())];
+    rows.extend(subject.input_sha256.map(|sha256| (SHA256, sha256.to_owned())));
+    rows.push(("Size", format!("{} × {} pixels as displayed", video.width, video.height)));
+    rows.extend(video.duration_s.map(|seconds| ("Length", format!("{seconds:.2} s"))));
+    rows.extend(video.fps.map(|fps| ("Frame rate", format!("{} a second", rounded(fps)))));
+    rows.push(("Looked at", count(video.frames_sampled, "frame")));
+    Facts::new("Input", rows)
+}
+
+fn detector_facts(report: &Report, spec: &DetectorSpec) -> Facts {
+    let calibration = &spec.calibration;
+    let mut rows = vec![
+        ("Name", report.model.name.clone()),
+        (SHA256, report.model.sha256.clone()),
+        ("State", words::training(report.model.training).to_owned()),
+        ("Training", spec.training.summary.clone()),
+        (
+            "Thresholds",
+            format!(
+                "likely real up to {}, likely fake from {}",
+                figure(calibration.real_below),
+                figure(calibration.fake_above)
+            ),
+        ),
+    ];
+    rows.extend(spec.base_model.clone().map(|base| ("Made from", base)));
+    rows.extend(spec.licence.clone().map(|licence| ("Licence", licence)));
+    Facts::new("Detector", rows)
+}
+
+fn time_facts(report: &Report) -> Facts {
+    let timing = &report.timing_s;
+    let seconds = |value: f64| format!("{value:.2} s");
+    let rows = vec![
+        ("Waiting for frames", seconds(timing.decode)),
+        ("Finding faces", seconds(timing.detect)),
+        ("Scoring", seconds(timing.score)),
+        ("In all", seconds(timing.total)),
+        ("Program", concat!("unmask ", env!("CARGO_PKG_VERSION")).to_owned()),
+    ];
+    Facts::new("Time taken", rows)
+}

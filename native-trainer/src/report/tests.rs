@@ -1,0 +1,239 @@
+//! What a page says and shows, and what it must not let through.
+
+use std::path::{Path, PathBuf};
+
+use unmask_core::detector::clip::{ClipConfig, HeadKind};
+use unmask_core::face::alignment::{CropGeometry, CropSpec};
+use unmask_core::image::{Interpolation, RgbImage};
+use unmask_core::pipeline::ClipView;
+use unmask_core::pipeline::report::*;
+use unmask_core::weights::spec::*;
+
+use super::*;
+
+pub(super) fn spec() -> DetectorSpec {
+    DetectorSpec {
+        version: SPEC_VERSION,
+        name: "made-up".to_string(),
+        architecture: Architecture::Clip(ClipConfig::vit_b_16(HeadKind::OneLayer)),
+        input: InputSpec { size: 224, mean: [0.5; 3], std: [0.5; 3], interpolation: Interpolation::Bicubic },
+        crop: CropSpec { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 },
+        sampling: SamplingSpec { frames: 32, clip_length: None },
+        labels: ["real".to_string(), "fake".to_string()],
+        calibration: Calibration::default(),
+        training: Training { status: TrainingStatus::Trained, summary: "made up".to_string() },
+        licence: None,
+        base_model: None,
+        adapter: None,
+    }
+}
+
+/// The report of a video with one face, seen every half second, with these scores.
+pub(super) fn report_of(scores: &[f32]) -> Report {
+    let face = |score: f32| FaceReport {
+        track: 0,
+        bounds: [40.0, 30.0, 60.0, 80.0],
+        landmarks: [[50.0; 2]; 5],
+        confidence: 0.99,
+        score: Some(score),
+    };
+    let frames: Vec<FrameReport> = scores
+        .iter()
+        .enumerate()
+        .map(|(index, score)| FrameReport { time_s: index as f64 / 2.0, faces: vec![face(*score)] })
+        .collect();
+    let mean = scores.iter().sum::<f32>() / scores.len() as f32;
+    let length = scores.len() as f64 / 2.0;
+    Report {
+        version: REPORT_VERSION,
+        input: "clips/clip.mp4".to_string(),
+        verdict: Verdict::Uncertain,
+        score: Some(mean),
+        reason: None,
+        model: ModelInfo { name: "made-up".into(), sha256: "ab".repeat(32), training: TrainingStatus::Trained },
+        video: VideoSummary {
+            width: 160,
+            height: 120,
+            fps: Some(25.0),
+            duration_s: Some(length),
+            frames_sampled: scores.len(),
+        },
+        tracks: vec![TrackReport { id: 0, score: Some(mean), frames: scores.len() }],
+        frames,
+        timing_s: Timing::default(),
+    }
+}
+
+/// The same without a face.
+fn report_without_face() -> Report {
+    let mut report = report_of(&[0.5; 4]);
+    report.frames.iter_mut().for_each(|frame| frame.faces.clear());
+    report.tracks.clear();
+    let reason = Some("no face was found in any of the 4 frames looked at".to_string());
+    Report { verdict: Verdict::NoFace, score: None, reason, ..report }
+}
+
+/// Pictures of a report's frames and faces.
+fn pictures_of(report: &Report) -> Pictures {
+    let grey = |side: usize, level: u8| RgbImage::new(side, side, vec![level; side * side * 3]).unwrap();
+    let mut pictures = Pictures::default();
+    for (index, frame) in report.frames.iter().enumerate() {
+        pictures.frame(&grey(160, index as u8));
+        for face in &frame.faces {
+            let view = ClipView { track: face.track, frame: index, crop: &grey(64, index as u8) };
+            pictures.face(&view, face.score.unwrap());
+        }
+    }
+    pictures
+}
+
+fn page_of(report: &Report, spec: &DetectorSpec, title: &str) -> String {
+    let pictures = pictures_of(report);
+    let json = format!("{title}.json");
+    let subject =
+        Subject { report, spec, pictures: &pictures, title, input_sha256: None, made: "24 November 2026", json: &json };
+    Page::new(&subject).render().unwrap()
+}
+
+/// A folder of reports with what was given to it, and its place.
+fn folder_of(reports: &[(&str, Report)]) -> (tempfile::TempDir, Option<PathBuf>) {
+    let place = tempfile::tempdir().unwrap();
+    let mut folder = ReportFolder::create(&place.path().join("reports"), None).unwrap();
+    for (name, report) in reports {
+        let path = place.path().join(name);
+        std::fs::write(&path, b"a video").unwrap();
+        folder.add(&Input::Video(path), report, &spec(), &pictures_of(report)).unwrap();
+    }
+    let first = folder.finish(&spec()).unwrap();
+    (place, first)
+}
+
+fn read(place: &Path, name: &str) -> String {
+    std::fs::read_to_string(place.join("reports").join(name)).unwrap()
+}
+
+#[test]
+fn every_verdict_has_a_page_that_says_it_in_words() {
+    let sure = |verdict, scores: &[f32]| Report { verdict, ..report_of(scores) };
+    let unsure = Report { reason: Some("the face is too blurred to judge".to_string()), ..report_of(&[0.5; 4]) };
+    for (report, title, words) in [
+        (sure(Verdict::LikelyFake, &[0.9; 4]), "Likely fake", "score of 0.90 is at or above 0.65"),
+        (sure(Verdict::LikelyReal, &[0.1; 4]), "Likely real", "score of 0.10 is at or below 0.35"),
+        (unsure, "Uncertain", "the face is too blurred to judge"),
+        (report_without_face(), "No face", "That does not mean that the video is real"),
+    ] {
+        let page = page_of(&report, &spec(), "clip.mp4");
+        assert!(page.contains(&format!("</svg>{title}</h2>")) && page.contains(words), "{title}: {page}");
+        assert_eq!(page.contains("The score over time"), report.score.is_some(), "{title}");
+        assert!(page.contains("data:image/jpeg;base64,"), "{title} shows what was looked at");
+        assert!(!page.contains("This detector is untrained"), "{title}");
+    }
+}
+
+#[test]
+fn an_untrained_detector_is_called_so_loudly() {
+    let mut report = report_of(&[0.9; 4]);
+    report.model.training = TrainingStatus::Untrained;
+    let page = page_of(&report, &spec(), "clip.mp4");
+    assert!(page.contains("role=\"note\"><strong>This detector is untrained.</strong>"), "{page}");
+}
+
+#[test]
+fn names_and_texts_with_markup_in_them_are_escaped_everywhere() {
+    let nasty = "<img src=x onerror=alert(1)>\"'&.mp4";
+    let mut report = Report { input: nasty.to_string(), reason: Some(nasty.to_string()), ..report_of(&[0.5; 4]) };
+    report.model.name = nasty.to_string();
+    let spec = DetectorSpec {
+        name: nasty.to_string(),
+        training: Training { summary: nasty.to_string(), ..spec().training },
+        licence: Some(nasty.to_string()),
+        base_model: Some(nasty.to_string()),
+        ..spec()
+    };
+    let entries = [Entry::new(&report, &spec, &pictures_of(&report), nasty, format!("{nasty}.html"))];
+    let failures = [(nasty.to_string(), nasty.to_string())];
+    let index = Index::new(&entries, &failures, &spec, nasty).render().unwrap();
+    for page in [page_of(&report, &spec, nasty), index] {
+        assert!(!page.contains("<img src=x") && !page.contains("onerror=alert(1)>"), "{page}");
+        assert!(page.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;.mp4"), "{page}");
+        assert!(page.contains("href=\"%3Cimg%20src%3Dx%20onerror%3Dalert%281%29%3E%22%27%26.mp4."), "{page}");
+    }
+}
+
+#[test]
+fn a_page_needs_no_script_and_no_network() {
+    let page = page_of(&report_of(&[0.2, 0.9]), &spec(), "clip.mp4");
+    assert!(page.contains("default-src 'none'; img-src data:; style-src 'unsafe-inline'"));
+    for outside in ["<script", "http://", "https://", "@import", "url(", "<link"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn the_highest_and_the_lowest_faces_are_shown_with_their_times() {
+    let page = page_of(&report_of(&[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]), &spec(), "clip.mp4");
+    let at = |words: &str| page.find(words).unwrap_or_else(|| panic!("no {words} in {page}"));
+    assert!(at("The highest scores") < at("The face of person 0 at 0:04.0, score 0.90"));
+    assert!(at("The lowest scores") < at("The face of person 0 at 0:00.0, score 0.10"));
+    assert!(!page.contains("The face of person 0 at 0:02.0"), "the middle one is left out");
+    assert!(page.contains("aria-label=\"The frame with the highest score, at 0:04.0\""), "{page}");
+}
+
+#[test]
+fn people_who_were_not_scored_are_named_as_such() {
+    let mut report = report_of(&[0.9; 4]);
+    let other = FaceReport { track: 1, score: None, ..report.frames[0].faces[0].clone() };
+    let mut shown = report.clone();
+    report.tracks.push(TrackReport { id: 1, score: None, frames: 1 });
+    report.frames[0].faces.push(other);
+    shown.frames = report.frames.clone();
+    let pictures = pictures_of(&report_of(&[0.9; 4]));
+    let spec = spec();
+    let subject = Subject {
+        report: &report,
+        spec: &spec,
+        pictures: &pictures,
+        title: "clip.mp4",
+        input_sha256: None,
+        made: "today",
+        json: "clip.mp4.json",
+    };
+    let page = Page::new(&subject).render().unwrap();
+    assert!(page.contains("1 more face was followed and not scored") && page.contains(">not scored<"), "{page}");
+    assert!(page.contains(">person 1</text>") && page.contains("class=\"other\""), "{page}");
+}
+
+#[test]
+fn one_input_gets_a_page_and_several_an_index_with_links() {
+    let (place, first) = folder_of(&[("a.mp4", report_of(&[0.5; 4]))]);
+    assert_eq!(first, Some(place.path().join("reports/a.mp4.html")));
+    assert!(!place.path().join("reports/index.html").exists());
+    let (place, first) = folder_of(&[("a b#.mp4", report_of(&[0.5; 4])), ("index", report_without_face())]);
+    assert_eq!(first, Some(place.path().join("reports/index.html")));
+    let index = read(place.path(), "index.html");
+    assert!(index.contains("href=\"a%20b%23.mp4.html\"") && index.contains("href=\"index-1.html\""), "{index}");
+    assert!(index.contains("<h1>Report on 2 inputs</h1>\n<p class=\"byline\">1 uncertain · 1 no face"), "{index}");
+    assert!(read(place.path(), "index-1.html").contains("<h1>index</h1>"));
+}
+
+#[test]
+fn the_json_beside_a_page_is_the_report_and_the_page_links_to_it() {
+    let report = report_of(&[0.2, 0.4]);
+    let (place, _) = folder_of(&[("a.mp4", report.clone())]);
+    assert_eq!(serde_json::from_str::<Report>(&read(place.path(), "a.mp4.json")).unwrap(), report);
+    let page = read(place.path(), "a.mp4.html");
+    assert!(page.contains("href=\"a.mp4.json\""));
+    // SHA-256 of "a video", by sha256sum.
+    assert!(page.contains("3dbe53a2de431feaea25139a6ea5eb705629d3fb419181298046d78d55acb055"), "{page}");
+}
+
+#[test]
+fn programs_that_share_a_folder_write_an_index_each() {
+    let place = tempfile::tempdir().unwrap();
+    let mut folder = ReportFolder::create(place.path(), Some("1-of-2".to_string())).unwrap();
+    folder.fail("a.mp4", &anyhow::anyhow!("a.mp4 is no video"));
+    folder.fail("b.mp4", &anyhow::anyhow!("b.mp4 is no video"));
+    assert_eq!(folder.finish(&spec()).unwrap(), Some(place.path().join("index-1-of-2.html")));
+    let index = std::fs::read_to_string(place.path().join("index-1-of-2.html")).unwrap();
+    assert!(index.contains("2 failed") && index.contains("b.mp4 is no video"), "{index}");
+}

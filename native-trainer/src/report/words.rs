@@ -1,0 +1,186 @@
+//! What a page says in words: the verdict, what it rests on, what it cannot know.
+
+use unmask_core::pipeline::report::{Report, TrackReport, Verdict};
+use unmask_core::weights::spec::{DetectorSpec, TrainingStatus};
+
+use super::figures::{clock, count, figure, spread};
+
+/// A verdict for people.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct VerdictWords {
+    /// Names its colour and its mark.
+    pub(super) class: &'static str,
+    /// In two words.
+    pub(super) title: &'static str,
+    /// In a sentence or two.
+    pub(super) lead: String,
+    /// A reservation.
+    pub(super) note: Option<String>,
+}
+
+/// The verdict of a report in words.
+pub(super) fn verdict(report: &Report, spec: &DetectorSpec) -> VerdictWords {
+    let (class, title) = heading(report.verdict);
+    let subject = subject(report);
+    let reason = report.reason.as_deref();
+    let why = reason.map_or_else(|| "it gives no reason".to_owned(), str::to_owned);
+    let lead = match (report.verdict, report.score) {
+        (Verdict::LikelyFake, Some(score)) => format!(
+            "The detector believes that the face was manipulated: its score of {} is at or above {}, from where it \
+             calls {subject} likely fake.",
+            figure(score),
+            figure(spec.calibration.fake_above),
+        ),
+        (Verdict::LikelyReal, Some(score)) => format!(
+            "The detector found no trace of a manipulation that it knows: its score of {} is at or below {}, up to where \
+             it calls {subject} likely real.",
+            figure(score),
+            figure(spec.calibration.real_below),
+        ),
+        (Verdict::NoFace, _) => {
+            format!("There was nothing to judge: {why}. That does not mean that {subject} is real.")
+        }
+        _ => format!("This report decides nothing: {why}."),
+    };
+    let decided = matches!(report.verdict, Verdict::LikelyFake | Verdict::LikelyReal);
+    let note = reason.filter(|_| decided).map(|reason| format!("Note: {reason}."));
+    VerdictWords { class, title, lead, note }
+}
+
+/// The class and the title of a verdict.
+pub(super) fn heading(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::LikelyFake => ("fake", "Likely fake"),
+        Verdict::LikelyReal => ("real", "Likely real"),
+        Verdict::Uncertain => ("uncertain", "Uncertain"),
+        Verdict::NoFace => ("none", "No face"),
+    }
+}
+
+/// How far the detector can be believed, in a few words.
+pub(super) fn training(status: TrainingStatus) -> &'static str {
+    match status {
+        TrainingStatus::Untrained => "untrained: its scores mean nothing",
+        TrainingStatus::Imported => "trained elsewhere, thresholds not fitted",
+        TrainingStatus::Trained => "trained and calibrated with Unmask",
+    }
+}
+
+/// What the verdict rests on, a sentence or two each.
+pub(super) fn rests_on(report: &Report, spec: &DetectorSpec) -> Vec<String> {
+    let mut points = vec![looked_at(report)];
+    points.extend(deciding(report).and_then(|track| {
+        let scores = scores_of(report, track.id);
+        (scores.len() > 1).then(|| agreement(report, track, &scores))
+    }));
+    points.extend(others(report));
+    let clip = spec.clip_length();
+    if clip > 1 && !report.tracks.is_empty() {
+        points
+            .push(format!("The detector judges {clip} frames together, so the frames of one such clip share a score."));
+    }
+    if report.score.is_some() {
+        points.push(belief(report.model.training).to_owned());
+    }
+    points
+}
+
+/// What no such report can know.
+pub(super) fn cannot_know(report: &Report) -> Vec<String> {
+    let is_video = report.video.fps.is_some();
+    let of_scores = [
+        "Manipulations unlike those the detector was trained on. It may pass over them, above all what newer generators make.",
+        "Whether what it reacts to is a forgery. Strong compression, filters, retouching, poor light, and faces unlike those \
+         it was trained on mislead it, in either direction.",
+    ];
+    let of_nobody = ["Faces that were not found: small ones, turned away, covered or in the dark."];
+    let others = "Anything but faces: voices, words, the scene, and where the recording comes from. Real footage can be told \
+                  with a false story.";
+    let own: &[&str] = if report.verdict == Verdict::NoFace { &of_nobody } else { &of_scores };
+    let mut points: Vec<String> = own.iter().chain([&others]).map(|point| (*point).to_owned()).collect();
+    if is_video {
+        points.push("The frames between those that were looked at.".to_owned());
+    }
+    points
+}
+
+fn subject(report: &Report) -> &'static str {
+    if report.video.fps.is_none() && report.video.frames_sampled <= 1 { "the picture" } else { "the video" }
+}
+
+fn looked_at(report: &Report) -> String {
+    let (frames, seen) = (report.frames.len(), report.frames.iter().filter(|frame| !frame.faces.is_empty()).count());
+    let (Some(first), Some(last)) = (report.frames.first(), report.frames.last()) else {
+        return "No frame could be looked at.".to_owned();
+    };
+    match (frames, seen) {
+        (1, 0) => "The one frame there is; no face was found in it.".to_owned(),
+        (1, _) => "The one frame there is, with a face in it.".to_owned(),
+        _ => format!(
+            "{} from {} to {}, evenly spread; a face was found in {}.",
+            count(frames, "frame"),
+            clock(first.time_s),
+            clock(last.time_s),
+            match seen {
+                0 => "none".to_owned(),
+                seen if seen == frames => "each".to_owned(),
+                seen => format!("{seen} of them"),
+            },
+        ),
+    }
+}
+
+/// How well the scores of a track agree with each other.
+fn agreement(report: &Report, track: &TrackReport, scores: &[f32]) -> String {
+    let [least, low, high, most] = spread(scores);
+    let who = if report.tracks.len() > 1 { format!(" of person {}", track.id) } else { String::new() };
+    format!(
+        "{}{who}. Their mean counts; they run from {} to {}, the middle half of them from {} to {}.",
+        count(scores.len(), "scored face"),
+        figure(least),
+        figure(most),
+        figure(low),
+        figure(high),
+    )
+}
+
+/// Who else is in the picture.
+fn others(report: &Report) -> Option<String> {
+    let scored = report.tracks.iter().filter(|track| track.score.is_some()).count();
+    match (scored, report.tracks.len() - scored) {
+        (2.., 0) => Some("Everybody was scored; the most suspicious person decides.".to_owned()),
+        (_, 0) => None,
+        (_, others) => Some(format!(
+            "{} more {} followed and not scored: the person who fills most of the frames counts.",
+            others,
+            if others == 1 { "face was" } else { "faces were" },
+        )),
+    }
+}
+
+fn belief(status: TrainingStatus) -> &'static str {
+    match status {
+        TrainingStatus::Untrained => {
+            "A detector whose head is random. Neither its score nor anything drawn from it has a meaning."
+        }
+        TrainingStatus::Imported => {
+            "A detector trained elsewhere. Its thresholds are not fitted, so the score says more or less suspicious and is \
+             not a probability."
+        }
+        TrainingStatus::Trained => {
+            "A detector whose thresholds were fitted on videos set aside for that, so that few fall on the wrong side. On \
+             material of another kind it errs more often."
+        }
+    }
+}
+
+/// The scores of a track's faces in order of time.
+pub(super) fn scores_of(report: &Report, track: usize) -> Vec<f32> {
+    let faces = report.frames.iter().flat_map(|frame| &frame.faces);
+    faces.filter(|face| face.track == track).filter_map(|face| face.score).collect()
+}
+
+/// The track whose score is the report's.
+pub(super) fn deciding(report: &Report) -> Option<&TrackReport> {
+    report.tracks.iter().find(|track| track.score.is_some() && track.score == report.score)
+}
