@@ -1,19 +1,22 @@
-//! All cores and the widest vector instructions where there is std; one core and the common instructions elsewhere.
+//! All cores with the feature `threads` and the widest vector instructions with `simd`; one core and the common
+//! instructions without.
 //!
 //! `work` must be inlined wherever it is called, since only then is it compiled for the instructions chosen at run time:
 //! pass closures marked `#[inline(always)]`.
 
+#[cfg(feature = "simd")]
+use pulp::Arch as Processor;
+#[cfg(feature = "threads")]
+use rayon::prelude::*;
+
 /// Calls `work` with the number and the values of every `length` of `values`; the last may be shorter.
 pub(super) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    #[cfg(feature = "std")]
-    {
-        use rayon::prelude::*;
-        let processor = pulp::Arch::new();
-        let chunks = values.par_chunks_mut(length).enumerate();
-        chunks.for_each(|(index, chunk)| processor.dispatch(Piece { index, chunk, work: &work }));
-    }
-    #[cfg(not(feature = "std"))]
-    values.chunks_mut(length).enumerate().for_each(|(index, chunk)| work(index, chunk));
+    let processor = Processor::new();
+    #[cfg(feature = "threads")]
+    let chunks = values.par_chunks_mut(length).enumerate();
+    #[cfg(not(feature = "threads"))]
+    let chunks = values.chunks_mut(length).enumerate();
+    chunks.for_each(|(index, chunk)| processor.dispatch(Piece { index, chunk, work: &work }));
 }
 
 /// Calls `work` with the number, every `length` of `values` and every `other_length` of `others` beside it.
@@ -25,42 +28,31 @@ pub(super) fn for_each_chunk_pair(
     other_length: usize,
     work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
-    #[cfg(feature = "std")]
-    {
-        use rayon::prelude::*;
-        let processor = pulp::Arch::new();
-        let chunks = values.par_chunks_mut(length).zip(others.par_chunks_mut(other_length)).enumerate();
-        chunks.for_each(|(index, (chunk, other))| processor.dispatch(PiecePair { index, chunk, other, work: &work }));
-    }
-    #[cfg(not(feature = "std"))]
-    values
-        .chunks_mut(length)
-        .zip(others.chunks_mut(other_length))
-        .enumerate()
-        .for_each(|(index, (chunk, other))| work(index, chunk, other));
+    let processor = Processor::new();
+    #[cfg(feature = "threads")]
+    let chunks = values.par_chunks_mut(length).zip(others.par_chunks_mut(other_length)).enumerate();
+    #[cfg(not(feature = "threads"))]
+    let chunks = values.chunks_mut(length).zip(others.chunks_mut(other_length)).enumerate();
+    chunks.for_each(|(index, (chunk, other))| processor.dispatch(PiecePair { index, chunk, other, work: &work }));
 }
 
 /// A piece of work to be compiled for each set of instructions. A closure would be called through a function of its
 /// own, which is compiled for the common ones.
-#[cfg(feature = "std")]
 struct Piece<'a, F> {
     index: usize,
     chunk: &'a mut [f32],
     work: &'a F,
 }
 
-#[cfg(feature = "std")]
-impl<F: Fn(usize, &mut [f32])> pulp::WithSimd for Piece<'_, F> {
-    type Output = ();
-
+impl<F: Fn(usize, &mut [f32])> Piece<'_, F> {
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
+    fn run(self) {
         (self.work)(self.index, self.chunk);
     }
 }
 
 /// A piece of work on two slices.
-#[cfg(all(feature = "std", any(test, feature = "autodiff")))]
+#[cfg(any(test, feature = "autodiff"))]
 struct PiecePair<'a, F> {
     index: usize,
     chunk: &'a mut [f32],
@@ -68,12 +60,65 @@ struct PiecePair<'a, F> {
     work: &'a F,
 }
 
-#[cfg(all(feature = "std", any(test, feature = "autodiff")))]
+#[cfg(any(test, feature = "autodiff"))]
+impl<F: Fn(usize, &mut [f32], &mut [f32])> PiecePair<'_, F> {
+    #[inline(always)]
+    fn run(self) {
+        (self.work)(self.index, self.chunk, self.other);
+    }
+}
+
+#[cfg(feature = "simd")]
+impl<F: Fn(usize, &mut [f32])> pulp::WithSimd for Piece<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        self.run();
+    }
+}
+
+#[cfg(all(feature = "simd", any(test, feature = "autodiff")))]
 impl<F: Fn(usize, &mut [f32], &mut [f32])> pulp::WithSimd for PiecePair<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        (self.work)(self.index, self.chunk, self.other);
+        self.run();
+    }
+}
+
+/// Stands in where nothing is chosen at run time.
+#[cfg(not(feature = "simd"))]
+struct Processor;
+
+#[cfg(not(feature = "simd"))]
+impl Processor {
+    fn new() -> Self {
+        Self
+    }
+
+    fn dispatch(&self, piece: impl Run) {
+        piece.run();
+    }
+}
+
+/// Any piece of work.
+#[cfg(not(feature = "simd"))]
+trait Run {
+    fn run(self);
+}
+
+#[cfg(not(feature = "simd"))]
+impl<F: Fn(usize, &mut [f32])> Run for Piece<'_, F> {
+    fn run(self) {
+        Piece::run(self);
+    }
+}
+
+#[cfg(all(not(feature = "simd"), any(test, feature = "autodiff")))]
+impl<F: Fn(usize, &mut [f32], &mut [f32])> Run for PiecePair<'_, F> {
+    fn run(self) {
+        PiecePair::run(self);
     }
 }
