@@ -168,8 +168,8 @@ fn belief(status: TrainingStatus) -> &'static str {
              not a probability."
         }
         TrainingStatus::Trained => {
-            "A detector whose thresholds were fitted on videos set aside for that, so that few fall on the wrong side. On \
-             material of another kind it errs more often."
+            "A detector whose thresholds suit the material that it was trained and checked on. On material of another kind it \
+             errs more often."
         }
     }
 }
