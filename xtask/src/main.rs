@@ -1,11 +1,13 @@
 //! `cargo xtask …`: what a developer or a newcomer runs on this repository.
 
+mod browser;
 mod checks;
 mod cuda;
 mod cuda_llvm;
 mod demo;
 mod rules;
 mod setup;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,6 +45,17 @@ enum Command {
         #[arg(long, value_name = "CHECK", value_parser = checks::names())]
         only: Vec<String>,
     },
+    /// Build the page with the detector into a folder, and serve it on this machine
+    Web {
+        /// The port of this machine
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// Build the folder and end
+        #[arg(long)]
+        build_only: bool,
+    },
+    /// Compare the page in a real browser with the program; not yet a part of `test`
+    Browser,
     /// Build the release program with NVIDIA GPUs, on a machine with or without one
     Cuda,
 }
@@ -71,6 +84,14 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Test { keep_going, only } => {
             setup::run(&shell, Purpose::Checks)?;
             checks::run(&shell, keep_going, &only)
+        }
+        Command::Web { port, build_only } => {
+            setup::run(&shell, Purpose::Page)?;
+            web::run(&shell, port, build_only)
+        }
+        Command::Browser => {
+            setup::run(&shell, Purpose::Browser)?;
+            browser::test(&shell)
         }
         Command::Cuda => cuda::build(&shell),
     }

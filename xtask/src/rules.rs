@@ -13,7 +13,8 @@ const MAX_LINES: usize = 500;
 /// # Errors
 /// Names each file that is too long, with its length.
 pub(crate) fn check(shell: &Shell) -> Result<()> {
-    let listing = cmd!(shell, "git ls-files -z --cached --others --exclude-standard -- *.rs *.py").quiet().read()?;
+    let listing =
+        cmd!(shell, "git ls-files -z --cached --others --exclude-standard -- *.rs *.py *.js *.ts").quiet().read()?;
     let mut too_long = Vec::new();
     let mut files = 0;
     for name in listing.split('\0').filter(|name| !name.is_empty()) {

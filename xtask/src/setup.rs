@@ -5,7 +5,9 @@ use std::env::consts::OS;
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell, cmd};
 
+use crate::browser;
 use crate::checks::NO_STD_TARGET;
+use crate::web::package::TARGET as WASM_TARGET;
 
 /// What is going to be done.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,43 +16,65 @@ pub(crate) enum Purpose {
     Demo,
     /// Every check and test.
     Checks,
+    /// Building the page.
+    Page,
+    /// The tests in a browser.
+    Browser,
 }
 
 /// Something that is needed.
 struct Need {
     name: &'static str,
-    /// Whether the program itself needs it, and not only a check.
-    to_run: bool,
+    /// What it is needed for.
+    purposes: &'static [Purpose],
     is_there: fn(&Shell) -> bool,
     /// The commands that install it, or what the developer has to do where none can.
     install: fn(&Shell) -> Result<Vec<Cmd<'_>>>,
 }
 
 /// ffmpeg first: it is what most often has to be installed by hand.
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 7] = [
     Need {
         name: "ffmpeg",
-        to_run: true,
+        purposes: &[Purpose::Demo, Purpose::Checks, Purpose::Browser],
         is_there: |shell| succeeds(cmd!(shell, "ffmpeg -version")) && succeeds(cmd!(shell, "ffprobe -version")),
         install: install_ffmpeg,
     },
     Need {
         name: "rustfmt",
-        to_run: false,
+        purposes: &[Purpose::Checks],
         is_there: |shell| succeeds(cmd!(shell, "cargo fmt --version")),
         install: |shell| rustup(shell, cmd!(shell, "rustup component add rustfmt")),
     },
     Need {
         name: "clippy",
-        to_run: false,
+        purposes: &[Purpose::Checks],
         is_there: |shell| succeeds(cmd!(shell, "cargo clippy --version")),
         install: |shell| rustup(shell, cmd!(shell, "rustup component add clippy")),
     },
     Need {
         name: NO_STD_TARGET,
-        to_run: false,
-        is_there: has_target,
+        purposes: &[Purpose::Checks],
+        is_there: |shell| has_target(shell, NO_STD_TARGET),
         install: |shell| rustup(shell, cmd!(shell, "rustup target add {NO_STD_TARGET}")),
+    },
+    Need {
+        name: WASM_TARGET,
+        purposes: &[Purpose::Page, Purpose::Browser],
+        is_there: |shell| has_target(shell, WASM_TARGET),
+        install: |shell| rustup(shell, cmd!(shell, "rustup target add {WASM_TARGET}")),
+    },
+    Need {
+        name: "node and npm",
+        purposes: &[Purpose::Browser],
+        is_there: |shell| succeeds(cmd!(shell, "node --version")) && succeeds(cmd!(shell, "npm --version")),
+        install: |shell| packages(shell, "Node.js with npm", &["nodejs", "npm"]),
+    },
+    Need {
+        name: "chromium",
+        purposes: &[Purpose::Browser],
+        is_there: |shell| browser::chromium(shell).is_some(),
+        install: |shell| packages(shell, "Chromium (or name another browser in UNMASK_CHROMIUM)", &["chromium"]),
     },
 ];
 
@@ -75,7 +99,7 @@ pub(crate) fn run(shell: &Shell, purpose: Purpose) -> Result<()> {
 }
 
 fn needs(purpose: Purpose) -> impl Iterator<Item = &'static Need> {
-    NEEDS.iter().filter(move |need| need.to_run || purpose == Purpose::Checks)
+    NEEDS.iter().filter(move |need| need.purposes.contains(&purpose))
 }
 
 fn succeeds(command: Cmd<'_>) -> bool {
@@ -83,8 +107,8 @@ fn succeeds(command: Cmd<'_>) -> bool {
 }
 
 /// Asks the compiler, not rustup: toolchains of distributions bring targets in other ways.
-fn has_target(shell: &Shell) -> bool {
-    let libraries = cmd!(shell, "rustc --print target-libdir --target {NO_STD_TARGET}").quiet().ignore_stderr().read();
+fn has_target(shell: &Shell, target: &str) -> bool {
+    let libraries = cmd!(shell, "rustc --print target-libdir --target {target}").quiet().ignore_stderr().read();
     libraries.is_ok_and(|folder| shell.path_exists(folder))
 }
 
@@ -116,6 +140,11 @@ pub(crate) fn apt<'a>(shell: &'a Shell, packages: &[&str]) -> Result<Option<Vec<
     ]))
 }
 
+/// The commands that install Debian's `names`, which together are `what`.
+fn packages<'a>(shell: &'a Shell, what: &str, names: &[&str]) -> Result<Vec<Cmd<'a>>> {
+    apt(shell, names)?.with_context(|| format!("this cannot be installed from here: install {what} and run this again"))
+}
+
 fn install_ffmpeg(shell: &Shell) -> Result<Vec<Cmd<'_>>> {
     if OS == "macos" && succeeds(cmd!(shell, "brew --version")) {
         return Ok(vec![cmd!(shell, "brew install ffmpeg")]);
@@ -134,9 +163,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demo_needs_ffmpeg_alone_and_the_checks_need_everything() {
+    fn everything_needs_what_it_needs_and_nothing_else() {
         let names = |purpose| needs(purpose).map(|need| need.name).collect::<Vec<_>>();
         assert_eq!(names(Purpose::Demo), ["ffmpeg"]);
         assert_eq!(names(Purpose::Checks), ["ffmpeg", "rustfmt", "clippy", NO_STD_TARGET]);
+        assert_eq!(names(Purpose::Page), [WASM_TARGET]);
+        assert_eq!(names(Purpose::Browser), ["ffmpeg", WASM_TARGET, "node and npm", "chromium"]);
     }
 }

@@ -1,0 +1,199 @@
+// What the page does with bad files, with being stopped, and with the network.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch, openPage, PAGE, Scratch, score } from './support.js';
+
+let browser;
+let opened;
+const scratch = new Scratch();
+
+before(async () => {
+  browser = await launch();
+  opened = await openPage(browser);
+});
+
+after(async () => {
+  await browser?.close();
+  scratch.remove();
+});
+
+/** A clip of moving patterns. */
+function pattern(t, name, ...options) {
+  return scratch.made(t, name, '-f', 'lavfi', '-i', 'testsrc2=s=320x240:d=2', ...options);
+}
+
+/** The file is refused with one sentence that names it and says `words`, and the next file is scored. */
+async function assertRefused(t, file, words) {
+  const { report, error } = await score(opened.page, file, { frames: 2 });
+  assert.equal(report, undefined, 'the file is refused');
+  const name = file.split('/').at(-1);
+  assert.ok(error.message.startsWith(`${name}: `), error.message);
+  assert.match(error.message, words);
+  assert.ok(!error.message.includes('\n') && !/\.\s/.test(error.message), `one sentence: ${error.message}`);
+  const good = pattern(t, 'good.mp4', '-c:v', 'libx264');
+  const next = good && (await score(opened.page, good, { frames: 2 }));
+  if (next) assert.equal(next.report?.verdict, 'no_face', next.error?.message);
+}
+
+test('text by the name of a video is refused, and the next file is scored', async (t) => {
+  await assertRefused(t, scratch.write('text.mp4', 'This is not a video.\n'.repeat(50)), /neither a video nor an image/);
+});
+
+test('an empty file is refused, and the next file is scored', async (t) => {
+  await assertRefused(t, scratch.write('empty.mp4', ''), /empty/);
+});
+
+test('videos that are cut off are refused wherever the cut is, and the next file is scored', async (t) => {
+  for (const [name, ...options] of [
+    ['index-last.mp4', '-c:v', 'libx264'],
+    ['index-first.mp4', '-c:v', 'libx264', '-movflags', 'faststart'],
+    ['clusters.mkv', '-c:v', 'libx264'],
+  ]) {
+    const whole = pattern(t, name, ...options);
+    if (!whole) continue;
+    for (const share of [0.02, 0.5, 0.9]) {
+      await assertRefused(t, scratch.truncated(`cut-${name}`, whole, share), /damaged/);
+    }
+  }
+});
+
+test('a file whose middle is overwritten is scored or refused, and the next file is scored', async (t) => {
+  const { readFileSync } = await import('node:fs');
+  const whole = pattern(t, 'whole.mp4', '-c:v', 'libx264', '-movflags', 'faststart');
+  if (!whole) return;
+  for (const start of [40, 200, 600, 1000]) {
+    const bytes = readFileSync(whole);
+    bytes.fill(0xff, start, start + 64);
+    const { report, error } = await score(opened.page, scratch.write(`broken-${start}.mp4`, bytes), { frames: 2 });
+    assert.ok(report || /^broken-\d+\.mp4: /.test(error.message), error?.message);
+  }
+  assert.equal((await score(opened.page, whole, { frames: 2 })).report?.verdict, 'no_face');
+});
+
+test('a codec that the browser lacks is refused by name, and the next file is scored', async (t) => {
+  for (const [name, ...tag] of [['hevc.mp4', '-tag:v', 'hvc1'], ['hevc.mkv']]) {
+    const file = pattern(t, name, '-c:v', 'libx265', ...tag, '-x265-params', 'log-level=none');
+    if (file) await assertRefused(t, file, /cannot decode its codec, H\.265 \(HEVC\) \(hvc1\.1\.[^)]+\); convert/);
+  }
+  const file = pattern(t, 'mpeg4.mp4', '-c:v', 'mpeg4');
+  if (file) await assertRefused(t, file, /cannot decode its codec, mp4v/);
+});
+
+test('scoring can be cancelled midway, and the next file is scored', async (t) => {
+  const file = pattern(t, 'long.mp4', '-c:v', 'libx264');
+  if (!file) return;
+  await opened.page.setInputFiles('#test-file', file);
+  const outcome = await opened.page.evaluate(async () => {
+    const { detector, input } = window.test;
+    const abort = new AbortController();
+    const steps = [];
+    const onProgress = (step) => {
+      steps.push(step.done);
+      if (steps.length === 2) abort.abort();
+    };
+    try {
+      await detector.score(input.files[0], { frames: 40, signal: abort.signal, onProgress });
+      return { finished: true };
+    } catch (error) {
+      return { name: error.name, steps: steps.length };
+    }
+  });
+  assert.deepEqual(outcome, { name: 'AbortError', steps: 2 });
+  assert.equal((await score(opened.page, file, { frames: 2 })).report?.verdict, 'no_face');
+});
+
+test('a file that is no detector is refused with one sentence', async () => {
+  const messages = await opened.page.evaluate(async () => {
+    const attempt = (source) => window.test.Detector.load(source).then(() => 'loaded', (error) => error.message);
+    const text = new File(['not a detector at all'], 'text.safetensors');
+    const cut = await fetch('/unmask-lite.safetensors').then((response) => response.arrayBuffer());
+    return Promise.all([attempt(text), attempt(cut.slice(0, 1_000_000)), attempt('/missing.safetensors')]);
+  });
+  assert.match(messages[0], /^text\.safetensors: is not a complete safetensors file/);
+  assert.match(messages[1], /^the detector file: is not a complete safetensors file/);
+  assert.match(messages[2], /^missing\.safetensors: the server answered 404/);
+});
+
+test('the page stays responsive while a video is scored', async (t) => {
+  const file = pattern(t, 'busy.mp4', '-c:v', 'libx264');
+  if (!file) return;
+  await opened.page.setInputFiles('#test-file', file);
+  const longest = await opened.page.evaluate(async () => {
+    let [longest, last, running] = [0, performance.now(), true];
+    const tick = () => {
+      longest = Math.max(longest, performance.now() - last);
+      last = performance.now();
+      if (running) setTimeout(tick, 5);
+    };
+    tick();
+    await window.test.detector.score(window.test.input.files[0], { frames: 8 });
+    running = false;
+    return longest;
+  });
+  assert.ok(longest < 500, `the page was blocked for ${longest.toFixed(0)} ms`);
+});
+
+test('nothing but its own files and the model is fetched, and its policy blocks anything else', async (t) => {
+  const { page, context, requests } = await openPage(browser);
+  const file = pattern(t, 'private.mp4', '-c:v', 'libx264');
+  if (file) assert.equal((await score(page, file, { frames: 2 })).report?.verdict, 'no_face');
+  const own = requests.filter((url) => new URL(url).protocol !== 'blob:' && new URL(url).protocol !== 'data:');
+  const names = new Set(own.map((url) => (url.startsWith(PAGE) ? url.slice(PAGE.length) : url)));
+  const expected = ['embed.html', 'page.css', 'unmask.js', 'detector.js', 'link.js', 'element.js', 'worker.js', 'frames.js'];
+  const files = [...expected, 'unmask_wasm.js', 'unmask_wasm_bg.wasm', 'unmask-lite.safetensors'];
+  assert.deepEqual([...names].sort(), files.sort());
+  const blocked = await page.evaluate(async () => {
+    const violations = [];
+    document.addEventListener('securitypolicyviolation', (event) => violations.push(event.effectiveDirective));
+    const attempt = await fetch('https://example.com/').then(() => 'fetched', () => 'blocked');
+    const socket = await new Promise((resolve) => {
+      try {
+        const opened = new WebSocket('wss://example.com/');
+        opened.onopen = () => resolve('opened');
+        opened.onerror = () => resolve('blocked');
+      } catch {
+        resolve('blocked');
+      }
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return { attempt, socket, violations };
+  });
+  assert.deepEqual(blocked, { attempt: 'blocked', socket: 'blocked', violations: ['connect-src', 'connect-src'] });
+  await context.close();
+});
+
+test('the element takes a file, tells how far it is and shows the verdict to everybody', async (t) => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${PAGE}embed.html`);
+  const element = page.locator('unmask-detector');
+  await page.evaluate(() => {
+    const element = document.querySelector('unmask-detector');
+    window.events = [];
+    for (const type of ['progress', 'result', 'error']) {
+      element.addEventListener(type, ({ detail }) => window.events.push({ type, detail: detail.message ?? detail }));
+    }
+  });
+  const field = element.getByLabel(/Choose a video or an image/);
+  await field.focus();
+  assert.equal(await element.evaluate((e) => e.shadowRoot.activeElement?.type), 'file', 'the keyboard reaches the field');
+  const file = pattern(t, 'good.mp4', '-c:v', 'libx264');
+  if (!file) return;
+  await field.setInputFiles(file);
+  await element.getByText('No face found').waitFor();
+  const status = element.getByRole('status');
+  assert.match(await status.textContent(), /Because no face was found in any of the 32 frames looked at\./);
+  const events = await page.evaluate(() => window.events);
+  assert.equal(events.at(-1).type, 'result');
+  assert.equal(events.at(-1).detail.verdict, 'no_face');
+  assert.ok(events.some(({ type, detail }) => type === 'progress' && detail.stage === 'download'));
+  assert.ok(events.some(({ type, detail }) => type === 'progress' && detail.stage === 'score'));
+  await field.setInputFiles(scratch.write('text.mp4', 'no video'));
+  await element.getByText(/text\.mp4: this is neither/).waitFor();
+  assert.deepEqual((await page.evaluate(() => window.events.at(-1))).type, 'error');
+  await field.setInputFiles(file);
+  await element.getByRole('button', { name: 'Cancel' }).click();
+  await element.getByText('Cancelled.').waitFor();
+  await context.close();
+});

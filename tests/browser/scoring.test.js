@@ -1,0 +1,126 @@
+// The page's report is the native program's.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { clip, launch, native, openPage, Scratch, score } from './support.js';
+
+const FRAMES = 8;
+
+let browser;
+let opened;
+const scratch = new Scratch();
+
+before(async () => {
+  browser = await launch();
+  opened = await openPage(browser);
+});
+
+after(async () => {
+  await browser?.close();
+  scratch.remove();
+});
+
+function near(ours, theirs, tolerance, what) {
+  assert.ok(Math.abs(ours - theirs) <= tolerance, `${what}: ${ours} in the page, ${theirs} in the native program`);
+}
+
+/** Both reports of a file say the same. */
+async function compare(file, { frames = FRAMES } = {}) {
+  const expected = native(file, frames);
+  const { report, error, progress } = await score(opened.page, file, { frames });
+  assert.equal(error, undefined, error?.message);
+  assert.equal(report.verdict, expected.verdict);
+  assert.equal(report.reason, expected.reason);
+  assert.deepEqual(report.model, expected.model);
+  assert.deepEqual(Object.keys(report).sort(), Object.keys(expected).sort());
+  assert.equal(report.score === null, expected.score === null);
+  if (expected.score !== null) near(report.score, expected.score, 0.02, 'the mean score');
+  compareVideo(report.video, expected.video);
+  assert.equal(report.frames.length, expected.frames.length);
+  report.frames.forEach((frame, index) => compareFrame(frame, expected.frames[index]));
+  assert.deepEqual(progress.at(-1), { stage: 'score', done: report.frames.length, total: report.frames.length });
+  return report;
+}
+
+function compareVideo(ours, theirs) {
+  const { fps, duration_s: duration, ...exact } = ours;
+  const { fps: nativeFps, duration_s: nativeDuration, ...nativeExact } = theirs;
+  assert.deepEqual(exact, nativeExact);
+  assert.equal(fps === null, nativeFps === null);
+  if (fps === null) return;
+  near(fps, nativeFps, 0.02 * nativeFps, 'frames a second');
+  near(duration, nativeDuration, 2 / nativeFps, 'the duration');
+}
+
+/** Browsers convert colours in their own way, by a level or two, and the face finder's boxes feel that. */
+function compareFrame(ours, theirs) {
+  near(ours.time_s, theirs.time_s, 0.002, 'the time of a frame');
+  assert.equal(ours.faces.length, theirs.faces.length, `faces at ${ours.time_s} s`);
+  ours.faces.forEach((face, index) => {
+    const { box, landmarks, score: nativeScore } = theirs.faces[index];
+    const size = Math.max(box[2], box[3]);
+    face.box.forEach((value, side) => near(value, box[side], 0.12 * size, 'a side of a face'));
+    face.landmarks.flat().forEach((value, point) => near(value, landmarks.flat()[point], 0.06 * size, 'a point of a face'));
+    assert.equal(face.score === null, nativeScore === null);
+    if (nativeScore !== null) near(face.score, nativeScore, 0.05, `the score at ${ours.time_s} s`);
+  });
+}
+
+test('an H.264 clip in MP4 gets the native report', async (t) => {
+  const file = clip(t, 'fake_ffpp_deepfakes_519_515_480p.mp4');
+  if (file) await compare(file);
+});
+
+test('a clip in Matroska gets the native report', async (t) => {
+  const file = clip(t, 'real_intel_asl_eat_640x480.mkv');
+  if (file) await compare(file);
+});
+
+test('a VP9 clip in WebM with sound gets the native report', async (t) => {
+  const source = clip(t, 'real_liveportrait_d5.mp4');
+  const sine = ['-f', 'lavfi', '-i', 'sine=d=2'];
+  const video = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-b:v', '1M', '-g', '20'];
+  const file = source && scratch.made(t, 'clip.webm', '-t', '2', '-i', source, ...sine, ...video, '-c:a', 'libopus');
+  if (file) await compare(file);
+});
+
+test('a clip recorded with the phone turned gets the native report in displayed pixels', async (t) => {
+  const source = clip(t, 'real_liveportrait_d5.mp4');
+  const filter = ['-vf', 'crop=480:400,transpose=2'];
+  const turned = source && scratch.made(t, 'sideways.mp4', '-t', '2', '-i', source, ...filter, '-c:v', 'libx264');
+  const file = turned && scratch.turned(t, 'turned.mp4', turned);
+  if (!file) return;
+  const report = await compare(file, { frames: 4 });
+  assert.ok(report.video.width > report.video.height, 'the frame lies as it is displayed');
+});
+
+test('a clip cut by an edit list and in fragments gets the native report', async (t) => {
+  const source = clip(t, 'real_liveportrait_d18.mp4');
+  const cut = source && scratch.made(t, 'cut.mp4', '-ss', '1.3', '-t', '3', '-i', source, '-c', 'copy');
+  if (cut) await compare(cut, { frames: 4 });
+  const flags = ['-movflags', 'frag_keyframe+empty_moov'];
+  const fragmented = source && scratch.made(t, 'fragments.mp4', '-t', '3', '-i', source, '-c', 'copy', ...flags);
+  if (fragmented) await compare(fragmented, { frames: 4 });
+});
+
+test('an image gets the native report', async (t) => {
+  const source = clip(t, 'real_vox_lia_driving2_256.mp4');
+  const file = source && scratch.made(t, 'face.png', '-i', source, '-frames:v', '1');
+  if (!file) return;
+  const report = await compare(file);
+  assert.deepEqual([report.video.fps, report.frames.length], [null, 1]);
+});
+
+test('a clip without a face is no_face, not real', async (t) => {
+  const file = scratch.made(t, 'noise.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=320x240:d=1', '-c:v', 'libx264');
+  if (!file) return;
+  const report = await compare(file, { frames: 4 });
+  assert.deepEqual([report.verdict, report.score], ['no_face', null]);
+});
+
+test('everybody is scored on request', async (t) => {
+  const file = clip(t, 'real_multiface_hamilton_640x360.mp4');
+  if (!file) return;
+  const { report } = await score(opened.page, file, { frames: 4, faces: 'all' });
+  assert.ok(report.tracks.length > 1 && report.tracks.every((track) => track.score !== null));
+});

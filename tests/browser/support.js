@@ -1,0 +1,122 @@
+// What the tests share: the browser, a page with a loaded detector, clips, and the native program beside it.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const { UNMASK_PAGE: page, UNMASK_PROGRAM: program, UNMASK_MODEL: model, UNMASK_CHROMIUM: browserPath } = process.env;
+
+export const PAGE = page;
+
+const CLIPS = new URL('../../../shared/data/clips/', import.meta.url).pathname;
+
+// A browser that talks to nobody by itself, so that every request seen is the page's.
+const FLAGS = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+export function launch() {
+  // Chromium's sandbox does not start as root, as in containers.
+  const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+  return chromium.launch({ executablePath: browserPath, args: [...FLAGS, ...sandbox] });
+}
+
+/** A clip of the collection beside the repository; null, and the test skipped aloud, where it is absent. */
+export function clip(test, name) {
+  const path = join(CLIPS, name);
+  if (existsSync(path)) return path;
+  test.skip(`${path} is not there`);
+  return null;
+}
+
+/** A folder for one test file's own files. */
+export class Scratch {
+  #folder = mkdtempSync(join(tmpdir(), 'unmask-'));
+
+  path(name) {
+    return join(this.#folder, name);
+  }
+
+  write(name, content) {
+    writeFileSync(this.path(name), content);
+    return this.path(name);
+  }
+
+  /** The first `share` of a file. */
+  truncated(name, source, share) {
+    const bytes = readFileSync(source);
+    return this.write(name, bytes.subarray(0, Math.floor(bytes.length * share)));
+  }
+
+  /** A file that ffmpeg makes; null, and the test skipped aloud, where this ffmpeg cannot. */
+  made(test, name, ...options) {
+    const problem = this.#ffmpeg(name, options);
+    if (!problem) return this.path(name);
+    test.skip(`ffmpeg cannot make ${name}: ${problem}`);
+    return null;
+  }
+
+  /** The same video with a display matrix that turns it by 90 degrees clockwise. */
+  turned(test, name, source) {
+    // The first is how ffmpeg 6 and later are told, the second how those before are.
+    const copy = ['-i', source, '-c', 'copy'];
+    if (!this.#ffmpeg(name, ['-display_rotation', '270', ...copy])) return this.path(name);
+    return this.made(test, name, ...copy, '-metadata:s:v:0', 'rotate=270');
+  }
+
+  /** Makes a file; what ffmpeg said where it could not. */
+  #ffmpeg(name, options) {
+    try {
+      execFileSync('ffmpeg', ['-v', 'error', '-y', ...options, this.path(name)], { stdio: ['ignore', 'ignore', 'pipe'] });
+      return null;
+    } catch (error) {
+      return String(error.stderr ?? error.message).split('\n')[0];
+    }
+  }
+
+  remove() {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** What the native program says of a file. */
+export function native(file, frames) {
+  const options = ['score', file, '--model', model, '--frames', String(frames), '--json'];
+  return JSON.parse(execFileSync(program, options, { maxBuffer: 1 << 28 }));
+}
+
+/** A page that has loaded the module and the detector as `window.test`, and a record of its requests. */
+export async function openPage(browser) {
+  const context = await browser.newContext();
+  const requests = [];
+  context.on('request', (request) => requests.push(request.url()));
+  const page = await context.newPage();
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  await page.goto(`${PAGE}embed.html`);
+  await page.evaluate(async () => {
+    const { Detector } = await import('/unmask.js');
+    const detector = await Detector.load('/unmask-lite.safetensors');
+    const input = document.createElement('input');
+    input.type = 'file';
+    input.id = 'test-file';
+    document.body.append(input);
+    window.test = { Detector, detector, input };
+  });
+  return { page, context, requests, problems };
+}
+
+/** Scores a file by the API; `{ report, progress }`, or `{ error }` with its name and sentence. */
+export async function score(page, file, options = {}) {
+  await page.setInputFiles('#test-file', file);
+  return page.evaluate(async (options) => {
+    const progress = [];
+    const onProgress = (step) => progress.push(step);
+    try {
+      const report = await window.test.detector.score(window.test.input.files[0], { ...options, onProgress });
+      return { report, progress };
+    } catch (error) {
+      return { error: { name: error.name, message: error.message } };
+    }
+  }, options);
+}

@@ -1,0 +1,103 @@
+/**
+ * A worker with a detector in it, and the page's end of the messages between them. A worker that broke is replaced by a
+ * fresh one when it is next needed, so that one bad file does not spoil the next.
+ */
+export class WorkerLink {
+  #model;
+  #modelName;
+  #worker = null;
+  #loaded = null;
+  #pending = new Map();
+  #nextId = 0;
+  #closed = false;
+
+  constructor(model, modelName) {
+    this.#model = model;
+    this.#modelName = modelName;
+  }
+
+  /** Loads the detector where that has not happened; resolves to what it is. */
+  async description(onProgress, signal) {
+    if (this.#closed) {
+      throw new Error('this detector was disposed of; load it again');
+    }
+    if (!this.#loaded) {
+      this.#start();
+      this.#loaded = this.#send('load', { model: this.#model, name: this.#modelName }, onProgress, signal);
+      this.#loaded.catch(() => this.#stop(null));
+    }
+    return this.#loaded;
+  }
+
+  /** Scores one input; resolves to its report. */
+  async score(request, onProgress, signal) {
+    signal?.throwIfAborted();
+    await this.description(() => {});
+    signal?.throwIfAborted();
+    return this.#send('score', request, onProgress, signal);
+  }
+
+  close() {
+    this.#closed = true;
+    this.#stop(new DOMException('the detector was disposed of', 'AbortError'));
+  }
+
+  #start() {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'unmask' });
+    worker.addEventListener('message', ({ data }) => this.#receive(data));
+    worker.addEventListener('error', (event) => {
+      event.preventDefault();
+      const reason = event.message || 'its files could not be loaded';
+      this.#stop(new Error(`the detector's worker stopped (${reason}); check that all of Unmask's files are served`));
+    });
+    this.#worker = worker;
+  }
+
+  /** Ends the worker, and rejects what was asked of it. */
+  #stop(error) {
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#loaded = null;
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject, settled } of pending) {
+      settled();
+      reject(error);
+    }
+  }
+
+  /** Asks the worker for something. An abort rejects at once; the worker stops at its next pause. */
+  #send(type, request, onProgress, signal) {
+    const id = this.#nextId++;
+    const worker = this.#worker;
+    return new Promise((resolve, reject) => {
+      const cancel = () => {
+        this.#pending.delete(id);
+        worker.postMessage({ id, type: 'cancel' });
+        reject(signal.reason);
+      };
+      const settled = () => signal?.removeEventListener('abort', cancel);
+      this.#pending.set(id, { resolve, reject, onProgress, settled });
+      signal?.addEventListener('abort', cancel, { once: true });
+      worker.postMessage({ id, type, ...request });
+    });
+  }
+
+  #receive({ id, type, value }) {
+    const pending = this.#pending.get(id);
+    if (type === 'progress') {
+      pending?.onProgress(value);
+      return;
+    }
+    this.#pending.delete(id);
+    pending?.settled();
+    if (type === 'result') {
+      pending?.resolve(value);
+      return;
+    }
+    pending?.reject(new Error(value));
+    if (type === 'broken') {
+      this.#stop(new Error('the detector stopped while it scored another file; try again'));
+    }
+  }
+}

@@ -1,0 +1,3 @@
+/** Tells whether the face in a video was manipulated, without the video leaving the machine. */
+export { Detector } from './detector.js';
+export { UnmaskDetectorElement } from './element.js';

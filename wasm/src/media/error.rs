@@ -1,0 +1,54 @@
+//! What can be wrong with a file, one sentence each. Whoever knows the file's name puts it in front.
+
+use thiserror::Error;
+
+/// Most pixels a frame may have, as in the native program.
+const MAX_PIXELS: u64 = 100_000_000;
+
+/// Why frames could not be had from a file.
+#[derive(Debug, Error)]
+pub enum MediaError {
+    /// A file of no bytes.
+    #[error("the file is empty; download or copy it again")]
+    Empty,
+    /// Content that is no container and no image, whatever the name says.
+    #[error("this is neither a video nor an image that can be read; give a media file, not a text or a playlist")]
+    NotMedia,
+    /// A container that no browser reads.
+    #[error("this is {0}, which browsers do not read; convert it to MP4 or WebM, or use the program `unmask`")]
+    OtherContainer(&'static str),
+    /// A media file without a video stream.
+    #[error("the file holds no video; give a file with pictures")]
+    NoVideo,
+    /// A video stream of which nothing can be shown.
+    #[error("not a single frame could be read from it; export or download it again")]
+    NoFrames,
+    /// A file whose content is damaged or cut off.
+    #[error("the video is damaged ({0}); re-encode or re-download it")]
+    Damaged(String),
+    /// More pixels than are decoded into memory.
+    #[error("{width}x{height} pixels are more than the limit of {} megapixels; scale it down first", MAX_PIXELS / 1_000_000)]
+    TooLarge {
+        /// Width in pixels.
+        width: u64,
+        /// Height in pixels.
+        height: u64,
+    },
+    /// A codec that the browser does not decode.
+    #[error(
+        "this browser cannot decode its codec, {0}; convert the video to H.264, try another browser, or use the program `unmask`"
+    )]
+    UnsupportedCodec(String),
+    /// The bytes could not be read.
+    #[error("the file could not be read ({0}); choose it again")]
+    Read(#[from] std::io::Error),
+}
+
+/// Refuses sizes without pixels, and those of more than [`MAX_PIXELS`].
+pub(super) fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
+    match width.checked_mul(height) {
+        Some(0) => Err(MediaError::NoFrames),
+        Some(pixels) if pixels <= MAX_PIXELS => Ok(()),
+        _ => Err(MediaError::TooLarge { width, height }),
+    }
+}

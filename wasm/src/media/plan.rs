@@ -1,0 +1,97 @@
+//! Which frames are decoded to see the sampled ones: of each only what lies between it and a key frame before it.
+
+use unmask_core::pipeline::sampling::frame_indices;
+
+use super::{Shown, Video};
+
+/// Samples that are decoded one after the other, beginning with a key frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The first sample, a key frame.
+    pub first: usize,
+    /// The last sample.
+    pub last: usize,
+    /// The frames to look at among them, in order of time.
+    pub wanted: Vec<Shown>,
+}
+
+/// The runs that show `count` frames, evenly spaced as the native program takes them.
+pub fn plan(video: &Video, count: usize) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for index in frame_indices(video.shown.len(), count) {
+        let wanted = video.shown[index];
+        let first = key_before(video, wanted.sample);
+        match runs.last_mut().filter(|run| first <= run.last) {
+            Some(run) => {
+                run.last = run.last.max(wanted.sample);
+                run.wanted.push(wanted);
+            }
+            None => runs.push(Run { first, last: wanted.sample, wanted: vec![wanted] }),
+        }
+    }
+    runs
+}
+
+/// The last key frame from which `sample` can be decoded. A frame that is decoded after a key frame but displayed
+/// before it may refer to frames before the key frame, so it needs the one before.
+fn key_before(video: &Video, sample: usize) -> usize {
+    let time = video.samples[sample].timestamp_us;
+    let usable = |index: &usize| video.samples[*index].key && video.samples[*index].timestamp_us <= time;
+    (0..=sample).rev().find(usable).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Codec, Sample};
+
+    /// A video with the given times of display, in the order of decoding, and key frames.
+    fn video(frames: &[(i64, bool)]) -> Video {
+        let sample = |(index, (time, key)): (usize, &(i64, bool))| Sample {
+            offset: index as u64,
+            size: 1,
+            key: *key,
+            timestamp_us: *time,
+        };
+        let samples: Vec<Sample> = frames.iter().enumerate().map(sample).collect();
+        let mut shown: Vec<Shown> =
+            (0..samples.len()).map(|sample| Shown { time_s: samples[sample].timestamp_us as f64, sample }).collect();
+        shown.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
+        let codec = Codec::unknown("none");
+        let (fps, duration_s) = (None, None);
+        let (coded_width, coded_height, width, height, rotation) = (1, 1, 1, 1, 0);
+        Video { codec, coded_width, coded_height, width, height, rotation, fps, duration_s, samples, shown }
+    }
+
+    fn summary(runs: &[Run]) -> Vec<(usize, usize, Vec<usize>)> {
+        runs.iter().map(|run| (run.first, run.last, run.wanted.iter().map(|w| w.sample).collect())).collect()
+    }
+
+    #[test]
+    fn each_run_begins_at_the_key_frame_before_what_is_wanted() {
+        let frames: Vec<(i64, bool)> = (0..31).map(|index| (index, index % 10 == 0)).collect();
+        assert_eq!(
+            summary(&plan(&video(&frames), 4)),
+            [(0, 0, vec![0]), (10, 10, vec![10]), (20, 20, vec![20]), (30, 30, vec![30])]
+        );
+        assert_eq!(summary(&plan(&video(&frames), 3)), [(0, 0, vec![0]), (10, 15, vec![15]), (30, 30, vec![30])]);
+    }
+
+    #[test]
+    fn what_is_wanted_after_the_same_key_frame_is_one_run() {
+        let frames: Vec<(i64, bool)> = (0..31).map(|index| (index, index == 0)).collect();
+        assert_eq!(summary(&plan(&video(&frames), 3)), [(0, 30, vec![0, 15, 30])]);
+    }
+
+    #[test]
+    fn a_frame_shown_before_the_key_frame_it_follows_is_decoded_from_the_one_before() {
+        // Display order 0 1 2 3; the frame shown at 2 is decoded after the key frame shown at 3.
+        let frames = [(0, true), (1, false), (3, true), (2, false)];
+        assert_eq!(summary(&plan(&video(&frames), 4)), [(0, 3, vec![0, 1, 3, 2])]);
+    }
+
+    #[test]
+    fn a_stream_without_a_key_frame_is_decoded_from_its_start() {
+        assert_eq!(summary(&plan(&video(&[(0, false), (1, false)]), 1)), [(0, 0, vec![0])]);
+    }
+}

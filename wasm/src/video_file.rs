@@ -1,0 +1,168 @@
+//! A video file as the worker sees it: what to configure a decoder with, and which samples to give it.
+
+use js_sys::Uint8Array;
+use wasm_bindgen::prelude::*;
+use web_sys::Blob;
+
+use crate::blob::BlobBytes;
+use crate::media::{self, Kind, MediaError, Run, Video};
+
+/// Whether `blob` is a still image, by its content.
+///
+/// # Errors
+/// An empty file, or one that is neither image nor video.
+#[wasm_bindgen(js_name = isImage)]
+pub fn is_image(blob: Blob) -> Result<bool, JsError> {
+    let mut bytes = BlobBytes::new(blob).map_err(MediaError::from)?;
+    Ok(media::kind_of(&mut bytes)? == Kind::Image)
+}
+
+/// An opened video, and the runs of samples to decode.
+#[wasm_bindgen]
+pub struct VideoFile {
+    bytes: BlobBytes,
+    video: Video,
+    runs: Vec<Run>,
+}
+
+#[wasm_bindgen]
+impl VideoFile {
+    /// Reads the index of the video in `blob`, and plans to look at `frames` of its frames.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in one sentence.
+    #[wasm_bindgen(constructor)]
+    pub fn new(blob: Blob, frames: usize) -> Result<VideoFile, JsError> {
+        let mut bytes = BlobBytes::new(blob).map_err(MediaError::from)?;
+        let size = bytes.size();
+        let video = media::open(&mut bytes, size)?;
+        let runs = media::plan(&video, frames);
+        Ok(Self { bytes, video, runs })
+    }
+
+    /// The codec's name in WebCodecs.
+    #[wasm_bindgen(getter)]
+    pub fn codec(&self) -> Option<String> {
+        self.video.codec.string.clone()
+    }
+
+    /// What the decoder has to know before the first sample.
+    #[wasm_bindgen(getter)]
+    pub fn description(&self) -> Option<Uint8Array> {
+        self.video.codec.description.as_deref().map(Uint8Array::from)
+    }
+
+    /// The sentence for a browser that does not decode the codec.
+    #[wasm_bindgen(getter)]
+    pub fn refusal(&self) -> String {
+        MediaError::UnsupportedCodec(self.video.codec.to_string()).to_string()
+    }
+
+    /// Width of the coded frame in pixels.
+    #[wasm_bindgen(getter, js_name = codedWidth)]
+    pub fn coded_width(&self) -> usize {
+        self.video.coded_width
+    }
+
+    /// Height of the coded frame in pixels.
+    #[wasm_bindgen(getter, js_name = codedHeight)]
+    pub fn coded_height(&self) -> usize {
+        self.video.coded_height
+    }
+
+    /// Width in square pixels before rotation.
+    #[wasm_bindgen(getter)]
+    pub fn width(&self) -> usize {
+        self.video.width
+    }
+
+    /// Height in square pixels before rotation.
+    #[wasm_bindgen(getter)]
+    pub fn height(&self) -> usize {
+        self.video.height
+    }
+
+    /// Width in pixels as displayed.
+    #[wasm_bindgen(getter, js_name = displayedWidth)]
+    pub fn displayed_width(&self) -> usize {
+        self.video.displayed_size().0
+    }
+
+    /// Height in pixels as displayed.
+    #[wasm_bindgen(getter, js_name = displayedHeight)]
+    pub fn displayed_height(&self) -> usize {
+        self.video.displayed_size().1
+    }
+
+    /// Clockwise degrees by which frames are turned for display.
+    #[wasm_bindgen(getter)]
+    pub fn rotation(&self) -> u32 {
+        self.video.rotation
+    }
+
+    /// Mean frames a second.
+    #[wasm_bindgen(getter)]
+    pub fn fps(&self) -> Option<f64> {
+        self.video.fps
+    }
+
+    /// Length in seconds.
+    #[wasm_bindgen(getter, js_name = durationSeconds)]
+    pub fn duration_s(&self) -> Option<f64> {
+        self.video.duration_s
+    }
+
+    /// How many frames will be looked at.
+    #[wasm_bindgen(getter, js_name = wantedFrames)]
+    pub fn wanted_frames(&self) -> usize {
+        self.runs.iter().map(|run| run.wanted.len()).sum()
+    }
+
+    /// How many runs of samples there are; a decoder is flushed after each.
+    #[wasm_bindgen(getter)]
+    pub fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// First and last sample of a run.
+    #[wasm_bindgen(js_name = runSamples)]
+    pub fn run_samples(&self, run: usize) -> Vec<u32> {
+        self.runs.get(run).map_or_else(Vec::new, |run| vec![run.first as u32, run.last as u32])
+    }
+
+    /// The time stamps, in microseconds, of the frames to look at in a run, in order.
+    #[wasm_bindgen(js_name = wantedTimestamps)]
+    pub fn wanted_timestamps(&self, run: usize) -> Vec<f64> {
+        let wanted = self.runs.get(run).map(|run| run.wanted.as_slice()).unwrap_or_default();
+        wanted.iter().map(|shown| self.video.samples[shown.sample].timestamp_us as f64).collect()
+    }
+
+    /// When the frames to look at in a run are shown, in seconds, in the same order.
+    #[wasm_bindgen(js_name = wantedTimes)]
+    pub fn wanted_times(&self, run: usize) -> Vec<f64> {
+        let wanted = self.runs.get(run).map(|run| run.wanted.as_slice()).unwrap_or_default();
+        wanted.iter().map(|shown| shown.time_s).collect()
+    }
+
+    /// Whether decoding can begin with a sample.
+    #[wasm_bindgen(js_name = isKey)]
+    pub fn is_key(&self, sample: usize) -> bool {
+        self.video.samples.get(sample).is_some_and(|sample| sample.key)
+    }
+
+    /// The time stamp of a sample in microseconds.
+    #[wasm_bindgen]
+    pub fn timestamp(&self, sample: usize) -> f64 {
+        self.video.samples.get(sample).map_or(0.0, |sample| sample.timestamp_us as f64)
+    }
+
+    /// The bytes of a sample.
+    ///
+    /// # Errors
+    /// The file can no longer be read.
+    #[wasm_bindgen]
+    pub fn data(&self, sample: usize) -> Result<Uint8Array, JsError> {
+        let sample = self.video.samples.get(sample).ok_or(MediaError::NoFrames)?;
+        Ok(self.bytes.slice(sample.offset, sample.size.into()).map_err(MediaError::from)?)
+    }
+}
