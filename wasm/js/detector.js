@@ -1,8 +1,9 @@
 import { WorkerLink } from './link.js';
+import { fetchDetector } from './weights.js';
 
 const DEVICES = ['auto', 'cpu', 'webgpu'];
 
-/** A loaded detector. All its work happens in a worker of its own. */
+/** A loaded detector. All its work happens in workers of its own. */
 export class Detector {
   #link;
   #description;
@@ -16,18 +17,16 @@ export class Detector {
   /**
    * Loads a detector file.
    * @param {string | URL | Blob | ArrayBuffer | ArrayBufferView} source
-   * @param {{ device?: 'auto' | 'cpu' | 'webgpu', onProgress?: Function, signal?: AbortSignal }} [options]
+   * @param {{ device?: 'auto' | 'cpu' | 'webgpu', base?: string | URL | Blob | ArrayBuffer | ArrayBufferView, sha256?: string,
+   *   onProgress?: Function, signal?: AbortSignal }} [options]
    */
-  static async load(source, { device = 'auto', onProgress = () => {}, signal } = {}) {
+  static async load(source, { device = 'auto', base, sha256, onProgress = () => {}, signal } = {}) {
     if (!DEVICES.includes(device)) {
       throw new TypeError(`there is no device \`${device}\`; choose auto, cpu or webgpu`);
     }
-    if (device === 'webgpu') {
-      throw new Error('this version of Unmask computes on the CPU only; use device `auto` or `cpu`');
-    }
     signal?.throwIfAborted();
-    const { blob, name } = await modelBlob(source, onProgress, signal);
-    const link = new WorkerLink(blob, name);
+    const { blob, name, base: baseBlob } = await fetchDetector(source, { sha256, base, onProgress, signal });
+    const link = new WorkerLink({ model: blob, base: baseBlob ?? null, name, sha256: sha256 ?? null, device });
     try {
       return new Detector(link, await link.description(onProgress, signal));
     } catch (error) {
@@ -46,9 +45,14 @@ export class Detector {
     return this.#description.sha256;
   }
 
-  /** What computes. */
+  /** What scores: `cpu` or `webgpu`. */
   get device() {
-    return this.#description.device;
+    return this.#link.device ?? this.#description.device;
+  }
+
+  /** How many helper workers find faces, and score where the CPU does. */
+  get workers() {
+    return this.#description.workers;
   }
 
   /**
@@ -70,45 +74,8 @@ export class Detector {
     return this.#link.score(request, onProgress, signal);
   }
 
-  /** Ends the worker and frees its memory. What is being scored is rejected. */
+  /** Ends the workers and frees their memory. What is being scored is rejected. */
   dispose() {
     this.#link.close();
   }
-}
-
-/** The detector file as a Blob, which the browser may keep on disk, and its name. */
-async function modelBlob(source, onProgress, signal) {
-  if (source instanceof Blob) {
-    return { blob: source, name: source.name ?? 'the detector file' };
-  }
-  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
-    return { blob: new Blob([source]), name: 'the detector file' };
-  }
-  const url = new URL(source, document.baseURI);
-  const name = url.pathname.split('/').pop() || url.href;
-  return { blob: await download(url, name, onProgress, signal), name };
-}
-
-async function download(url, name, onProgress, signal) {
-  let response;
-  try {
-    response = await fetch(url, { signal });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw new Error(`${name}: it could not be fetched (${error.message}); check the address and the connection`);
-  }
-  if (!response.ok) {
-    throw new Error(`${name}: the server answered ${response.status}; check the address ${url.href}`);
-  }
-  const total = Number(response.headers.get('content-length')) || undefined;
-  const parts = [];
-  let done = 0;
-  for (const reader = response.body.getReader(); ; ) {
-    const { value, done: ended } = await reader.read();
-    if (ended) break;
-    parts.push(value);
-    done += value.byteLength;
-    onProgress({ stage: 'download', done, total });
-  }
-  return new Blob(parts);
 }

@@ -1,19 +1,22 @@
+import { spawn } from './spawn.js';
+
 /**
  * A worker with a detector in it, and the page's end of the messages between them. A worker that broke is replaced by a
  * fresh one when it is next needed, so that one bad file does not spoil the next.
  */
 export class WorkerLink {
-  #model;
-  #modelName;
+  #detector;
   #worker = null;
   #loaded = null;
   #pending = new Map();
   #nextId = 0;
   #closed = false;
+  /** What scores, once that has changed. */
+  device = null;
 
-  constructor(model, modelName) {
-    this.#model = model;
-    this.#modelName = modelName;
+  /** @param detector what the worker is to load: `{ model, base, name, sha256, device }` */
+  constructor(detector) {
+    this.#detector = detector;
   }
 
   /** Loads the detector where that has not happened; resolves to what it is. */
@@ -23,7 +26,7 @@ export class WorkerLink {
     }
     if (!this.#loaded) {
       this.#start();
-      this.#loaded = this.#send('load', { model: this.#model, name: this.#modelName }, onProgress, signal);
+      this.#loaded = this.#send('load', this.#detector, onProgress, signal);
       this.#loaded.catch(() => this.#stop(null));
     }
     return this.#loaded;
@@ -43,7 +46,7 @@ export class WorkerLink {
   }
 
   #start() {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'unmask' });
+    const worker = spawn('worker.js', startWorker);
     worker.addEventListener('message', ({ data }) => this.#receive(data));
     worker.addEventListener('error', (event) => {
       event.preventDefault();
@@ -51,6 +54,7 @@ export class WorkerLink {
       this.#stop(new Error(`the detector's worker stopped (${reason}); check that all of Unmask's files are served`));
     });
     this.#worker = worker;
+    this.device = null;
   }
 
   /** Ends the worker, and rejects what was asked of it. */
@@ -86,6 +90,7 @@ export class WorkerLink {
   #receive({ id, type, value }) {
     const pending = this.#pending.get(id);
     if (type === 'progress') {
+      if (value.stage === 'device') this.device = value.device;
       pending?.onProgress(value);
       return;
     }
@@ -100,4 +105,8 @@ export class WorkerLink {
       this.#stop(new Error('the detector stopped while it scored another file; try again'));
     }
   }
+}
+
+function startWorker() {
+  return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'unmask' });
 }

@@ -1,13 +1,32 @@
-/** How far a call is. `download`: bytes of the model; `score`: frames looked at. `total` is absent where unknown. */
-export interface Progress {
-  stage: 'download' | 'score';
+/**
+ * How far a call is. `download`: bytes of the detector file; `prepare`: the detector is being made ready; `score`: frames
+ * looked at. `total` is absent where unknown.
+ */
+export interface StageProgress {
+  stage: 'download' | 'prepare' | 'score';
   done: number;
   total?: number;
 }
 
+/** WebGPU stopped, so the CPU goes on with the same input; `reason` is a sentence. */
+export interface DeviceChange {
+  stage: 'device';
+  device: 'cpu';
+  reason: string;
+}
+
+export type Progress = StageProgress | DeviceChange;
+
+/** A detector file: its address, or its bytes. */
+export type Source = string | URL | Blob | ArrayBuffer | ArrayBufferView;
+
 export interface LoadOptions {
-  /** What computes. `auto` is the fastest that this version has, which is the CPU. Default: `auto`. */
+  /** What scores. `auto`: WebGPU where there is a graphics device that shows it works, else the CPU. Default: `auto`. */
   device?: 'auto' | 'cpu' | 'webgpu';
+  /** The detector that an adapter belongs to; not needed where it is cached. */
+  base?: Source;
+  /** What the file's SHA-256 has to be, lower-case hexadecimal; another file is refused. */
+  sha256?: string;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
 }
@@ -50,22 +69,24 @@ export interface Report {
   timing_s: { decode: number; detect: number; score: number; total: number };
 }
 
-/** A loaded detector. All its work happens in a worker of its own. */
+/** A loaded detector. All its work happens in workers of its own. */
 export class Detector {
   private constructor();
   /**
    * Loads a detector file. Rejects with one sentence that names the file, or with the signal's reason.
    */
-  static load(source: string | URL | Blob | ArrayBuffer | ArrayBufferView, options?: LoadOptions): Promise<Detector>;
+  static load(source: Source, options?: LoadOptions): Promise<Detector>;
   /** The detector's name. */
   readonly name: string;
   /** SHA-256 of its file, lower-case hexadecimal. */
   readonly sha256: string;
-  /** What computes. */
-  readonly device: 'cpu';
+  /** What scores. */
+  readonly device: 'cpu' | 'webgpu';
+  /** How many helper workers find faces, and score where the CPU does. */
+  readonly workers: number;
   /** Scores a video or an image. Rejects with one sentence that names the file, or with the signal's reason. */
   score(file: File | Blob, options?: ScoreOptions): Promise<Report>;
-  /** Ends the worker and frees its memory. What is being scored is rejected. */
+  /** Ends the workers and frees their memory. What is being scored is rejected. */
   dispose(): void;
 }
 

@@ -1,11 +1,18 @@
-import init, { Detector, VideoFile, isImage, lastPanic } from './unmask_wasm.js';
-import { imageFrame, videoFrames } from './frames.js';
+/**
+ * The worker behind a `Detector`: decodes, has its helpers find faces and score them, and makes the report.
+ */
+import init, { lastPanic } from './unmask_wasm.js';
+import { openDetector } from './loading.js';
+import { scoreInput } from './scoring.js';
 
 /** Requests that are to stop, by their number. */
 const cancelled = new Set();
+/** The detector that is loaded, with its pool of helpers. */
 let detector = null;
+/** The module, compiled once for this worker and its helpers. */
+const module = WebAssembly.compileStreaming(fetch(new URL('./unmask_wasm_bg.wasm', import.meta.url)));
 /** Requests are worked off one after the other. */
-let queue = init({ module_or_path: new URL('./unmask_wasm_bg.wasm', import.meta.url) });
+let queue = module.then((module) => init({ module_or_path: module }));
 queue.catch(() => {});
 
 class Cancelled extends Error {}
@@ -19,14 +26,29 @@ self.addEventListener('message', ({ data: request }) => {
 });
 
 async function answer(request) {
+  const { id } = request;
+  const control = {
+    tell: (value) => self.postMessage({ id, type: 'progress', value }),
+    check: () => {
+      if (cancelled.has(id)) throw new Cancelled();
+    },
+  };
   try {
-    const value = request.type === 'load' ? load(request) : await score(request);
-    self.postMessage({ id: request.id, type: 'result', value });
+    control.check();
+    const value = request.type === 'load' ? await load(request, control) : await scoreInput(detector, request, control);
+    self.postMessage({ id, type: 'result', value });
   } catch (error) {
     fail(request, error);
   } finally {
-    cancelled.delete(request.id);
+    cancelled.delete(id);
   }
+}
+
+async function load(request, control) {
+  detector?.pool.close();
+  detector = null;
+  detector = await openDetector(await module, request, control);
+  return detector.description;
 }
 
 function fail({ id, name }, error) {
@@ -45,113 +67,5 @@ function lastPanicOrNull() {
     return lastPanic();
   } catch {
     return null;
-  }
-}
-
-function load({ model }) {
-  detector?.free();
-  detector = null;
-  detector = new Detector(model);
-  return { name: detector.name, sha256: detector.sha256, frames: detector.frames, device: 'cpu' };
-}
-
-async function score({ id, file, name, frames, everybody }) {
-  const began = performance.now();
-  const clock = new Stopwatch();
-  const video = clock.time('decode', () => (isImage(file) ? null : new VideoFile(file, frames ?? detector.frames)));
-  const scoring = detector.begin(everybody);
-  const sources = video ? videoFrames(video) : imageFrame(file);
-  try {
-    const first = await takeFrames(id, { scoring, sources, clock, total: video?.wantedFrames ?? 1 });
-    scoring.seal();
-    await scoreReady(id, scoring, clock);
-    const surroundings = {
-      input: name,
-      video: summary(video, first),
-      timing_s: clock.timing(performance.now() - began),
-    };
-    const report = JSON.parse(scoring.finish(JSON.stringify(surroundings)));
-    video?.free();
-    return report;
-  } catch (error) {
-    // A module that stopped cannot be called any more; its worker ends.
-    if (!(error instanceof WebAssembly.RuntimeError)) {
-      await sources.return();
-      scoring.free();
-      video?.free();
-    }
-    throw error;
-  }
-}
-
-/** Finds and scores the faces of each frame as it comes; gives the first frame. */
-async function takeFrames(id, { scoring, sources, clock, total }) {
-  let first = null;
-  for (;;) {
-    const { value: frame, done } = await clock.timeAsync('decode', () => sources.next());
-    if (done) return first;
-    first ??= frame;
-    clock.time('detect', () => scoring.push(frame.time, frame.pixels, frame.width, frame.height, frame.rotation));
-    await scoreReady(id, scoring, clock);
-    self.postMessage({ id, type: 'progress', value: { stage: 'score', done: scoring.frameCount, total } });
-  }
-}
-
-async function scoreReady(id, scoring, clock) {
-  await breathe(id);
-  while (clock.time('score', () => scoring.scoreSome())) await breathe(id);
-}
-
-/** Lets messages in, and stops if one of them said so. */
-async function breathe(id) {
-  await new Promise((resume) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resume();
-    };
-    port2.postMessage(null);
-  });
-  if (cancelled.has(id)) throw new Cancelled();
-}
-
-/** What the report says of the input. */
-function summary(video, first) {
-  return {
-    width: video ? video.displayedWidth : first.width,
-    height: video ? video.displayedHeight : first.height,
-    fps: video?.fps ?? null,
-    duration_s: video?.durationSeconds ?? null,
-    frames_sampled: 0,
-  };
-}
-
-/** Adds up the milliseconds spent in each stage. */
-class Stopwatch {
-  #spent = { decode: 0, detect: 0, score: 0 };
-
-  time(stage, work) {
-    const began = performance.now();
-    try {
-      return work();
-    } finally {
-      this.#spent[stage] += performance.now() - began;
-    }
-  }
-
-  async timeAsync(stage, work) {
-    const began = performance.now();
-    try {
-      return await work();
-    } finally {
-      this.#spent[stage] += performance.now() - began;
-    }
-  }
-
-  /** All stages and the total in seconds, to the millisecond. */
-  timing(total) {
-    const seconds = (milliseconds) => Math.round(milliseconds) / 1000;
-    const { decode, detect, score } = this.#spent;
-    return { decode: seconds(decode), detect: seconds(detect), score: seconds(score), total: seconds(total) };
   }
 }

@@ -1,18 +1,25 @@
-//! The detector in a browser: what the worker of `unmask.js` calls.
+//! The detector in a browser: what the workers of `unmask.js` call.
 //!
-//! JavaScript decodes, since browsers have the decoders; everything that a result depends on besides is here and in
-//! `unmask-core`, as in the native program. The worker opens a file ([`VideoFile`]), decodes the samples of its plan,
-//! hands each frame to a [`Scoring`], and takes the report. Calls are short, so that the worker can tell how far it is and
-//! hear that it is to stop between them.
+//! JavaScript decodes, since browsers have the decoders, and shares work out among workers; everything that a result
+//! depends on besides is here and in `unmask-core`, as in the native program. One worker opens a file ([`VideoFile`]),
+//! decodes the samples of its plan, and has a [`Scoring`] that makes the report. Helpers, each with this module in a memory
+//! of its own, find faces ([`FaceFinder`]) and score crops ([`Scorer`]). Calls are short, so that each worker can hear
+//! between them that it is to stop.
 //!
-//! A panic ends the module: the page then starts another worker ([`last_panic`] has the message).
+//! A panic ends the module: another worker is started then ([`last_panic`] has the message).
 
 mod blob;
+mod device;
+mod finder;
+mod frame;
 pub mod media;
 mod panic;
+mod scorer;
 mod scoring;
 mod video_file;
 
+pub use finder::FaceFinder;
 pub use panic::{last_panic, start};
-pub use scoring::{Detector, Scoring};
+pub use scorer::{Scorer, read_spec, sha256};
+pub use scoring::{Crops, Scoring};
 pub use video_file::{VideoFile, is_image};

@@ -1,0 +1,162 @@
+import { Scoring, VideoFile, isImage } from './unmask_wasm.js';
+import { imageFrame, videoFrames } from './frames.js';
+import { BrokenHelper } from './pool.js';
+
+/** Frames whose faces are being found, beyond one for each helper: what is decoded ahead. */
+const FRAMES_AHEAD = 1;
+
+/** Scores one input by `detector`; gives its report. */
+export async function scoreInput(detector, { file, name, frames, everybody }, control) {
+  const run = new Run(detector, control);
+  const { video, sources, total } = await run.open(file, frames ?? detector.description.frames);
+  const scoring = new Scoring(detector.spec, detector.sha256, everybody);
+  try {
+    const first = await run.takeFrames(scoring, sources, total);
+    const surroundings = { input: name, video: summary(video, first), timing_s: run.timing() };
+    return JSON.parse(scoring.finish(JSON.stringify(surroundings)));
+  } catch (error) {
+    await run.abandon();
+    // A module that stopped cannot be called any more; its worker ends.
+    if (!(error instanceof WebAssembly.RuntimeError)) {
+      await sources.return();
+      scoring.free();
+    }
+    throw error;
+  } finally {
+    video?.free();
+  }
+}
+
+/** One input on its way: what was handed to helpers and did not come back, and where the time went. */
+class Run {
+  #pool;
+  #control;
+  #began = performance.now();
+  /** Milliseconds of work in each stage, of all workers together. */
+  #spent = { decode: 0, detect: 0, score: 0 };
+  /** Frames in order of time, with the faces that are being found in them. */
+  #finding = [];
+  #scores = new Set();
+  #failure = null;
+  #abandoned = false;
+
+  constructor(detector, control) {
+    this.#pool = detector.pool;
+    this.#control = control;
+    detector.listener = control.tell;
+  }
+
+  /** What is to be looked at: the video unless it is an image, its frames to come, and their number. */
+  async open(file, frames) {
+    const began = performance.now();
+    const video = isImage(file) ? null : new VideoFile(file, frames);
+    const sources = video ? videoFrames(video) : imageFrame(file);
+    this.#spent.decode += performance.now() - began;
+    return { video, sources, total: video?.wantedFrames ?? 1 };
+  }
+
+  /** Finds and scores the faces of all frames; gives the first frame's size. */
+  async takeFrames(scoring, sources, total) {
+    let first = null;
+    for (;;) {
+      const frame = await this.#nextFrame(sources);
+      if (!frame) break;
+      first ??= { width: frame.width, height: frame.height };
+      this.#find(frame);
+      if (this.#finding.length > this.#pool.size + FRAMES_AHEAD) await this.#takeOne(scoring, total);
+    }
+    while (this.#finding.length > 0) await this.#takeOne(scoring, total);
+    scoring.seal();
+    this.#scoreReady(scoring);
+    while (this.#scores.size > 0) await this.#someScores();
+    return first;
+  }
+
+  /** All stages and the total in seconds, to the millisecond. */
+  timing() {
+    const seconds = (milliseconds) => Math.round(milliseconds) / 1000;
+    const { decode, detect, score } = this.#spent;
+    const total = performance.now() - this.#began;
+    return { decode: seconds(decode), detect: seconds(detect), score: seconds(score), total: seconds(total) };
+  }
+
+  /** Takes no more scores; resolves when no helper works for this input any more. */
+  async abandon() {
+    this.#abandoned = true;
+    await Promise.allSettled([...this.#finding.map(({ found }) => found), ...this.#scores]);
+  }
+
+  async #nextFrame(sources) {
+    const began = performance.now();
+    const { value, done } = await sources.next();
+    this.#spent.decode += performance.now() - began;
+    this.#check();
+    return done ? null : value;
+  }
+
+  #find({ time, pixels, width, height, rotation }) {
+    const found = this.#pool.run('find', { pixels, width, height, rotation }, [pixels.buffer]);
+    // Whoever waits for it hears of its failure.
+    found.catch(() => {});
+    this.#finding.push({ time, width, height, rotation, found });
+  }
+
+  /** Hands the next frame with its faces on. */
+  async #takeOne(scoring, total) {
+    const { time, width, height, rotation, found } = this.#finding[0];
+    const { value, milliseconds } = await found.catch(explained);
+    this.#finding.shift();
+    this.#spent.detect += milliseconds;
+    this.#check();
+    scoring.push(time, value.pixels, width, height, rotation, value.faces);
+    this.#scoreReady(scoring);
+    this.#control.tell({ stage: 'score', done: scoring.frameCount, total });
+    // Crops that wait for a score take memory.
+    while (this.#scores.size > 2 * this.#pool.size + 2) await this.#someScores();
+  }
+
+  #scoreReady(scoring) {
+    for (let crops = scoring.nextCrops(this.#pool.batch); crops; crops = scoring.nextCrops(this.#pool.batch)) {
+      const { batch } = crops;
+      const scored = this.#pool.score(crops.takeBytes()).catch(explained).then(
+        ({ value, milliseconds }) => {
+          this.#spent.score += milliseconds;
+          if (!this.#abandoned) scoring.accept(batch, value.scores);
+        },
+        (error) => {
+          this.#failure ??= error;
+        },
+      );
+      crops.free();
+      this.#scores.add(scored);
+      scored.finally(() => this.#scores.delete(scored));
+    }
+  }
+
+  async #someScores() {
+    await Promise.race(this.#scores);
+    this.#check();
+  }
+
+  #check() {
+    this.#control.check();
+    if (this.#failure) throw this.#failure;
+  }
+}
+
+/** The sentence for a helper that stopped. */
+function explained(error) {
+  if (!(error instanceof BrokenHelper)) throw error;
+  throw new Error(`the detector stopped on this file (${error.message}); re-encode it`);
+}
+
+/** What the report says of the input. */
+function summary(video, first) {
+  return {
+    width: video ? video.displayedWidth : first.width,
+    height: video ? video.displayedHeight : first.height,
+    fps: video?.fps ?? null,
+    duration_s: video?.durationSeconds ?? null,
+    frames_sampled: 0,
+  };
+}

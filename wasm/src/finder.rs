@@ -1,0 +1,33 @@
+//! Finding faces in one frame, on the CPU.
+
+use burn::prelude::*;
+use unmask_core::face::finder::{self, FindOptions};
+use wasm_bindgen::prelude::*;
+
+use crate::frame::upright;
+
+/// Finds faces.
+#[wasm_bindgen]
+pub struct FaceFinder(finder::FaceFinder);
+
+#[wasm_bindgen]
+impl FaceFinder {
+    /// A finder with the networks in the bytes of `mtcnn.safetensors` and `landmark_refiner.safetensors`.
+    ///
+    /// # Errors
+    /// Other files, or damaged ones.
+    #[wasm_bindgen(constructor)]
+    pub fn new(mtcnn: &[u8], refiner: &[u8]) -> Result<FaceFinder, JsError> {
+        Ok(Self(finder::FaceFinder::from_safetensors(mtcnn, refiner, &Device::flex())?))
+    }
+
+    /// The faces in a frame of `width` × `height` pixels of four bytes (the last is ignored) once it is turned clockwise by
+    /// `rotation` degrees, as the JSON that [`Scoring::push`](crate::Scoring::push) takes.
+    ///
+    /// # Errors
+    /// Bytes that do not fit the size.
+    pub fn find(&self, rgba: &[u8], width: usize, height: usize, rotation: u32) -> Result<String, JsError> {
+        let image = upright(rgba, width, height, rotation)?;
+        Ok(serde_json::to_string(&self.0.find(&image, &FindOptions::default()))?)
+    }
+}

@@ -1,0 +1,89 @@
+//! A detector file, and the model in it on a device.
+
+use sha2::{Digest, Sha256};
+use unmask_core::detector::Detector;
+use unmask_core::image::RgbImage;
+use unmask_core::weights::spec::{DetectorSpec, SPEC_KEY};
+use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
+use wasm_bindgen::prelude::*;
+use web_sys::Blob;
+
+use crate::blob::BlobBytes;
+use crate::device;
+
+/// How much of a file goes into the hash at once.
+const HASH_PIECE: u64 = 4 << 20;
+
+/// The description in the header of the detector file in `blob`, as JSON.
+///
+/// # Errors
+/// What is wrong with the file, in a sentence that begins after the file's name.
+#[wasm_bindgen(js_name = readSpec)]
+pub fn read_spec(blob: Blob) -> Result<String, JsError> {
+    Ok(spec_of(&open(blob)?)?.to_json()?)
+}
+
+/// SHA-256 of all bytes of `blob`, lower-case hexadecimal.
+///
+/// # Errors
+/// The file can no longer be read.
+#[wasm_bindgen]
+pub fn sha256(blob: Blob) -> Result<String, JsError> {
+    let bytes = BlobBytes::new(blob)?;
+    let mut hash = Sha256::new();
+    let mut position = 0;
+    while position < bytes.size() {
+        let piece = bytes.slice(position, HASH_PIECE)?.to_vec();
+        position += piece.len() as u64;
+        hash.update(&piece);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A detector that is ready to score.
+#[wasm_bindgen]
+pub struct Scorer {
+    detector: Detector,
+}
+
+#[wasm_bindgen]
+impl Scorer {
+    /// Loads the detector in `blob`, tensor by tensor: an adapter over the detector in `base`, anything else by itself.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in a sentence that begins after the file's name; or that the device does not work.
+    pub async fn load(blob: Blob, base: Option<Blob>) -> Result<Scorer, JsError> {
+        let device = device::open().await?;
+        let mut file = open(blob)?;
+        let spec = spec_of(&file)?;
+        let detector = match (&spec.adapter, base) {
+            (Some(_), Some(base)) => Detector::load(spec, &mut Adapted::new(file, open(base)?), &device)?,
+            (Some(adapter), None) => return Err(WeightsError::BaseNeeded(adapter.base_sha256.clone()).into()),
+            (None, _) => Detector::load(spec, &mut file, &device)?,
+        };
+        Ok(Self { detector })
+    }
+
+    /// P(fake) of each clip among `crops`: aligned faces of three bytes a pixel and of the size that the detector crops
+    /// to, one after the other.
+    ///
+    /// # Errors
+    /// Bytes that are no whole number of crops, or scores that cannot be read back.
+    pub async fn score(&self, crops: Vec<u8>) -> Result<Vec<f32>, JsError> {
+        let side = self.detector.spec().crop.size;
+        let images = crops.chunks(side * side * 3).map(|pixels| RgbImage::new(side, side, pixels.to_vec()));
+        let images: Option<Vec<RgbImage>> = images.collect();
+        let images = images.ok_or_else(|| JsError::new("the crops have another size than the detector's"))?;
+        let scores = self.detector.score(&images).into_data_async().await;
+        let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("the scores cannot be read back: {error:?}"));
+        scores.map_err(|error| failed(&error))?.try_into_vec::<f32>().map_err(|error| failed(&error))
+    }
+}
+
+fn open(blob: Blob) -> Result<SafetensorsFile<BlobBytes>, WeightsError> {
+    SafetensorsFile::open(BlobBytes::new(blob).map_err(|error| WeightsError::Read(error.to_string()))?)
+}
+
+fn spec_of(file: &SafetensorsFile<BlobBytes>) -> Result<DetectorSpec, WeightsError> {
+    DetectorSpec::from_json(file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector)?)
+}
