@@ -7,11 +7,8 @@
 /** How much is gathered before it is kept. */
 const PIECE = 8 << 20;
 
-/** Waits before each attempt to take a broken download up again, in milliseconds. Bytes that arrive begin them anew. */
+/** Waits before each attempt to take a broken download up again, in milliseconds. Getting farther begins them anew. */
 const PAUSES = [250, 500, 1000, 2000, 4000];
-
-/** How often the file may turn out to be another one than what is kept of it. */
-const RESTARTS = 3;
 
 /** An answer that asking again does not change. */
 class Refusal extends Error {}
@@ -29,27 +26,21 @@ class Refusal extends Error {}
  */
 export async function download(url, { name, entry, hashed, onProgress, signal }) {
   const file = new Pieces(entry);
-  const attempt = { began: false, failures: 0, restarts: 0 };
+  const attempt = { began: false, failures: 0, farthest: 0 };
   for (;;) {
-    const before = file.size;
     try {
       if (!file.complete && !hashed && !tells(file.validator)) await file.restart(null);
       const response = await fetch(url, { headers: conditions(url, file), cache: entry ? 'no-store' : 'default', signal });
       const step = await judge(response, file, hashed);
-      if (step === 'kept') return file.blob();
       attempt.began = true;
-      if (step === 'again' || step === 'anew') attempt.restarts++;
-      if (attempt.restarts > RESTARTS) {
-        throw new Refusal('the server gives another file each time; check the address');
-      }
       if (step === 'again') continue;
-      await receive(response, file, onProgress);
+      if (step === 'on') await receive(response, file, onProgress);
       return file.blob();
     } catch (error) {
       signal?.throwIfAborted();
-      if (error instanceof Refusal) throw new Error(`${name}: ${error.message} ${url.href}`);
+      if (error instanceof Refusal) throw new Error(`${name}: ${error.message}; check the address ${url.href}`);
       if (file.complete) return file.blob();
-      if (file.size > before) attempt.failures = 0;
+      if (file.size > attempt.farthest) Object.assign(attempt, { farthest: file.size, failures: 0 });
       await untilNextAttempt(attempt, { name, error, signal });
     }
   }
@@ -86,8 +77,8 @@ function present(headers) {
 }
 
 /**
- * What an answer means: `kept`, what is kept is the file; `on` or `anew`, its bytes follow those that are kept, or replace
- * them; `again`, it has to be asked for from the start.
+ * What an answer means: `kept`, what is kept is the file; `on`, its bytes follow those that are kept, of which there may
+ * be none now; `again`, it has to be asked for from the start.
  */
 async function judge(response, file, hashed) {
   const { status } = response;
@@ -99,18 +90,17 @@ async function judge(response, file, hashed) {
   const follows = status === 206 && file.size && !file.complete && firstByte(response, file.size) === file.size;
   if (follows && (same ?? hashed)) return 'on';
   if (status === 200) {
-    const anew = file.size > 0;
     await file.restart(validator(response, 0));
-    return anew ? 'anew' : 'on';
+    return 'on';
   }
   await response.body?.cancel();
-  if (status === 206 || status === 416) {
+  if (file.size && (status === 206 || status === 416)) {
     await file.restart(null);
     return 'again';
   }
   // A server that is overloaded may answer the next time.
-  if (status >= 500 && file.size) throw new Error(`the server answered ${status}`);
-  throw new Refusal(`the server answered ${status}; check the address`);
+  if (file.size && status >= 500) throw new Error(`the server answered ${status}`);
+  throw new Refusal(`the server answered ${status}`);
 }
 
 async function receive(response, file, onProgress) {
