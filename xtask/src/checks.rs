@@ -1,15 +1,19 @@
 //! The checks of `cargo xtask test`, cheap ones first.
 //!
-//! On a cold machine nearly all time goes into dependencies, which are built four times whatever the order: as metadata
-//! (clippy, which the documentation then shares), as metadata with CUDA, for a target without std, and as optimised code
-//! (tests).
+//! On a cold machine nearly all time goes into dependencies, which are built for each of: metadata (clippy, which the
+//! documentation then shares), metadata with CUDA, metadata for browsers, a target without std, optimised code (tests),
+//! the unit tests of what is compiled for browsers, and the two modules that browsers load.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
-use crate::{cuda, rules};
+use crate::web::package::TARGET as WASM_TARGET;
+use crate::{browser, cuda, rules};
+
+/// The workspace of the crates that are compiled for browsers.
+const WASM_WORKSPACE: &str = "wasm/Cargo.toml";
 
 /// A microcontroller without an operating system: nothing of std can slip into a build for it.
 pub(crate) const NO_STD_TARGET: &str = "thumbv7em-none-eabihf";
@@ -28,17 +32,33 @@ impl Check {
     }
 }
 
-const CHECKS: [Check; 7] = [
-    Check::new("format", |shell| Ok(cmd!(shell, "cargo fmt --all --check").run()?)),
+const CHECKS: [Check; 10] = [
+    Check::new("format", |shell| {
+        cmd!(shell, "cargo fmt --all --check").run()?;
+        Ok(cmd!(shell, "cargo fmt --manifest-path {WASM_WORKSPACE} --all --check").run()?)
+    }),
     Check::new("house-rules", rules::check),
     Check::new("clippy", |shell| Ok(cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings").run()?)),
     Check::new("docs", |shell| {
         Ok(cmd!(shell, "cargo doc --no-deps --workspace").env("RUSTDOCFLAGS", "-D warnings").run()?)
     }),
+    Check::new("wasm-clippy", check_for_browsers),
     Check { name: "cuda", run: check_with_cuda, unavailable: cuda::unavailable },
     Check::new("no-std", build_without_std),
     Check::new("tests", |shell| Ok(cmd!(shell, "cargo test --workspace").run()?)),
+    Check::new("wasm-tests", |shell| {
+        Ok(cmd!(shell, "cargo test --manifest-path {WASM_WORKSPACE} --workspace --lib --bins").run()?)
+    }),
+    Check::new("browser", browser::test),
 ];
+
+/// The lints over what is compiled for browsers: with WebGPU, whose module has all that the other has but one function.
+fn check_for_browsers(shell: &Shell) -> Result<()> {
+    let programs = "-p unmask-wasm -p unmask-web --features unmask-wasm/webgpu".split(' ');
+    cmd!(shell, "cargo clippy --manifest-path {WASM_WORKSPACE} --target {WASM_TARGET} {programs...} -- -D warnings")
+        .run()?;
+    Ok(cmd!(shell, "cargo clippy --manifest-path {WASM_WORKSPACE} --workspace --all-targets -- -D warnings").run()?)
+}
 
 /// The lints over what is compiled for NVIDIA GPUs only. They need no GPU, and no LLVM either: with `DOCS_RS`, the build
 /// scripts that would download one do nothing, as is made for documentation, which is not linked any more than lints are.

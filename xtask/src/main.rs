@@ -54,8 +54,6 @@ enum Command {
         #[arg(long)]
         build_only: bool,
     },
-    /// Compare the page in a real browser with the program; not yet a part of `test`
-    Browser,
     /// Build the release program with NVIDIA GPUs, on a machine with or without one
     Cuda,
 }
@@ -88,10 +86,6 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Web { port, build_only } => {
             setup::run(&shell, Purpose::Page)?;
             web::run(&shell, port, build_only)
-        }
-        Command::Browser => {
-            setup::run(&shell, Purpose::Browser)?;
-            browser::test(&shell)
         }
         Command::Cuda => cuda::build(&shell),
     }

@@ -18,8 +18,6 @@ pub(crate) enum Purpose {
     Checks,
     /// Building the page.
     Page,
-    /// The tests in a browser.
-    Browser,
 }
 
 /// Something that is needed.
@@ -36,7 +34,7 @@ struct Need {
 const NEEDS: [Need; 7] = [
     Need {
         name: "ffmpeg",
-        purposes: &[Purpose::Demo, Purpose::Checks, Purpose::Browser],
+        purposes: &[Purpose::Demo, Purpose::Checks],
         is_there: |shell| succeeds(cmd!(shell, "ffmpeg -version")) && succeeds(cmd!(shell, "ffprobe -version")),
         install: install_ffmpeg,
     },
@@ -60,19 +58,19 @@ const NEEDS: [Need; 7] = [
     },
     Need {
         name: WASM_TARGET,
-        purposes: &[Purpose::Page, Purpose::Browser],
+        purposes: &[Purpose::Page, Purpose::Checks],
         is_there: |shell| has_target(shell, WASM_TARGET),
         install: |shell| rustup(shell, cmd!(shell, "rustup target add {WASM_TARGET}")),
     },
     Need {
         name: "node and npm",
-        purposes: &[Purpose::Browser],
+        purposes: &[Purpose::Checks],
         is_there: |shell| succeeds(cmd!(shell, "node --version")) && succeeds(cmd!(shell, "npm --version")),
         install: |shell| packages(shell, "Node.js with npm", &["nodejs", "npm"]),
     },
     Need {
         name: "chromium",
-        purposes: &[Purpose::Browser],
+        purposes: &[Purpose::Checks],
         is_there: |shell| browser::chromium(shell).is_some(),
         install: |shell| packages(shell, "Chromium (or name another browser in UNMASK_CHROMIUM)", &["chromium"]),
     },
@@ -166,8 +164,8 @@ mod tests {
     fn everything_needs_what_it_needs_and_nothing_else() {
         let names = |purpose| needs(purpose).map(|need| need.name).collect::<Vec<_>>();
         assert_eq!(names(Purpose::Demo), ["ffmpeg"]);
-        assert_eq!(names(Purpose::Checks), ["ffmpeg", "rustfmt", "clippy", NO_STD_TARGET]);
         assert_eq!(names(Purpose::Page), [WASM_TARGET]);
-        assert_eq!(names(Purpose::Browser), ["ffmpeg", WASM_TARGET, "node and npm", "chromium"]);
+        let all = ["ffmpeg", "rustfmt", "clippy", NO_STD_TARGET, WASM_TARGET, "node and npm", "chromium"];
+        assert_eq!(names(Purpose::Checks), all);
     }
 }
