@@ -3,11 +3,75 @@
 use burn::prelude::*;
 use wasm_bindgen::JsError;
 
+#[cfg(feature = "webgpu")]
+pub use webgpu::probe;
+
 /// The device of this module.
 ///
 /// # Errors
-/// There is none that computes correctly.
+/// There is none.
 #[cfg(not(feature = "webgpu"))]
 pub(crate) async fn open() -> Result<Device, JsError> {
     Ok(Device::flex())
+}
+
+#[cfg(feature = "webgpu")]
+pub(crate) use webgpu::open;
+
+#[cfg(feature = "webgpu")]
+mod webgpu {
+    use std::cell::RefCell;
+
+    use burn::prelude::*;
+    use burn::tensor::activation::relu;
+    use wasm_bindgen::prelude::*;
+
+    thread_local! {
+        /// It is opened once: burn refuses to do so twice.
+        static DEVICE: RefCell<Option<Device>> = const { RefCell::new(None) };
+    }
+
+    /// How far the device's numbers may lie from the CPU's, relative to the largest: f32 adds up in another order.
+    const TOLERANCE: f32 = 1e-4;
+
+    /// The graphics device.
+    ///
+    /// # Errors
+    /// The browser gives none.
+    pub(crate) async fn open() -> Result<Device, JsError> {
+        if let Some(device) = DEVICE.with_borrow(Clone::clone) {
+            return Ok(device);
+        }
+        let opened = Device::wgpu_options().init_async().await;
+        let device = opened.map_err(|error| JsError::new(&format!("the graphics device does not open: {error}")))?;
+        DEVICE.set(Some(device.clone()));
+        Ok(device)
+    }
+
+    /// Has the device compute something small, and compares it with the CPU.
+    ///
+    /// # Errors
+    /// There is no device, or it computes something else.
+    #[wasm_bindgen]
+    pub async fn probe() -> Result<(), JsError> {
+        let expected = small_sum(&Device::flex()).await?;
+        let found = small_sum(&open().await?).await?;
+        let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let is_near = |(found, expected): (&f32, &f32)| (found - expected).abs() <= TOLERANCE * largest;
+        if found.len() == expected.len() && found.iter().zip(&expected).all(is_near) {
+            return Ok(());
+        }
+        Err(JsError::new("the graphics device computes wrong numbers"))
+    }
+
+    /// A matrix product, an activation and a sum, of sizes that fill no workgroup exactly.
+    async fn small_sum(device: &Device) -> Result<Vec<f32>, JsError> {
+        let ramp = |count: i64| Tensor::<1, Int>::arange(0..count, device).float();
+        let left = (ramp(37 * 19).reshape([37, 19]) * 0.37).sin();
+        let right = (ramp(19 * 23).reshape([19, 23]) * 0.11).cos();
+        let sums = relu(left.matmul(right)).sum_dim(0);
+        let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("its results cannot be read back: {error:?}"));
+        let data = sums.into_data_async().await.map_err(|error| failed(&error))?;
+        data.try_into_vec::<f32>().map_err(|error| failed(&error))
+    }
 }

@@ -18,6 +18,8 @@ mod scorer;
 mod scoring;
 mod video_file;
 
+#[cfg(feature = "webgpu")]
+pub use device::probe;
 pub use finder::FaceFinder;
 pub use panic::{last_panic, start};
 pub use scorer::{Scorer, read_spec, sha256};
