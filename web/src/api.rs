@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, File};
 
+use crate::choice::{Choice, Device, Faces};
 use crate::report::Report;
 
 #[wasm_bindgen(raw_module = "./unmask.js")]
@@ -21,6 +22,12 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn score(this: &JsDetector, file: &File, options: &Object) -> Promise;
 
+    #[wasm_bindgen(method, getter)]
+    fn device(this: &JsDetector) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    fn workers(this: &JsDetector) -> Option<f64>;
+
     #[wasm_bindgen(method)]
     fn dispose(this: &JsDetector);
 }
@@ -29,14 +36,35 @@ extern "C" {
 #[derive(Clone)]
 pub(crate) struct Detector(JsDetector);
 
-/// How far something is.
+/// How far something is, or, in the stage `device`, why another device goes on.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub(crate) struct Progress {
-    /// `download` in bytes, or `score` in frames.
-    pub(crate) stage: String,
+    pub(crate) stage: Stage,
+    /// Bytes in the stage `download`, frames in the stage `score`.
     pub(crate) done: f64,
     /// Where it is known.
     pub(crate) total: Option<f64>,
+    /// A sentence, in the stage `device`.
+    pub(crate) reason: Option<String>,
+}
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stage {
+    /// The detector file is fetched, from a server or from the copy on this device.
+    #[default]
+    Download,
+    /// The detector is made ready.
+    Prepare,
+    /// Frames are looked at.
+    Score,
+    /// Something else computes from now on.
+    Device,
+    /// One that this page does not know.
+    #[serde(other)]
+    Other,
 }
 
 /// Why something did not come to its end.
@@ -48,14 +76,21 @@ pub(crate) enum Failure {
     Problem(String),
 }
 
-/// Whose faces are scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Faces {
-    Largest,
-    All,
+/// What computed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Computer {
+    /// `cpu` or `webgpu`.
+    pub(crate) device: Option<String>,
+    /// How many workers helped the one that decodes.
+    pub(crate) workers: Option<f64>,
 }
 
 impl Progress {
+    /// The beginning of a stage.
+    pub(crate) fn start_of(stage: Stage) -> Self {
+        Self { stage, ..Self::default() }
+    }
+
     /// From 0 to 1, where it is known.
     pub(crate) fn share(&self) -> Option<f64> {
         self.total.filter(|total| *total > 0.0).map(|total| (self.done / total).clamp(0.0, 1.0))
@@ -63,12 +98,26 @@ impl Progress {
 }
 
 impl Detector {
-    /// Loads the detector at a URL or in a file.
-    pub(crate) async fn load(source: &JsValue, on_progress: impl Fn(Progress) + 'static) -> Result<Self, Failure> {
+    /// Loads what was chosen.
+    pub(crate) async fn load(
+        choice: &Choice,
+        signal: &AbortSignal,
+        on_progress: impl Fn(Progress) + 'static,
+    ) -> Result<Self, Failure> {
         let options = Object::new();
         let callback = progress_callback(on_progress);
         set(&options, "onProgress", callback.as_ref());
-        let loaded = JsFuture::from(JsDetector::load(source, &options)).await.map_err(failure)?;
+        set(&options, "signal", signal);
+        let device = match choice.device {
+            Device::Auto => "auto",
+            Device::Cpu => "cpu",
+            Device::WebGpu => "webgpu",
+        };
+        set(&options, "device", &JsValue::from_str(device));
+        if let Some(base) = &choice.base {
+            set(&options, "base", base);
+        }
+        let loaded = JsFuture::from(JsDetector::load(&choice.source, &options)).await.map_err(failure)?;
         Ok(Self(loaded.unchecked_into()))
     }
 
@@ -77,6 +126,7 @@ impl Detector {
         &self,
         file: &File,
         faces: Faces,
+        frames: Option<u32>,
         signal: &AbortSignal,
         on_progress: impl Fn(Progress) + 'static,
     ) -> Result<(Report, String), Failure> {
@@ -85,6 +135,9 @@ impl Detector {
         set(&options, "onProgress", callback.as_ref());
         set(&options, "signal", signal);
         set(&options, "faces", &JsValue::from_str(if faces == Faces::All { "all" } else { "largest" }));
+        if let Some(frames) = frames {
+            set(&options, "frames", &JsValue::from(frames));
+        }
         let report = JsFuture::from(self.0.score(file, &options)).await.map_err(failure)?;
         let json = js_sys::JSON::stringify_with_replacer_and_space(&report, &JsValue::NULL, &JsValue::from_f64(2.0))
             .map_err(failure)?;
@@ -93,7 +146,12 @@ impl Detector {
         Ok((shown, String::from(json)))
     }
 
-    /// Gives its memory and its worker back.
+    /// What computes at the moment: it changes where a graphics device is lost.
+    pub(crate) fn computer(&self) -> Computer {
+        Computer { device: self.0.device(), workers: self.0.workers() }
+    }
+
+    /// Gives its memory and its workers back.
     pub(crate) fn dispose(&self) {
         self.0.dispose();
     }
@@ -114,10 +172,18 @@ fn set(options: &Object, key: &str, value: &JsValue) {
 }
 
 fn failure(error: JsValue) -> Failure {
-    let text = |key: &str| Reflect::get(&error, &JsValue::from_str(key)).ok().and_then(|value| value.as_string());
-    if text("name").as_deref() == Some("AbortError") {
+    if text_of(&error, "name").as_deref() == Some("AbortError") {
         return Failure::Cancelled;
     }
-    let problem = text("message").or_else(|| error.as_string());
-    Failure::Problem(problem.unwrap_or_else(|| "Something went wrong that has no description.".to_owned()))
+    Failure::Problem(message(&error))
+}
+
+/// What a thrown value says.
+pub(crate) fn message(error: &JsValue) -> String {
+    let message = text_of(error, "message").or_else(|| error.as_string());
+    message.unwrap_or_else(|| "Something went wrong that has no description.".to_owned())
+}
+
+fn text_of(value: &JsValue, key: &str) -> Option<String> {
+    Reflect::get(value, &JsValue::from_str(key)).ok().and_then(|value| value.as_string())
 }

@@ -1,15 +1,22 @@
 //! The page: drop a video, read a verdict that was computed on this machine.
 //!
 //! It is a client of the JavaScript API like any other page: [`api`] binds it, [`report`] is the part of its answer that is
-//! shown, [`items`] the list of inputs and what became of each, and [`components`] what people see.
+//! shown and [`timeline`] how one moves in it. [`desk`] is the list of inputs and what became of each, [`choice`] what the user
+//! can choose, [`words`] what is said, and [`components`] what people see. What a browser offers beside, [`camera`] and
+//! [`keeper`] bind.
 
 #![allow(unreachable_pub, reason = "the macro for components makes `pub` items of what is `pub(crate)`")]
 
 mod api;
 mod app;
+mod camera;
+mod choice;
 mod components;
-mod items;
+mod desk;
+mod files;
+mod keeper;
 mod report;
+mod timeline;
 mod words;
 
 fn main() {

@@ -28,6 +28,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Model {
     pub(crate) name: String,
     pub(crate) sha256: String,
+    /// `trained`, `imported` or `untrained`.
     pub(crate) training: String,
 }
 
@@ -81,5 +82,50 @@ impl Report {
         let mut tracks: Vec<Track> = self.tracks.iter().copied().filter(|track| track.score.is_some()).collect();
         tracks.sort_by(|one, other| other.score.unwrap_or_default().total_cmp(&one.score.unwrap_or_default()));
         tracks
+    }
+
+    /// The scored faces of a person.
+    pub(crate) fn faces_of(&self, track: usize) -> impl Iterator<Item = Face> {
+        (0..self.frames.len()).filter_map(move |frame| self.scored_face(frame, track))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A report of two people: the first in frames 0, 1 and 3 of four, the second in frame 2.
+    pub(crate) fn two_people() -> Report {
+        let face = |track, score| Face { track, bounds: [10.0, 10.0, 120.0, 160.0], score: Some(score) };
+        let faces = [vec![face(0, 0.2)], vec![face(0, 0.4)], vec![face(1, 0.9)], vec![face(0, 0.3)]];
+        let frames =
+            faces.into_iter().enumerate().map(|(index, faces)| Frame { time_s: index as f64, faces }).collect();
+        Report {
+            verdict: Verdict::LikelyFake,
+            score: Some(0.9),
+            reason: None,
+            model: Model { name: "test".to_owned(), sha256: "00".to_owned(), training: "trained".to_owned() },
+            video: Video { width: 640.0, height: 360.0, duration_s: Some(4.0), frames_sampled: 4 },
+            tracks: vec![Track { id: 0, score: Some(0.3), frames: 3 }, Track { id: 1, score: Some(0.9), frames: 1 }],
+            frames,
+            timing_s: Timing { decode: 0.1, detect: 0.2, score: 0.3, total: 0.5 },
+        }
+    }
+
+    #[test]
+    fn the_most_suspicious_person_comes_first() {
+        let ids: Vec<usize> = two_people().scored_tracks().iter().map(|track| track.id).collect();
+        assert_eq!(ids, [1, 0]);
+    }
+
+    #[test]
+    fn a_report_as_the_detector_gives_it_is_read() {
+        let json = r#"{"version":1,"input":"a.png","verdict":"no_face","score":null,"reason":"no face was found",
+            "model":{"name":"m","sha256":"ab","training":"untrained"},
+            "video":{"width":4,"height":3,"fps":null,"duration_s":null,"frames_sampled":1},
+            "tracks":[],"frames":[{"time_s":0.0,"faces":[]}],
+            "timing_s":{"decode":0.0,"detect":0.1,"score":0.0,"total":0.1}}"#;
+        let report: Report = serde_json::from_str(json).expect("it is complete");
+        assert_eq!((report.verdict, report.score), (Verdict::NoFace, None));
     }
 }

@@ -1,6 +1,16 @@
 //! What the page says in plain words.
 
-use crate::report::{Report, Verdict};
+use crate::api::{Computer, Progress, Stage};
+use crate::choice::BUNDLED_NAME;
+use crate::desk::State;
+use crate::report::{Model, Report, Verdict};
+use crate::timeline::Lane;
+
+/// Detectors look at faces about 200 pixels wide: narrower than this in a frame, they are enlarged more than twice.
+const SMALL_FACE: f64 = 90.0;
+
+/// Apart by more than this, the scores of one person's frames disagree.
+const WIDE_RANGE: f64 = 0.5;
 
 /// The verdict in a few words; never without the figure beside it.
 pub(crate) fn headline(verdict: Verdict) -> &'static str {
@@ -16,21 +26,21 @@ pub(crate) fn headline(verdict: Verdict) -> &'static str {
 pub(crate) fn meaning(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::LikelyFake => {
-            "The detector sees traces that it learnt to take for manipulation. It can be wrong: look at the frames below, \
-             find the source, and ask somebody who knows the scene."
+            "The detector sees traces that it learnt to take for manipulation. It can be wrong: look at the frames, find the \
+             source, and ask somebody who knows the scene."
         }
         Verdict::LikelyReal => {
-            "The detector sees none of the traces that it knows. It does not know all manipulations, and it did not look \
-             at the sound, the scene or the claim."
+            "The detector sees none of the traces that it knows. It does not know every manipulation, and it did not look at \
+             the sound, the scene or the claim."
         }
-        Verdict::Uncertain => "The score does not support a verdict in either direction. Treat the video as unchecked.",
+        Verdict::Uncertain => "The score supports no verdict in either direction. Treat this as unchecked.",
         Verdict::NoFace => {
-            "Nothing was judged, because no face was found in the frames that were looked at. That does not make the video real."
+            "Nothing was judged, because no face was found in what was looked at. That does not make it real."
         }
     }
 }
 
-/// The class that colours the verdict; words and an icon say the same without colour.
+/// The class that colours the verdict; words and a shape say the same without colour.
 pub(crate) fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::LikelyFake => "fake",
@@ -40,8 +50,27 @@ pub(crate) fn class(verdict: Verdict) -> &'static str {
     }
 }
 
-/// A score with two digits.
+/// What stands beside every figure of a detector whose figures deserve little trust: a few words, and why.
+pub(crate) fn caveat(model: &Model) -> Option<(&'static str, &'static str)> {
+    match model.training.as_str() {
+        "untrained" => Some(("untrained detector", "Its last layers are random numbers. The score means nothing.")),
+        "imported" => Some((
+            "uncalibrated detector",
+            "It was trained elsewhere, and nobody has fitted its scale here. Read the score as a rank, not as a probability.",
+        )),
+        _ if model.name == BUNDLED_NAME => Some((
+            "weak detector",
+            "It is small, learnt from photographs only and has never seen a manipulated video. On videos it mostly cannot tell.",
+        )),
+        _ => None,
+    }
+}
+
+/// A score with two digits, and never a certainty that the detector does not have.
 pub(crate) fn figure(score: f64) -> String {
+    if score >= 0.995 && score < 1.0 {
+        return format!("{:.3}", (score * 1000.0).floor() / 1000.0);
+    }
     format!("{score:.2}")
 }
 
@@ -51,24 +80,120 @@ pub(crate) fn clock(seconds: f64) -> String {
     format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
 }
 
-/// What a report rests on, as one sentence.
-pub(crate) fn basis(report: &Report) -> String {
+/// Bytes as megabytes.
+pub(crate) fn megabytes(bytes: f64) -> String {
+    format!("{:.1} MB", bytes / 1e6)
+}
+
+/// Why the verdict is what it is, a sentence each.
+pub(crate) fn reasons(report: &Report) -> Vec<String> {
+    let stated = report.reason.as_deref().map(sentence);
+    let mut reasons: Vec<String> = stated.into_iter().chain([basis(report)]).collect();
+    if let Some(lane) = Lane::all(report).first() {
+        reasons.extend(agreement(lane));
+        reasons.extend(face_size(report, lane.track.id));
+    }
+    reasons
+}
+
+/// The detector's reason, which begins small and has no full stop, as a sentence.
+fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
+/// What was looked at, and who was seen.
+fn basis(report: &Report) -> String {
     let scored = report.frames.iter().filter(|frame| frame.faces.iter().any(|face| face.score.is_some())).count();
-    let of = match report.video.duration_s {
-        Some(duration) => format!("{} frames spread over {}", report.video.frames_sampled, clock(duration)),
-        None => "the picture".to_owned(),
+    let Some(duration) = report.video.duration_s else {
+        return match report.tracks.len() {
+            0 => "One picture was looked at, and nobody was seen.".to_owned(),
+            1 => "One picture was looked at, and one face was seen.".to_owned(),
+            count => format!("One picture was looked at, and {count} faces were seen."),
+        };
     };
     let people = match report.tracks.len() {
         0 => "nobody was seen".to_owned(),
         1 => format!("one person was seen, with a face to score in {scored}"),
         count => format!("{count} people were seen, with a face to score in {scored}"),
     };
-    format!("Of {of}, {people}.")
+    format!("Of {} frames spread over {} s, {people}.", report.video.frames_sampled, seconds(duration))
+}
+
+fn seconds(duration: f64) -> String {
+    if duration < 60.0 { format!("{duration:.1}") } else { format!("{duration:.0}") }
+}
+
+/// Whether the frames of the person who counts say the same.
+fn agreement(lane: &Lane) -> Option<String> {
+    let (low, high) = lane.range().filter(|_| lane.points.len() > 1)?;
+    let judgement = if high - low > WIDE_RANGE { "the frames contradict each other" } else { "the frames agree" };
+    Some(format!("Frame by frame the score lies between {} and {}: {judgement}.", figure(low), figure(high)))
+}
+
+/// How large the face is, since small ones hide what is looked for.
+fn face_size(report: &Report, track: usize) -> Option<String> {
+    let mut widths: Vec<f64> = report.faces_of(track).map(|face| face.bounds[2]).collect();
+    widths.sort_by(f64::total_cmp);
+    let width = *widths.get(widths.len() / 2)?;
+    let judgement = if width < SMALL_FACE { "small, which makes mistakes likelier" } else { "large enough to judge" };
+    Some(format!("The face is about {width:.0} pixels wide, {judgement}."))
+}
+
+/// The name of a person among several.
+pub(crate) fn person(track: usize) -> String {
+    format!("Person {}", track + 1)
+}
+
+/// What became of an input, in one line.
+pub(crate) fn status(state: &State) -> String {
+    match state {
+        State::Waiting => "Waiting".to_owned(),
+        State::Working => "Being examined".to_owned(),
+        State::Cancelled => "Stopped".to_owned(),
+        State::Failed(_) => "Could not be examined".to_owned(),
+        State::Done(outcome) => {
+            let report = &outcome.report;
+            let caveat = caveat(&report.model).map(|(words, _)| format!(" ({words})")).unwrap_or_default();
+            match report.score {
+                Some(score) => format!("{}, score {}{caveat}", headline(report.verdict), figure(score)),
+                None => headline(report.verdict).to_owned(),
+            }
+        }
+    }
+}
+
+/// How far a stage is, beside its name.
+pub(crate) fn progress(progress: &Progress) -> String {
+    let Progress { stage, done, total, .. } = progress;
+    match (stage, total) {
+        (Stage::Download, Some(total)) => format!("{:.1} of {}", done / 1e6, megabytes(*total)),
+        (Stage::Download, None) if *done > 0.0 => megabytes(*done),
+        (Stage::Score, Some(total)) => format!("{done:.0} of {total:.0} frames"),
+        (Stage::Score, None) if *done > 0.0 => format!("{done:.0} frames"),
+        _ => String::new(),
+    }
+}
+
+/// What computed, in words.
+pub(crate) fn computer(computer: &Computer) -> String {
+    let device = match computer.device.as_deref() {
+        Some("webgpu") => "on its graphics device (WebGPU)",
+        Some("cpu") => "on its processor (CPU)",
+        _ => "in this browser",
+    };
+    match computer.workers {
+        Some(workers) if workers == 1.0 => format!("On this machine, {device}, with 1 helper worker"),
+        Some(workers) if workers > 1.0 => format!("On this machine, {device}, with {workers:.0} helper workers"),
+        _ => format!("On this machine, {device}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::tests::two_people;
 
     #[test]
     fn times_are_minutes_seconds_and_tenths() {
@@ -83,5 +208,47 @@ mod tests {
             let text = format!("{} {}", headline(verdict), meaning(verdict)).to_lowercase();
             assert!(!text.contains("is fake") && !text.contains("is real") && !text.contains("authentic"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_figure_below_one_is_never_rounded_to_one() {
+        assert_eq!(figure(0.9996), "0.999");
+        assert_eq!(figure(0.98), "0.98");
+        assert_eq!(figure(0.0), "0.00");
+    }
+
+    #[test]
+    fn weak_detectors_are_called_so() {
+        let model = |name: &str, training: &str| Model {
+            name: name.to_owned(),
+            sha256: String::new(),
+            training: training.to_owned(),
+        };
+        assert_eq!(caveat(&model("unmask-lite", "trained")).map(|(words, _)| words), Some("weak detector"));
+        assert_eq!(caveat(&model("mine", "untrained")).map(|(words, _)| words), Some("untrained detector"));
+        assert_eq!(caveat(&model("mine", "imported")).map(|(words, _)| words), Some("uncalibrated detector"));
+        assert_eq!(caveat(&model("mine", "trained")), None);
+    }
+
+    #[test]
+    fn the_reasons_say_what_the_verdict_rests_on() {
+        let mut report = two_people();
+        report.reason = Some("the score lies between 0.1 and 0.95, where it decides nothing".to_owned());
+        assert_eq!(
+            reasons(&report),
+            [
+                "The score lies between 0.1 and 0.95, where it decides nothing.",
+                "Of 4 frames spread over 4.0 s, 2 people were seen, with a face to score in 4.",
+                "The face is about 120 pixels wide, large enough to judge.",
+            ]
+        );
+    }
+
+    #[test]
+    fn progress_is_told_in_megabytes_and_frames() {
+        let at = |stage, done, total| progress(&Progress { stage, done, total, reason: None });
+        assert_eq!(at(Stage::Download, 3_512_000.0, Some(7_025_224.0)), "3.5 of 7.0 MB");
+        assert_eq!(at(Stage::Score, 12.0, Some(32.0)), "12 of 32 frames");
+        assert_eq!(at(Stage::Prepare, 0.0, None), "");
     }
 }

@@ -1,25 +1,122 @@
-// Service worker: the network first, so that nobody is left with an old page, and the last copy where there is none.
-const CACHE = 'unmask-page';
+// Service worker: the network first, so that nobody is left with an old page, and where there is none a complete copy of
+// one build. Each online visit makes the copy anew if anything changed, and only a whole copy replaces the one before.
+
+const PREFIX = 'unmask-page-';
+/** Written last, so that a copy without it is unfinished. */
+const COMPLETE = new URL('./copy-is-complete', self.location.href).href;
+
+/** Files that name other files. */
+const TEXT = /\.(?:html|js|css|webmanifest)$|\/$/;
+const REFERENCE = /["'(](?:\.\/)?([\w-][\w./-]*\.(?:js|css|wasm|svg|png|webmanifest|safetensors))["')]/g;
+
+const channel = new BroadcastChannel('unmask-requests');
 
 self.addEventListener('install', () => self.skipWaiting());
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
 
+self.addEventListener('message', (event) => {
+  if (event.data?.type !== 'keep') return;
+  const kept = keep(event.data.also).then(
+    (bytes) => ({ type: 'kept', bytes }),
+    (error) => ({ type: 'not-kept', reason: error.message }),
+  );
+  event.waitUntil(kept.then((answer) => event.source.postMessage(answer)));
+});
+
 self.addEventListener('fetch', (event) => {
   const { request } = event;
-  if (request.method !== 'GET' || new URL(request.url).origin !== self.location.origin) return;
-  event.respondWith(answer(request));
+  const { href, origin } = new URL(request.url);
+  channel.postMessage({ address: href, method: request.method });
+  if (request.method === 'GET' && origin === self.location.origin) event.respondWith(answer(request));
 });
 
 async function answer(request) {
-  const cache = await caches.open(CACHE);
   try {
-    const response = await fetch(request);
-    // Parts of files are of no use without the rest.
-    if (response.status === 200) await cache.put(request, response.clone()).catch(() => {});
-    return response;
+    return await fetch(request);
   } catch (error) {
-    const kept = await cache.match(request, { ignoreSearch: true });
+    const kept = await keptFile(request.url);
     if (kept) return kept;
     throw error;
   }
+}
+
+async function keptFile(address) {
+  const url = new URL(address);
+  url.search = '';
+  url.hash = '';
+  const copy = await completeCopy();
+  return copy?.match(url.href, { ignoreVary: true });
+}
+
+async function completeCopy() {
+  for (const name of await copies()) {
+    const copy = await caches.open(name);
+    if (await copy.match(COMPLETE)) return copy;
+  }
+  return null;
+}
+
+async function copies() {
+  return (await caches.keys()).filter((name) => name.startsWith(PREFIX));
+}
+
+/** Makes the copy of what is served now; resolves to its size in bytes. Without a network the copy that is there counts. */
+async function keep(also) {
+  let files;
+  try {
+    files = await ownFiles(also);
+  } catch (error) {
+    const copy = await completeCopy();
+    if (!copy) throw error;
+    return Number(await (await copy.match(COMPLETE)).text());
+  }
+  const bytes = [...files.values()].reduce((sum, { body }) => sum + body.byteLength, 0);
+  const name = PREFIX + (await digest(files));
+  const copy = await caches.open(name);
+  if (!(await copy.match(COMPLETE))) {
+    for (const [address, { body, headers }] of files) await copy.put(address, new Response(body, { headers }));
+    await copy.put(COMPLETE, new Response(String(bytes)));
+  }
+  await Promise.all((await copies()).filter((other) => other !== name).map((other) => caches.delete(other)));
+  return bytes;
+}
+
+/** Everything that the page consists of: what `index.html` names, what that names, and so on. */
+async function ownFiles(also) {
+  const files = new Map();
+  const asked = new Set();
+  const waiting = ['./', ...also].map((name) => new URL(name, self.registration.scope).href);
+  while (waiting.length > 0) {
+    const address = waiting.pop();
+    if (asked.has(address)) continue;
+    asked.add(address);
+    const response = await fetch(address, { cache: 'no-cache' });
+    // Not everything that looks like a file's name is one.
+    if (!response.ok) continue;
+    const body = await response.arrayBuffer();
+    const headers = new Headers(response.headers);
+    // They tell how the body travelled, not how it is kept.
+    for (const name of ['content-encoding', 'content-length', 'transfer-encoding']) headers.delete(name);
+    files.set(address, { body, headers });
+    if (TEXT.test(address)) waiting.push(...references(address, new TextDecoder().decode(body)));
+  }
+  return files;
+}
+
+function references(address, text) {
+  const found = [...text.matchAll(REFERENCE)].map(([, name]) => new URL(name, address).href);
+  return found.filter((reference) => reference.startsWith(self.registration.scope));
+}
+
+/** Names a build by its content. */
+async function digest(files) {
+  const parts = [];
+  for (const address of [...files.keys()].sort()) {
+    parts.push(address, hexadecimal(await crypto.subtle.digest('SHA-256', files.get(address).body)));
+  }
+  return hexadecimal(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(parts.join('\n'))));
+}
+
+function hexadecimal(buffer) {
+  return Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

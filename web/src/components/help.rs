@@ -1,28 +1,81 @@
-//! What the detector cannot know.
+//! How to read an answer, and what the detector cannot know.
 
 use leptos::prelude::*;
 
-/// The help, which needs no state.
+/// Each limit with what it means for the reader.
+const LIMITS: [(&str, &str); 8] = [
+    (
+        "New kinds of manipulation",
+        "It recognises the traces that it was trained on and those that look alike. A method that it has never seen may leave \
+         none, and gets a low score.",
+    ),
+    (
+        "Compression",
+        "Messengers and social media compress hard and wipe out traces, of manipulation and of cameras alike. Use the first \
+         upload, not a copy of a copy.",
+    ),
+    (
+        "Size of the face",
+        "A face of a few dozen pixels, blurred, turned away or seen briefly shows too little. Where that is measurably so the \
+         answer is that it cannot tell.",
+    ),
+    (
+        "Artwork, masks, filters",
+        "Drawings, animation, make-up, beauty filters and masks are neither of what it knows. They get arbitrary scores.",
+    ),
+    (
+        "Sound",
+        "It does not listen. A real picture with a cloned voice looks real to it, and lips are not compared with speech.",
+    ),
+    (
+        "Context",
+        "It does not know who is shown, when, where, or what is claimed. Most misleading videos are real ones under a wrong \
+         caption.",
+    ),
+    (
+        "Everything beside the face",
+        "Backgrounds, hands, objects and text may be generated or changed without its noticing.",
+    ),
+    (
+        "People it has seen too few of",
+        "Mistakes are likelier for faces unlike those it was trained on. unmask-lite learnt from press photographs, mostly of \
+         adults facing the camera, and was measured for no group on its own.",
+    ),
+];
+
+/// The help, which opens when a link leads to it.
 #[component]
 pub(crate) fn Help() -> impl IntoView {
+    let limits = LIMITS.map(|(name, text)| view! { <div><dt>{name}</dt><dd>{text}</dd></div> }).collect_view();
     view! {
-        <section class="help" aria-labelledby="help">
-            <h2 id="help">"How to read the answer"</h2>
-            <ul>
-                <li>
-                    "The detector looks at faces only, frame by frame. It does not hear the sound, read lips, recognise
-                    people or know what was said where."
-                </li>
-                <li>
-                    "It knows the manipulations it was trained on and those that leave similar traces. New methods,
-                    strong compression, filters, masks, drawings and small or blurred faces mislead it, in both directions."
-                </li>
-                <li>"\u{201c}Cannot tell\u{201d} is an answer. So is no face: neither means that a video is real."</li>
-                <li>
-                    "Before you publish or accuse: find the first upload, compare other footage of the same scene, ask the
-                    people shown, and let somebody else look."
-                </li>
-            </ul>
-        </section>
+        <details class="drawer help" id="help">
+            <summary>
+                <span class="drawer-title">"How to read the answer"</span>
+                <span class="drawer-note">"and what the detector cannot know"</span>
+            </summary>
+            <div class="prose">
+                <h3>"The score"</h3>
+                <p>
+                    "The score runs from 0, real, to 1, manipulated. It is what the detector believes, frame by frame and then on
+                    average, and not the share of cases in which it is right. \u{201c}Probably manipulated\u{201d} and \u{201c}No sign
+                    of manipulation\u{201d} are said beyond two thresholds that belong to each detector; between them, the answer is
+                    \u{201c}Cannot tell\u{201d}. With several people in the picture, the highest score counts, since one manipulated
+                    person makes a manipulated video."
+                </p>
+                <h3>"The detector beside the score"</h3>
+                <p>
+                    "A detector is as good as its training. unmask-lite, which comes with this page, is weak: it is small, learnt from
+                    photographs and has never seen a manipulated video. Scores of weak, uncalibrated and untrained detectors are
+                    called that wherever they stand. For real work choose a stronger one in the settings."
+                </p>
+                <h3>"What it cannot know"</h3>
+                <dl class="limits">{limits}</dl>
+                <h3>"Before you publish or accuse"</h3>
+                <p>
+                    "Find the first upload. Compare other footage of the same scene. Ask the people who are shown, and somebody who
+                    was there. Have somebody else look at the frames. Keep the report with the file, so that others can repeat it."
+                </p>
+            </div>
+        </details>
     }
 }

@@ -1,52 +1,88 @@
-//! Everything that this page has fetched, as the browser itself counts it.
+//! Every request that this page has made, as the browser and the page's service worker counted them.
 
-use js_sys::Reflect;
 use leptos::prelude::*;
-use wasm_bindgen::{JsCast, JsValue};
 
-use crate::items::Desk;
+use crate::desk::Desk;
+use crate::keeper::{self, Copy, Request};
+use crate::words;
 
-/// The list of requests, made anew whenever an input ends.
+/// The proof that nothing was sent.
 #[component]
 pub(crate) fn Proof(desk: Desk) -> impl IntoView {
+    let copy = keeper::keep();
+    let opened = RwSignal::new(0);
     let requests = move || {
-        desk.items.with(|items| items.iter().for_each(|item| item.state.track()));
-        desk.loading.track();
-        let names = requested();
-        let count = names.len();
-        let rows = names.into_iter().map(|name| view! { <li>{name}</li> }).collect_view();
+        // Whenever an examination ends or somebody looks, the list is made anew.
+        desk.finished.track();
+        opened.track();
+        copy.track();
+        let mut requests = keeper::requests();
+        requests.sort_by(|one, other| one.address.cmp(&other.address));
+        let total = totals(&requests);
+        let rows = requests.into_iter().map(row).collect_view();
         view! {
-            <p>
-                {format!("Since it was opened, this page has made {count} requests, each for a part of itself or for the detector. \
-                    The browser is told to refuse any other (Content-Security-Policy), and works the same without a network.")}
-            </p>
-            <ol>{rows}</ol>
+            <p>{total}</p>
+            <div class="scroll" tabindex="0" role="region" aria-label="List of requests">
+                <table>
+                    <thead><tr><th scope="col">"Request"</th><th scope="col">"Address"</th><th scope="col">"Received"</th></tr></thead>
+                    <tbody>{rows}</tbody>
+                </table>
+            </div>
         }
     };
+    let offline = move || match copy.get() {
+        Copy::Making => "a copy for use without a network is being made".to_owned(),
+        Copy::Kept(bytes) => format!("works without a network ({} kept on this device)", words::megabytes(bytes)),
+        Copy::Impossible(reason) => format!("works with a network only: {reason}"),
+    };
     view! {
-        <details class="proof">
-            <summary>"Proof that nothing was sent"</summary>
-            {requests}
-            <p class="hint">
-                "This list is the browser's own. To see for yourself: open the developer tools, choose the network tab, and
-                examine a video; or pull the plug first."
-            </p>
+        <details class="drawer proof" on:toggle=move |_| opened.update(|count| *count += 1)>
+            <summary>
+                <span class="drawer-title">"Proof that nothing was sent"</span>
+                <span class="drawer-note">{offline}</span>
+            </summary>
+            <div class="prose">
+                {requests}
+                <p>
+                    "The browser enforces this: the page was delivered with a rule (Content-Security-Policy) under which every request
+                    to another place is refused. To check it yourself, open the developer tools, choose the network tab and examine a
+                    video; or disconnect from the network first, since the page works without."
+                </p>
+            </div>
         </details>
     }
 }
 
-/// The addresses in the browser's list of fetched resources. Files that the user chose are not fetched (`blob:`).
-fn requested() -> Vec<String> {
-    let Some(performance) = window().performance() else { return Vec::new() };
-    let name = |entry: JsValue| Reflect::get(&entry, &JsValue::from_str("name")).ok()?.as_string();
-    let entries = performance.unchecked_ref::<Timeline>().get_entries_by_type("resource");
-    entries.iter().filter_map(name).filter(|name| !name.starts_with("blob:")).collect()
+fn totals(requests: &[Request]) -> String {
+    let reading = requests.iter().all(|request| request.method == "GET");
+    let count = match requests.len() {
+        1 => "1 request".to_owned(),
+        count => format!("{count} requests"),
+    };
+    let purpose =
+        if reading { "all of them to fetch something, none to send anything" } else { "listed here with what they do" };
+    format!(
+        "Since it was opened, this page has made {count}, {purpose}. Files that you chose are read from your disk and are not among them."
+    )
 }
 
-#[wasm_bindgen::prelude::wasm_bindgen]
-extern "C" {
-    type Timeline;
+fn row(request: Request) -> impl IntoView {
+    let bytes = match request.bytes {
+        Some(bytes) if bytes > 0.0 => format!("{:.1} kB", bytes / 1e3),
+        Some(_) => "from this device".to_owned(),
+        None => "by a worker".to_owned(),
+    };
+    view! { <tr><td>{request.method}</td><td>{request.address}</td><td>{bytes}</td></tr> }
+}
 
-    #[wasm_bindgen(method, js_name = getEntriesByType)]
-    fn get_entries_by_type(this: &Timeline, kind: &str) -> js_sys::Array;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_list_of_fetches_is_said_to_send_nothing() {
+        let request = |method: &str| Request { address: "/".to_owned(), method: method.to_owned(), bytes: None };
+        assert!(totals(&[request("GET"), request("GET")]).contains("none to send anything"));
+        assert!(!totals(&[request("GET"), request("POST")]).contains("none to send anything"));
+    }
 }

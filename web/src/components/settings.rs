@@ -1,65 +1,127 @@
-//! Which detector is used, and on whom.
+//! Which detector is used, what computes, and who is looked at. Most people need none of it.
 
-use leptos::ev::Event;
+use js_sys::Reflect;
 use leptos::prelude::*;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::HtmlInputElement;
+use wasm_bindgen::JsValue;
 
-use crate::items::{Choice, Desk, Loading};
+use crate::choice::{Device, Faces, Origin, Settings};
+use crate::files;
 
-/// The choices that most people never need.
+/// The numbers of frames to choose from.
+const FRAMES: [u32; 4] = [8, 16, 32, 64];
+
+/// The settings, which count from the next examination on.
 #[component]
-pub(crate) fn Settings(desk: Desk) -> impl IntoView {
-    let own_file = move |event: Event| {
-        let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else { return };
-        if let Some(file) = input.files().and_then(|files| files.get(0)) {
-            desk.choose(Choice { name: file.name(), source: file.into() });
-        }
-    };
-    let url = RwSignal::new(String::new());
-    let use_url = move |_| {
-        let address = url.get_untracked().trim().to_owned();
-        if !address.is_empty() {
-            desk.choose(Choice { name: address.clone(), source: JsValue::from_str(&address) });
-        }
-    };
-    let state = move || match desk.loading.get() {
-        Loading::NotYet => "loaded when it is needed".to_owned(),
-        Loading::UnderWay(progress) => match progress.share() {
-            Some(share) => format!("loading, {:.0} %", 100.0 * share),
-            None => "loading".to_owned(),
-        },
-        Loading::Ready(_) => "ready".to_owned(),
-        Loading::Failed(problem) => problem,
-    };
+pub(crate) fn SettingsPanel(settings: Settings) -> impl IntoView {
     view! {
-        <details class="settings">
-            <summary>"Detector: " {move || desk.choice.get().name} " (" {state} ")"</summary>
-            <div class="rows">
-                <label class="check">
-                    <input
-                        type="checkbox"
-                        prop:checked=move || desk.all_faces.get()
-                        on:change=move |event| desk.all_faces.set(event_target_checked(&event))
-                    />
-                    "Examine every person, not only the one who fills most of the picture"
-                </label>
-                <label>
-                    "A detector file of your own"
-                    <input type="file" accept=".safetensors" on:change=own_file />
-                </label>
-                <label>
-                    "Or the address of one on this site"
-                    <span class="with-button">
-                        <input
-                            type="url"
-                            placeholder="https://…/detector.safetensors"
-                            on:input=move |event| url.set(event_target_value(&event))
-                        />
-                        <button on:click=use_url>"Use it"</button>
-                    </span>
-                </label>
+        <details class="drawer settings">
+            <summary>
+                <span class="drawer-title">"Settings"</span>
+                <span class="drawer-note">{move || settings.summary()}</span>
+            </summary>
+            <div class="fields">
+                {detector(settings)}
+                {device(settings)}
+                {subject(settings)}
             </div>
+            <p class="hint">"They count from the next examination on."</p>
         </details>
     }
+}
+
+fn detector(settings: Settings) -> impl IntoView {
+    let Settings { origin, own_file, address, base, .. } = settings;
+    let choose = move |event| {
+        own_file.set(files::chosen(&event).into_iter().next());
+        origin.set(Origin::OwnFile);
+    };
+    let type_address = move |event| {
+        address.set(event_target_value(&event));
+        origin.set(Origin::Address);
+    };
+    let name = move |file: RwSignal<Option<web_sys::File>, LocalStorage>| {
+        file.get().map_or_else(|| "No file chosen".to_owned(), |file| file.name())
+    };
+    view! {
+        <fieldset>
+            <legend>"Detector"</legend>
+            {radio("origin", "unmask-lite, which comes with this page", origin, Origin::Bundled)}
+            {radio("origin", "A file of your own", origin, Origin::OwnFile)}
+            <label class="field file">
+                <input type="file" accept=".safetensors" aria-label="Detector file" on:change=choose />
+                <span class="button">"Choose a detector file"</span>
+                <span class="file-name">{move || name(own_file)}</span>
+            </label>
+            {radio("origin", "An address", origin, Origin::Address)}
+            <label class="field">
+                <span class="visually-hidden">"Address of the detector"</span>
+                <input type="url" placeholder="https://…/detector.safetensors" prop:value=address on:input=type_address />
+            </label>
+            <label class="field file">
+                <span class="hint">"For an adapter only: the detector that it was made for"</span>
+                <input
+                    type="file"
+                    accept=".safetensors"
+                    aria-label="Base detector of an adapter"
+                    on:change=move |event| base.set(files::chosen(&event).into_iter().next())
+                />
+                <span class="button">"Choose its base"</span>
+                <span class="file-name">{move || name(base)}</span>
+            </label>
+        </fieldset>
+    }
+}
+
+fn device(settings: Settings) -> impl IntoView {
+    let has_webgpu = has_webgpu();
+    view! {
+        <fieldset>
+            <legend>"What computes"</legend>
+            {radio("device", "Automatic: the fastest that works", settings.device, Device::Auto)}
+            {radio("device", "The processor (CPU)", settings.device, Device::Cpu)}
+            {radio("device", "The graphics device (WebGPU)", settings.device, Device::WebGpu)}
+            {(!has_webgpu).then(|| view! { <p class="hint">"This browser offers no WebGPU."</p> })}
+        </fieldset>
+    }
+}
+
+fn subject(settings: Settings) -> impl IntoView {
+    let frames = settings.frames;
+    let options =
+        FRAMES.map(|count| view! { <option value=count.to_string()>{count.to_string()}</option> }).collect_view();
+    view! {
+        <fieldset>
+            <legend>"What is examined"</legend>
+            {radio("faces", "Everybody in the picture", settings.faces, Faces::All)}
+            {radio("faces", "Only who fills most of it", settings.faces, Faces::Largest)}
+            <label class="field">
+                "Frames of a video"
+                <select on:change=move |event| frames.set(event_target_value(&event).parse().ok())>
+                    <option value="">"As the detector says"</option>
+                    {options}
+                </select>
+            </label>
+        </fieldset>
+    }
+}
+
+/// One choice of a group.
+fn radio<T: Copy + PartialEq + Send + Sync + 'static>(
+    group: &'static str,
+    label: &'static str,
+    signal: RwSignal<T>,
+    value: T,
+) -> impl IntoView {
+    view! {
+        <label class="radio">
+            <input type="radio" name=group prop:checked=move || signal.get() == value on:change=move |_| signal.set(value) />
+            {label}
+        </label>
+    }
+}
+
+/// Whether the browser offers WebGPU, which says nothing about whether it works.
+fn has_webgpu() -> bool {
+    let navigator = Reflect::get(&window(), &JsValue::from_str("navigator")).unwrap_or_default();
+    Reflect::get(&navigator, &JsValue::from_str("gpu")).is_ok_and(|gpu| gpu.is_object())
 }

@@ -1,22 +1,20 @@
-//! The frame that was chosen, with the box of the face.
+//! The user's own file: what is being examined, and then the frame that was chosen with the faces in it.
 
 use leptos::html::Video;
 use leptos::prelude::*;
 use web_sys::{File, Url};
 
-use crate::report::Report;
-use crate::words;
+use super::lanes::caption;
+use crate::desk::State;
+use crate::files;
+use crate::report::{Face, Report};
+use crate::timeline::Moment;
 
-/// Shows the chosen frame of the user's own file, where the browser can play it.
+/// Shows the file where the browser can play it. Its place is as large before the file is known as after.
 #[component]
-pub(crate) fn Viewer(
-    file: File,
-    report: StoredValue<Report>,
-    shown: RwSignal<Option<(usize, usize)>>,
-) -> impl IntoView {
+pub(crate) fn Viewer(file: File, state: RwSignal<State>, shown: RwSignal<Option<Moment>>) -> impl IntoView {
     let video = NodeRef::<Video>::new();
     let unplayable = RwSignal::new(false);
-    let is_picture = report.with_value(|report| report.video.duration_s.is_none());
     let url = Url::create_object_url_with_blob(&file).unwrap_or_default();
     on_cleanup({
         let url = url.clone();
@@ -24,47 +22,82 @@ pub(crate) fn Viewer(
         move || drop(Url::revoke_object_url(&url))
     });
     let seek = move || {
-        let time =
-            shown.get().and_then(|(frame, _)| report.with_value(|report| Some(report.frames.get(frame)?.time_s)));
-        if let (Some(video), Some(time)) = (video.get(), time) {
-            // The middle of a short moment, because a time on the border may show the frame before.
+        let time = shown.get().and_then(|moment| time_of(state, moment)).unwrap_or(0.0);
+        if let Some(video) = video.get() {
+            // A little later, because a time on the border may show the frame before.
             video.set_current_time(time + 0.001);
         }
     };
     Effect::new(move |_| seek());
-    let frame = move || {
-        let (frame, track) = shown.get()?;
-        report.with_value(|report| {
-            let face = report.scored_face(frame, track)?;
-            let [x, y, width, height] = face.bounds;
-            let time = report.frames.get(frame)?.time_s;
-            let caption = format!("{}: {}", words::clock(time), words::figure(face.score?));
-            let line = (report.video.width / 150.0).max(2.0);
-            Some((view! {
-                <rect x=x y=y width=width height=height fill="none" stroke="currentColor" stroke-width=line rx=line />
-            }, caption))
+    let picture = if files::is_picture(&file) {
+        view! { <img src=url alt="" on:error=move |_| unplayable.set(true) /> }.into_any()
+    } else {
+        view! {
+            <video
+                node_ref=video
+                src=url
+                muted
+                playsinline
+                preload="auto"
+                tabindex="-1"
+                aria-hidden="true"
+                on:loadedmetadata=move |_| untrack(seek)
+                on:error=move |_| unplayable.set(true)
+            />
+        }
+        .into_any()
+    };
+    let boxes = move || {
+        let moment = shown.get()?;
+        state.with(|state| match state {
+            State::Done(outcome) => Some(boxes(&outcome.report, moment)),
+            _ => None,
         })
     };
-    let (width, height) = report.with_value(|report| (report.video.width, report.video.height));
-    let picture = url.clone();
+    let line = move || {
+        let caption = shown.get().and_then(|moment| {
+            state.with(|state| match state {
+                State::Done(outcome) => caption(&outcome.report, moment),
+                _ => None,
+            })
+        });
+        caption.unwrap_or_else(|| "\u{a0}".to_owned())
+    };
     view! {
-        <figure class="viewer" hidden=move || shown.get().is_none()>
-            <div class="stage" style:aspect-ratio=format!("{width}/{height}")>
-                {if is_picture {
-                    view! { <img src=picture alt="The picture that was examined" /> }.into_any()
-                } else {
-                    view! {
-                        <video node_ref=video src=url muted playsinline preload="auto"
-                            on:loadedmetadata=move |_| seek()
-                            on:error=move |_| unplayable.set(true) />
-                    }.into_any()
-                }}
-                <svg viewBox=format!("0 0 {width} {height}") aria-hidden="true">{move || frame().map(|(rect, _)| rect)}</svg>
+        <figure class="viewer">
+            <div class="stage">
+                {picture}
+                {boxes}
+                <p class="blank" hidden=move || !unplayable.get()>"This browser cannot show this file."</p>
             </div>
-            <figcaption>
-                {move || frame().map(|(_, caption)| caption)}
-                {move || unplayable.get().then_some(" (this browser cannot show the frame itself)")}
-            </figcaption>
+            <figcaption>{line}</figcaption>
         </figure>
     }
+}
+
+fn time_of(state: RwSignal<State>, moment: Moment) -> Option<f64> {
+    state.with(|state| match state {
+        State::Done(outcome) => Some(outcome.report.frames.get(moment.frame)?.time_s),
+        _ => None,
+    })
+}
+
+/// The faces of a frame, over the picture: that of the chosen person stands out.
+fn boxes(report: &Report, moment: Moment) -> impl IntoView + use<> {
+    let (width, height) = (report.video.width, report.video.height);
+    let faces = report.frames.get(moment.frame).map(|frame| frame.faces.clone()).unwrap_or_default();
+    let (chosen, others): (Vec<Face>, Vec<Face>) = faces.into_iter().partition(|face| face.track == moment.track);
+    let line = (width.max(height) / 220.0).max(1.0);
+    let drawn = |face: Face, class: &'static str| {
+        let [x, y, width, height] = face.bounds;
+        view! {
+            <g class=class>
+                <rect class="shade" x=x y=y width=width height=height rx=line stroke-width=3.0 * line />
+                <rect x=x y=y width=width height=height rx=line stroke-width=line />
+            </g>
+        }
+    };
+    let others = others.into_iter().map(|face| drawn(face, "other")).collect_view();
+    let chosen = chosen.into_iter().map(|face| drawn(face, "chosen")).collect_view();
+    view! { <svg viewBox=format!("0 0 {width} {height}") aria-hidden="true">{others} {chosen}</svg> }
 }

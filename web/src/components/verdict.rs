@@ -1,0 +1,57 @@
+//! The verdict with its figure, its reasons and what they are worth.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+
+use crate::desk::Outcome;
+use crate::report::{Model, Verdict};
+use crate::words;
+
+/// What was found.
+#[component]
+pub(crate) fn Finding(outcome: Arc<Outcome>) -> impl IntoView {
+    let report = &outcome.report;
+    let verdict = report.verdict;
+    let figure = report.score.map(|score| figure(score, &report.model));
+    let reasons = words::reasons(report).into_iter().map(|reason| view! { <li>{reason}</li> }).collect_view();
+    let warning = words::caveat(&report.model).filter(|_| report.score.is_some()).map(|(_, why)| why);
+    view! {
+        <div class=format!("verdict {}", words::class(verdict))>
+            <p class="headline">{mark(verdict)} {words::headline(verdict)}</p>
+            {figure}
+            {warning.map(|why| view! { <p class="warning">{why}</p> })}
+        </div>
+        <p>{words::meaning(verdict)}</p>
+        <h3>"What this rests on"</h3>
+        <ul class="reasons">{reasons}</ul>
+        {outcome.device_change.clone().map(|reason| view! { <p class="warning">{reason}</p> })}
+        <p><a href="#help">"What the detector cannot know"</a></p>
+    }
+}
+
+fn figure(score: f64, model: &Model) -> impl IntoView + use<> {
+    let caveat = words::caveat(model).map(|(words, _)| view! { " " <span class="caveat">{words}</span> });
+    view! {
+        <p class="figure">
+            <strong>{words::figure(score)}</strong>
+            " of 1" {caveat}
+        </p>
+        <div class="scale" aria-hidden="true">
+            <div class="rule"><span style:left=format!("{:.1}%", score * 100.0) /></div>
+            <p><span>"0 real"</span><span>"manipulated 1"</span></p>
+        </div>
+        <p class="visually-hidden">"on the detector\u{2019}s scale from 0, real, to 1, manipulated"</p>
+    }
+}
+
+/// The mark of a verdict: a shape of its own, so that colour is not needed to tell them apart.
+fn mark(verdict: Verdict) -> impl IntoView {
+    let path = match verdict {
+        Verdict::LikelyFake => "M12 3 22 21H2ZM12 10v5M12 17.8v.2",
+        Verdict::LikelyReal => "M21.5 12a9.5 9.5 0 1 1-19 0 9.5 9.5 0 0 1 19 0ZM7.5 12.2l3 3 6-6.4",
+        Verdict::Uncertain => "M12 1.5 22.5 12 12 22.5 1.5 12ZM8.5 12h7",
+        Verdict::NoFace => "M3 3h18v18H3ZM8 8l8 8M16 8l-8 8",
+    };
+    view! { <svg class="mark" viewBox="0 0 24 24" width="24" height="24" aria-hidden="true"><path d=path /></svg> }
+}
