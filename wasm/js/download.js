@@ -174,8 +174,9 @@ function pause(milliseconds, signal) {
 class Pieces {
   #entry;
   #parts;
-  #gathered = [];
-  #gatheredSize = 0;
+  /** Where the next piece is gathered: one for all of them, so that memory does not wait for a garbage collection. */
+  #buffer = null;
+  #gathered = 0;
   #validator;
   #complete;
   size;
@@ -202,23 +203,28 @@ class Pieces {
 
   /** Begins anew with the version that `validator` tells. */
   async restart(validator) {
-    [this.#parts, this.#gathered, this.#gatheredSize, this.size] = [[], [], 0, 0];
+    [this.#parts, this.#gathered, this.size] = [[], 0, 0];
     [this.#validator, this.#complete] = [validator, false];
     await this.#keep((entry) => entry.begin(validator));
   }
 
   async add(bytes) {
-    this.#gathered.push(bytes);
-    this.#gatheredSize += bytes.byteLength;
-    this.size += bytes.byteLength;
-    if (this.#gatheredSize >= PIECE) await this.flush();
+    this.#buffer ??= new Uint8Array(PIECE);
+    for (let taken = 0; taken < bytes.byteLength; ) {
+      const part = bytes.subarray(taken, taken + PIECE - this.#gathered);
+      this.#buffer.set(part, this.#gathered);
+      this.#gathered += part.byteLength;
+      this.size += part.byteLength;
+      taken += part.byteLength;
+      if (this.#gathered === PIECE) await this.flush();
+    }
   }
 
   async flush() {
-    if (!this.#gatheredSize) return;
-    const piece = new Blob(this.#gathered);
-    [this.#gathered, this.#gatheredSize] = [[], 0];
-    this.#parts.push((await this.#keep((entry) => entry.append(piece))) ?? piece);
+    if (!this.#gathered) return;
+    const piece = this.#buffer.subarray(0, this.#gathered);
+    this.#gathered = 0;
+    this.#parts.push((await this.#keep((entry) => entry.append(piece))) ?? new Blob([piece]));
   }
 
   async finish() {
