@@ -69,13 +69,17 @@ export interface Report {
   timing_s: { decode: number; detect: number; score: number; total: number };
 }
 
+/** The detector that comes with the package, `unmask-lite`: what `Detector.load()` loads. */
+export const bundled: { readonly url: URL; readonly sha256: string };
+
 /** A loaded detector. All its work happens in workers of its own. */
 export class Detector {
   private constructor();
   /**
-   * Loads a detector file. Rejects with one sentence that names the file, or with the signal's reason.
+   * Loads a detector file; without a source, the one that comes with the package. Rejects with one sentence that names
+   * the file, or with the signal's reason.
    */
-  static load(source: Source, options?: LoadOptions): Promise<Detector>;
+  static load(source?: Source | null, options?: LoadOptions): Promise<Detector>;
   /** The detector's name. */
   readonly name: string;
   /** SHA-256 of its file, lower-case hexadecimal. */
