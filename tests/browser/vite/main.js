@@ -1,0 +1,3 @@
+import { bundled } from 'unmask-detector';
+
+document.querySelector('unmask-detector').setAttribute('model', bundled.url);
