@@ -1,4 +1,5 @@
 import { WorkerLink } from './link.js';
+import { sourceName } from './player.js';
 import { fetchDetector } from './weights.js';
 
 const DEVICES = ['auto', 'cpu', 'webgpu'];
@@ -56,13 +57,16 @@ export class Detector {
   }
 
   /**
-   * Scores a video or an image; the report is the document that `unmask score --json` prints.
-   * @param {File | Blob} file
+   * Scores a video or an image; the report is the document that `unmask score --json` prints. A video element is left as it
+   * is: what it has as its source is scored, by a second player of it; of a live picture, such as a camera's, the frames of
+   * some seconds.
+   * @param {File | Blob | HTMLVideoElement} input
    * @param {{ frames?: number, faces?: 'largest' | 'all', onProgress?: Function, signal?: AbortSignal }} [options]
    */
-  async score(file, { frames, faces = 'largest', onProgress = () => {}, signal } = {}) {
-    if (!(file instanceof Blob)) {
-      throw new TypeError('only a File or a Blob can be scored');
+  async score(input, { frames, faces = 'largest', onProgress = () => {}, signal } = {}) {
+    const file = input instanceof Blob ? input : null;
+    if (!file && !(globalThis.HTMLVideoElement && input instanceof HTMLVideoElement)) {
+      throw new TypeError('only a File, a Blob or a video element can be scored');
     }
     if (faces !== 'largest' && faces !== 'all') {
       throw new TypeError(`there is no choice \`${faces}\` of faces; choose largest or all`);
@@ -70,8 +74,8 @@ export class Detector {
     if (frames !== undefined && !(Number.isInteger(frames) && frames > 0)) {
       throw new TypeError('the number of frames must be a whole number above zero');
     }
-    const request = { file, name: file.name ?? 'video', frames, everybody: faces === 'all' };
-    return this.#link.score(request, onProgress, signal);
+    const name = file ? (file.name ?? 'video') : sourceName(input);
+    return this.#link.score({ file, name, frames, everybody: faces === 'all' }, input, onProgress, signal);
   }
 
   /** Ends the workers and frees their memory. What is being scored is rejected. */

@@ -9,8 +9,7 @@ const DECODE_AHEAD = 8;
  * The sampled frames of an opened video, in order. Some streams decode from their start only, since what the decoder has
  * to know stands there alone: where a later run fails, all that is left is decoded from the first sample.
  */
-export async function* videoFrames(video) {
-  const config = await supportedConfig(video);
+export async function* videoFrames(video, config) {
   const runs = Array.from({ length: video.runs }, (_, run) => plannedRun(video, run));
   try {
     for (const run of runs) yield* decodedRun(video, config, run);
@@ -63,21 +62,23 @@ export async function* imageFrame(file) {
   }
 }
 
-async function supportedConfig(video) {
-  if (!('VideoDecoder' in globalThis)) {
-    throw new Error('this browser has no WebCodecs, which decoding needs; use a current one, over https');
-  }
+/** What to configure a decoder with; `null` where this browser decodes no such video. */
+export async function decoderConfig(video) {
+  if (!('VideoDecoder' in globalThis) || !video.codec) return null;
   const config = {
     codec: video.codec,
     codedWidth: video.codedWidth,
     codedHeight: video.codedHeight,
     displayAspectWidth: video.width,
     displayAspectHeight: video.height,
+    // Scores are of colours as they are coded: only the matrix and the range are undone, as the native program does.
+    ...(video.matrix && {
+      colorSpace: { matrix: video.matrix, fullRange: video.fullRange, primaries: 'bt709', transfer: 'bt709' },
+    }),
     ...(video.description && { description: video.description }),
   };
   const supported = await VideoDecoder.isConfigSupported(config).then((answer) => answer.supported, () => false);
-  if (!supported) throw new Error(video.refusal);
-  return config;
+  return supported ? config : null;
 }
 
 /** A decoder, and the frames that it gave and nobody took yet. */
@@ -189,7 +190,7 @@ async function pixelsOf(frame, { width, height }) {
 }
 
 /** What a canvas of this size shows of a picture that fills it. */
-function drawn(picture, width, height) {
+export function drawn(picture, width, height) {
   const context = new OffscreenCanvas(width, height).getContext('2d', { alpha: false, willReadFrequently: true });
   context.drawImage(picture, 0, 0, width, height);
   return { pixels: new Uint8Array(context.getImageData(0, 0, width, height).data.buffer), width, height };

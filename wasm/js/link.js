@@ -1,3 +1,4 @@
+import { playerFor } from './player.js';
 import { spawn } from './spawn.js';
 
 /**
@@ -26,18 +27,18 @@ export class WorkerLink {
     }
     if (!this.#loaded) {
       this.#start();
-      this.#loaded = this.#send('load', this.#detector, onProgress, signal);
+      this.#loaded = this.#send('load', this.#detector, { onProgress, signal });
       this.#loaded.catch(() => this.#stop(null));
     }
     return this.#loaded;
   }
 
-  /** Scores one input; resolves to its report. */
-  async score(request, onProgress, signal) {
+  /** Scores one input, `source`, of which the worker may ask for frames that it cannot decode; resolves to its report. */
+  async score(request, source, onProgress, signal) {
     signal?.throwIfAborted();
     await this.description(() => {});
     signal?.throwIfAborted();
-    return this.#send('score', request, onProgress, signal);
+    return this.#send('score', request, { source, onProgress, signal });
   }
 
   close() {
@@ -71,17 +72,22 @@ export class WorkerLink {
   }
 
   /** Asks the worker for something. An abort rejects at once; the worker stops at its next pause. */
-  #send(type, request, onProgress, signal) {
+  #send(type, request, { source, onProgress, signal }) {
     const id = this.#nextId++;
     const worker = this.#worker;
     return new Promise((resolve, reject) => {
+      const pending = { resolve, reject, onProgress, source, player: null };
       const cancel = () => {
         this.#pending.delete(id);
+        pending.settled();
         worker.postMessage({ id, type: 'cancel' });
         reject(signal.reason);
       };
-      const settled = () => signal?.removeEventListener('abort', cancel);
-      this.#pending.set(id, { resolve, reject, onProgress, settled });
+      pending.settled = () => {
+        signal?.removeEventListener('abort', cancel);
+        pending.player?.close();
+      };
+      this.#pending.set(id, pending);
       signal?.addEventListener('abort', cancel, { once: true });
       worker.postMessage({ id, type, ...request });
     });
@@ -94,6 +100,10 @@ export class WorkerLink {
       pending?.onProgress(value);
       return;
     }
+    if (type === 'ask') {
+      this.#answer(this.#worker, pending, value);
+      return;
+    }
     this.#pending.delete(id);
     pending?.settled();
     if (type === 'result') {
@@ -103,6 +113,19 @@ export class WorkerLink {
     pending?.reject(new Error(value));
     if (type === 'broken') {
       this.#stop(new Error('the detector stopped while it scored another file; try again'));
+    }
+  }
+
+  /** Has a request's player do what the worker asks of it. */
+  async #answer(worker, pending, { number, what, time }) {
+    // The worker has heard, or will, that whoever is not waiting any more cancelled.
+    if (!pending) return;
+    try {
+      pending.player ??= playerFor(pending.source);
+      const value = what === 'open' ? await pending.player.open() : await pending.player.frame(time);
+      worker.postMessage({ type: 'answer', number, value }, value?.bitmap ? [value.bitmap] : []);
+    } catch (error) {
+      worker.postMessage({ type: 'answer', number, error: error.message });
     }
   }
 }

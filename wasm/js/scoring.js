@@ -1,6 +1,6 @@
-import { Scoring, VideoFile, isImage } from './unmask_wasm.js';
-import { imageFrame, videoFrames } from './frames.js';
+import { Scoring } from './unmask_wasm.js';
 import { BrokenHelper } from './pool.js';
+import { openSource } from './sources.js';
 
 /** Frames whose faces are being found, beyond one for each helper: what is decoded ahead. */
 const FRAMES_AHEAD = 1;
@@ -8,22 +8,22 @@ const FRAMES_AHEAD = 1;
 /** Scores one input by `detector`; gives its report. */
 export async function scoreInput(detector, { file, name, frames, everybody }, control) {
   const run = new Run(detector, control);
-  const { video, sources, total } = await run.open(file, frames ?? detector.description.frames);
+  const source = await run.open(file, frames ?? detector.description.frames);
   const scoring = new Scoring(detector.spec, detector.sha256, everybody);
   try {
-    const first = await run.takeFrames(scoring, sources, total);
-    const surroundings = { input: name, video: summary(video, first), timing_s: run.timing() };
+    const first = await run.takeFrames(scoring, source);
+    const surroundings = { input: name, video: source.summary(first), timing_s: run.timing() };
     return JSON.parse(scoring.finish(JSON.stringify(surroundings)));
   } catch (error) {
     await run.abandon();
     // A module that stopped cannot be called any more; its worker ends.
     if (!(error instanceof WebAssembly.RuntimeError)) {
-      await sources.return();
+      await source.frames.return();
       scoring.free();
     }
     throw error;
   } finally {
-    video?.free();
+    source.free();
   }
 }
 
@@ -46,20 +46,19 @@ class Run {
     detector.listener = control.tell;
   }
 
-  /** What is to be looked at: the video unless it is an image, its frames to come, and their number. */
+  /** What is to be looked at. */
   async open(file, frames) {
     const began = performance.now();
-    const video = isImage(file) ? null : new VideoFile(file, frames);
-    const sources = video ? videoFrames(video) : imageFrame(file);
+    const source = await openSource(file, frames, this.#control.ask);
     this.#spent.decode += performance.now() - began;
-    return { video, sources, total: video?.wantedFrames ?? 1 };
+    return source;
   }
 
   /** Finds and scores the faces of all frames; gives the first frame's size. */
-  async takeFrames(scoring, sources, total) {
+  async takeFrames(scoring, { frames, total }) {
     let first = null;
     for (;;) {
-      const frame = await this.#nextFrame(sources);
+      const frame = await this.#nextFrame(frames);
       if (!frame) break;
       first ??= { width: frame.width, height: frame.height };
       this.#find(frame);
@@ -86,9 +85,9 @@ class Run {
     await Promise.allSettled([...this.#finding.map(({ found }) => found), ...this.#scores]);
   }
 
-  async #nextFrame(sources) {
+  async #nextFrame(frames) {
     const began = performance.now();
-    const { value, done } = await sources.next();
+    const { value, done } = await frames.next();
     this.#spent.decode += performance.now() - began;
     this.#check();
     return done ? null : value;
@@ -148,15 +147,4 @@ class Run {
 function explained(error) {
   if (!(error instanceof BrokenHelper)) throw error;
   throw new Error(`the detector stopped on this file (${error.message}); re-encode it`);
-}
-
-/** What the report says of the input. */
-function summary(video, first) {
-  return {
-    width: video ? video.displayedWidth : first.width,
-    height: video ? video.displayedHeight : first.height,
-    fps: video?.fps ?? null,
-    duration_s: video?.durationSeconds ?? null,
-    frames_sampled: 0,
-  };
 }

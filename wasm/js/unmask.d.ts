@@ -88,8 +88,12 @@ export class Detector {
   readonly device: 'cpu' | 'webgpu';
   /** How many helper workers find faces, and score where the CPU does. */
   readonly workers: number;
-  /** Scores a video or an image. Rejects with one sentence that names the file, or with the signal's reason. */
-  score(file: File | Blob, options?: ScoreOptions): Promise<Report>;
+  /**
+   * Scores a video or an image. A video element is left as it is: its source is scored, by a second player of it; of a live
+   * picture, such as a camera's, the frames of some seconds. Rejects with one sentence that names the file, or with the
+   * signal's reason.
+   */
+  score(input: File | Blob | HTMLVideoElement, options?: ScoreOptions): Promise<Report>;
   /** Ends the workers and frees their memory. What is being scored is rejected. */
   dispose(): void;
 }
@@ -97,7 +101,7 @@ export class Detector {
 /** `<unmask-detector model="…" frames="32" faces="largest">` */
 export class UnmaskDetectorElement extends HTMLElement {
   /** Scores a file as if it had been chosen; resolves to the report, or to null where it was cancelled or failed. */
-  score(file: File | Blob): Promise<Report | null>;
+  score(input: File | Blob | HTMLVideoElement): Promise<Report | null>;
   /** Stops what is going on. */
   cancel(): void;
 }

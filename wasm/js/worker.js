@@ -15,20 +15,60 @@ const module = WebAssembly.compileStreaming(fetch(new URL('./unmask_wasm_bg.wasm
 let queue = module.then((module) => init({ module_or_path: module }));
 queue.catch(() => {});
 
-class Cancelled extends Error {}
+/** Questions to the page that it has not answered, by their number: `{ id, resolve, reject }`. */
+const questions = new Map();
+let nextQuestion = 0;
+
+class Cancelled extends Error {
+  name = 'Cancelled';
+}
 
 self.addEventListener('message', ({ data: request }) => {
   if (request.type === 'cancel') {
-    cancelled.add(request.id);
+    cancel(request.id);
+    return;
+  }
+  if (request.type === 'answer') {
+    hear(request);
     return;
   }
   queue = queue.then(() => answer(request), (error) => fail(request, error));
 });
 
+function cancel(id) {
+  cancelled.add(id);
+  for (const [number, question] of questions) {
+    if (question.id !== id) continue;
+    questions.delete(number);
+    question.reject(new Cancelled());
+  }
+}
+
+/** Asks the page's player for something, for one request. */
+function ask(id, what, time) {
+  const number = nextQuestion++;
+  return new Promise((resolve, reject) => {
+    questions.set(number, { id, resolve, reject });
+    self.postMessage({ id, type: 'ask', value: { number, what, time } });
+  });
+}
+
+function hear({ number, value, error }) {
+  const question = questions.get(number);
+  questions.delete(number);
+  if (!question) value?.bitmap?.close();
+  else if (error === undefined) question.resolve(value);
+  else question.reject(new Error(error));
+}
+
 async function answer(request) {
   const { id } = request;
   const control = {
     tell: (value) => self.postMessage({ id, type: 'progress', value }),
+    ask: (what, time) => {
+      control.check();
+      return ask(id, what, time);
+    },
     check: () => {
       if (cancelled.has(id)) throw new Cancelled();
     },

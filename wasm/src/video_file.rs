@@ -14,7 +14,19 @@ use crate::media::{self, Kind, MediaError, Run, Video};
 #[wasm_bindgen(js_name = isImage)]
 pub fn is_image(blob: Blob) -> Result<bool, JsError> {
     let mut bytes = BlobBytes::new(blob).map_err(MediaError::from)?;
-    Ok(media::kind_of(&mut bytes)? == Kind::Image)
+    match media::kind_of(&mut bytes) {
+        Err(MediaError::OtherContainer(_)) => Ok(false),
+        kind => Ok(kind? == Kind::Image),
+    }
+}
+
+/// The error for JavaScript. Its name tells a container that the browser's own player may read.
+fn named(error: MediaError) -> JsValue {
+    let named = js_sys::Error::new(&error.to_string());
+    if matches!(error, MediaError::OtherContainer(_)) {
+        named.set_name("OtherContainer");
+    }
+    named.into()
 }
 
 /// An opened video, and the runs of samples to decode.
@@ -30,12 +42,12 @@ impl VideoFile {
     /// Reads the index of the video in `blob`, and plans to look at `frames` of its frames.
     ///
     /// # Errors
-    /// What is wrong with the file, in one sentence.
+    /// What is wrong with the file, in one sentence; its name is `OtherContainer` where the browser's own player may read it.
     #[wasm_bindgen(constructor)]
-    pub fn new(blob: Blob, frames: usize) -> Result<VideoFile, JsError> {
-        let mut bytes = BlobBytes::new(blob).map_err(MediaError::from)?;
+    pub fn new(blob: Blob, frames: usize) -> Result<VideoFile, JsValue> {
+        let mut bytes = BlobBytes::new(blob).map_err(|error| named(error.into()))?;
         let size = bytes.size();
-        let video = media::open(&mut bytes, size)?;
+        let video = media::open(&mut bytes, size).map_err(named)?;
         let runs = media::plan(&video, frames);
         Ok(Self { bytes, video, runs })
     }
@@ -50,6 +62,18 @@ impl VideoFile {
     #[wasm_bindgen(getter)]
     pub fn description(&self) -> Option<Uint8Array> {
         self.video.codec.description.as_deref().map(Uint8Array::from)
+    }
+
+    /// WebCodecs' name of the matrix that its colours are coded with.
+    #[wasm_bindgen(getter)]
+    pub fn matrix(&self) -> Option<String> {
+        self.video.colours.matrix_name(self.video.displayed_size().1).map(str::to_owned)
+    }
+
+    /// Whether its colours use all values of a byte.
+    #[wasm_bindgen(getter, js_name = fullRange)]
+    pub fn full_range(&self) -> bool {
+        self.video.colours.full_range
     }
 
     /// The sentence for a browser that does not decode the codec.
@@ -142,6 +166,13 @@ impl VideoFile {
     pub fn wanted_times(&self, run: usize) -> Vec<f64> {
         let wanted = self.runs.get(run).map(|run| run.wanted.as_slice()).unwrap_or_default();
         wanted.iter().map(|shown| shown.time_s).collect()
+    }
+
+    /// When a player that shows the frames of a run is to be stopped, in seconds, in the same order.
+    #[wasm_bindgen(js_name = seekTimes)]
+    pub fn seek_times(&self, run: usize) -> Vec<f64> {
+        let wanted = self.runs.get(run).map(|run| run.wanted.as_slice()).unwrap_or_default();
+        wanted.iter().map(|shown| media::amid(&self.video, shown.time_s)).collect()
     }
 
     /// Whether decoding can begin with a sample.

@@ -291,13 +291,15 @@ fn filters(info: &VideoInfo, segment: &Segment, after_seek: bool) -> String {
     )
 }
 
-/// The YCbCr matrix where the file does not name it: BT.709 from 720 lines up, else BT.601, as Chromium takes it.
+/// The YCbCr matrix where the file does not name it: BT.709 from 720 lines up, else BT.601; in full range, which comes from
+/// JPEG, always BT.601. Browsers are told the same (`wasm/src/media/colours.rs`).
 fn matrix_option(info: &VideoInfo) -> &'static str {
     let no_matrix = ["rgb", "bgr", "gbr", "gray", "pal8", "mono"];
     if info.color_space.is_some() || no_matrix.iter().any(|format| info.pixel_format.contains(format)) {
         return "";
     }
-    if info.height >= 720 { ":in_color_matrix=bt709" } else { ":in_color_matrix=bt601" }
+    let is_jpeg = info.pixel_format.starts_with("yuvj");
+    if info.height >= 720 && !is_jpeg { ":in_color_matrix=bt709" } else { ":in_color_matrix=bt601" }
 }
 
 impl Selection {

@@ -14,9 +14,14 @@ pub enum MediaError {
     /// Content that is no container and no image, whatever the name says.
     #[error("this is neither a video nor an image that can be read; give a media file, not a text or a playlist")]
     NotMedia,
-    /// A container that no browser reads.
-    #[error("this is {0}, which browsers do not read; convert it to MP4 or WebM, or use the program `unmask`")]
+    /// A container whose index is not read here. A browser's own player may.
+    #[error(
+        "this is {0}, which this browser does not read; convert it (`ffmpeg -i in -c:v libx264 out.mp4`), or use the program `unmask`"
+    )]
     OtherContainer(&'static str),
+    /// An image of a kind that browsers do not decode.
+    #[error("this is {0}, which browsers do not read; save it as PNG or JPEG, or use the program `unmask`")]
+    OtherImage(&'static str),
     /// A media file without a video stream.
     #[error("the file holds no video; give a file with pictures")]
     NoVideo,
@@ -36,7 +41,7 @@ pub enum MediaError {
     },
     /// A codec that the browser does not decode.
     #[error(
-        "this browser cannot decode its codec, {0}; convert the video to H.264, try another browser, or use the program `unmask`"
+        "this browser cannot decode its codec, {0}; convert the video (`ffmpeg -i in -c:v libx264 out.mp4`), try another browser, or use the program `unmask`"
     )]
     UnsupportedCodec(String),
     /// The bytes could not be read.

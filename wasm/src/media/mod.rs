@@ -3,7 +3,9 @@
 //! [`open`] looks at the content, never at the name, and has [`mp4`] or [`matroska`] read the container's index. Only
 //! the index is held in memory, never the frames' bytes. [`plan`] says which frames are decoded.
 
+mod bits;
 mod codec;
+mod colours;
 mod error;
 mod matroska;
 mod mp4;
@@ -14,8 +16,9 @@ mod tests;
 use std::io::{Read, Seek, SeekFrom};
 
 pub use codec::Codec;
+pub use colours::Colours;
 pub use error::MediaError;
-pub use plan::{Run, plan};
+pub use plan::{Run, amid, plan};
 
 /// One coded frame, in the order of decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct Shown {
 pub struct Video {
     /// What the samples are coded in.
     pub codec: Codec,
+    /// How their colours are coded.
+    pub colours: Colours,
     /// Width of the coded frame in pixels.
     pub coded_width: usize,
     /// Height of the coded frame in pixels.
@@ -88,7 +93,7 @@ const SIGNATURE: usize = 16;
 /// Tells what a file is by its first bytes.
 ///
 /// # Errors
-/// [`MediaError::Empty`], [`MediaError::NotMedia`], or [`MediaError::OtherContainer`] with its name.
+/// [`MediaError::Empty`], [`MediaError::NotMedia`], or [`MediaError::OtherContainer`] or [`MediaError::OtherImage`] with its name.
 pub fn kind(start: &[u8]) -> Result<Kind, MediaError> {
     let at = |offset: usize, signature: &[u8]| start.get(offset..).is_some_and(|rest| rest.starts_with(signature));
     let any = |offset: usize, signatures: &[&[u8]]| signatures.iter().any(|signature| at(offset, signature));
@@ -108,14 +113,16 @@ pub fn kind(start: &[u8]) -> Result<Kind, MediaError> {
     if webp || any(0, &[b"\xFF\xD8\xFF", b"\x89PNG", b"GIF8", b"BM"]) {
         return Ok(Kind::Image);
     }
-    let others: [(usize, &[u8], &'static str); 7] = [
+    if any(0, &[b"II*\0", b"MM\0*"]) {
+        return Err(MediaError::OtherImage("a TIFF image"));
+    }
+    let others: [(usize, &[u8], &'static str); 6] = [
         (8, b"AVI ", "an AVI file"),
         (0, b"FLV", "a Flash video"),
         (0, b"OggS", "an Ogg file"),
         (0, b"\x30\x26\xB2\x75", "a Windows Media file"),
         (0, b"\x00\x00\x01\xBA", "an MPEG program stream"),
-        (0, b"II*\0", "a TIFF image"),
-        (0, b"MM\0*", "a TIFF image"),
+        (0, b"\x47\x40", "an MPEG transport stream"),
     ];
     match others.iter().find(|(offset, signature, _)| at(*offset, signature)) {
         Some(&(_, _, name)) => Err(MediaError::OtherContainer(name)),
@@ -151,11 +158,20 @@ pub fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, MediaErr
         return Err(MediaError::NoFrames);
     }
     refuse_missing_bytes(&video, size)?;
-    if video.codec.string.is_none() {
-        return Err(MediaError::UnsupportedCodec(video.codec.to_string()));
-    }
     video.shown.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
+    video.colours = Colours::read(&video.codec, &first_bytes(reader, &video)?);
     Ok(video)
+}
+
+/// The start of the first sample, with the headers of codecs that have them in the stream.
+fn first_bytes<R: Read + Seek>(reader: &mut R, video: &Video) -> Result<Vec<u8>, MediaError> {
+    const HEADERS: u64 = 256;
+    let mut bytes = Vec::new();
+    if let Some(first) = video.samples.first() {
+        reader.seek(SeekFrom::Start(first.offset))?;
+        reader.take(HEADERS.min(first.size.into())).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 /// Refuses a file that ends before its frames do.

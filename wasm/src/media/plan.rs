@@ -32,6 +32,18 @@ pub fn plan(video: &Video, count: usize) -> Vec<Run> {
     runs
 }
 
+/// When to look for a frame of `video` that is shown at `time_s`, in seconds: halfway to the next, where no rounding of times
+/// leads to a neighbour.
+pub fn amid(video: &Video, time_s: f64) -> f64 {
+    let later = video.shown.partition_point(|shown| shown.time_s <= time_s);
+    let step_s = match (video.shown.get(later), video.fps) {
+        (Some(next), _) => next.time_s - time_s,
+        (None, Some(fps)) => 1.0 / fps,
+        (None, None) => 0.0,
+    };
+    time_s + step_s / 2.0
+}
+
 /// The last key frame from which `sample` can be decoded. A frame that is decoded after a key frame but displayed
 /// before it may refer to frames before the key frame, so it needs the one before.
 fn key_before(video: &Video, sample: usize) -> usize {
@@ -43,7 +55,7 @@ fn key_before(video: &Video, sample: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Codec, Sample};
+    use crate::media::{Codec, Colours, Sample};
 
     /// A video with the given times of display, in the order of decoding, and key frames.
     fn video(frames: &[(i64, bool)]) -> Video {
@@ -57,10 +69,10 @@ mod tests {
         let mut shown: Vec<Shown> =
             (0..samples.len()).map(|sample| Shown { time_s: samples[sample].timestamp_us as f64, sample }).collect();
         shown.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
-        let codec = Codec::unknown("none");
+        let (codec, colours) = (Codec::unknown("none"), Colours::default());
         let (fps, duration_s) = (None, None);
         let (coded_width, coded_height, width, height, rotation) = (1, 1, 1, 1, 0);
-        Video { codec, coded_width, coded_height, width, height, rotation, fps, duration_s, samples, shown }
+        Video { codec, colours, coded_width, coded_height, width, height, rotation, fps, duration_s, samples, shown }
     }
 
     fn summary(runs: &[Run]) -> Vec<(usize, usize, Vec<usize>)> {
@@ -88,6 +100,13 @@ mod tests {
         // Display order 0 1 2 3; the frame shown at 2 is decoded after the key frame shown at 3.
         let frames = [(0, true), (1, false), (3, true), (2, false)];
         assert_eq!(summary(&plan(&video(&frames), 4)), [(0, 3, vec![0, 1, 3, 2])]);
+    }
+
+    #[test]
+    fn a_frame_is_looked_for_halfway_to_the_next() {
+        let mut video = video(&[(0, true), (1, false), (4, false)]);
+        video.fps = Some(0.5);
+        assert_eq!([0.0, 1.0, 4.0].map(|time_s| amid(&video, time_s)), [0.5, 2.5, 5.0]);
     }
 
     #[test]

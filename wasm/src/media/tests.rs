@@ -140,6 +140,50 @@ fn pixels_that_are_not_square_stretch_the_frame() {
     }
 }
 
+/// The matrix by its number in ITU-T H.273, and whether the range is full, as ffprobe names them.
+fn probed_colours(path: &Path) -> Option<Colours> {
+    let entries = ["-show_streams", "-of", "json", "-select_streams", "v:0"];
+    let json: Value = serde_json::from_slice(&run("ffprobe", &[&entries[..], &[path.to_str()?]].concat())?).ok()?;
+    let stream = &json["streams"][0];
+    let matrix = match stream["color_space"].as_str() {
+        None | Some("unknown") => None,
+        Some(name) => {
+            let names = [("gbr", 0), ("bt709", 1), ("bt470bg", 5), ("smpte170m", 6), ("bt2020nc", 9)];
+            names.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+        }
+    };
+    Some(Colours { matrix, full_range: stream["color_range"] == "pc" })
+}
+
+#[test]
+fn the_colours_of_every_codec_are_what_ffprobe_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let h264 = "-t 0.1 -c:v libx264";
+    let vp9 = "-t 0.1 -c:v libvpx-vp9 -deadline realtime -cpu-used 8";
+    let av1 = "-t 0.1 -c:v libsvtav1 -preset 12";
+    let table = [
+        ("h264.mp4", h264, ""),
+        ("h264_709.mp4", h264, "-colorspace bt709 -color_primaries bt709 -color_trc bt709"),
+        ("h264_601.mkv", h264, "-colorspace smpte170m"),
+        ("h264_baseline.mkv", h264, "-pix_fmt yuv420p -profile:v baseline -colorspace bt470bg"),
+        ("h264_full.mp4", h264, "-pix_fmt yuvj420p"),
+        ("h264_scaling.mp4", h264, "-pix_fmt yuv444p -x264-params cqm=jvt:colormatrix=bt709"),
+        ("h264_aspect.mp4", h264, "-vf setsar=1021/1000 -colorspace bt709"),
+        ("h264_interlaced.mp4", h264, "-flags +ildct -x264-params tff=1:colormatrix=bt709"),
+        ("vp9.webm", vp9, ""),
+        ("vp9_709.webm", vp9, "-colorspace bt709"),
+        ("vp9_full.mp4", vp9, "-vf scale=out_range=full -color_range pc -colorspace smpte170m"),
+        ("vp9_10.webm", vp9, "-pix_fmt yuv420p10le -profile:v 2 -colorspace bt2020nc"),
+        ("av1.mp4", av1, ""),
+        ("av1_709.mkv", av1, "-colorspace bt709"),
+        ("vp8.webm", "-t 0.1 -c:v libvpx -deadline realtime", ""),
+    ];
+    for (name, codec, colours) in table {
+        let Some(path) = made(folder.path(), name, &format!("{codec} {colours}")) else { continue };
+        assert_eq!(Some(opened(&path).unwrap().colours), probed_colours(&path), "{name}");
+    }
+}
+
 #[test]
 fn every_truncation_is_refused_or_indexed_without_a_frame_beyond_the_end() {
     let folder = tempfile::tempdir().unwrap();
