@@ -46,14 +46,9 @@ enum Command {
         only: Vec<String>,
     },
     /// Build the page with the detector into a folder, and serve it on this machine
-    Web {
-        /// The port of this machine
-        #[arg(long, default_value_t = 8080)]
-        port: u16,
-        /// Build the folder and end
-        #[arg(long)]
-        build_only: bool,
-    },
+    Web(web::ServeOptions),
+    /// Make a folder that any static host serves, and the npm package
+    Dist(web::dist::Options),
     /// Build the release program with NVIDIA GPUs, on a machine with or without one
     Cuda,
 }
@@ -83,9 +78,13 @@ fn run(arguments: Arguments) -> Result<()> {
             setup::run(&shell, Purpose::Checks)?;
             checks::run(&shell, keep_going, &only)
         }
-        Command::Web { port, build_only } => {
+        Command::Web(options) => {
             setup::run(&shell, Purpose::Page)?;
-            web::run(&shell, port, build_only)
+            web::run(&shell, options)
+        }
+        Command::Dist(options) => {
+            setup::run(&shell, Purpose::Package)?;
+            web::dist::run(&shell, options)
         }
         Command::Cuda => cuda::build(&shell),
     }

@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Checks,
     /// Building the page.
     Page,
+    /// Building the page and the npm package.
+    Package,
 }
 
 /// Something that is needed.
@@ -58,13 +60,13 @@ const NEEDS: [Need; 7] = [
     },
     Need {
         name: WASM_TARGET,
-        purposes: &[Purpose::Page, Purpose::Checks],
+        purposes: &[Purpose::Page, Purpose::Package, Purpose::Checks],
         is_there: |shell| has_target(shell, WASM_TARGET),
         install: |shell| rustup(shell, cmd!(shell, "rustup target add {WASM_TARGET}")),
     },
     Need {
         name: "node and npm",
-        purposes: &[Purpose::Checks],
+        purposes: &[Purpose::Package, Purpose::Checks],
         is_there: |shell| succeeds(cmd!(shell, "node --version")) && succeeds(cmd!(shell, "npm --version")),
         install: |shell| packages(shell, "Node.js with npm", &["nodejs", "npm"]),
     },
@@ -165,6 +167,7 @@ mod tests {
         let names = |purpose| needs(purpose).map(|need| need.name).collect::<Vec<_>>();
         assert_eq!(names(Purpose::Demo), ["ffmpeg"]);
         assert_eq!(names(Purpose::Page), [WASM_TARGET]);
+        assert_eq!(names(Purpose::Package), [WASM_TARGET, "node and npm"]);
         let all = ["ffmpeg", "rustfmt", "clippy", NO_STD_TARGET, WASM_TARGET, "node and npm", "chromium"];
         assert_eq!(names(Purpose::Checks), all);
     }
