@@ -28,8 +28,10 @@ pub(crate) enum Copy {
 pub(crate) struct Request {
     pub(crate) address: String,
     pub(crate) method: String,
-    /// What came over the network, where the browser tells.
+    /// Its size, where it is known.
     pub(crate) bytes: Option<f64>,
+    /// Answered by the copy on this device.
+    pub(crate) from_copy: bool,
 }
 
 /// Has a copy of the page made; the signal tells how that goes.
@@ -50,6 +52,7 @@ pub(crate) fn requests() -> Vec<Request> {
             address: get("address")?.as_string()?,
             method: get("method")?.as_string()?,
             bytes: get("bytes")?.as_f64(),
+            from_copy: get("fromCopy")?.is_truthy(),
         })
     };
     js_requests().into_iter().filter_map(request).collect()

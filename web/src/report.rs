@@ -77,10 +77,15 @@ impl Report {
         self.frames.get(frame)?.faces.iter().copied().find(|face| face.track == track && face.score.is_some())
     }
 
-    /// The people who were scored, the most suspicious first.
+    /// The people who were scored: whoever decides the verdict, then the others, the most suspicious first.
     pub(crate) fn scored_tracks(&self) -> Vec<Track> {
         let mut tracks: Vec<Track> = self.tracks.iter().copied().filter(|track| track.score.is_some()).collect();
         tracks.sort_by(|one, other| other.score.unwrap_or_default().total_cmp(&one.score.unwrap_or_default()));
+        // A face that cannot be judged may have a higher score than the one that counts.
+        if let Some(deciding) = tracks.iter().position(|track| track.score == self.score) {
+            let deciding = tracks.remove(deciding);
+            tracks.insert(0, deciding);
+        }
         tracks
     }
 
@@ -113,9 +118,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_most_suspicious_person_comes_first() {
-        let ids: Vec<usize> = two_people().scored_tracks().iter().map(|track| track.id).collect();
-        assert_eq!(ids, [1, 0]);
+    fn the_person_who_decides_the_verdict_comes_first() {
+        let mut report = two_people();
+        let ids = |report: &Report| report.scored_tracks().iter().map(|track| track.id).collect::<Vec<_>>();
+        assert_eq!(ids(&report), [1, 0]);
+        report.score = Some(0.3);
+        assert_eq!(ids(&report), [0, 1]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Step {
 }
 
 impl Lane {
-    /// The lanes of a report, that of the most suspicious person first.
+    /// The lanes of a report, that of the person who decides the verdict first.
     pub(crate) fn all(report: &Report) -> Vec<Self> {
         report.scored_tracks().into_iter().map(|track| Self::new(report, track)).collect()
     }

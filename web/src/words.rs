@@ -53,14 +53,18 @@ pub(crate) fn class(verdict: Verdict) -> &'static str {
 /// What stands beside every figure of a detector whose figures deserve little trust: a few words, and why.
 pub(crate) fn caveat(model: &Model) -> Option<(&'static str, &'static str)> {
     match model.training.as_str() {
-        "untrained" => Some(("untrained detector", "Its last layers are random numbers. The score means nothing.")),
+        "untrained" => Some((
+            "untrained detector",
+            "This detector\u{2019}s last layers are random numbers. The score means nothing.",
+        )),
         "imported" => Some((
             "uncalibrated detector",
-            "It was trained elsewhere, and nobody has fitted its scale here. Read the score as a rank, not as a probability.",
+            "This detector was trained elsewhere, and its scale was not fitted. Read the score as a rank, not as a probability.",
         )),
         _ if model.name == BUNDLED_NAME => Some((
             "weak detector",
-            "It is small, learnt from photographs only and has never seen a manipulated video. On videos it mostly cannot tell.",
+            "This detector is small, learnt from photographs only and has never seen a manipulated video. On videos it mostly \
+             cannot tell.",
         )),
         _ => None,
     }
@@ -88,7 +92,9 @@ pub(crate) fn megabytes(bytes: f64) -> String {
 /// Why the verdict is what it is, a sentence each.
 pub(crate) fn reasons(report: &Report) -> Vec<String> {
     let stated = report.reason.as_deref().map(sentence);
-    let mut reasons: Vec<String> = stated.into_iter().chain([basis(report)]).collect();
+    // That nobody was seen is what the detector states itself.
+    let basis = (!report.tracks.is_empty()).then(|| basis(report));
+    let mut reasons: Vec<String> = stated.into_iter().chain(basis).collect();
     if let Some(lane) = Lane::all(report).first() {
         reasons.extend(agreement(lane));
         reasons.extend(face_size(report, lane.track.id));
@@ -96,8 +102,8 @@ pub(crate) fn reasons(report: &Report) -> Vec<String> {
     reasons
 }
 
-/// The detector's reason, which begins small and has no full stop, as a sentence.
-fn sentence(reason: &str) -> String {
+/// What begins small and has no full stop as a sentence.
+pub(crate) fn sentence(reason: &str) -> String {
     let mut letters = reason.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str().trim_end_matches('.'))
@@ -108,13 +114,11 @@ fn basis(report: &Report) -> String {
     let scored = report.frames.iter().filter(|frame| frame.faces.iter().any(|face| face.score.is_some())).count();
     let Some(duration) = report.video.duration_s else {
         return match report.tracks.len() {
-            0 => "One picture was looked at, and nobody was seen.".to_owned(),
             1 => "One picture was looked at, and one face was seen.".to_owned(),
             count => format!("One picture was looked at, and {count} faces were seen."),
         };
     };
     let people = match report.tracks.len() {
-        0 => "nobody was seen".to_owned(),
         1 => format!("one person was seen, with a face to score in {scored}"),
         count => format!("{count} people were seen, with a face to score in {scored}"),
     };
@@ -144,6 +148,12 @@ fn face_size(report: &Report, track: usize) -> Option<String> {
 /// The name of a person among several.
 pub(crate) fn person(track: usize) -> String {
     format!("Person {}", track + 1)
+}
+
+/// In how many frames a person among several was scored, and whether it is their score that decides.
+pub(crate) fn part_in_verdict(frames: usize, decides: bool) -> String {
+    let seen = if frames == 1 { "in 1 frame".to_owned() } else { format!("in {frames} frames") };
+    if decides { format!("{seen}, decides the verdict") } else { seen }
 }
 
 /// What became of an input, in one line.

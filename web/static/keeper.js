@@ -4,7 +4,7 @@
 const seen = new Map();
 
 const channel = new BroadcastChannel('unmask-requests');
-channel.addEventListener('message', ({ data: { address, method } }) => seen.set(address, method));
+channel.addEventListener('message', ({ data }) => seen.set(data.address, { ...seen.get(data.address), ...data }));
 performance.setResourceTimingBufferSize?.(2000);
 
 /** Has a copy of the page kept on this device; calls back with its size in bytes, or with why there is none. */
@@ -21,7 +21,10 @@ export function keep(onKept, onProblem) {
 }
 
 async function register() {
-  await navigator.serviceWorker.register('./offline.js', { updateViaCache: 'none' });
+  const registered = await navigator.serviceWorker.register('./offline.js', { updateViaCache: 'none' });
+  // Its own file is in no list.
+  const script = registered.installing ?? registered.waiting ?? registered.active;
+  if (script) seen.set(script.scriptURL, { method: 'GET' });
   const { active } = await navigator.serviceWorker.ready;
   // After the page is there, so that the copy does not delay it.
   if (document.readyState !== 'complete') {
@@ -30,18 +33,21 @@ async function register() {
   active.postMessage({ type: 'keep', also: ['./unmask-lite.safetensors'] });
 }
 
-/** Every request so far: `{ address, method, bytes }`, `bytes` over the network where the browser tells. Files that the user chose are not requests. */
+/**
+ * Every address that was requested so far: `{ address, method, bytes, fromCopy }`, `bytes` null where nobody tells. Files that
+ * the user chose are not requests.
+ */
 export function requests() {
   const found = new Map();
   const entries = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')];
-  for (const { name, transferSize } of entries) {
-    const address = new URL(name, document.baseURI);
-    if (address.protocol === 'blob:' || address.protocol === 'data:') continue;
-    const bytes = (found.get(address.href)?.bytes ?? 0) + transferSize;
-    found.set(address.href, { address: address.href, method: seen.get(address.href) ?? 'GET', bytes });
+  for (const { name, encodedBodySize } of entries) {
+    const { href: address, protocol } = new URL(name, document.baseURI);
+    if (protocol === 'blob:' || protocol === 'data:') continue;
+    found.set(address, { address, method: 'GET', bytes: encodedBodySize || null, fromCopy: false });
   }
-  for (const [address, method] of seen) {
-    if (!found.has(address)) found.set(address, { address, method, bytes: null });
+  for (const [address, told] of seen) {
+    const bytes = told.bytes ?? found.get(address)?.bytes ?? null;
+    found.set(address, { address, method: told.method, bytes, fromCopy: told.fromCopy ?? false });
   }
   return [...found.values()];
 }

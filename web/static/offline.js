@@ -8,6 +8,8 @@ const COMPLETE = new URL('./copy-is-complete', self.location.href).href;
 /** Files that name other files. */
 const TEXT = /\.(?:html|js|css|webmanifest)$|\/$/;
 const REFERENCE = /["'(](?:\.\/)?([\w-][\w./-]*\.(?:js|css|wasm|svg|png|webmanifest|safetensors))["')]/g;
+/** What wasm modules import from looks like a file's name and is none. */
+const NO_FILE = /_bg\.js$/;
 
 const channel = new BroadcastChannel('unmask-requests');
 
@@ -31,12 +33,17 @@ self.addEventListener('fetch', (event) => {
 });
 
 async function answer(request) {
+  const { url: address, method } = request;
   try {
-    return await fetch(request);
+    const response = await fetch(request);
+    const bytes = Number(response.headers.get('content-length')) || undefined;
+    channel.postMessage({ address, method, bytes, fromCopy: false });
+    return response;
   } catch (error) {
-    const kept = await keptFile(request.url);
-    if (kept) return kept;
-    throw error;
+    const kept = await keptFile(address);
+    if (!kept) throw error;
+    channel.postMessage({ address, method, fromCopy: true });
+    return kept;
   }
 }
 
@@ -91,6 +98,7 @@ async function ownFiles(also) {
     if (asked.has(address)) continue;
     asked.add(address);
     const response = await fetch(address, { cache: 'no-cache' });
+    channel.postMessage({ address, method: 'GET', bytes: Number(response.headers.get('content-length')) || undefined });
     // Not everything that looks like a file's name is one.
     if (!response.ok) continue;
     const body = await response.arrayBuffer();
@@ -105,7 +113,7 @@ async function ownFiles(also) {
 
 function references(address, text) {
   const found = [...text.matchAll(REFERENCE)].map(([, name]) => new URL(name, address).href);
-  return found.filter((reference) => reference.startsWith(self.registration.scope));
+  return found.filter((reference) => reference.startsWith(self.registration.scope) && !NO_FILE.test(reference));
 }
 
 /** Names a build by its content. */

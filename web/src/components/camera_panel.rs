@@ -4,6 +4,7 @@ use leptos::html::Video;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use super::focus;
 use crate::camera::Camera;
 use crate::desk::Desk;
 
@@ -52,10 +53,17 @@ pub(crate) fn CameraPanel(desk: Desk) -> impl IntoView {
             match opened.record(SECONDS, tell).await {
                 // A recording that was broken off by closing the panel is not wanted.
                 Ok(_) if camera.is_disposed() => {}
-                Ok(file) => desk.add(vec![file]),
+                Ok(file) => {
+                    desk.add(vec![file]);
+                    focus("bench");
+                }
                 Err(problem) => drop(phase.try_set(Phase::Failed(problem))),
             }
         });
+    };
+    let close = move |_| {
+        desk.camera_open.set(false);
+        focus("use-camera");
     };
     let told = move || match phase.get() {
         Phase::Asking => "The browser asks whether this page may use the camera.".to_owned(),
@@ -69,12 +77,12 @@ pub(crate) fn CameraPanel(desk: Desk) -> impl IntoView {
             <header>
                 <h2 id="subject">"Camera"</h2>
                 <div class="actions">
-                    <button class="quiet" on:click=move |_| desk.camera_open.set(false)>"Close the camera"</button>
+                    <button class="quiet" on:click=close>"Close the camera"</button>
                 </div>
             </header>
             <div class="columns">
                 <div class="finding">
-                    <p class="headline">"Record yourself, or a screen"</p>
+                    <p class="headline">"Record what it sees"</p>
                     <p>
                         {format!("{SECONDS} seconds are recorded into this page\u{2019}s memory and examined like a file. They are not \
                             sent or saved, and the camera is turned off afterwards. No sound is recorded.")}

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::facts::Facts;
+use super::focus;
 use super::lanes::Lanes;
 use super::verdict::Finding;
 use super::viewer::Viewer;
@@ -15,7 +16,7 @@ use crate::timeline::{Lane, Moment};
 pub(crate) fn Detail(desk: Desk, item: Item) -> impl IntoView {
     let (id, name, state, progress) = (item.id, item.file.name(), item.state, item.progress);
     let shown = RwSignal::new(None::<Moment>);
-    // The first thing to look at is where the most suspicious person looks most suspicious.
+    // The first thing to look at is where the person who decides the verdict looks most suspicious.
     Effect::new(move |_| {
         let peak = state.with(|state| match state {
             State::Done(outcome) => {
@@ -87,18 +88,9 @@ fn failure(problem: String) -> AnyView {
     view! {
         <div role="alert">
             <p class="headline">"Could not be examined"</p>
-            <p class="problem">{problem}</p>
+            <p class="problem">{format!("{}.", problem.trim_end_matches('.'))}</p>
         </div>
         <p>"There is no verdict on it. Other files are not affected."</p>
     }
     .into_any()
-}
-
-fn focus(id: &str) {
-    use wasm_bindgen::JsCast;
-    let element = document().get_element_by_id(id).and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok());
-    if let Some(element) = element {
-        // An element that cannot be focused leaves the focus where it is.
-        let _ = element.focus();
-    }
 }

@@ -10,6 +10,9 @@ use crate::report::Report;
 use crate::timeline::{Lane, Moment, Step};
 use crate::words;
 
+/// More lanes than this are drawn lower, so that they stay in view together.
+const MANY: usize = 3;
+
 /// The lanes of a report, or an empty one in the place that they will have.
 #[component]
 pub(crate) fn Lanes(state: State, shown: RwSignal<Option<Moment>>) -> impl IntoView {
@@ -21,19 +24,26 @@ pub(crate) fn Lanes(state: State, shown: RwSignal<Option<Moment>>) -> impl IntoV
     let lanes = Lane::all(report);
     let several = lanes.len() > 1;
     let caveat = words::caveat(&report.model).map(|(words, _)| words);
-    let end = report.video.duration_s.map(words::clock);
-    let hint = match end {
+    let (first, last) = (report.frames.first(), report.frames.last());
+    let ends = first.zip(last).filter(|_| report.video.duration_s.is_some());
+    let ends = ends.map(|(first, last)| (words::clock(first.time_s), words::clock(last.time_s)));
+    let hint = match ends {
         Some(_) => {
             "Each bar is a frame: the higher, the more it looks manipulated. Click one, or use the arrow keys, to see it."
         }
         None => "The bar is the picture\u{2019}s score: the higher, the more it looks manipulated.",
     };
     let count = report.frames.len();
-    let rows = lanes.into_iter().map(|lane| row(lane, count, several, caveat, shown)).collect_view();
+    let many = lanes.len() > MANY;
+    let row = |(index, lane): (usize, Lane)| {
+        let note = several.then(|| words::part_in_verdict(lane.points.len(), index == 0));
+        row(lane, count, note, caveat, shown)
+    };
+    let rows = lanes.into_iter().enumerate().map(row).collect_view();
     view! {
-        <section class="lanes" aria-label="Scores over time">
+        <section class="lanes" class:many=many aria-label="Scores over time">
             {rows}
-            {end.map(|end| view! { <p class="axis" aria-hidden="true"><span>"0:00.0"</span><span>{end}</span></p> })}
+            {ends.map(|(first, last)| view! { <p class="axis" aria-hidden="true"><span>{first}</span><span>{last}</span></p> })}
             <p class="hint">{hint}</p>
         </section>
     }
@@ -43,11 +53,11 @@ pub(crate) fn Lanes(state: State, shown: RwSignal<Option<Moment>>) -> impl IntoV
 fn row(
     lane: Lane,
     frames: usize,
-    several: bool,
+    note: Option<String>,
     caveat: Option<&'static str>,
     shown: RwSignal<Option<Moment>>,
 ) -> impl IntoView {
-    let name = if several { words::person(lane.track.id) } else { "Score over time".to_owned() };
+    let name = if note.is_some() { words::person(lane.track.id) } else { "Score over time".to_owned() };
     let mean = lane.track.score.map(words::figure).unwrap_or_default();
     let bars = (0..frames).map(|frame| bar(&lane, frame, shown)).collect_view();
     let lane = Arc::new(lane);
@@ -78,7 +88,9 @@ fn row(
             <h3>
                 {name.clone()} <span class="lane-figure">{mean}</span>
                 {caveat.map(|caveat| view! { <span class="caveat">{caveat}</span> })}
+                {note.map(|note| view! { <span class="lane-note">{note}</span> })}
             </h3>
+            <div class="ends" aria-hidden="true"><span>"1"</span><span>"0"</span></div>
             <div
                 class="bars"
                 role="slider"

@@ -12,3 +12,15 @@ pub(crate) mod settings;
 pub(crate) mod verdict;
 pub(crate) mod viewer;
 pub(crate) mod working;
+
+use leptos::prelude::document;
+use wasm_bindgen::JsCast;
+
+/// Moves the keyboard's focus to an element, from one that goes away.
+fn focus(id: &str) {
+    let element = document().get_element_by_id(id).and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok());
+    if let Some(element) = element {
+        // An element that cannot be focused leaves the focus where it is.
+        let _ = element.focus();
+    }
+}

@@ -67,12 +67,12 @@ fn totals(requests: &[Request]) -> String {
 }
 
 fn row(request: Request) -> impl IntoView {
-    let bytes = match request.bytes {
-        Some(bytes) if bytes > 0.0 => format!("{:.1} kB", bytes / 1e3),
-        Some(_) => "from this device".to_owned(),
-        None => "by a worker".to_owned(),
+    let received = match request.bytes {
+        _ if request.from_copy => "from the copy on this device".to_owned(),
+        Some(bytes) => format!("{:.1} kB", bytes / 1e3),
+        None => "size not told".to_owned(),
     };
-    view! { <tr><td>{request.method}</td><td>{request.address}</td><td>{bytes}</td></tr> }
+    view! { <tr><td>{request.method}</td><td>{request.address}</td><td>{received}</td></tr> }
 }
 
 #[cfg(test)]
@@ -81,7 +81,12 @@ mod tests {
 
     #[test]
     fn only_a_list_of_fetches_is_said_to_send_nothing() {
-        let request = |method: &str| Request { address: "/".to_owned(), method: method.to_owned(), bytes: None };
+        let request = |method: &str| Request {
+            address: "/".to_owned(),
+            method: method.to_owned(),
+            bytes: None,
+            from_copy: false,
+        };
         assert!(totals(&[request("GET"), request("GET")]).contains("none to send anything"));
         assert!(!totals(&[request("GET"), request("POST")]).contains("none to send anything"));
     }

@@ -8,7 +8,7 @@ use crate::choice::{Device, Faces, Origin, Settings};
 use crate::files;
 
 /// The numbers of frames to choose from.
-const FRAMES: [u32; 4] = [8, 16, 32, 64];
+const FRAMES: [u32; 5] = [4, 8, 16, 32, 64];
 
 /// The settings, which count from the next examination on.
 #[component]
@@ -97,7 +97,7 @@ fn subject(settings: Settings) -> impl IntoView {
             <label class="field">
                 "Frames of a video"
                 <select on:change=move |event| frames.set(event_target_value(&event).parse().ok())>
-                    <option value="">"As the detector says"</option>
+                    <option value="">"The detector\u{2019}s number"</option>
                     {options}
                 </select>
             </label>

@@ -26,7 +26,7 @@ pub(crate) fn Finding(outcome: Arc<Outcome>) -> impl IntoView {
         <h3>"What this rests on"</h3>
         <ul class="reasons">{reasons}</ul>
         {outcome.device_change.clone().map(|reason| view! { <p class="warning">{reason}</p> })}
-        <p><a href="#help">"What the detector cannot know"</a></p>
+        <p><a href="#help" on:click=move |_| open_help()>"What the detector cannot know"</a></p>
     }
 }
 
@@ -45,11 +45,19 @@ fn figure(score: f64, model: &Model) -> impl IntoView + use<> {
     }
 }
 
+/// Opens the help, to which browsers scroll by themselves.
+fn open_help() {
+    if let Some(help) = document().get_element_by_id("help") {
+        // Any element takes an attribute of that name.
+        let _ = help.set_attribute("open", "");
+    }
+}
+
 /// The mark of a verdict: a shape of its own, so that colour is not needed to tell them apart.
 fn mark(verdict: Verdict) -> impl IntoView {
     let path = match verdict {
         Verdict::LikelyFake => "M12 3 22 21H2ZM12 10v5M12 17.8v.2",
-        Verdict::LikelyReal => "M21.5 12a9.5 9.5 0 1 1-19 0 9.5 9.5 0 0 1 19 0ZM7.5 12.2l3 3 6-6.4",
+        Verdict::LikelyReal => "M21.5 12a9.5 9.5 0 1 1-19 0 9.5 9.5 0 0 1 19 0ZM16 12a4 4 0 1 1-8 0 4 4 0 0 1 8 0Z",
         Verdict::Uncertain => "M12 1.5 22.5 12 12 22.5 1.5 12ZM8.5 12h7",
         Verdict::NoFace => "M3 3h18v18H3ZM8 8l8 8M16 8l-8 8",
     };

@@ -14,7 +14,7 @@ pub(crate) fn Working(progress: RwSignal<Progress>) -> impl IntoView {
     let rows = STAGES.map(|(stage, name)| row(stage, name, progress)).collect_view();
     view! {
         <p class="headline">"Being examined"</p>
-        <p>"On this machine. How long that takes depends on it."</p>
+        <p>"Nothing leaves this machine while that happens."</p>
         <ol class="stages">{rows}</ol>
     }
 }
