@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { bytes, file, TestServer } from './server.js';
-import { launch, Scratch } from './support.js';
+import { clip, launch, Scratch } from './support.js';
 
 const { UNMASK_PROGRAM: program, UNMASK_MODEL: model } = process.env;
 const MIB = 1 << 20;
@@ -358,6 +358,29 @@ test('an adapter comes with the base that is given, or that is cached, and with 
   assert.deepEqual(server.asked('/base.safetensors', start), [], 'the cached base is used');
   assert.equal((await load(page, baseAddress)).base, null);
   assertOneSentence(await load(page, baseAddress, { base: address }), 'base.safetensors: it is a whole detector');
+});
+
+test('an adapter over its cached base scores as the native program does', async (t) => {
+  const video = clip(t, 'real_liveportrait_d1_512_0.5s.mp4');
+  const image = video && scratch.made(t, 'face.png', '-i', video, '-frames:v', '1');
+  if (!image) return;
+  const { base, adapter } = baseAndAdapter();
+  const addresses = [server.handle('/base.safetensors', file(base)), server.handle('/adapter.safetensors', file(adapter))];
+  const page = await openPage();
+  const report = await page.evaluate(
+    async ({ addresses, image }) => {
+      const { Detector } = await import('/unmask.js');
+      (await Detector.load(addresses[0], { device: 'cpu' })).dispose();
+      const detector = await Detector.load(addresses[1], { device: 'cpu' });
+      return detector.score(await (await fetch(`data:image/png;base64,${image}`)).blob());
+    },
+    { addresses, image: readFileSync(image, 'base64') },
+  );
+  const options = ['--model', scratch.path('adapter.safetensors'), '--base', scratch.path('base.safetensors'), '--json'];
+  const expected = JSON.parse(execFileSync(program, ['score', image, ...options]));
+  assert.notEqual(expected.score, null);
+  assert.ok(Math.abs(report.score - expected.score) < 1e-3, `${report.score} is not ${expected.score}`);
+  assert.equal(report.model.sha256, expected.model.sha256);
 });
 
 test('bytes and files are taken as they are, with the name they have', async () => {

@@ -29,7 +29,7 @@ export async function download(url, { name, entry, hashed, onProgress, signal })
   const attempt = { began: false, failures: 0, farthest: 0 };
   for (;;) {
     try {
-      if (!file.complete && !hashed && !tells(file.validator)) await file.restart(null);
+      if (file.size && !file.complete && !hashed && !tells(file.validator)) await file.restart(null);
       const response = await fetch(url, { headers: conditions(url, file), cache: entry ? 'no-store' : 'default', signal });
       const step = await judge(response, file, hashed);
       attempt.began = true;
