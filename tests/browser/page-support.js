@@ -71,6 +71,11 @@ export async function clear(page) {
   while (await remove.count()) await remove.click();
 }
 
+/** Waits until what changed is drawn, and what the browser tells of it is told. */
+export function still(page) {
+  return page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 200))));
+}
+
 /** What the page says of the input that is shown. */
 export async function finding(page) {
   const text = (selector) => page.locator('.detail').locator(selector).allInnerTexts();

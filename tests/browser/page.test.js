@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import {
   assertAccessible, changedDetector, choose, clear, downloaded, examine, finding, launchWithCamera, lookAt, movableServer, openPage,
-  sample, settled,
+  sample, settled, still,
 } from './page-support.js';
 import { clip, PAGE, Scratch } from './support.js';
 
@@ -227,15 +227,21 @@ test('nothing moves while a video is examined', async () => {
   for (const [width, height] of [[1280, 900], [320, 640]]) {
     await clear(page);
     await page.setViewportSize({ width, height });
+    await still(page);
     await page.evaluate(() => {
       window.shifts = [];
-      const note = (list) => window.shifts.push(...list.getEntries().map(({ value }) => value));
-      new PerformanceObserver(note).observe({ type: 'layout-shift' });
+      const place = ({ node, previousRect, currentRect }) => `${node?.className ?? node?.nodeName} from y ${previousRect.y} to ${currentRect.y}`;
+      const entry = ({ value, sources }) => ({ value, moved: sources.map(place) });
+      const note = (list) => window.shifts.push(...list.getEntries().map(entry));
+      window.observer?.disconnect();
+      window.observer = new PerformanceObserver(note);
+      window.observer.observe({ type: 'layout-shift' });
     });
     await examine(page, sample('fake'));
-    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 100))));
-    const sum = await page.evaluate(() => window.shifts.reduce((sum, value) => sum + value, 0));
-    assert.ok(sum < 0.05, `the layout shifted by ${sum.toFixed(3)} at ${width} pixels`);
+    await still(page);
+    const shifts = await page.evaluate(() => window.shifts);
+    const sum = shifts.reduce((sum, { value }) => sum + value, 0);
+    assert.ok(sum < 0.05, `the layout shifted by ${sum.toFixed(3)} at ${width} pixels: ${JSON.stringify(shifts)}`);
   }
   await context.close();
 });
