@@ -312,23 +312,16 @@ test('outside of a secure context files are loaded and nothing is kept', async (
   assert.deepEqual(found, { secure: false, size: SMALL.length, name: 'insecure.safetensors', sha256: null });
 });
 
-test('what the worker computes of a file is compared, and the file is found by it from then on', async () => {
-  const address = server.handle('/confirmed.safetensors', file(bytes(65 * MIB), { tag: '"1"' }));
+test('a file that is too large for the memory is checked as well, and found by its SHA-256', async () => {
+  const content = bytes(65 * MIB);
+  const address = server.handle('/huge.safetensors', file(content, { tag: '"1"' }));
   const page = await openPage();
-  const outcome = await page.evaluate(async (address) => {
-    const { fetchDetector } = window.weights;
-    const attempt = (work) => work.then(() => 'done', (error) => error.message);
-    const found = await fetchDetector(address);
-    await found.confirm('a'.repeat(64));
-    const start = performance.getEntriesByType('resource').length;
-    const again = await fetchDetector(address, { sha256: 'a'.repeat(64) });
-    const requests = performance.getEntriesByType('resource').length - start;
-    const refused = await attempt(again.confirm('b'.repeat(64)));
-    return { before: found.sha256, after: again.sha256, size: again.blob.size, requests, refused };
-  }, address);
-  const { refused, ...rest } = outcome;
-  assert.deepEqual(rest, { before: null, after: 'a'.repeat(64), size: 65 * MIB, requests: 0 });
-  assert.match(refused, /^confirmed\.safetensors: it is another file than the wanted one/);
+  const wrong = await load(page, address, { sha256: sha256(LARGE) });
+  assertOneSentence(wrong, 'huge.safetensors: it is another file than the wanted one');
+  assertIs(await load(page, address), content);
+  const start = server.log.length;
+  assertIs(await load(page, address, { sha256: sha256(content) }), content);
+  assert.deepEqual(server.asked('/huge.safetensors', start), []);
 });
 
 /** A tiny detector, and an adapter for it, by the native program. */

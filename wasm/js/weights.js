@@ -1,17 +1,17 @@
 /**
  * Detector files: fetched, checked, kept on disk, and with the base that an adapter needs.
- *
- * SHA-256 is computed here where the browser does so in one call and the file is small. The browser has no SHA-256 that is
- * fed piece by piece, and a large file does not go into memory for it: the worker that loads it computes it anyway, and
- * `confirm` compares.
  */
 
 import { bundled } from './bundled.js';
 import { download } from './download.js';
+import { spawn } from './spawn.js';
 import { hexadecimal, openStore } from './store.js';
 
-/** Up to here a file goes into memory to be hashed. */
-const HASHED_HERE = 64 << 20;
+/**
+ * Up to here the browser computes a file's SHA-256, for which all of it goes into memory at once; above, a worker does so
+ * piece by piece.
+ */
+const HASHED_AT_ONCE = 64 << 20;
 
 /** More than any detector's header has. */
 const LONGEST_HEADER = 16 << 20;
@@ -25,10 +25,8 @@ const NAMELESS = 'the detector file';
  * @typedef {object} Fetched
  * @property {Blob} blob
  * @property {string} name what errors call it
- * @property {string | null} sha256 what its SHA-256 is, or has to be; null where neither is known
- * @property {Blob | null} base the detector that an adapter changes
- * @property {(sha256: string, baseSha256?: string) => Promise<void>} confirm takes what the worker computed: rejects where
- *   another file was wanted, and from then on finds the cached files by it
+ * @property {string | null} sha256 its SHA-256, where that had to be known
+ * @property {Blob | null} base the detector that an adapter changes, which is the one that it names
  */
 
 /**
@@ -53,16 +51,7 @@ export async function fetchDetector(source, { sha256, base, onProgress = () => {
   const context = { store, onProgress, signal };
   const file = await obtain(source ?? bundled.url, checkedSha256(wanted), context);
   const baseFile = await obtainBase(file, base, context);
-  return {
-    blob: file.blob,
-    name: file.name,
-    sha256: file.sha256,
-    base: baseFile?.blob ?? null,
-    async confirm(found, baseFound) {
-      await confirm(file, found);
-      if (baseFile && baseFound) await confirm(baseFile, baseFound);
-    },
-  };
+  return { blob: file.blob, name: file.name, sha256: file.sha256, base: baseFile?.blob ?? null };
 }
 
 function checkedSha256(sha256) {
@@ -71,18 +60,18 @@ function checkedSha256(sha256) {
   return sha256.toLowerCase();
 }
 
-/** A file: `{ blob, name, entry, sha256 }`. `sha256` is the wanted one, or else its own where that is known. */
+/** A file: `{ blob, name, sha256 }`. It is the one with `sha256`, unless that is null. */
 async function obtain(source, sha256, context) {
   const given = asBlob(source);
   if (given) {
-    const file = { blob: given, name: given.name ?? NAMELESS, entry: null, sha256 };
-    if (sha256) await confirmHere(file);
+    const file = { blob: given, name: given.name ?? NAMELESS, sha256 };
+    if (sha256) await check(file, context);
     return file;
   }
   const url = new URL(source, document.baseURI);
   const name = fileName(url);
   const cached = sha256 && (await forgiving(() => context.store?.withSha256(sha256)));
-  if (cached) return { blob: new Blob(cached.pieces), name, entry: cached, sha256 };
+  if (cached) return { blob: new Blob(cached.pieces), name, sha256 };
   return exclusively(url, context, () => fromWeb({ url, name, sha256 }, context));
 }
 
@@ -104,9 +93,9 @@ async function fromWeb({ url, name, sha256 }, { store, onProgress, signal }) {
   const kept = /^https?:$/.test(url.protocol) ? await forgiving(() => store?.entry(url.href)) : null;
   const blob = await download(url, { name, entry: kept, hashed: sha256 !== null, onProgress, signal });
   const entry = kept?.complete ? kept : null;
-  const file = { blob, name, entry, sha256: sha256 ?? entry?.sha256 ?? null };
-  await confirmHere(file);
-  return file;
+  // What is kept was checked when it came.
+  if (!entry?.sha256 || (sha256 && sha256 !== entry.sha256)) await check({ blob, name, sha256 }, { entry, signal });
+  return { blob, name, sha256: entry?.sha256 ?? sha256 };
 }
 
 /** One page at a time fetches a file; the others wait and then find it. */
@@ -123,7 +112,7 @@ async function obtainBase(file, base, context) {
   }
   if (base != null) return obtain(base, sha256, context);
   const cached = await forgiving(() => context.store?.withSha256(sha256));
-  if (cached) return { blob: new Blob(cached.pieces), name: fileName(new URL(cached.url)), entry: cached, sha256 };
+  if (cached) return { blob: new Blob(cached.pieces), name: fileName(new URL(cached.url)), sha256 };
   const way = 'load that one first, or give it as `base`';
   throw new Error(`${file.name}: it is an adapter for the detector with SHA-256 ${sha256}, which is not cached; ${way}`);
 }
@@ -141,22 +130,47 @@ async function baseSha256(blob) {
   }
 }
 
-/** Computes a small file's SHA-256, and confirms it. What is kept of a file was confirmed before. */
-async function confirmHere(file) {
-  if (file.entry?.sha256 && file.entry.sha256 === file.sha256) return;
-  if (!globalThis.crypto?.subtle || file.blob.size > HASHED_HERE) return;
-  const found = hexadecimal(await crypto.subtle.digest('SHA-256', await file.blob.arrayBuffer()));
-  await confirm(file, found);
-  file.sha256 = found;
-}
-
-async function confirm({ name, entry, sha256 }, found) {
-  if (sha256 && sha256 !== found) {
+/** Checks a file where one was wanted, and has what is kept of it found by its SHA-256. */
+async function check(file, { entry = null, signal }) {
+  if (!file.sha256 && !entry) return;
+  let found;
+  try {
+    found = await sha256Of(file.blob, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!file.sha256) return;
+    throw new Error(`${file.name}: its SHA-256 could not be computed (${error.message}); load it again`);
+  }
+  if (file.sha256 && file.sha256 !== found) {
     await forgiving(() => entry?.remove());
     const way = 'check its address and the SHA-256, and load it again';
-    throw new Error(`${name}: it is another file than the wanted one (its SHA-256 is ${found}, not ${sha256}); ${way}`);
+    throw new Error(`${file.name}: it is another file than the wanted one (its SHA-256 is ${found}, not ${file.sha256}); ${way}`);
   }
-  if (entry && entry.sha256 !== found) await forgiving(() => entry.name(found));
+  await forgiving(() => entry?.name(found));
+}
+
+async function sha256Of(blob, signal) {
+  if (globalThis.crypto?.subtle && blob.size <= HASHED_AT_ONCE) {
+    return hexadecimal(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()));
+  }
+  const worker = spawn('hash.js', startHash);
+  try {
+    return await new Promise((resolve, reject) => {
+      worker.addEventListener('message', ({ data: { sha256, error } }) => (error ? reject(new Error(error)) : resolve(sha256)));
+      worker.addEventListener('error', (event) => {
+        event.preventDefault();
+        reject(new Error(event.message || 'its worker could not be started'));
+      });
+      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+      worker.postMessage(blob);
+    });
+  } finally {
+    worker.terminate();
+  }
+}
+
+function startHash() {
+  return new Worker(new URL('./hash.js', import.meta.url), { type: 'module', name: 'unmask-hash' });
 }
 
 /** What a cache gives; null where it fails, since nothing may depend on it. */
