@@ -14,6 +14,11 @@ export function sample(name) {
   return new URL(`../../demo/${name}.mp4`, import.meta.url).pathname;
 }
 
+/** How ffmpeg shows two of the samples side by side. */
+export function twoPeople() {
+  return ['-i', sample('real'), '-i', sample('fake'), '-filter_complex', 'hstack', '-c:v', 'libx264', '-crf', '16'];
+}
+
 /** A browser whose camera shows a test pattern, and that grants it. */
 export function launchWithCamera() {
   const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];

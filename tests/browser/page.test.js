@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import {
   assertAccessible, changedDetector, choose, clear, downloaded, examine, finding, launchWithCamera, lookAt, movableServer, openPage,
-  sample, settled, still,
+  sample, settled, still, twoPeople,
 } from './page-support.js';
-import { clip, PAGE, Scratch } from './support.js';
+import { PAGE, Scratch } from './support.js';
 
 let browser;
 let opened;
@@ -104,7 +104,7 @@ test('an examination can be stopped, and begun again with the keyboard where it 
 });
 
 test('each person has a lane, the one that decides the verdict first', async (t) => {
-  const file = clip(t, 'real_multiface_hamilton_640x360.mp4');
+  const file = scratch.made(t, 'two.mp4', ...twoPeople());
   if (!file) return;
   const { page } = opened;
   await examine(page, file);
@@ -258,7 +258,7 @@ test('whoever wants less motion gets none', async () => {
 
 test('the proof lists every request that the browser saw, and all of them fetch the page\u2019s own files', async () => {
   const { page, requests } = opened;
-  await page.getByText(/works without a network/).waitFor();
+  await page.getByText(/works without a network \(/).waitFor();
   await page.locator('details.proof summary').click();
   const cells = page.locator('.proof tbody tr');
   await cells.first().waitFor();

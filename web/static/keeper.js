@@ -30,7 +30,7 @@ async function register() {
   if (document.readyState !== 'complete') {
     await new Promise((resolve) => window.addEventListener('load', resolve, { once: true }));
   }
-  active.postMessage({ type: 'keep', also: ['./unmask-lite.safetensors'] });
+  active.postMessage({ type: 'keep' });
 }
 
 /**

@@ -18,7 +18,7 @@ self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim(
 
 self.addEventListener('message', (event) => {
   if (event.data?.type !== 'keep') return;
-  const kept = keep(event.data.also).then(
+  const kept = keep().then(
     (bytes) => ({ type: 'kept', bytes }),
     (error) => ({ type: 'not-kept', reason: error.message }),
   );
@@ -68,10 +68,10 @@ async function copies() {
 }
 
 /** Makes the copy of what is served now; resolves to its size in bytes. Without a network the copy that is there counts. */
-async function keep(also) {
+async function keep() {
   let files;
   try {
-    files = await ownFiles(also);
+    files = await ownFiles();
   } catch (error) {
     const copy = await completeCopy();
     if (!copy) throw error;
@@ -89,10 +89,10 @@ async function keep(also) {
 }
 
 /** Everything that the page consists of: what `index.html` names, what that names, and so on. */
-async function ownFiles(also) {
+async function ownFiles() {
   const files = new Map();
   const asked = new Set();
-  const waiting = ['./', ...also].map((name) => new URL(name, self.registration.scope).href);
+  const waiting = [self.registration.scope];
   while (waiting.length > 0) {
     const address = waiting.pop();
     if (asked.has(address)) continue;

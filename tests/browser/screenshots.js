@@ -1,0 +1,79 @@
+// Makes the pictures of docs/page.md: each state of the page, as `docs/page.md` says how to call it. ffmpeg turns them into WebP.
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import {
+  changedDetector, choose, examine, launchWithCamera, lookAt, openPage, sample, still, twoPeople,
+} from './page-support.js';
+import { Scratch } from './support.js';
+
+const FOLDER = new URL('../../docs/images/', import.meta.url).pathname;
+const WIDE = { width: 1280, height: 900 };
+const NARROW = { width: 360, height: 740 };
+
+const scratch = new Scratch();
+const browser = await launchWithCamera();
+
+/** Opens the page in a size and a colour scheme, and takes a picture of what `show` made of it. */
+async function picture(name, viewport, colorScheme, show) {
+  const { page, context } = await openPage(browser, { viewport, colorScheme, reducedMotion: 'reduce', frames: 32 });
+  await page.getByText(/works without a network \(/).waitFor();
+  await show(page);
+  await still(page);
+  const png = scratch.path(`${name}.png`);
+  await page.screenshot({ path: png, fullPage: true });
+  const quality = ['-c:v', 'libwebp', '-quality', '62', '-compression_level', '6'];
+  execFileSync('ffmpeg', ['-v', 'error', '-y', '-i', png, ...quality, `${FOLDER}page-${name}.webp`]);
+  await context.close();
+}
+
+/** A detector that decides where the bundled one does not, so that there is a verdict to show. */
+function decidedDetector() {
+  const buffer = changedDetector((description) => {
+    description.name = 'example';
+    Object.assign(description.calibration, { real_below: 0.2, fake_above: 0.8 });
+  });
+  return { name: 'example.safetensors', mimeType: 'application/octet-stream', buffer };
+}
+
+mkdirSync(FOLDER, { recursive: true });
+try {
+  await picture('empty', WIDE, 'light', () => {});
+  await picture('empty-narrow', NARROW, 'dark', () => {});
+  await picture('working', WIDE, 'light', async (page) => {
+    await lookAt(page, 64);
+    await page.setInputFiles('#files', sample('fake'));
+    await page.locator('.stage-detail', { hasText: /[12]\d of 64 frames/ }).waitFor();
+  });
+  await picture('uncertain', WIDE, 'light', (page) => examine(page, sample('fake')));
+  await picture('uncertain-narrow', NARROW, 'light', (page) => examine(page, sample('fake')));
+  await picture('fake', WIDE, 'dark', async (page) => {
+    await choose(page, 'input[aria-label="Detector file"]', (input) => input.setInputFiles(decidedDetector()));
+    await examine(page, sample('fake'));
+    await page.getByText('What was computed, and where').click();
+  });
+  await picture('no-face', NARROW, 'dark', (page) => examine(page, sample('no_face')));
+  await picture('people', WIDE, 'light', async (page) => {
+    execFileSync('ffmpeg', ['-v', 'error', '-y', ...twoPeople(), scratch.path('two people.mp4')]);
+    await examine(page, scratch.path('two people.mp4'));
+  });
+  await picture('several', WIDE, 'dark', async (page) => {
+    const letter = scratch.write('letter.mp4', 'This is no video.');
+    await page.setInputFiles('#files', [sample('real'), sample('no_face'), letter]);
+    await page.locator('.file-status', { hasText: 'Could not' }).waitFor();
+    await page.locator('.row').nth(2).click();
+  });
+  await picture('help', WIDE, 'light', (page) => page.locator('.help summary').click());
+  await picture('settings-and-proof', WIDE, 'dark', async (page) => {
+    await page.locator('.settings summary').click();
+    await page.locator('.proof summary').click();
+  });
+  await picture('camera', WIDE, 'light', async (page) => {
+    await page.locator('#use-camera').click();
+    await page.getByText(/The camera is on/).waitFor();
+    await page.waitForTimeout(500);
+  });
+} finally {
+  await browser.close();
+  scratch.remove();
+}
