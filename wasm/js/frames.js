@@ -2,6 +2,8 @@
  * Frames as pixels: `{ time, pixels, width, height, rotation }`, four bytes a pixel, `rotation` still to be done.
  */
 
+import { toRgba } from './unmask_wasm.js';
+
 /** Frames that a decoder is given ahead of those that came out of it. */
 const DECODE_AHEAD = 8;
 
@@ -175,18 +177,45 @@ function damaged(time, detail) {
 }
 
 /** The pixels of a decoded frame, in the video's size before rotation. */
-async function pixelsOf(frame, { width, height }) {
+async function pixelsOf(frame, video) {
+  const { width, height } = video;
   const { width: visibleWidth, height: visibleHeight } = frame.visibleRect;
   if (visibleWidth !== width || visibleHeight !== height) return drawn(frame, width, height);
-  const options = { format: 'RGBA', colorSpace: 'srgb' };
   try {
-    const pixels = new Uint8Array(frame.allocationSize(options));
-    await frame.copyTo(pixels, options);
+    const pixels = (await convertedHere(frame, video)) ?? (await copied(frame, { format: 'RGBA', colorSpace: 'srgb' }));
     return { pixels, width, height };
   } catch {
     // Not every browser converts every format while copying.
     return drawn(frame, width, height);
   }
+}
+
+/** The pixels as the native program makes them of the decoder's planes; `undefined` where it gives others than we know. */
+async function convertedHere(frame, video) {
+  const matrix = video.matrix ?? frame.colorSpace.matrix;
+  if (!PLANAR.includes(frame.format) || !matrix) return undefined;
+  const { width, height } = frame.visibleRect;
+  const fullRange = video.fullRange ?? frame.colorSpace.fullRange ?? false;
+  return toRgba(await copied(frame, { layout: gapless(frame.format, width, height) }), frame.format, width, height, matrix, fullRange);
+}
+
+async function copied(frame, options) {
+  const bytes = new Uint8Array(frame.allocationSize(options));
+  await frame.copyTo(bytes, options);
+  return bytes;
+}
+
+/** Formats whose planes `toRgba` takes. */
+const PLANAR = ['I420', 'I422', 'I444', 'NV12'];
+
+/** Where each plane begins and how long its rows are, so that there is nothing between them. */
+function gapless(format, width, height) {
+  const across = format === 'I444' ? width : Math.ceil(width / 2);
+  const down = format === 'I444' || format === 'I422' ? height : Math.ceil(height / 2);
+  const luma = { offset: 0, stride: width };
+  if (format === 'NV12') return [luma, { offset: width * height, stride: 2 * across }];
+  const chroma = (index) => ({ offset: width * height + index * across * down, stride: across });
+  return [luma, chroma(0), chroma(1)];
 }
 
 /** What a canvas of this size shows of a picture that fills it. */

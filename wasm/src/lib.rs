@@ -24,4 +24,4 @@ pub use finder::FaceFinder;
 pub use panic::{last_panic, start};
 pub use scorer::{Scorer, read_spec, sha256};
 pub use scoring::{Crops, Scoring};
-pub use video_file::{VideoFile, is_image};
+pub use video_file::{VideoFile, is_image, to_rgba};

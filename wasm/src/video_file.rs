@@ -29,6 +29,20 @@ fn named(error: MediaError) -> JsValue {
     named.into()
 }
 
+/// Four-byte pixels of a decoded frame, whose planes are without gaps in a format of WebCodecs; nothing where that or the
+/// matrix is not converted here.
+#[wasm_bindgen(js_name = toRgba)]
+pub fn to_rgba(
+    planes: &[u8],
+    format: &str,
+    width: usize,
+    height: usize,
+    matrix: &str,
+    full_range: bool,
+) -> Option<Vec<u8>> {
+    media::rgba(planes, format, (width, height), matrix, full_range)
+}
+
 /// An opened video, and the runs of samples to decode.
 #[wasm_bindgen]
 pub struct VideoFile {
@@ -64,16 +78,17 @@ impl VideoFile {
         self.video.codec.description.as_deref().map(Uint8Array::from)
     }
 
-    /// WebCodecs' name of the matrix that its colours are coded with.
+    /// WebCodecs' name of the matrix that its colours are coded with, where that is known and has one.
     #[wasm_bindgen(getter)]
     pub fn matrix(&self) -> Option<String> {
-        self.video.colours.matrix_name(self.video.displayed_size().1).map(str::to_owned)
+        let lines = self.video.displayed_size().1;
+        self.video.colours.and_then(|colours| colours.matrix_name(lines)).map(str::to_owned)
     }
 
-    /// Whether its colours use all values of a byte.
+    /// Whether its colours use all values of a byte, where that is known.
     #[wasm_bindgen(getter, js_name = fullRange)]
-    pub fn full_range(&self) -> bool {
-        self.video.colours.full_range
+    pub fn full_range(&self) -> Option<bool> {
+        self.video.colours.map(|colours| colours.full_range)
     }
 
     /// The sentence for a browser that does not decode the codec.

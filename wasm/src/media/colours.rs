@@ -26,16 +26,16 @@ const BT2020: u8 = 9;
 const HIGH_DEFINITION: usize = 720;
 
 impl Colours {
-    /// What a stream says, in the decoder's description or at the start of its first frame.
-    pub(super) fn read(codec: &Codec, frame: &[u8]) -> Self {
-        let description = codec.description.as_deref().unwrap_or_default();
-        let colours = match codec.name.as_str() {
-            "H.264" => avc(description),
+    /// What a stream says, in the decoder's description or at the start of its first frame. `None` for codecs whose headers
+    /// are not read here, or are not in these places.
+    pub(super) fn read(codec: &Codec, frame: &[u8]) -> Option<Self> {
+        match codec.name.as_str() {
+            "H.264" => avc(codec.description.as_deref()?),
             "VP9" => vp9(frame),
             "AV1" => av1(frame),
+            "VP8" => Some(Self::default()),
             _ => None,
-        };
-        colours.unwrap_or_default()
+        }
     }
 
     /// The matrix's name in WebCodecs. Where the stream names none it is BT.709 from 720 lines up, else BT.601, as in the
@@ -103,7 +103,7 @@ fn sequence_parameters(unit: &[u8]) -> Option<Colours> {
     (0..if cropped { 4 } else { 0 }).try_for_each(|_| bits.golomb().map(drop))?;
     let has_usability_information = bits.flag()?;
     if !has_usability_information {
-        return None;
+        return Some(Colours::default());
     }
     usability_information(&mut bits)
 }
@@ -117,7 +117,7 @@ fn usability_information(bits: &mut Bits<'_>) -> Option<Colours> {
     bits.skip(u32::from(overscan_is_told))?;
     let has_signal_type = bits.flag()?;
     if !has_signal_type {
-        return None;
+        return Some(Colours::default());
     }
     bits.skip(3)?;
     let full_range = bits.flag()?;

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
 use matroska_demuxer::{MatroskaFile, TrackEntry, TrackType};
 
-use super::{Codec, Colours, MediaError, Sample, Shown, Video, mean_rate, square_pixels};
+use super::{Codec, MediaError, Sample, Shown, Video, mean_rate, square_pixels};
 
 /// Elements by their identifiers (RFC 9559, section 27.1).
 mod id {
@@ -63,7 +63,7 @@ fn describe<R: Read + Seek>(reader: &mut R, track: &TrackEntry, index: Index) ->
     let span_s = mean_rate(&shown).map(|rate| (shown.len() - 1) as f64 / rate);
     Ok(Video {
         codec: Codec::matroska(track.codec_id(), track.codec_private(), &first_bytes),
-        colours: Colours::default(),
+        colours: None,
         coded_width,
         coded_height,
         width,

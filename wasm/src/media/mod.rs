@@ -1,7 +1,8 @@
 //! What is in a video file, without decoding it: which codec, which size, and where every frame lies.
 //!
 //! [`open`] looks at the content, never at the name, and has [`mp4`] or [`matroska`] read the container's index. Only
-//! the index is held in memory, never the frames' bytes. [`plan`] says which frames are decoded.
+//! the index is held in memory, never the frames' bytes. [`plan`] says which frames are decoded, [`rgba`] makes pixels of what
+//! a decoder gives.
 
 mod bits;
 mod codec;
@@ -10,6 +11,7 @@ mod error;
 mod matroska;
 mod mp4;
 mod plan;
+mod rgb;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ pub use codec::Codec;
 pub use colours::Colours;
 pub use error::MediaError;
 pub use plan::{Run, amid, plan};
+pub use rgb::rgba;
 
 /// One coded frame, in the order of decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +50,8 @@ pub struct Shown {
 pub struct Video {
     /// What the samples are coded in.
     pub codec: Codec,
-    /// How their colours are coded.
-    pub colours: Colours,
+    /// How their colours are coded; `None` where the headers that tell it are not read here.
+    pub colours: Option<Colours>,
     /// Width of the coded frame in pixels.
     pub coded_width: usize,
     /// Height of the coded frame in pixels.

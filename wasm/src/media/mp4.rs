@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Seek};
 
 use re_mp4::{BoxType, Error, Mp4, StsdBoxContent, Track, TrakBox};
 
-use super::{Codec, Colours, MediaError, Sample, Shown, Video, square_pixels};
+use super::{Codec, MediaError, Sample, Shown, Video, square_pixels};
 
 /// The first video track of the file, with its samples.
 pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, MediaError> {
@@ -22,7 +22,7 @@ pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, M
     let (width, height) = square_pixels(coded_width, coded_height, pixel_aspect(trak, coded_width, coded_height));
     Ok(Video {
         codec: codec(&mp4, track),
-        colours: Colours::default(),
+        colours: None,
         coded_width,
         coded_height,
         width,

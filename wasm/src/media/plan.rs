@@ -55,7 +55,7 @@ fn key_before(video: &Video, sample: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Codec, Colours, Sample};
+    use crate::media::{Codec, Sample};
 
     /// A video with the given times of display, in the order of decoding, and key frames.
     fn video(frames: &[(i64, bool)]) -> Video {
@@ -69,7 +69,7 @@ mod tests {
         let mut shown: Vec<Shown> =
             (0..samples.len()).map(|sample| Shown { time_s: samples[sample].timestamp_us as f64, sample }).collect();
         shown.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
-        let (codec, colours) = (Codec::unknown("none"), Colours::default());
+        let (codec, colours) = (Codec::unknown("none"), None);
         let (fps, duration_s) = (None, None);
         let (coded_width, coded_height, width, height, rotation) = (1, 1, 1, 1, 0);
         Video { codec, colours, coded_width, coded_height, width, height, rotation, fps, duration_s, samples, shown }
