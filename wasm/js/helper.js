@@ -11,7 +11,7 @@ const TASKS = {
   /** Makes the module ready, and the face finder where its weights are given. */
   async start({ module, gpu, faceWeights }) {
     wasm = gpu ? await import('./unmask_gpu.js') : await import('./unmask_wasm.js');
-    await wasm.default({ module_or_path: module });
+    await wasm.default({ module_or_path: gpu ? new URL('./unmask_gpu_bg.wasm', import.meta.url) : module });
     if (faceWeights) finder = new wasm.FaceFinder(...faceWeights.map((weights) => new Uint8Array(weights)));
   },
 

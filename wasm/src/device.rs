@@ -1,22 +1,25 @@
 //! The device that models run on: the CPU in the small module, WebGPU in the one that is built with the feature `webgpu`.
 
-use burn::prelude::*;
-use wasm_bindgen::JsError;
-
+#[cfg(not(feature = "webgpu"))]
+pub(crate) use cpu::open;
+#[cfg(feature = "webgpu")]
+pub(crate) use webgpu::open;
 #[cfg(feature = "webgpu")]
 pub use webgpu::probe;
 
-/// The device of this module.
-///
-/// # Errors
-/// There is none.
 #[cfg(not(feature = "webgpu"))]
-pub(crate) async fn open() -> Result<Device, JsError> {
-    Ok(Device::flex())
-}
+mod cpu {
+    use burn::prelude::*;
+    use wasm_bindgen::JsError;
 
-#[cfg(feature = "webgpu")]
-pub(crate) use webgpu::open;
+    /// The CPU, which is always there.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) async fn open() -> Result<Device, JsError> {
+        Ok(Device::flex())
+    }
+}
 
 #[cfg(feature = "webgpu")]
 mod webgpu {
@@ -66,9 +69,11 @@ mod webgpu {
 
     /// A matrix product, an activation and a sum, of sizes that fill no workgroup exactly.
     async fn small_sum(device: &Device) -> Result<Vec<f32>, JsError> {
-        let ramp = |count: i64| Tensor::<1, Int>::arange(0..count, device).float();
-        let left = (ramp(37 * 19).reshape([37, 19]) * 0.37).sin();
-        let right = (ramp(19 * 23).reshape([19, 23]) * 0.11).cos();
+        let matrix = |rows: usize, columns: usize| {
+            let values = (0..rows * columns).map(|index| (index * 7 % 13) as f32 / 13.0 - 0.4).collect();
+            Tensor::<2>::from_data(TensorData::new::<f32, _>(values, [rows, columns]), device)
+        };
+        let (left, right) = (matrix(37, 19), matrix(19, 23));
         let sums = relu(left.matmul(right)).sum_dim(0);
         let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("its results cannot be read back: {error:?}"));
         let data = sums.into_data_async().await.map_err(|error| failed(&error))?;

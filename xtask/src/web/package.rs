@@ -13,6 +13,31 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// The detector that comes with the page.
 pub(crate) const MODEL: &str = "unmask-lite.safetensors";
 
+/// The weights that come with the page: its detector, and the networks that find faces.
+const WEIGHTS: [&str; 3] = [MODEL, "mtcnn.safetensors", "landmark_refiner.safetensors"];
+
+/// A module that browsers load.
+struct Module {
+    /// What is built, as arguments for cargo, and by which profile.
+    build: &'static str,
+    profile: &'static str,
+    /// What cargo calls it.
+    file: &'static str,
+    /// What the page's files begin with.
+    name: &'static str,
+}
+
+const MODULES: [Module; 3] = [
+    Module { build: "-p unmask-web --bins", profile: "wasm", file: "unmask-web.wasm", name: "unmask-web" },
+    Module { build: "-p unmask-wasm --lib", profile: "wasm", file: "unmask_wasm.wasm", name: "unmask_wasm" },
+    Module {
+        build: "-p unmask-wasm --lib --features webgpu",
+        profile: "wasm-gpu",
+        file: "unmask_wasm.wasm",
+        name: "unmask_gpu",
+    },
+];
+
 /// Builds the modules and puts the folder together.
 ///
 /// # Errors
@@ -23,18 +48,18 @@ pub(crate) fn build(shell: &Shell) -> Result<PathBuf> {
     // One folder for all that is built, though these crates are a workspace of their own.
     let _target = shell.push_env("CARGO_TARGET_DIR", &target);
     let workspace = ["--manifest-path", "wasm/Cargo.toml"];
-    let program = ["--target", TARGET, "--profile", "wasm"];
-    cmd!(shell, "cargo build {workspace...} -p unmask-wasm --lib -p unmask-web --bins {program...}").run()?;
-    let built = target.join(TARGET).join("wasm");
-    for module in ["unmask_wasm.wasm", "unmask-web.wasm"] {
-        let module = built.join(module);
-        cmd!(shell, "cargo run --quiet {workspace...} -p xtask-bindgen -- {module} {folder}").run()?;
+    for Module { build, profile, file, name } in MODULES {
+        let build = build.split(' ');
+        cmd!(shell, "cargo build {workspace...} {build...} --target {TARGET} --profile {profile}").run()?;
+        let built = target.join(TARGET).join(profile).join(file);
+        cmd!(shell, "cargo run --quiet {workspace...} -p xtask-bindgen -- {built} {folder} {name}").run()?;
     }
-    optimise(shell, &folder.join("unmask_wasm_bg.wasm"))?;
     for source in ["wasm/js", "wasm/page", "web/static"] {
         copy_files(&shell.current_dir().join(source), &folder)?;
     }
-    copy(&shell.current_dir().join("models").join(MODEL), &folder.join(MODEL))?;
+    for weights in WEIGHTS {
+        copy(&shell.current_dir().join("models").join(weights), &folder.join(weights))?;
+    }
     Ok(folder)
 }
 
@@ -42,18 +67,6 @@ pub(crate) fn build(shell: &Shell) -> Result<PathBuf> {
 pub(crate) fn target_folder(shell: &Shell) -> PathBuf {
     let root = shell.current_dir();
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
-}
-
-/// Makes the module smaller where binaryen is there.
-fn optimise(shell: &Shell, module: &Path) -> Result<()> {
-    if cmd!(shell, "wasm-opt --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
-        return Ok(());
-    }
-    let features = ["--enable-simd", "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-sign-ext"];
-    let more = ["--enable-mutable-globals", "--enable-reference-types", "--enable-multivalue"];
-    let smaller = module.with_extension("smaller");
-    cmd!(shell, "wasm-opt -O3 {features...} {more...} {module} -o {smaller}").run()?;
-    fs::rename(&smaller, module).with_context(|| format!("{} could not be replaced", module.display()))
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<()> {

@@ -5,9 +5,12 @@
 //! tensor but input and output is ever written, going forward or back: on a CPU, the time goes into memory and not
 //! into arithmetic. Padding is TensorFlow's `SAME`: see [`Axis`].
 //!
-//! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs.
+//! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs, `cube`
+//! those for graphics devices.
 
 mod composed;
+#[cfg(feature = "webgpu")]
+mod cube;
 mod flex;
 mod geometry;
 #[cfg(feature = "autodiff")]
@@ -24,6 +27,8 @@ use burn::tensor::DType;
 pub use geometry::Axis;
 
 use super::Activation;
+#[cfg(feature = "webgpu")]
+use cube::DeviceConvolutions;
 use flex::Convolutions;
 
 /// A factor and a summand for each output channel: what is left of a batch norm whose statistics are frozen.
@@ -46,12 +51,19 @@ pub fn pointwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
-    let Some(bounds) = fast_bounds(&input, activation) else {
+    let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::pointwise(input, weight, affine, activation);
+    };
+    let body = match body {
+        Body::Flex => Dispatch::pointwise,
+        #[cfg(feature = "webgpu")]
+        Body::Cube if cube::serves_outputs(weight.dims()[0]) => Dispatch::device_pointwise,
+        #[cfg(feature = "webgpu")]
+        Body::Cube => return composed::pointwise(input, weight, affine, activation),
     };
     let ChannelAffine { scale, shift } = affine;
     let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(Dispatch::pointwise(input, weight, scale.into_dispatch(), shift.into_dispatch(), bounds))
+    Tensor::from_dispatch(body(input, weight, scale.into_dispatch(), shift.into_dispatch(), bounds))
 }
 
 /// `activation(convolution * scale + shift)`, where each channel is convolved with a kernel of its own.
@@ -66,13 +78,18 @@ pub fn depthwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
-    let Some(bounds) = fast_bounds(&input, activation) else {
+    let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::depthwise(input, weight, stride, affine, activation);
+    };
+    let body = match body {
+        Body::Flex => Dispatch::depthwise,
+        #[cfg(feature = "webgpu")]
+        Body::Cube => Dispatch::device_depthwise,
     };
     let ChannelAffine { scale, shift } = affine;
     let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
     let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-    Tensor::from_dispatch(Dispatch::depthwise(input, weight, scale, shift, stride, bounds))
+    Tensor::from_dispatch(body(input, weight, scale, shift, stride, bounds))
 }
 
 /// The pixels that each place of a convolution reads, side by side, with zeros beyond the edge: as the input of
@@ -86,18 +103,32 @@ pub fn patches(pixels: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
     composed::patches(pixels, side, stride)
 }
 
-/// What the CPU's bodies clamp to; `None` where they do not serve the device, the type or the activation.
-fn fast_bounds(input: &Tensor<4>, activation: Option<Activation>) -> Option<Option<(f32, f32)>> {
-    let device = input.device();
-    let differentiable = !device.is_autodiff() || cfg!(feature = "autodiff");
-    let served = differentiable && input.dtype() == DType::F32;
-    if !served || !matches!(device.without_autodiff().as_dispatch(), DispatchDevice::Flex(_)) {
+/// Whose bodies are faster than the composed ones.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    Flex,
+    #[cfg(feature = "webgpu")]
+    Cube,
+}
+
+/// The faster body and what it clamps to; `None` where there is none for the device, the type or the activation.
+fn fast_body(input: &Tensor<4>, activation: Option<Activation>) -> Option<(Body, Option<(f32, f32)>)> {
+    if input.dtype() != DType::F32 {
         return None;
     }
-    match activation {
-        None => Some(None),
-        Some(Activation::Relu6) => Some(Some((0.0, 6.0))),
-        Some(Activation::Relu) => Some(Some((0.0, f32::INFINITY))),
-        Some(Activation::QuickGelu) => None,
-    }
+    let bounds = match activation {
+        None => None,
+        Some(Activation::Relu6) => Some((0.0, 6.0)),
+        Some(Activation::Relu) => Some((0.0, f32::INFINITY)),
+        Some(Activation::QuickGelu) => return None,
+    };
+    let device = input.device();
+    let body = match device.clone().without_autodiff().as_dispatch() {
+        DispatchDevice::Flex(_) if !device.is_autodiff() || cfg!(feature = "autodiff") => Body::Flex,
+        // These have no gradients.
+        #[cfg(feature = "webgpu")]
+        DispatchDevice::Cube(_) if !device.is_autodiff() => Body::Cube,
+        _ => return None,
+    };
+    Some((body, bounds))
 }
