@@ -7,11 +7,15 @@ use std::thread;
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-use crate::web::package;
+use crate::web::headers::Access;
 use crate::web::server::Server;
+use crate::web::{dist, package};
 
 /// Where the tests are, with the lock file of what they need from npm.
 const TESTS: &str = "tests/browser";
+
+/// The project of somebody who bundles the npm package, with a lock file of its own.
+const BUNDLING: &str = "tests/browser/vite";
 
 /// Names that Chromium and Chrome go by.
 const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -28,7 +32,9 @@ pub(crate) fn test(shell: &Shell) -> Result<()> {
     let folder = package::build(shell)?;
     // The program as the other tests build it.
     cmd!(shell, "cargo test --workspace --no-run").run()?;
-    install_packages(shell)?;
+    install_packages(shell, TESTS)?;
+    install_packages(shell, BUNDLING)?;
+    let package = dist::assemble(shell, &folder, &Access::default())?.tarball;
     let server = Server::bind(&folder, 0)?;
     let stop = server.stopper();
     let page = format!("http://localhost:{}/", server.port());
@@ -40,6 +46,7 @@ pub(crate) fn test(shell: &Shell) -> Result<()> {
         .env("UNMASK_PAGE", page)
         .env("UNMASK_PROGRAM", program)
         .env("UNMASK_MODEL", folder.join(package::MODEL))
+        .env("UNMASK_PACKAGE", package)
         .env("UNMASK_CHROMIUM", chromium)
         .run();
     stop();
@@ -47,9 +54,9 @@ pub(crate) fn test(shell: &Shell) -> Result<()> {
     Ok(ran?)
 }
 
-/// Installs what the lock file names, where that has not been done since it changed.
-fn install_packages(shell: &Shell) -> Result<()> {
-    let folder = shell.push_dir(TESTS);
+/// Installs what the lock file in `folder` names, where that has not been done since it changed.
+fn install_packages(shell: &Shell, folder: &str) -> Result<()> {
+    let folder = shell.push_dir(folder);
     let lock = shell.read_file("package-lock.json")?;
     let installed = shell.read_file("node_modules/.installed").unwrap_or_default();
     if lock != installed {

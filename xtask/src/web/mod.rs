@@ -1,7 +1,7 @@
 //! The page with the detector: built into one folder, served on this machine, and made ready for others.
 
 pub(crate) mod dist;
-mod headers;
+pub(crate) mod headers;
 pub(crate) mod package;
 pub(crate) mod server;
 
