@@ -80,14 +80,18 @@ export class Scratch {
 }
 
 /** What the native program says of a file. */
-export function native(file, frames) {
-  const options = ['score', file, '--model', model, '--frames', String(frames), '--json'];
+export function native(file, frames, ...more) {
+  const options = ['score', file, '--model', model, '--frames', String(frames), '--json', ...more];
   return JSON.parse(execFileSync(program, options, { maxBuffer: 1 << 28 }));
 }
 
-/** A page that has loaded the module and the detector as `window.test`, and a record of its requests. */
-export async function openPage(browser) {
+/**
+ * A page that has loaded the module and the detector as `window.test`, and a record of its requests. `inFront` has scripts,
+ * by the name of a module, that run before the module does; `once` those that only the first one fetched has.
+ */
+export async function openPage(browser, { inFront = {}, once = {} } = {}) {
   const context = await browser.newContext();
+  for (const [file, script] of Object.entries({ ...inFront, ...once })) await putInFront(context, file, script, file in once);
   const requests = [];
   context.on('request', (request) => requests.push(request.url()));
   const page = await context.newPage();
@@ -104,6 +108,16 @@ export async function openPage(browser) {
     window.test = { Detector, detector, input };
   });
   return { page, context, requests, problems };
+}
+
+/** Imports are hoisted: a script in front runs after them, and before all else of its module. */
+async function putInFront(context, file, script, once) {
+  let left = once ? 1 : Infinity;
+  await context.route(`**/${file}`, async (route) => {
+    const response = await route.fetch();
+    const text = await response.text();
+    await route.fulfill({ response, body: left-- > 0 ? `${script}\n${text}` : text });
+  });
 }
 
 /** Scores a file by the API; `{ report, progress }`, or `{ error }` with its name and sentence. */

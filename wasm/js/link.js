@@ -12,6 +12,8 @@ export class WorkerLink {
   #pending = new Map();
   #nextId = 0;
   #closed = false;
+  /** The worker that has loaded the detector. */
+  #ready = null;
   /** What scores, once that has changed. */
   device = null;
 
@@ -27,8 +29,15 @@ export class WorkerLink {
     }
     if (!this.#loaded) {
       this.#start();
-      this.#loaded = this.#send('load', this.#detector, { onProgress, signal });
-      this.#loaded.catch(() => this.#stop(null));
+      const worker = this.#worker;
+      // Only where the page comes from a secure place are there locks and identifiers.
+      const lock = navigator.locks ? `unmask-${crypto.randomUUID()}` : null;
+      this.#loaded = this.#send('load', { ...this.#detector, lock }, { onProgress, signal });
+      const loaded = () => {
+        this.#ready = worker;
+        if (lock) this.#watch(worker, lock);
+      };
+      this.#loaded.then(loaded, () => this.#stop(null));
     }
     return this.#loaded;
   }
@@ -52,10 +61,20 @@ export class WorkerLink {
     worker.addEventListener('error', (event) => {
       event.preventDefault();
       const reason = event.message || 'its files could not be loaded';
-      this.#stop(new Error(`the detector's worker stopped (${reason}); check that all of Unmask's files are served`));
+      const advice = this.#ready === worker ? 'try again' : "check that all of Unmask's files are served";
+      this.#stop(new Error(`the detector's worker stopped (${reason}); ${advice}`));
     });
     this.#worker = worker;
     this.device = null;
+  }
+
+  /** Learns of it when a loaded worker ends without a word, as browsers end one that takes too much: its lock is free then. */
+  #watch(worker, lock) {
+    const ended = () => {
+      if (this.#worker === worker) this.#stop(new Error("the browser ended the detector's worker; try again, with other pages closed"));
+    };
+    // Whoever is not allowed to watch goes without.
+    navigator.locks.request(lock, ended).catch(() => {});
   }
 
   /** Ends the worker, and rejects what was asked of it. */

@@ -85,10 +85,23 @@ async function answer(request) {
 }
 
 async function load(request, control) {
+  await hold(request.lock);
   detector?.pool.close();
   detector = null;
   detector = await openDetector(await module, request, control);
   return detector.description;
+}
+
+/** Holds a lock from now on. The page waits for it, and so learns when this worker ends. */
+function hold(lock) {
+  if (!lock) return undefined;
+  return new Promise((resolve) => {
+    const held = () => {
+      resolve();
+      return new Promise(() => {});
+    };
+    navigator.locks.request(lock, held).catch(resolve);
+  });
 }
 
 function fail({ id, name }, error) {
