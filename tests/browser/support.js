@@ -89,8 +89,8 @@ export function native(file, frames, ...more) {
  * A page that has loaded the module and the detector as `window.test`, and a record of its requests. `inFront` has scripts,
  * by the name of a module, that run before the module does; `once` those that only the first one fetched has.
  */
-export async function openPage(browser, { inFront = {}, once = {} } = {}) {
-  const context = await browser.newContext();
+export async function openPage(browser, { inFront = {}, once = {}, context: given } = {}) {
+  const context = given ?? (await browser.newContext());
   for (const [file, script] of Object.entries({ ...inFront, ...once })) await putInFront(context, file, script, file in once);
   const requests = [];
   context.on('request', (request) => requests.push(request.url()));
