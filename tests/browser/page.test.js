@@ -313,3 +313,17 @@ test('no script of the page failed', () => {
   assert.deepEqual(opened.problems, []);
   assert.ok(!readFileSync(new URL('../../web/static/index.html', import.meta.url), 'utf8').includes('style='));
 });
+
+test('a device that is not there is explained, and another one is used when it is chosen', async (t) => {
+  const { page } = opened;
+  if (await page.evaluate(async () => (await navigator.gpu?.requestAdapter()) != null)) {
+    t.skip('this browser has a graphics device');
+    return;
+  }
+  await choose(page, 'text=The graphics device (WebGPU)', (radio) => radio.click());
+  await examine(page, sample('no_face'));
+  assert.match(await page.getByRole('alert').innerText(), /WebGPU/);
+  await choose(page, 'text=The processor (CPU)', (radio) => radio.click());
+  await examine(page, sample('no_face'));
+  assert.equal((await finding(page)).headline, 'No face to judge');
+});

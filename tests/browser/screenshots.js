@@ -14,14 +14,15 @@ const NARROW = { width: 360, height: 740 };
 const scratch = new Scratch();
 const browser = await launchWithCamera();
 
-/** Opens the page in a size and a colour scheme, and takes a picture of what `show` made of it. */
-async function picture(name, viewport, colorScheme, show) {
+/** Opens the page in a size and a colour scheme, and takes a picture of what `show` made of it, or of a part of that. */
+async function picture(name, viewport, colorScheme, show, part = null) {
   const { page, context } = await openPage(browser, { viewport, colorScheme, reducedMotion: 'reduce', frames: 32 });
   await page.getByText(/works without a network \(/).waitFor();
   await show(page);
   await still(page);
   const png = scratch.path(`${name}.png`);
-  await page.screenshot({ path: png, fullPage: true });
+  if (part) await page.locator(part).screenshot({ path: png });
+  else await page.screenshot({ path: png, fullPage: true });
   const quality = ['-c:v', 'libwebp', '-quality', '62', '-compression_level', '6'];
   execFileSync('ffmpeg', ['-v', 'error', '-y', '-i', png, ...quality, `${FOLDER}page-${name}.webp`]);
   await context.close();
@@ -63,7 +64,7 @@ try {
     await page.locator('.file-status', { hasText: 'Could not' }).waitFor();
     await page.locator('.row').nth(2).click();
   });
-  await picture('help', WIDE, 'light', (page) => page.locator('.help summary').click());
+  await picture('help', WIDE, 'light', (page) => page.locator('.help summary').click(), '.help');
   await picture('settings-and-proof', WIDE, 'dark', async (page) => {
     await page.locator('.settings summary').click();
     await page.locator('.proof summary').click();

@@ -72,7 +72,7 @@ pub(crate) fn caveat(model: &Model) -> Option<(&'static str, &'static str)> {
 
 /// A score with two digits, and never a certainty that the detector does not have.
 pub(crate) fn figure(score: f64) -> String {
-    if score >= 0.995 && score < 1.0 {
+    if (0.995..1.0).contains(&score) {
         return format!("{:.3}", (score * 1000.0).floor() / 1000.0);
     }
     format!("{score:.2}")
@@ -194,7 +194,7 @@ pub(crate) fn computer(computer: &Computer) -> String {
         _ => "in this browser",
     };
     match computer.workers {
-        Some(workers) if workers == 1.0 => format!("On this machine, {device}, with 1 helper worker"),
+        Some(1.0) => format!("On this machine, {device}, with 1 helper worker"),
         Some(workers) if workers > 1.0 => format!("On this machine, {device}, with {workers:.0} helper workers"),
         _ => format!("On this machine, {device}"),
     }

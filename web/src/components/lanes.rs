@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leptos::ev::{KeyboardEvent, PointerEvent};
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
 
 use crate::desk::State;
 use crate::report::Report;
@@ -101,10 +102,19 @@ fn row(
                 aria-valuenow=now
                 aria-valuetext=told
                 on:keydown=moved
+                on:pointerdown=let_go
             >
                 {bars}
             </div>
         </div>
+    }
+}
+
+/// A finger that is put on one bar moves on to the others: it does not stay with the first, as fingers otherwise do.
+fn let_go(event: PointerEvent) {
+    if let Some(bar) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) {
+        // Mice are not held in the first place.
+        let _ = bar.release_pointer_capture(event.pointer_id());
     }
 }
 

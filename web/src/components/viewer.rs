@@ -87,13 +87,12 @@ fn boxes(report: &Report, moment: Moment) -> impl IntoView + use<> {
     let (width, height) = (report.video.width, report.video.height);
     let faces = report.frames.get(moment.frame).map(|frame| frame.faces.clone()).unwrap_or_default();
     let (chosen, others): (Vec<Face>, Vec<Face>) = faces.into_iter().partition(|face| face.track == moment.track);
-    let line = (width.max(height) / 220.0).max(1.0);
     let drawn = |face: Face, class: &'static str| {
         let [x, y, width, height] = face.bounds;
         view! {
             <g class=class>
-                <rect class="shade" x=x y=y width=width height=height rx=line stroke-width=3.0 * line />
-                <rect x=x y=y width=width height=height rx=line stroke-width=line />
+                <rect class="shade" x=x y=y width=width height=height />
+                <rect x=x y=y width=width height=height />
             </g>
         }
     };
