@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -13,7 +13,7 @@ import { clip, launch, native, Scratch } from './support.js';
 const { UNMASK_PACKAGE: tarball } = process.env;
 const skip = tarball ? false : 'UNMASK_PACKAGE names no npm package; `cargo xtask dist` makes one';
 
-/** A project with vite, which has no settings. */
+/** A project with vite, which has no settings. What it needs from npm is installed. */
 const PROJECT = fileURLToPath(new URL('vite/', import.meta.url));
 
 const FRAMES = 2;
@@ -136,24 +136,11 @@ test('the element works in an isolated page of another origin, with the policy t
 
 /** The project with the package installed, ready to be built; vite itself. */
 async function viteProject() {
-  const [lock, marker] = [readFileSync(join(PROJECT, 'package-lock.json'), 'utf8'), join(PROJECT, 'node_modules/.installed')];
-  if (!sameAs(marker, lock)) {
-    execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: PROJECT, stdio: 'inherit' });
-    writeFileSync(marker, lock);
-  }
   const project = scratch.path('vite');
   for (const name of ['index.html', 'main.js', 'package.json', 'node_modules']) cpSync(join(PROJECT, name), join(project, name), { recursive: true });
   rmSync(join(project, 'node_modules/.vite'), { recursive: true, force: true });
   unpack(join(project, 'node_modules/unmask-detector'));
   return { project, vite: await import(pathToFileURL(join(project, 'node_modules/vite/dist/node/index.js'))) };
-}
-
-function sameAs(path, text) {
-  try {
-    return readFileSync(path, 'utf8') === text;
-  } catch {
-    return false;
-  }
 }
 
 test('the element works in a vite project without settings, built and while it is developed', { skip }, async (t) => {
