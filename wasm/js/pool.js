@@ -212,7 +212,9 @@ export class Pool {
       if (entry.task === 'score') await helper.load(this.#detector);
       entry.resolve(await helper.run(entry.task, entry.message, entry.transfer));
     } catch (error) {
-      if (helper === this.#gpu && error instanceof BrokenHelper) {
+      // Crops and detector are sound, since both passed checks: what fails is the device.
+      if (helper === this.#gpu) {
+        helper.stop('the device failed');
         this.#loseGpu(error.message);
         this.#queue.unshift(entry);
       } else {
@@ -226,6 +228,7 @@ export class Pool {
 
   #loseGpu(reason) {
     this.#gpu = null;
-    this.#onDevice({ device: 'cpu', reason: `the graphics device stopped (${reason}), so the CPU goes on` });
+    const [first] = reason.split('\n');
+    this.#onDevice({ device: 'cpu', reason: `the graphics device stopped (${first}), so the CPU goes on` });
   }
 }
