@@ -15,8 +15,9 @@ export function sample(name) {
 }
 
 /** How ffmpeg shows two of the samples side by side. */
-export function twoPeople() {
-  return ['-i', sample('real'), '-i', sample('fake'), '-filter_complex', 'hstack', '-c:v', 'libx264', '-crf', '16'];
+export function twoPeople(width) {
+  const filter = ['-filter_complex', `hstack,scale=${width}:-2`];
+  return ['-i', sample('real'), '-i', sample('fake'), ...filter, '-c:v', 'libx264', '-crf', '16'];
 }
 
 /** A browser whose camera shows a test pattern, and that grants it. */
@@ -33,7 +34,6 @@ export function launchWithCamera() {
  */
 export async function openPage(browser, { address = PAGE, frames = 4, before, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  context.setDefaultTimeout(15_000);
   const requests = [];
   context.on('request', (request) => requests.push(request.url()));
   const page = await context.newPage();
@@ -62,7 +62,7 @@ export async function examine(page, ...files) {
 
 /** Waits until what is shown is neither waiting nor being examined. */
 export async function settled(page) {
-  await page.getByRole('button', { name: 'Examine again' }).waitFor({ timeout: 30_000 });
+  await page.getByRole('button', { name: 'Examine again' }).waitFor({ timeout: 60_000 });
 }
 
 /** Looks at `count` frames of a video from now on. */

@@ -104,7 +104,7 @@ test('an examination can be stopped, and begun again with the keyboard where it 
 });
 
 test('each person has a lane, the one that decides the verdict first', async (t) => {
-  const file = scratch.made(t, 'two.mp4', ...twoPeople());
+  const file = scratch.made(t, 'two.mp4', ...twoPeople(640));
   if (!file) return;
   const { page } = opened;
   await examine(page, file);
@@ -131,8 +131,7 @@ test('a picture is examined like a video of one frame', async (t) => {
 test('a detector of one\u2019s own is used, and an untrained one is called so wherever it scores', async () => {
   const { page, context } = await openPage(browser);
   const use = async (name, change) => {
-    const buffer = changedDetector(change);
-    const file = { name: `${name}.safetensors`, mimeType: 'application/octet-stream', buffer };
+    const file = scratch.write(`${name}.safetensors`, changedDetector(change));
     await choose(page, 'input[aria-label="Detector file"]', (input) => input.setInputFiles(file));
   };
   await use('decided', (description) => {

@@ -30,11 +30,11 @@ async function picture(name, viewport, colorScheme, show, part = null) {
 
 /** A detector that decides where the bundled one does not, so that there is a verdict to show. */
 function decidedDetector() {
-  const buffer = changedDetector((description) => {
+  const changed = changedDetector((description) => {
     description.name = 'example';
     Object.assign(description.calibration, { real_below: 0.2, fake_above: 0.8 });
   });
-  return { name: 'example.safetensors', mimeType: 'application/octet-stream', buffer };
+  return scratch.write('example.safetensors', changed);
 }
 
 mkdirSync(FOLDER, { recursive: true });
@@ -55,7 +55,7 @@ try {
   });
   await picture('no-face', NARROW, 'dark', (page) => examine(page, sample('no_face')));
   await picture('people', WIDE, 'light', async (page) => {
-    execFileSync('ffmpeg', ['-v', 'error', '-y', ...twoPeople(), scratch.path('two people.mp4')]);
+    execFileSync('ffmpeg', ['-v', 'error', '-y', ...twoPeople(960), scratch.path('two people.mp4')]);
     await examine(page, scratch.path('two people.mp4'));
   });
   await picture('several', WIDE, 'dark', async (page) => {
