@@ -24,15 +24,15 @@ function pattern(t, name, ...options) {
 }
 
 /** The file is refused with one sentence that names it and says `words`, and the next file is scored. */
-async function assertRefused(t, file, words) {
-  const { report, error } = await score(opened.page, file, { frames: 2 });
+async function assertRefused(t, file, words, page = opened.page) {
+  const { report, error } = await score(page, file, { frames: 2 });
   assert.equal(report, undefined, 'the file is refused');
   const name = file.split('/').at(-1);
   assert.ok(error.message.startsWith(`${name}: `), error.message);
   assert.match(error.message, words);
   assert.ok(!error.message.includes('\n') && !/\.\s/.test(error.message), `one sentence: ${error.message}`);
   const good = pattern(t, 'good.mp4', '-c:v', 'libx264');
-  const next = good && (await score(opened.page, good, { frames: 2 }));
+  const next = good && (await score(page, good, { frames: 2 }));
   if (next) assert.equal(next.report?.verdict, 'no_face', next.error?.message);
 }
 
@@ -71,20 +71,70 @@ test('a file whose middle is overwritten is scored or refused, and the next file
   assert.equal((await score(opened.page, whole, { frames: 2 })).report?.verdict, 'no_face');
 });
 
-test('a codec that the browser lacks is refused by name, and the next file is scored', async (t) => {
-  for (const [name, ...tag] of [['hevc.mp4', '-tag:v', 'hvc1'], ['hevc.mkv']]) {
-    const file = pattern(t, name, '-c:v', 'libx265', ...tag, '-x265-params', 'log-level=none');
-    if (file) await assertRefused(t, file, /cannot decode its codec, H\.265 \(HEVC\) \(hvc1\.1\.[^)]+\); convert/);
+test('codecs and containers that the browser lacks are refused by name, and the next file is scored', async (t) => {
+  const hevc = ['-c:v', 'libx265', '-x265-params', 'log-level=none'];
+  for (const [name, words, ...options] of [
+    ['hevc.mp4', /cannot decode its codec, H\.265 \(HEVC\) \(hvc1\.1\.[^)]+\); convert the video \(`ffmpeg /, ...hevc, '-tag:v', 'hvc1'],
+    ['hevc.mkv', /cannot decode its codec, H\.265 \(HEVC\) \(hvc1\.1\.[^)]+\); convert/, ...hevc],
+    ['mpeg4.mp4', /cannot decode its codec, mp4v; convert/, '-c:v', 'mpeg4'],
+    ['old.avi', /is an AVI file, which this browser does not read; convert it \(`ffmpeg /, '-c:v', 'mpeg4'],
+    ['stream.ts', /is an MPEG transport stream, which this browser does not read; convert/, '-c:v', 'libx264'],
+  ]) {
+    const file = pattern(t, name, ...options);
+    if (file) await assertRefused(t, file, words);
   }
-  const file = pattern(t, 'mpeg4.mp4', '-c:v', 'mpeg4');
-  if (file) await assertRefused(t, file, /cannot decode its codec, mp4v/);
 });
 
-test('scoring can be cancelled midway, and the next file is scored', async (t) => {
+/** Scores a clip twice in a page where something breaks once: what came of each. */
+async function scoredTwice(t, broken) {
+  const { page, context } = await openPage(browser, broken);
+  t.after(() => context.close());
+  const file = pattern(t, 'good.mp4', '-c:v', 'libx264');
+  if (!file) return null;
+  const outcome = async () => {
+    const { report, error } = await score(page, file, { frames: 2 });
+    return report?.verdict ?? error.message;
+  };
+  return { first: await outcome(), second: await outcome() };
+}
+
+test('a worker that fails fails one file with a sentence, and the next is scored', async (t) => {
+  const failing = `self.addEventListener('message', ({ data }) => {
+    if (data.type === 'score') setTimeout(() => { throw new Error('a fault of its own'); });
+  });`;
+  const outcomes = await scoredTwice(t, { once: { 'worker.js': failing } });
+  if (!outcomes) return;
+  assert.match(outcomes.first, /^the detector's worker stopped \(.*a fault of its own\); try again$/);
+  assert.equal(outcomes.second, 'no_face');
+});
+
+test('a worker that the browser ends fails one file with a sentence, and the next is scored', async (t) => {
+  const ending = "self.addEventListener('message', ({ data }) => data.type === 'score' && self.close());";
+  const outcomes = await scoredTwice(t, { once: { 'worker.js': ending } });
+  if (!outcomes) return;
+  assert.equal(outcomes.first, "the browser ended the detector's worker; try again, with other pages closed");
+  assert.equal(outcomes.second, 'no_face');
+});
+
+test('a file on which the face finder stops is refused with one sentence, and the next is scored', async (t) => {
+  // A module whose only function traps stands in for one that meets its own limits on frames of this width.
+  const trapping = `const trap = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 8, 1, 0, 10, 5, 1, 3, 0, 0, 11);
+    queueMicrotask(() => {
+      const { find } = TASKS;
+      TASKS.find = (message) => (message.width === 322 ? new WebAssembly.Instance(new WebAssembly.Module(trap)) : find(message));
+    });`;
+  const { page, context } = await openPage(browser, { inFront: { 'helper.js': trapping } });
+  t.after(() => context.close());
+  const bad = scratch.made(t, 'bad.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=322x240:d=1', '-c:v', 'libx264');
+  if (bad) await assertRefused(t, bad, /the detector stopped on this file \(unreachable\); re-encode it/, page);
+});
+
+/** Cancels a long clip after two frames: the call is rejected at once, and the next file is scored. */
+async function assertCancelled(t, page) {
   const file = pattern(t, 'long.mp4', '-c:v', 'libx264');
   if (!file) return;
-  await opened.page.setInputFiles('#test-file', file);
-  const outcome = await opened.page.evaluate(async () => {
+  await page.setInputFiles('#test-file', file);
+  const outcome = await page.evaluate(async () => {
     const { detector, input } = window.test;
     const abort = new AbortController();
     const steps = [];
@@ -100,7 +150,17 @@ test('scoring can be cancelled midway, and the next file is scored', async (t) =
     }
   });
   assert.deepEqual(outcome, { name: 'AbortError', steps: 2 });
-  assert.equal((await score(opened.page, file, { frames: 2 })).report?.verdict, 'no_face');
+  assert.equal((await score(page, file, { frames: 2 })).report?.verdict, 'no_face');
+}
+
+test('scoring can be cancelled midway, and the next file is scored', async (t) => {
+  await assertCancelled(t, opened.page);
+});
+
+test('scoring by an element can be cancelled midway, and the next file is scored', async (t) => {
+  const { page, context } = await openPage(browser, { inFront: { 'worker.js': 'delete self.VideoDecoder;' } });
+  t.after(() => context.close());
+  await assertCancelled(t, page);
 });
 
 test('a file that is no detector is refused with one sentence', async () => {
@@ -136,13 +196,15 @@ test('the page stays responsive while a video is scored', async (t) => {
 
 test('nothing but its own files and the model is fetched, and its policy blocks anything else', async (t) => {
   const { page, context, requests } = await openPage(browser);
+  const loaded = requests.length;
   const file = pattern(t, 'private.mp4', '-c:v', 'libx264');
   if (file) assert.equal((await score(page, file, { frames: 2 })).report?.verdict, 'no_face');
-  const own = requests.filter((url) => new URL(url).protocol !== 'blob:' && new URL(url).protocol !== 'data:');
-  const names = new Set(own.map((url) => (url.startsWith(PAGE) ? url.slice(PAGE.length) : url)));
-  const expected = ['embed.html', 'page.css', 'unmask.js', 'detector.js', 'link.js', 'element.js', 'worker.js', 'frames.js'];
-  const files = [...expected, 'unmask_wasm.js', 'unmask_wasm_bg.wasm', 'unmask-lite.safetensors'];
-  assert.deepEqual([...names].sort(), files.sort());
+  assert.deepEqual(requests.slice(loaded), [], 'scoring fetches nothing');
+  const elsewhere = requests.filter((url) => !url.startsWith(PAGE) && !/^(blob|data):/.test(url));
+  assert.deepEqual(elsewhere, [], 'nothing is fetched from elsewhere');
+  const names = requests.map((url) => url.slice(PAGE.length)).filter((name) => !/^[a-z_]+\.(html|css|js|wasm)$/.test(name));
+  const weights = ['landmark_refiner.safetensors', 'mtcnn.safetensors', 'unmask-lite.safetensors'];
+  assert.deepEqual([...new Set(names)].sort(), weights, 'besides code only weights are fetched');
   const blocked = await page.evaluate(async () => {
     const violations = [];
     document.addEventListener('securitypolicyviolation', (event) => violations.push(event.effectiveDirective));

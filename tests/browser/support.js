@@ -1,6 +1,7 @@
 // What the tests share: the browser, a page with a loaded detector, clips, and the native program beside it.
 
 import { execFileSync } from 'node:child_process';
+import { createServer } from 'node:http';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -91,13 +92,14 @@ export function native(file, frames, ...more) {
  */
 export async function openPage(browser, { inFront = {}, once = {}, context: given } = {}) {
   const context = given ?? (await browser.newContext());
-  for (const [file, script] of Object.entries({ ...inFront, ...once })) await putInFront(context, file, script, file in once);
+  const changed = Object.keys({ ...inFront, ...once }).length > 0;
+  const address = changed ? await changedPage(context, inFront, once) : PAGE;
   const requests = [];
   context.on('request', (request) => requests.push(request.url()));
   const page = await context.newPage();
   const problems = [];
   page.on('pageerror', (error) => problems.push(error.message));
-  await page.goto(`${PAGE}embed.html`);
+  await page.goto(`${address}embed.html`);
   await page.evaluate(async () => {
     const { Detector } = await import('/unmask.js');
     const detector = await Detector.load('/unmask-lite.safetensors');
@@ -110,14 +112,25 @@ export async function openPage(browser, { inFront = {}, once = {}, context: give
   return { page, context, requests, problems };
 }
 
-/** Imports are hoisted: a script in front runs after them, and before all else of its module. */
-async function putInFront(context, file, script, once) {
-  let left = once ? 1 : Infinity;
-  await context.route(`**/${file}`, async (route) => {
-    const response = await route.fetch();
-    const text = await response.text();
-    await route.fulfill({ response, body: left-- > 0 ? `${script}\n${text}` : text });
+/**
+ * The address of the page with scripts in front of modules, for as long as the context lives. It is a server's, since
+ * Playwright does not see what workers of workers fetch. Imports are hoisted: a script runs after them, and before all else.
+ */
+async function changedPage(context, inFront, once) {
+  const left = new Map(Object.keys(once).map((file) => [`/${file}`, 1]));
+  const scripts = new Map(Object.entries({ ...inFront, ...once }).map(([file, script]) => [`/${file}`, script]));
+  const server = createServer(async ({ url }, response) => {
+    const original = await fetch(new URL(url, PAGE));
+    const headers = Object.fromEntries(original.headers);
+    for (const name of ['content-length', 'content-encoding', 'transfer-encoding', 'connection', 'keep-alive']) delete headers[name];
+    const body = Buffer.from(await original.arrayBuffer());
+    const script = (left.get(url) ?? 1) > 0 ? scripts.get(url) : undefined;
+    if (left.has(url)) left.set(url, left.get(url) - 1);
+    response.writeHead(original.status, headers).end(script === undefined ? body : `${script}\n${body}`);
   });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  context.on('close', () => server.close());
+  return `http://localhost:${server.address().port}/`;
 }
 
 /** Scores a file by the API; `{ report, progress }`, or `{ error }` with its name and sentence. */
