@@ -37,7 +37,7 @@ pub enum Frame<'a> {
     },
     /// The upper left corner of a texture.
     Texture {
-        /// Of a 2D texture of format `Rgba8Unorm` with the usage `TEXTURE_BINDING`.
+        /// Of a texture as [`frame_texture`] makes it.
         view: &'a wgpu::TextureView,
         /// Width and height of the frame in pixels, up to the texture's.
         size: [u32; 2],
@@ -70,6 +70,24 @@ impl Frame<'_> {
             Self::Texture { view, .. } => wgpu::BindingResource::TextureView(view),
         }
     }
+}
+
+/// A texture of this width and height that frames can be copied into, by `write_texture` or, in a browser, by
+/// `copy_external_image_to_texture`.
+pub fn frame_texture(device: &wgpu::Device, [width, height]: [u32; 2]) -> wgpu::Texture {
+    device.create_texture(&wgpu::TextureDescriptor {
+        label: Some("frame"),
+        size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba8Unorm,
+        // Browsers may draw what they copy from outside, hence the last.
+        usage: wgpu::TextureUsages::TEXTURE_BINDING
+            | wgpu::TextureUsages::COPY_DST
+            | wgpu::TextureUsages::RENDER_ATTACHMENT,
+        view_formats: &[],
+    })
 }
 
 /// Why no crop was encoded.

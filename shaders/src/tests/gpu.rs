@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use wgpu::util::DeviceExt;
+use crate::runner::frame_texture;
 
 /// A device with WebGPU's default limits and no features, and its queue.
 pub(super) struct Gpu {
@@ -38,18 +38,9 @@ impl Gpu {
 
     /// A texture with these pixels, 4 bytes each.
     pub(super) fn texture(&self, [width, height]: [u32; 2], pixels: &[u8]) -> wgpu::TextureView {
-        let descriptor = wgpu::TextureDescriptor {
-            label: None,
-            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba8Unorm,
-            usage: wgpu::TextureUsages::TEXTURE_BINDING,
-            view_formats: &[],
-        };
-        let order = wgpu::util::TextureDataOrder::LayerMajor;
-        let texture = self.device.create_texture_with_data(&self.queue, &descriptor, order, pixels);
+        let texture = frame_texture(&self.device, [width, height]);
+        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(width * 4), rows_per_image: None };
+        self.queue.write_texture(texture.as_image_copy(), pixels, layout, texture.size());
         texture.create_view(&wgpu::TextureViewDescriptor::default())
     }
 
