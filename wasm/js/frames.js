@@ -176,8 +176,8 @@ function damaged(time, detail) {
   return new DecodingError(`the video is damaged${near} (${reason}); re-encode or re-download it`);
 }
 
-/** The pixels of a decoded frame, in the video's size before rotation. */
-async function pixelsOf(frame, video) {
+/** The pixels of a decoded frame in a size before rotation, by the matrix and range of its `video` where they are known. */
+export async function pixelsOf(frame, video) {
   const { width, height } = video;
   const { width: visibleWidth, height: visibleHeight } = frame.visibleRect;
   if (visibleWidth !== width || visibleHeight !== height) return drawn(frame, width, height);
@@ -192,10 +192,10 @@ async function pixelsOf(frame, video) {
 
 /** The pixels as the native program makes them of the decoder's planes; `undefined` where it gives others than we know. */
 async function convertedHere(frame, video) {
-  const matrix = video.matrix ?? frame.colorSpace.matrix;
+  const matrix = video.matrix ?? frame.colorSpace?.matrix;
   if (!PLANAR.includes(frame.format) || !matrix) return undefined;
   const { width, height } = frame.visibleRect;
-  const fullRange = video.fullRange ?? frame.colorSpace.fullRange ?? false;
+  const fullRange = video.fullRange ?? frame.colorSpace?.fullRange ?? false;
   return toRgba(await copied(frame, { layout: gapless(frame.format, width, height) }), frame.format, width, height, matrix, fullRange);
 }
 

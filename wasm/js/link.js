@@ -142,7 +142,7 @@ export class WorkerLink {
     try {
       pending.player ??= playerFor(pending.source);
       const value = what === 'open' ? await pending.player.open() : await pending.player.frame(time);
-      worker.postMessage({ type: 'answer', number, value }, value?.bitmap ? [value.bitmap] : []);
+      worker.postMessage({ type: 'answer', number, value }, value?.picture ? [value.picture] : []);
     } catch (error) {
       worker.postMessage({ type: 'answer', number, error: error.message });
     }

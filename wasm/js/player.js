@@ -3,7 +3,7 @@
  * has none of its own, since elements live on pages.
  *
  * @typedef {{ width: number, height: number, duration: number | null, live: boolean }} Playing
- * @typedef {{ bitmap: ImageBitmap, time: number }} Shown
+ * @typedef {{ picture: VideoFrame | ImageBitmap, time: number }} Shown
  */
 
 /** How long an element may take to load or to seek, in milliseconds. */
@@ -64,7 +64,7 @@ class Player {
     await arrived;
     const actual = await atMostAWhile(presented);
     this.#closed.signal.throwIfAborted();
-    return { bitmap: await createImageBitmap(element), time: actual ?? time };
+    return { picture: await pictureOf(element), time: actual ?? time };
   }
 
   close() {
@@ -105,7 +105,7 @@ class LivePlayer {
     if (!this.#isLive()) return null;
     this.#last = performance.now();
     this.#began ??= this.#last;
-    return { bitmap: await createImageBitmap(this.#element), time: (this.#last - this.#began) / 1000 };
+    return { picture: await pictureOf(this.#element), time: (this.#last - this.#began) / 1000 };
   }
 
   close() {
@@ -175,6 +175,11 @@ function restorer(element) {
     element.currentTime = currentTime;
     if (!paused) element.play().catch(() => {});
   };
+}
+
+/** What an element shows: as its decoder gave it where the browser hands that out, else as it is drawn. */
+async function pictureOf(element) {
+  return globalThis.VideoFrame ? new VideoFrame(element) : createImageBitmap(element);
 }
 
 async function untilReady(element, signal) {

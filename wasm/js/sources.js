@@ -45,7 +45,7 @@ async function videoSource(video, ask) {
 
 function playedSource(playing, count, ask) {
   return {
-    frames: playing.live ? liveFrames(count, ask) : evenFrames(playing, count, ask),
+    frames: playing.live ? liveFrames(playing, count, ask) : evenFrames(playing, count, ask),
     total: count,
     summary: () => summary(playing, undefined, playing.duration),
     free() {},

@@ -56,7 +56,7 @@ function ask(id, what, time) {
 function hear({ number, value, error }) {
   const question = questions.get(number);
   questions.delete(number);
-  if (!question) value?.bitmap?.close();
+  if (!question) value?.picture?.close();
   else if (error === undefined) question.resolve(value);
   else question.reject(new Error(error));
 }
