@@ -1,12 +1,13 @@
 // Scoring by WebGPU, in Chromium's imitation of a graphics device: the CPU's scores, and what happens where it fails.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { TestServer } from './server.js';
-import { native } from './support.js';
+import { native, Scratch } from './support.js';
 
 const FLAGS = [
   '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -48,6 +49,7 @@ const CHANGES = {
 
 let browser;
 let expected;
+const scratch = new Scratch();
 
 before(async () => {
   const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
@@ -55,7 +57,10 @@ before(async () => {
   expected = native(CLIP, FRAMES);
 });
 
-after(() => browser?.close());
+after(async () => {
+  await browser?.close();
+  scratch.remove();
+});
 
 /** A page whose workers find these changes. */
 async function open(test, ...changes) {
@@ -78,24 +83,24 @@ async function open(test, ...changes) {
     window.input = input;
   });
   await page.setInputFiles('body > input', CLIP);
-  return page;
+  return Object.assign(page, { served: server });
 }
 
 /** Loads a detector for `device` and scores the clip; `{ report, device, changes }`, or `{ error }`. */
-function score(page, device) {
-  return page.evaluate(async ({ device, frames }) => {
+function score(page, device, model = 'unmask-lite.safetensors') {
+  return page.evaluate(async ({ device, frames, model }) => {
     const { Detector } = await import('/unmask.js');
     const changes = [];
     const onProgress = (step) => step.stage === 'device' && changes.push(step);
     try {
-      const detector = await Detector.load('/unmask-lite.safetensors', { device, onProgress });
+      const detector = await Detector.load(model, { device, onProgress });
       const began = detector.device;
       const report = await detector.score(window.input.files[0], { frames, onProgress });
       return { report, began, device: detector.device, changes };
     } catch (error) {
       return { error: error.message };
     }
-  }, { device, frames: FRAMES });
+  }, { device, frames: FRAMES, model });
 }
 
 /** Decoders differ by a level or two between a browser and ffmpeg; what computes adds less than that. */
@@ -104,17 +109,34 @@ function assertNative({ verdict, score }) {
   assert.ok(Math.abs(score - expected.score) <= 0.02, `${score} in the page, ${expected.score} in the native program`);
 }
 
-test('WebGPU scores as the CPU does', async (t) => {
-  const page = await open(t);
-  const gpu = await score(page, 'webgpu');
+/** WebGPU's scores of all faces are the CPU's; gives WebGPU's report. */
+async function compareDevices(page, model) {
+  const gpu = await score(page, 'webgpu', model);
   assert.equal(gpu.error, undefined);
   assert.deepEqual([gpu.began, gpu.device, gpu.changes], ['webgpu', 'webgpu', []]);
-  const cpu = await score(page, 'cpu');
+  const cpu = await score(page, 'cpu', model);
   assert.equal(cpu.device, 'cpu');
   const faces = ({ report }) => report.frames.flatMap((frame) => frame.faces.map((face) => face.score));
   assert.ok(faces(cpu).length > 0);
   faces(gpu).forEach((score, index) => assert.ok(Math.abs(score - faces(cpu)[index]) <= 5e-3, `face ${index}: ${score}`));
-  assertNative(gpu.report);
+  return gpu.report;
+}
+
+test('WebGPU scores as the CPU does', async (t) => {
+  assertNative(await compareDevices(await open(t)));
+});
+
+test('WebGPU scores by a CLIP tower and by a branch over clips as the CPU does', async (t) => {
+  const page = await open(t);
+  const tower = new URL('../goldens/clip_tiny/model.safetensors', import.meta.url).pathname;
+  for (const branch of [[], ['--clip-length', '2', '--branch-depth', '1']]) {
+    const detector = scratch.path('detector.safetensors');
+    const options = ['import', '--from', 'hf-clip', '--input', tower, '--output', detector, ...branch];
+    execFileSync(process.env.UNMASK_PROGRAM, options, { stdio: 'ignore' });
+    const bytes = readFileSync(detector);
+    const address = page.served.handle(`/detector-${branch.length}.safetensors`, (_, response) => response.end(bytes));
+    await compareDevices(page, address);
+  }
 });
 
 test('an imitation of a graphics device is not taken for one unless it is asked for', async (t) => {
