@@ -9,6 +9,27 @@ import {
 } from './page-support.js';
 import { PAGE, Scratch } from './support.js';
 
+/** Stands in for the package: a detector that changes from WebGPU to the CPU while it scores. */
+const LOSING_DETECTOR = `export class Detector {
+  static async load() { return new Detector(); }
+  device = 'webgpu';
+  workers = 3;
+  async score(file, { onProgress }) {
+    onProgress({ stage: 'score', done: 1, total: 2 });
+    this.device = 'cpu';
+    onProgress({ stage: 'device', device: 'cpu', reason: 'The graphics device was lost, so the CPU goes on.' });
+    return {
+      version: 1, input: file.name, verdict: 'likely_real', score: 0.1, reason: null,
+      model: { name: 'other', sha256: '00', training: 'imported' },
+      video: { width: 480, height: 480, fps: 25, duration_s: 4, frames_sampled: 1 },
+      tracks: [{ id: 0, score: 0.1, frames: 1 }],
+      frames: [{ time_s: 1, faces: [{ track: 0, box: [9, 9, 99, 99], landmarks: [], confidence: 1, score: 0.1 }] }],
+      timing_s: { decode: 0, detect: 0, score: 0, total: 0 },
+    };
+  }
+  dispose() {}
+}`;
+
 let browser;
 let opened;
 const scratch = new Scratch();
@@ -271,6 +292,19 @@ test('the proof lists every request that the browser saw, and all of them fetch 
   assert.match(await page.locator('.proof .prose').innerText(), /none to send anything/);
 });
 
+test('a graphics device that is lost on the way is told of, with what went on instead', async () => {
+  const context = await browser.newContext({ serviceWorkers: 'block' });
+  const page = await context.newPage();
+  await page.route('**/unmask.js', (route) => route.fulfill({ contentType: 'text/javascript', body: LOSING_DETECTOR }));
+  await page.goto(PAGE);
+  await examine(page, sample('real'));
+  await page.getByText('The graphics device was lost, so the CPU goes on.').waitFor();
+  await page.getByText('What was computed, and where').click();
+  assert.match(await page.locator('.facts dl').innerText(), /processor \(CPU\), with 3 helper workers/);
+  assert.deepEqual((await finding(page)).caveat, 'uncalibrated detector');
+  await context.close();
+});
+
 test('after the first visit the page works without a network, and a new build replaces the old copy whole', async () => {
   const server = await movableServer();
   const { page, context } = await openPage(browser, { address: server.address });
@@ -287,7 +321,7 @@ test('after the first visit the page works without a network, and a new build re
   assert.equal(second.length, 1);
   assert.notDeepEqual(second, first);
   await server.close();
-  await page.reload();
+  await page.goto(`${server.address}index.html`);
   await kept();
   assert.equal(await build(), '2');
   await choose(page, 'select', (select) => select.selectOption('8'));

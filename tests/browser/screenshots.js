@@ -11,11 +11,15 @@ const FOLDER = new URL('../../docs/images/', import.meta.url).pathname;
 const WIDE = { width: 1280, height: 900 };
 const NARROW = { width: 360, height: 740 };
 
+/** Those to make; all where none is named. */
+const WANTED = process.argv.slice(2);
+
 const scratch = new Scratch();
 const browser = await launchWithCamera();
 
 /** Opens the page in a size and a colour scheme, and takes a picture of what `show` made of it, or of a part of that. */
 async function picture(name, viewport, colorScheme, show, part = null) {
+  if (WANTED.length > 0 && !WANTED.includes(name)) return;
   const { page, context } = await openPage(browser, { viewport, colorScheme, reducedMotion: 'reduce', frames: 32 });
   await page.getByText(/works without a network \(/).waitFor();
   await show(page);

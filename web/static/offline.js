@@ -51,6 +51,8 @@ async function keptFile(address) {
   const url = new URL(address);
   url.search = '';
   url.hash = '';
+  // The page goes by two names.
+  url.pathname = url.pathname.replace(/\/index\.html$/, '/');
   const copy = await completeCopy();
   return copy?.match(url.href, { ignoreVary: true });
 }

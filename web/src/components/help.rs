@@ -29,7 +29,7 @@ const LIMITS: [(&str, &str); 8] = [
     ),
     (
         "Context",
-        "It does not know who is shown, when, where, or what is claimed. Most misleading videos are real ones under a wrong \
+        "It does not know who is shown, when, where, or what is claimed. Many misleading videos are real ones under a wrong \
          caption.",
     ),
     (
@@ -59,8 +59,8 @@ pub(crate) fn Help() -> impl IntoView {
                     "The score runs from 0, real, to 1, manipulated. It is what the detector believes, frame by frame and then on
                     average, and not the share of cases in which it is right. \u{201c}Probably manipulated\u{201d} and \u{201c}No sign
                     of manipulation\u{201d} are said beyond two thresholds that belong to each detector; between them, the answer is
-                    \u{201c}Cannot tell\u{201d}. With several people in the picture, the highest score counts, since one manipulated
-                    person makes a manipulated video."
+                    \u{201c}Cannot tell\u{201d}. With several people in the picture, the highest score of a face that can be judged counts,
+                    since one manipulated person makes a manipulated video."
                 </p>
                 <h3>"The detector beside the score"</h3>
                 <p>
