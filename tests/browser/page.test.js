@@ -93,6 +93,19 @@ test('a file that cannot be read is refused with a sentence, and the next one is
   assert.deepEqual(reasons, ['No face was found in any of the 4 frames looked at.']);
 });
 
+test('what is dropped anywhere on the page is taken in', async () => {
+  const { page } = opened;
+  await clear(page);
+  const prevented = await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['no video'], 'dropped.mp4', { type: 'video/mp4' }));
+    const give = (type) => document.querySelector('footer').dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+    return ['dragover', 'drop'].every((type) => !give(type));
+  });
+  assert.ok(prevented, 'the browser does not leave the page for the file');
+  await page.getByRole('alert').getByText(/^dropped\.mp4: /).waitFor();
+});
+
 test('several files are examined one after the other; each can be shown and taken away, and all reports kept', async () => {
   const { page } = opened;
   await clear(page);
