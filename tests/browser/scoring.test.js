@@ -129,13 +129,15 @@ test('the same pixels get the native score to a thousandth', async (t) => {
   }
 });
 
-test('colours in full range, of both matrices and in high definition get the native report', async (t) => {
+test('colours of every range, matrix, depth and resolution get the native report', async (t) => {
   const source = clip(t, 'real_liveportrait_d18.mp4');
   for (const [name, ...options] of [
     ['full.mp4', '-vf', 'format=yuvj420p', '-c:v', 'libx264'],
     ['tall.mp4', '-vf', 'scale=720:720', '-c:v', 'libx264'],
     ['named.mkv', '-c:v', 'libx264', '-colorspace', 'bt709', '-color_primaries', 'bt709', '-color_trc', 'bt709'],
     ['halves.mp4', '-vf', 'format=yuv422p', '-c:v', 'libx264'],
+    ['ten.webm', '-pix_fmt', 'yuv420p10le', '-c:v', 'libvpx-vp9', '-profile:v', '2', '-deadline', 'realtime', '-cpu-used', '8'],
+    ['odd.mkv', '-vf', 'crop=479:477:exact=1', '-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8'],
   ]) {
     const file = source && scratch.made(t, name, '-t', '0.2', '-i', source, ...options);
     if (file) await compare(file, { frames: 2 });

@@ -192,11 +192,12 @@ export async function pixelsOf(frame, video) {
 
 /** The pixels as the native program makes them of the decoder's planes; `undefined` where it gives others than we know. */
 async function convertedHere(frame, video) {
-  const matrix = video.matrix ?? frame.colorSpace?.matrix;
-  if (!PLANAR.includes(frame.format) || !matrix) return undefined;
+  const { format, colorSpace } = frame;
+  const matrix = video.matrix ?? colorSpace?.matrix;
+  if (!PLANAR.includes(format) || !matrix) return undefined;
   const { width, height } = frame.visibleRect;
-  const fullRange = video.fullRange ?? frame.colorSpace?.fullRange ?? false;
-  return toRgba(await copied(frame, { layout: gapless(frame.format, width, height) }), frame.format, width, height, matrix, fullRange);
+  const planes = await copied(frame, { layout: gapless(format, width, height) });
+  return toRgba(planes, format, width, height, matrix, video.fullRange ?? colorSpace?.fullRange ?? false);
 }
 
 async function copied(frame, options) {
@@ -206,15 +207,16 @@ async function copied(frame, options) {
 }
 
 /** Formats whose planes `toRgba` takes. */
-const PLANAR = ['I420', 'I422', 'I444', 'NV12'];
+const PLANAR = ['I420', 'I422', 'I444', 'NV12', 'I420P10', 'I422P10', 'I444P10'];
 
-/** Where each plane begins and how long its rows are, so that there is nothing between them. */
+/** Where each plane begins and how long its rows are, in bytes, so that there is nothing between them. */
 function gapless(format, width, height) {
-  const across = format === 'I444' ? width : Math.ceil(width / 2);
-  const down = format === 'I444' || format === 'I422' ? height : Math.ceil(height / 2);
-  const luma = { offset: 0, stride: width };
+  const across = format.startsWith('I444') ? width : Math.ceil(width / 2);
+  const down = format.startsWith('I444') || format.startsWith('I422') ? height : Math.ceil(height / 2);
+  const bytes = format.endsWith('P10') ? 2 : 1;
+  const luma = { offset: 0, stride: bytes * width };
   if (format === 'NV12') return [luma, { offset: width * height, stride: 2 * across }];
-  const chroma = (index) => ({ offset: width * height + index * across * down, stride: across });
+  const chroma = (index) => ({ offset: bytes * (width * height + index * across * down), stride: bytes * across });
   return [luma, chroma(0), chroma(1)];
 }
 

@@ -70,9 +70,8 @@ export class WorkerLink {
 
   /** Learns of it when a loaded worker ends without a word, as browsers end one that takes too much: its lock is free then. */
   #watch(worker, lock) {
-    const ended = () => {
-      if (this.#worker === worker) this.#stop(new Error("the browser ended the detector's worker; try again, with other pages closed"));
-    };
+    const reason = "the browser ended the detector's worker; try again, with other pages closed";
+    const ended = () => this.#worker === worker && this.#stop(new Error(reason));
     // Whoever is not allowed to watch goes without.
     navigator.locks.request(lock, ended).catch(() => {});
   }

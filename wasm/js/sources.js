@@ -64,5 +64,6 @@ async function openedOr(refusal, ask) {
 
 /** What the report says of an input; how many frames were looked at, it counts itself. */
 function summary(size, fps, duration) {
-  return { width: size?.width ?? 0, height: size?.height ?? 0, fps: fps ?? null, duration_s: duration ?? null, frames_sampled: 0 };
+  const { width, height } = size ?? { width: 0, height: 0 };
+  return { width, height, fps: fps ?? null, duration_s: duration ?? null, frames_sampled: 0 };
 }

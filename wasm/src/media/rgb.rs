@@ -10,18 +10,23 @@ struct Layout {
     down: usize,
     /// Whether both colours alternate in one plane.
     paired: bool,
+    /// Bits of a sample: eight, or ten in two bytes with the lower first.
+    depth: u32,
 }
 
 impl Layout {
     fn named(format: &str) -> Option<Self> {
-        let (across, down, paired) = match format {
-            "I420" => (2, 2, false),
-            "I422" => (2, 1, false),
-            "I444" => (1, 1, false),
-            "NV12" => (2, 2, true),
+        let (across, down, paired, depth) = match format {
+            "I420" => (2, 2, false, 8),
+            "I422" => (2, 1, false, 8),
+            "I444" => (1, 1, false, 8),
+            "NV12" => (2, 2, true, 8),
+            "I420P10" => (2, 2, false, 10),
+            "I422P10" => (2, 1, false, 10),
+            "I444P10" => (1, 1, false, 10),
             _ => return None,
         };
-        Some(Self { across, down, paired })
+        Some(Self { across, down, paired, depth })
     }
 }
 
@@ -69,12 +74,28 @@ const ACROSS_BACK: [i32; 4] = [-1382, 14_284, 3943, -461];
 const DOWN: [i32; 4] = [-115, 985, 3572, -346];
 const DOWN_BACK: [i32; 4] = [-346, 3572, 985, -115];
 
+/// Bits of the numbers that are computed with.
+const DEPTH: u32 = 15;
+
 /// Four-byte pixels of a frame whose `planes` are in this format, `None` where the format or the matrix is not one of those
 /// above, or the bytes do not fit the size.
 pub fn rgba(planes: &[u8], format: &str, size: (usize, usize), matrix: &str, full_range: bool) -> Option<Vec<u8>> {
     let layout = Layout::named(format)?;
     let weights = Weights::named(matrix, full_range)?;
-    let (width, height) = size;
+    if layout.depth == 8 {
+        return converted(planes, layout, size, &weights);
+    }
+    let (samples, rest) = planes.as_chunks::<2>();
+    let samples: Vec<u16> = samples.iter().map(|bytes| u16::from_le_bytes(*bytes)).collect();
+    if rest.is_empty() { converted(&samples, layout, size, &weights) } else { None }
+}
+
+fn converted<T: Copy + Into<i32>>(
+    planes: &[T],
+    layout: Layout,
+    (width, height): (usize, usize),
+    weights: &Weights,
+) -> Option<Vec<u8>> {
     let (columns, rows) = (width.div_ceil(layout.across), height.div_ceil(layout.down));
     if width == 0 || height == 0 || planes.len() != width * height + 2 * columns * rows {
         return None;
@@ -87,29 +108,38 @@ pub fn rgba(planes: &[u8], format: &str, size: (usize, usize), matrix: &str, ful
     for (y, (luma, pixels)) in lines.enumerate() {
         interpolate_down(&blue, y, layout.down, rows, &mut blue_row);
         interpolate_down(&red, y, layout.down, rows, &mut red_row);
-        write_row(&weights, luma, &blue_row, &red_row, pixels);
+        write_row(weights, luma, DEPTH + 2 - layout.depth, &blue_row, &red_row, pixels);
     }
     Some(pixels)
 }
 
-/// One colour's rows, each as wide as the frame, in 1/128.
-fn wide_rows(chroma: &[u8], colour: usize, layout: Layout, (columns, rows): (usize, usize), width: usize) -> Vec<i32> {
+/// One colour's rows, each as wide as the frame, in [`DEPTH`] bits.
+fn wide_rows<T: Copy + Into<i32>>(
+    chroma: &[T],
+    colour: usize,
+    layout: Layout,
+    (columns, rows): (usize, usize),
+    width: usize,
+) -> Vec<i32> {
     let sample = |row: usize, column: usize| match layout.paired {
         true => chroma[2 * (row * columns + column) + colour],
         false => chroma[(colour * rows + row) * columns + column],
     };
+    // The weights have 14 bits.
+    let (wider, narrower) = (DEPTH - layout.depth, 14 + layout.depth - DEPTH);
+    let limited = |sum: i32| (sum >> narrower).min(i32::from(i16::MAX));
     let mut wide = vec![0; rows * width];
     // A row with its ends repeated, so that every point has four neighbours.
     let mut padded = vec![0; columns + 4];
     for (row, wide) in wide.chunks_exact_mut(width).enumerate() {
         for (index, padded) in padded.iter_mut().enumerate() {
-            *padded = i32::from(sample(row, index.saturating_sub(2).min(columns - 1)));
+            *padded = sample(row, index.saturating_sub(2).min(columns - 1)).into();
         }
         for (x, wide) in wide.iter_mut().enumerate() {
             *wide = match (layout.across, x % 2) {
-                (1, _) => padded[x + 2] << 7,
-                (_, 0) => (weighted(&padded[x / 2..], ACROSS) >> 7).min(i32::from(i16::MAX)),
-                _ => (weighted(&padded[x / 2 + 1..], ACROSS_BACK) >> 7).min(i32::from(i16::MAX)),
+                (1, _) => padded[x + 2] << wider,
+                (_, 0) => limited(weighted(&padded[x / 2..], ACROSS)),
+                _ => limited(weighted(&padded[x / 2 + 1..], ACROSS_BACK)),
             };
         }
     }
@@ -140,11 +170,18 @@ fn interpolate_down(wide: &[i32], y: usize, down: usize, rows: usize, values: &m
     }
 }
 
-fn write_row(weights: &Weights, luma: &[u8], blue: &[i32], red: &[i32], pixels: &mut [u8]) {
+fn write_row<T: Copy + Into<i32>>(
+    weights: &Weights,
+    luma: &[T],
+    wider: u32,
+    blue: &[i32],
+    red: &[i32],
+    pixels: &mut [u8],
+) {
     const HALF: i32 = 1 << 21;
     let byte = |value: i32| (value >> 22).clamp(0, 255) as u8;
     for (x, pixel) in pixels.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let light = ((i32::from(luma[x]) << 9) - weights.black) * weights.luma + HALF;
+        let light = ((luma[x].into() << wider) - weights.black) * weights.luma + HALF;
         // Colours far beyond those of a screen leave the range of 32 bits.
         let channel = |colour: i32| byte(light.saturating_add(colour));
         let green = weights.green[0] * blue[x] + weights.green[1] * red[x];
@@ -193,8 +230,12 @@ mod tests {
             ("NV12", "nv12", width * height * 3 / 2),
             ("I422", "yuv422p", width * height * 2),
             ("I444", "yuv444p", width * height * 3),
+            ("I420P10", "yuv420p10le", width * height * 3 / 2),
+            ("I444P10", "yuv444p10le", width * height * 3),
         ] {
+            let deep = |byte: u8| (4 * u16::from(byte) + 1).to_le_bytes();
             let planes = noise(samples);
+            let planes = if ours.ends_with("P10") { planes.into_iter().flat_map(deep).collect() } else { planes };
             let path = folder.path().join(theirs);
             std::fs::write(&path, &planes).unwrap();
             for (matrix, name) in [("bt709", "bt709"), ("smpte170m", "bt601"), ("bt2020-ncl", "bt2020")] {
@@ -229,9 +270,10 @@ mod tests {
 
     #[test]
     fn what_is_not_known_or_does_not_fit_gives_nothing() {
-        assert_eq!(rgba(&[0; 6], "I420P10", (2, 2), "bt709", false), None);
+        assert_eq!(rgba(&[0; 6], "I420P12", (2, 2), "bt709", false), None);
         assert_eq!(rgba(&[0; 6], "I420", (2, 2), "rgb", false), None);
         assert_eq!(rgba(&[0; 5], "I420", (2, 2), "bt709", false), None);
+        assert_eq!(rgba(&[0; 13], "I420P10", (2, 2), "bt709", false), None);
         assert_eq!(rgba(&[], "I420", (0, 0), "bt709", false), None);
     }
 }
