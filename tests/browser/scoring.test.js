@@ -57,17 +57,20 @@ function compareVideo(ours, theirs) {
   near(duration, nativeDuration, 2 / nativeFps, 'the duration');
 }
 
-/** Decoders of one stream give the same values, and so do both conversions; versions of ffmpeg and browsers may differ. */
+/**
+ * Both programs see the same pixels but for a level here and there: over all sample clips scores of frames differ by up to
+ * 0.005, and by up to 0.02 in turned ones, which ffmpeg turns before it converts their colours.
+ */
 function compareFrame(ours, theirs) {
   near(ours.time_s, theirs.time_s, 0.002, 'the time of a frame');
   assert.equal(ours.faces.length, theirs.faces.length, `faces at ${ours.time_s} s`);
   ours.faces.forEach((face, index) => {
     const { box, landmarks, score: nativeScore } = theirs.faces[index];
     const size = Math.max(box[2], box[3]);
-    face.box.forEach((value, side) => near(value, box[side], 0.12 * size, 'a side of a face'));
-    face.landmarks.flat().forEach((value, point) => near(value, landmarks.flat()[point], 0.06 * size, 'a point of a face'));
+    face.box.forEach((value, side) => near(value, box[side], 0.01 * size, 'a side of a face'));
+    face.landmarks.flat().forEach((value, point) => near(value, landmarks.flat()[point], 0.01 * size, 'a point of a face'));
     assert.equal(face.score === null, nativeScore === null);
-    if (nativeScore !== null) near(face.score, nativeScore, 0.05, `the score at ${ours.time_s} s`);
+    if (nativeScore !== null) near(face.score, nativeScore, 0.03, `the score at ${ours.time_s} s`);
   });
 }
 

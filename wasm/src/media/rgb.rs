@@ -65,14 +65,36 @@ fn rounded(weight: i64) -> i32 {
     ((weight + 4) >> 3) as i32
 }
 
-/// Weights in 1/16384 of four neighbouring samples for a point a quarter after the third, by Keys' cubic with a = -0.6. For a
-/// point a quarter before the second they are the same backwards.
-const ACROSS: [i32; 4] = [-461, 3943, 14_284, -1382];
-const ACROSS_BACK: [i32; 4] = [-1382, 14_284, 3943, -461];
+/// The samples that a point lies among, and what each contributes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Taps {
+    /// The first of four, where the first sample of all has two before it.
+    first: usize,
+    weights: [i32; 4],
+}
 
-/// The same in 1/4096.
-const DOWN: [i32; 4] = [-115, 985, 3572, -346];
-const DOWN_BACK: [i32; 4] = [-346, 3572, 985, -115];
+/// For each of `points` how it is made of `samples` over the same length, by Keys' cubic with a = -0.6; weights add up to `one`.
+fn taps(samples: usize, points: usize, one: i32) -> Vec<Taps> {
+    // In 1/65536 of a sample, as `swscale` steps: where sizes are odd, the last point falls short of the last sample's end.
+    let step = ((samples << 16) + points / 2) / points;
+    let taps = |point: usize| {
+        let place = (point as f64 + 0.5) * step as f64 / 65_536.0 - 0.5;
+        let before = place.floor();
+        let mut error = 0.0;
+        let weights = [-1.0, 0.0, 1.0, 2.0].map(|offset| {
+            let exact = cubic(place - before - offset) * f64::from(one) + error;
+            error = exact - exact.round();
+            exact.round() as i32
+        });
+        Taps { first: (before + 1.0) as usize, weights }
+    };
+    (0..points).map(taps).collect()
+}
+
+fn cubic(distance: f64) -> f64 {
+    let d = distance.abs();
+    if d < 1.0 { (1.4 * d - 2.4) * d * d + 1.0 } else { ((-0.6 * d + 3.0) * d - 4.8) * d + 2.4 }
+}
 
 /// Bits of the numbers that are computed with.
 const DEPTH: u32 = 15;
@@ -101,13 +123,14 @@ fn converted<T: Copy + Into<i32>>(
         return None;
     }
     let (luma, chroma) = planes.split_at(width * height);
+    let down = taps(rows, height, 1 << 12);
     let [blue, red] = [0, 1].map(|colour| wide_rows(chroma, colour, layout, (columns, rows), width));
     let mut pixels = vec![255; 4 * width * height];
     let (mut blue_row, mut red_row) = (vec![0; width], vec![0; width]);
     let lines = luma.chunks_exact(width).zip(pixels.chunks_exact_mut(4 * width));
-    for (y, (luma, pixels)) in lines.enumerate() {
-        interpolate_down(&blue, y, layout.down, rows, &mut blue_row);
-        interpolate_down(&red, y, layout.down, rows, &mut red_row);
+    for ((luma, pixels), taps) in lines.zip(&down) {
+        interpolate_down(&blue, *taps, rows, &mut blue_row);
+        interpolate_down(&red, *taps, rows, &mut red_row);
         write_row(weights, luma, DEPTH + 2 - layout.depth, &blue_row, &red_row, pixels);
     }
     Some(pixels)
@@ -125,9 +148,9 @@ fn wide_rows<T: Copy + Into<i32>>(
         true => chroma[2 * (row * columns + column) + colour],
         false => chroma[(colour * rows + row) * columns + column],
     };
-    // The weights have 14 bits.
-    let (wider, narrower) = (DEPTH - layout.depth, 14 + layout.depth - DEPTH);
-    let limited = |sum: i32| (sum >> narrower).min(i32::from(i16::MAX));
+    const WEIGHT_BITS: u32 = 14;
+    let across = taps(columns, width, 1 << WEIGHT_BITS);
+    let narrower = WEIGHT_BITS + layout.depth - DEPTH;
     let mut wide = vec![0; rows * width];
     // A row with its ends repeated, so that every point has four neighbours.
     let mut padded = vec![0; columns + 4];
@@ -135,35 +158,24 @@ fn wide_rows<T: Copy + Into<i32>>(
         for (index, padded) in padded.iter_mut().enumerate() {
             *padded = sample(row, index.saturating_sub(2).min(columns - 1)).into();
         }
-        for (x, wide) in wide.iter_mut().enumerate() {
-            *wide = match (layout.across, x % 2) {
-                (1, _) => padded[x + 2] << wider,
-                (_, 0) => limited(weighted(&padded[x / 2..], ACROSS)),
-                _ => limited(weighted(&padded[x / 2 + 1..], ACROSS_BACK)),
-            };
+        for (wide, Taps { first, weights }) in wide.iter_mut().zip(&across) {
+            let samples = &padded[*first..first + 4];
+            let sum: i32 = samples.iter().zip(weights).map(|(sample, weight)| sample * weight).sum();
+            *wide = (sum >> narrower).min(i32::from(i16::MAX));
         }
     }
     wide
 }
 
-fn weighted(samples: &[i32], weights: [i32; 4]) -> i32 {
-    samples.iter().zip(weights).map(|(sample, weight)| sample * weight).sum()
-}
-
-/// The colour's values in line `y` of the frame, about zero, in 1/512.
-fn interpolate_down(wide: &[i32], y: usize, down: usize, rows: usize, values: &mut [i32]) {
+/// The colour's values in a line of the frame, about zero, in 1/512.
+fn interpolate_down(wide: &[i32], Taps { first, weights }: Taps, rows: usize, values: &mut [i32]) {
     const ROUNDING: i32 = (1 << 9) - (128 << 19);
     let width = values.len();
-    let row = |index: usize| {
-        let start = index.saturating_sub(2).min(rows - 1) * width;
+    let row = |tap: usize| {
+        let start = (first + tap).saturating_sub(2).min(rows - 1) * width;
         &wide[start..start + width]
     };
-    if down == 1 {
-        values.iter_mut().zip(row(y + 2)).for_each(|(value, sample)| *value = ((sample << 12) + ROUNDING) >> 10);
-        return;
-    }
-    let (first, weights) = if y.is_multiple_of(2) { (y / 2, DOWN) } else { (y / 2 + 1, DOWN_BACK) };
-    let rows = [0, 1, 2, 3].map(|tap| row(first + tap));
+    let rows = [0, 1, 2, 3].map(row);
     for (x, value) in values.iter_mut().enumerate() {
         let sum = weights[0] * rows[0][x] + weights[1] * rows[1][x] + weights[2] * rows[2][x] + weights[3] * rows[3][x];
         *value = (sum + ROUNDING) >> 10;
@@ -224,16 +236,18 @@ mod tests {
     #[test]
     fn pixels_are_those_of_ffmpeg() {
         let folder = tempfile::tempdir().unwrap();
-        let (width, height) = (64, 48);
-        for (ours, theirs, samples) in [
-            ("I420", "yuv420p", width * height * 3 / 2),
-            ("NV12", "nv12", width * height * 3 / 2),
-            ("I422", "yuv422p", width * height * 2),
-            ("I444", "yuv444p", width * height * 3),
-            ("I420P10", "yuv420p10le", width * height * 3 / 2),
-            ("I444P10", "yuv444p10le", width * height * 3),
+        for (ours, theirs, width, height, samples) in [
+            ("I420", "yuv420p", 64, 48, 64 * 48 * 3 / 2),
+            ("I420", "yuv420p", 63, 47, 63 * 47 + 2 * 32 * 24),
+            ("NV12", "nv12", 64, 48, 64 * 48 * 3 / 2),
+            ("I422", "yuv422p", 64, 48, 64 * 48 * 2),
+            ("I444", "yuv444p", 64, 48, 64 * 48 * 3),
+            ("I420P10", "yuv420p10le", 64, 48, 64 * 48 * 3 / 2),
+            ("I444P10", "yuv444p10le", 64, 48, 64 * 48 * 3),
         ] {
             let deep = |byte: u8| (4 * u16::from(byte) + 1).to_le_bytes();
+            // Where sizes are odd, weights differ from point to point, and some by a rounding.
+            let limit = (width % 2) as u8;
             let planes = noise(samples);
             let planes = if ours.ends_with("P10") { planes.into_iter().flat_map(deep).collect() } else { planes };
             let path = folder.path().join(theirs);
@@ -248,10 +262,8 @@ mod tests {
                         let (x, y) = (index % width, index / width);
                         // At the edges `swscale` rounds folded weights, and shifts those of the third row and column.
                         let inside = (4..width - 4).contains(&x) && (4..height - 4).contains(&y);
-                        assert!(
-                            !inside || pixel[..3] == expected[..],
-                            "{ours} {matrix} {range} at {x}, {y}: {pixel:?}"
-                        );
+                        let far = pixel.iter().zip(expected).map(|(ours, theirs)| ours.abs_diff(*theirs)).max();
+                        assert!(!inside || far <= Some(limit), "{ours} {matrix} {range} at {x}, {y}: {pixel:?}");
                     }
                 }
             }
