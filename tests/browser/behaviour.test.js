@@ -104,7 +104,7 @@ test('a worker that fails fails one file with a sentence, and the next is scored
   });`;
   const outcomes = await scoredTwice(t, { once: { 'worker.js': failing } });
   if (!outcomes) return;
-  assert.match(outcomes.first, /^the detector's worker stopped \(.*a fault of its own\); try again$/);
+  assert.match(outcomes.first, /^good\.mp4: the detector's worker stopped \(.*a fault of its own\); try again$/);
   assert.equal(outcomes.second, 'no_face');
 });
 
@@ -112,7 +112,7 @@ test('a worker that the browser ends fails one file with a sentence, and the nex
   const ending = "self.addEventListener('message', ({ data }) => data.type === 'score' && self.close());";
   const outcomes = await scoredTwice(t, { once: { 'worker.js': ending } });
   if (!outcomes) return;
-  assert.equal(outcomes.first, "the browser ended the detector's worker; try again, with other pages closed");
+  assert.equal(outcomes.first, "good.mp4: the browser ended the detector's worker; try again, with other pages closed");
   assert.equal(outcomes.second, 'no_face');
 });
 

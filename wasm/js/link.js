@@ -37,7 +37,7 @@ export class WorkerLink {
         this.#ready = worker;
         if (lock) this.#watch(worker, lock);
       };
-      this.#loaded.then(loaded, () => this.#stop(null));
+      this.#loaded.then(loaded, (error) => this.#stop(error));
     }
     return this.#loaded;
   }
@@ -83,9 +83,9 @@ export class WorkerLink {
     this.#loaded = null;
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    for (const { reject, settled } of pending) {
+    for (const { name, reject, settled } of pending) {
       settled();
-      reject(error);
+      reject(error instanceof DOMException ? error : new Error(`${name}: ${error.message}`));
     }
   }
 
@@ -94,7 +94,7 @@ export class WorkerLink {
     const id = this.#nextId++;
     const worker = this.#worker;
     return new Promise((resolve, reject) => {
-      const pending = { resolve, reject, onProgress, source, player: null };
+      const pending = { name: request.name, resolve, reject, onProgress, source, player: null };
       const cancel = () => {
         this.#pending.delete(id);
         pending.settled();
