@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -39,17 +40,29 @@ pub(crate) struct Dist {
     pub(crate) tarball: PathBuf,
 }
 
-/// Builds the page afresh, and makes the folder and the package.
+/// Builds the page, and makes the folder and the package.
 ///
 /// # Errors
 /// A build fails, or a file cannot be written.
 pub(crate) fn run(shell: &Shell, options: Options) -> Result<()> {
-    // What an older version left there is no part of this one.
-    shell.remove_path(package::target_folder(shell).join("web"))?;
+    let began = SystemTime::now();
     let built = package::build(shell)?;
+    remove_older(shell, &built, began)?;
     let dist = assemble(shell, &built, &Access { model_origins: options.model_origin, shared: false })?;
     println!("made {}, which any static host serves", dist.site.display());
     println!("made {}, the npm package", dist.tarball.display());
+    Ok(())
+}
+
+/// Removes what a build that began then did not write: an older version left it, and it is no part of this one. Not the
+/// whole folder before the build, since it may be served meanwhile.
+fn remove_older(shell: &Shell, built: &Path, began: SystemTime) -> Result<()> {
+    for name in names(shell, built)? {
+        let path = built.join(name);
+        if path.metadata()?.modified()? < began {
+            shell.remove_path(path)?;
+        }
+    }
     Ok(())
 }
 
@@ -146,6 +159,8 @@ fn copy(shell: &Shell, from: &Path, to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// A shell in the repository, and a folder with the names of some built files in it.
@@ -166,6 +181,16 @@ mod tests {
             shell.write_file(folder.path().join(name), name).unwrap();
         }
         (shell, folder)
+    }
+
+    #[test]
+    fn what_an_older_build_left_is_removed() {
+        let (shell, built) = built();
+        let before = names(&shell, built.path()).unwrap();
+        remove_older(&shell, built.path(), SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(names(&shell, built.path()).unwrap(), before);
+        remove_older(&shell, built.path(), SystemTime::now() + Duration::from_secs(60)).unwrap();
+        assert_eq!(names(&shell, built.path()).unwrap(), [""; 0]);
     }
 
     #[test]
