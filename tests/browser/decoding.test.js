@@ -116,6 +116,28 @@ test('a video element is scored, and its picture does not jump', async (t) => {
   near(report.score, expected.score, 0.0001, 'the mean score');
 });
 
+test('an element whose source cannot be played twice is put back to where it was', async (t) => {
+  const options = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-g', '10'];
+  const file = scratch.made(t, 'stream.webm', '-f', 'lavfi', '-i', 'testsrc2=s=320x240:d=2', ...options);
+  if (!file) return;
+  await plain.page.setInputFiles('#test-file', file);
+  const { report, time } = await plain.page.evaluate(async () => {
+    const [element, stream] = [document.createElement('video'), new MediaSource()];
+    const happens = (target, type) => new Promise((resolve) => target.addEventListener(type, resolve, { once: true }));
+    element.src = URL.createObjectURL(stream);
+    await happens(stream, 'sourceopen');
+    const buffer = stream.addSourceBuffer('video/webm; codecs="vp9"');
+    buffer.appendBuffer(await window.test.input.files[0].arrayBuffer());
+    await happens(buffer, 'updateend');
+    stream.endOfStream();
+    element.currentTime = 1;
+    await happens(element, 'seeked');
+    const report = await window.test.detector.score(element, { frames: 3 });
+    return { report, time: element.currentTime };
+  });
+  assert.deepEqual([report.verdict, report.frames.length, time], ['no_face', 3, 1]);
+});
+
 test('a video with fewer frames than asked for gives each once', async (t) => {
   const file = scratch.made(t, 'few.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=320x240:d=1:r=3', '-c:v', 'libx264');
   if (!file) return;
