@@ -2,14 +2,13 @@
 
 use sha2::{Digest, Sha256};
 use unmask_core::detector::Detector;
-use unmask_core::image::RgbImage;
 use unmask_core::weights::spec::{DetectorSpec, SPEC_KEY};
 use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;
 
 use crate::blob::BlobBytes;
-use crate::device;
+use crate::device::Input;
 
 /// How much of a file goes into the hash at once.
 const HASH_PIECE: u64 = 4 << 20;
@@ -44,6 +43,7 @@ pub fn sha256(blob: Blob) -> Result<String, JsError> {
 #[wasm_bindgen]
 pub struct Scorer {
     detector: Detector,
+    input: Input,
 }
 
 #[wasm_bindgen]
@@ -53,15 +53,15 @@ impl Scorer {
     /// # Errors
     /// What is wrong with the file, in a sentence that begins after the file's name; or that the device does not work.
     pub async fn load(blob: Blob, base: Option<Blob>) -> Result<Scorer, JsError> {
-        let device = device::open().await?;
         let mut file = open(blob)?;
         let spec = spec_of(&file)?;
+        let (input, device) = Input::open(&spec).await?;
         let detector = match (&spec.adapter, base) {
             (Some(_), Some(base)) => Detector::load(spec, &mut Adapted::new(file, open(base)?), &device)?,
             (Some(adapter), None) => return Err(WeightsError::BaseNeeded(adapter.base_sha256.clone()).into()),
             (None, _) => Detector::load(spec, &mut file, &device)?,
         };
-        Ok(Self { detector })
+        Ok(Self { detector, input })
     }
 
     /// P(fake) of each clip among `crops`: aligned faces of three bytes a pixel and of the size that the detector crops
@@ -70,11 +70,9 @@ impl Scorer {
     /// # Errors
     /// Bytes that are no whole number of crops, or scores that cannot be read back.
     pub async fn score(&self, crops: Vec<u8>) -> Result<Vec<f32>, JsError> {
-        let side = self.detector.spec().crop.size;
-        let images = crops.chunks(side * side * 3).map(|pixels| RgbImage::new(side, side, pixels.to_vec()));
-        let images: Option<Vec<RgbImage>> = images.collect();
-        let images = images.ok_or_else(|| JsError::new("the crops have another size than the detector's"))?;
-        let scores = self.detector.score(&images).into_data_async().await;
+        let pixels = self.input.pixels(&crops, &self.detector)?;
+        let logits = self.detector.model().forward(pixels).logits;
+        let scores = self.detector.probability(logits).into_data_async().await;
         let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("the scores cannot be read back: {error:?}"));
         scores.map_err(|error| failed(&error))?.try_into_vec::<f32>().map_err(|error| failed(&error))
     }
