@@ -27,7 +27,7 @@ const PAGE_MODULE: &str = "unmask-web";
 /// How `cargo xtask dist` makes its folder.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Where the site may fetch detectors besides its own origin, such as https://example.com; may be given several times
+    /// Where the site may fetch detectors besides its own origin, such as `https://example.com`; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     model_origin: Vec<Origin>,
 }

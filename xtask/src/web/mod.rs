@@ -20,7 +20,7 @@ pub(crate) struct ServeOptions {
     /// Build the folder and end
     #[arg(long)]
     build_only: bool,
-    /// Where the page may fetch detectors besides its own origin, such as https://example.com; may be given several times
+    /// Where the page may fetch detectors besides its own origin, such as `https://example.com`; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     model_origin: Vec<Origin>,
     /// Let pages of other origins use the files
