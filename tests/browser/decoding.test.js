@@ -6,7 +6,10 @@ import { after, before, test } from 'node:test';
 import { clip, launch, openPage, Scratch, score } from './support.js';
 
 const FRAMES = 4;
-const NO_WEBCODECS = { 'worker.js': 'delete self.VideoDecoder; delete self.VideoFrame;', 'player.js': 'delete globalThis.VideoFrame;' };
+const NO_WEBCODECS = {
+  'worker.js': 'delete self.VideoDecoder; delete self.VideoFrame;',
+  'player.js': 'delete globalThis.VideoFrame;',
+};
 
 let browser;
 /** A page of the browser as it is, one that has no WebCodecs, and one whose worker alone has no decoder. */
@@ -63,7 +66,8 @@ test('an element shows the same frames to a browser without WebCodecs, or withou
   const source = clip(t, 'real_liveportrait_d18.mp4');
   if (!source) return;
   const cut = scratch.made(t, 'cut.mp4', '-ss', '1.3', '-t', '3', '-i', source, '-c', 'copy');
-  const fragments = scratch.made(t, 'fragments.mp4', '-t', '3', '-i', source, '-c', 'copy', '-movflags', 'frag_keyframe+empty_moov');
+  const flags = ['-movflags', 'frag_keyframe+empty_moov'];
+  const fragments = scratch.made(t, 'fragments.mp4', '-t', '3', '-i', source, '-c', 'copy', ...flags);
   for (const file of [cut, fragments]) if (file) await assertSameByElement(file);
 });
 
@@ -209,9 +213,11 @@ test('a video of another origin is refused unless that origin agrees', async (t)
   const outcomes = await page.evaluate(async () => {
     const attempt = (src, crossOrigin) => {
       const element = Object.assign(document.createElement('video'), { crossOrigin, src });
-      return window.test.detector.score(element, { frames: 2 }).then(({ input, verdict }) => [input, verdict], (error) => error.message);
+      const scored = window.test.detector.score(element, { frames: 2 });
+      return scored.then(({ input, verdict }) => [input, verdict], (error) => error.message);
     };
-    return [await attempt('https://videos.example/closed.mp4', null), await attempt('https://videos.example/open.mp4', 'anonymous')];
+    const closed = await attempt('https://videos.example/closed.mp4', null);
+    return [closed, await attempt('https://videos.example/open.mp4', 'anonymous')];
   });
   assert.match(outcomes[0], /^closed\.mp4: the browser lets no page read a video of another origin; serve it with CORS headers/);
   assert.deepEqual(outcomes[1], ['open.mp4', 'no_face']);

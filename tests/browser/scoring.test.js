@@ -42,7 +42,7 @@ async function compare(file, { frames = FRAMES, faces = 'largest' } = {}) {
     report.tracks.map(({ id, frames }) => [id, frames]),
     expected.tracks.map(({ id, frames }) => [id, frames]),
   );
-  report.tracks.forEach((track, index) => near(track.score, expected.tracks[index].score, 0.02, `the score of track ${track.id}`));
+  report.tracks.forEach(({ id, score }, index) => near(score, expected.tracks[index].score, 0.02, `the score of track ${id}`));
   assert.deepEqual(progress.at(-1), { stage: 'score', done: report.frames.length, total: report.frames.length });
   return report;
 }

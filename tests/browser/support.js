@@ -122,7 +122,8 @@ async function changedPage(context, inFront, once) {
   const server = createServer(async ({ url }, response) => {
     const original = await fetch(new URL(url, PAGE));
     const headers = Object.fromEntries(original.headers);
-    for (const name of ['content-length', 'content-encoding', 'transfer-encoding', 'connection', 'keep-alive']) delete headers[name];
+    const ofTransfer = ['content-length', 'content-encoding', 'transfer-encoding', 'connection', 'keep-alive'];
+    for (const name of ofTransfer) delete headers[name];
     const body = Buffer.from(await original.arrayBuffer());
     const script = (left.get(url) ?? 1) > 0 ? scripts.get(url) : undefined;
     if (left.has(url)) left.set(url, left.get(url) - 1);
