@@ -26,6 +26,12 @@ fn run() -> Result<()> {
     };
     let naming = || format!("{} could not be made into a module for the browser", input.display());
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(input).out_name(&name.to_string_lossy()).remove_name_section(true).typescript(false).web(true).with_context(naming)?;
+    bindgen
+        .input_path(input)
+        .out_name(&name.to_string_lossy())
+        .remove_name_section(true)
+        .typescript(false)
+        .web(true)
+        .with_context(naming)?;
     bindgen.generate(folder).with_context(naming)
 }
