@@ -259,3 +259,19 @@ test('the element takes a file, tells how far it is and shows the verdict to eve
   await element.getByText('Cancelled.').waitFor();
   await context.close();
 });
+
+test('the element says beside a score that its detector is weak, and computes where its attribute says', async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${PAGE}embed.html`);
+  const element = page.locator('unmask-detector');
+  await element.evaluate((element) => element.setAttribute('frames', '1'));
+  const field = element.getByLabel(/Choose a video or an image/);
+  await field.setInputFiles(new URL('../../demo/real.mp4', import.meta.url).pathname);
+  await element.getByText(/This detector is weak/).waitFor();
+  // This browser was not told to give a graphics device.
+  await element.evaluate((element) => element.setAttribute('device', 'webgpu'));
+  await field.setInputFiles(new URL('../../demo/real.mp4', import.meta.url).pathname);
+  await element.getByText(/WebGPU cannot be used \(.+\); choose device/).waitFor();
+  await context.close();
+});

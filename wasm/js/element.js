@@ -7,6 +7,15 @@ const VERDICTS = {
   no_face: 'No face found',
 };
 
+/** What is said beside a score of a detector whose scores mean little. */
+const CAVEATS = {
+  untrained: 'This detector is untrained: its score means nothing.',
+  imported: 'This detector was trained by others, and its thresholds are not calibrated.',
+};
+
+/** The bundled detector is trained, and weak all the same. */
+const WEAK = 'This detector is weak: it learnt from photographs and has never seen a manipulated video.';
+
 const STYLE = `
   :host { display: block; font: inherit; color: var(--unmask-text, CanvasText); }
   :host([hidden]) { display: none; }
@@ -38,13 +47,14 @@ const BODY = `
 /**
  * `<unmask-detector model="unmask-lite.safetensors">`: a field for a file, and the verdict on it.
  *
- * Attributes: `model` (address of the detector file), `frames`, `faces`. The model is fetched when the first file is
- * given. Events, which bubble: `progress`, `result` (detail: the report), `error` (detail: the Error).
+ * Attributes: `model` (address of the detector file), `frames`, `faces`, `device`, `base`, `sha256`, as for `Detector`.
+ * The model is fetched when the first file is given. Events, which bubble: `progress`, `result` (detail: the report), `error` (detail: the Error).
  */
 export class UnmaskDetectorElement extends HTMLElement {
   #parts = {};
   #detector = null;
-  #model = null;
+  /** The attributes it was loaded for. */
+  #named = null;
   #abort = null;
 
   constructor() {
@@ -123,19 +133,21 @@ export class UnmaskDetectorElement extends HTMLElement {
     return this.getAttribute('faces') ?? undefined;
   }
 
+  /** The detector that the attributes name, loaded anew where they have changed. */
   async #loaded(options) {
-    const model = this.getAttribute('model');
+    const [model, device, base, sha256] = ['model', 'device', 'base', 'sha256'].map((name) => this.getAttribute(name) ?? undefined);
     if (!model) throw new Error('this element names no detector; give it a `model` attribute');
-    if (this.#detector && this.#model === model) return this.#detector;
+    const named = JSON.stringify([model, device, base, sha256]);
+    if (this.#detector && this.#named === named) return this.#detector;
     this.#release();
-    const detector = await Detector.load(model, options);
-    [this.#detector, this.#model] = [detector, model];
+    const detector = await Detector.load(model, { ...options, device, base, sha256 });
+    [this.#detector, this.#named] = [detector, named];
     return detector;
   }
 
   #release() {
     this.#detector?.dispose();
-    [this.#detector, this.#model] = [null, null];
+    [this.#detector, this.#named] = [null, null];
   }
 
   #begin(file) {
@@ -166,11 +178,13 @@ export class UnmaskDetectorElement extends HTMLElement {
   #showReport(report, detector) {
     const verdict = part('p', 'verdict', VERDICTS[report.verdict] ?? report.verdict);
     const score = report.score === null ? [] : [part('p', 'score', `P(fake) = ${report.score.toFixed(2)}`)];
+    const words = report.model.name === 'unmask-lite' ? WEAK : CAVEATS[report.model.training];
+    const caveat = words && report.score !== null ? [part('p', 'caveat', words)] : [];
     const reason = report.reason ? [part('p', 'reason', `Because ${report.reason}.`)] : [];
     const { frames_sampled: frames } = report.video;
     const seen = `${frames} ${frames === 1 ? 'frame' : 'frames'}, ${report.timing_s.total.toFixed(1)} s`;
     const summary = part('p', 'summary', `${seen} on the ${detector.device.toUpperCase()}, model ${report.model.name}`);
-    this.#say(verdict, ...score, ...reason, summary);
+    this.#say(verdict, ...score, ...caveat, ...reason, summary);
   }
 
   #showError(error) {
