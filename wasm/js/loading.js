@@ -20,6 +20,8 @@ export async function openDetector(module, { model, base, sha256: expected, devi
   detector.description = { workers: pool.size, device: 'cpu' };
   try {
     const gpu = useGpu(pool, device);
+    // Its failure is heard below, perhaps after another.
+    gpu.catch(() => {});
     const { spec, sha256 } = await described(pool, { model, base, expected });
     await gpu;
     check();
