@@ -26,8 +26,8 @@ export class Detector {
       throw new TypeError(`there is no device \`${device}\`; choose auto, cpu or webgpu`);
     }
     signal?.throwIfAborted();
-    const { blob, name, base: baseBlob } = await fetchDetector(source, { sha256, base, onProgress, signal });
-    const link = new WorkerLink({ model: blob, base: baseBlob ?? null, name, sha256: sha256 ?? null, device });
+    const { blob, name, base: baseBlob, sha256: expected } = await fetchDetector(source, { sha256, base, onProgress, signal });
+    const link = new WorkerLink({ model: blob, base: baseBlob, name, sha256: expected ?? null, device });
     try {
       return new Detector(link, await link.description(onProgress, signal));
     } catch (error) {

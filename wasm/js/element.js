@@ -47,8 +47,9 @@ const BODY = `
 /**
  * `<unmask-detector model="unmask-lite.safetensors">`: a field for a file, and the verdict on it.
  *
- * Attributes: `model` (address of the detector file), `frames`, `faces`, `device`, `base`, `sha256`, as for `Detector`.
- * The model is fetched when the first file is given. Events, which bubble: `progress`, `result` (detail: the report), `error` (detail: the Error).
+ * Attributes: `model` (address of the detector file, which is fetched when the first file is given; without it, the
+ * bundled one), `frames`, `faces`, `device`, `base`, `sha256`, as for `Detector`. Events, which bubble: `progress`,
+ * `result` (detail: the report), `error` (detail: the Error).
  */
 export class UnmaskDetectorElement extends HTMLElement {
   #parts = {};
@@ -136,7 +137,6 @@ export class UnmaskDetectorElement extends HTMLElement {
   /** The detector that the attributes name, loaded anew where they have changed. */
   async #loaded(options) {
     const [model, device, base, sha256] = ['model', 'device', 'base', 'sha256'].map((name) => this.getAttribute(name) ?? undefined);
-    if (!model) throw new Error('this element names no detector; give it a `model` attribute');
     const named = JSON.stringify([model, device, base, sha256]);
     if (this.#detector && this.#named === named) return this.#detector;
     this.#release();
