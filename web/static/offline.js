@@ -10,6 +10,8 @@ const TEXT = /\.(?:html|js|css|webmanifest)$|\/$/;
 const REFERENCE = /["'(](?:\.\/)?([\w-][\w./-]*\.(?:js|css|wasm|svg|png|webmanifest|safetensors))["')]/g;
 /** What wasm modules import from looks like a file's name and is none. */
 const NO_FILE = /_bg\.js$/;
+/** More than half of all bytes, and of use only where the browser has WebGPU. */
+const GPU_MODULE = /\/unmask_gpu[^/]*$/;
 
 const channel = new BroadcastChannel('unmask-requests');
 
@@ -115,7 +117,8 @@ async function ownFiles() {
 
 function references(address, text) {
   const found = [...text.matchAll(REFERENCE)].map(([, name]) => new URL(name, address).href);
-  return found.filter((reference) => reference.startsWith(self.registration.scope) && !NO_FILE.test(reference));
+  const isOfUse = (reference) => !NO_FILE.test(reference) && ('gpu' in self.navigator || !GPU_MODULE.test(reference));
+  return found.filter((reference) => reference.startsWith(self.registration.scope) && isOfUse(reference));
 }
 
 /** Names a build by its content. */
