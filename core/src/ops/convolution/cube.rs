@@ -1,8 +1,8 @@
 //! The bodies for graphics devices: kernels of our own, of which each computes a convolution with the affine and the
 //! activation after it.
 //!
-//! burn's general convolution takes a kernel with one channel a group for one with many groups, and reads neighbouring
-//! channels of neighbouring pixels in an order that no cache likes.
+//! burn's own operations are several launches a layer, and its convolution of many groups has no fast way where it may not
+//! try out which is fastest, as in a browser.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, TensorMetadata, backend_extension};
