@@ -33,7 +33,7 @@ struct Need {
 }
 
 /// ffmpeg first: it is what most often has to be installed by hand.
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         name: "ffmpeg",
         purposes: &[Purpose::Demo, Purpose::Checks],
@@ -76,6 +76,13 @@ const NEEDS: [Need; 7] = [
         is_there: |shell| browser::chromium(shell).is_some(),
         install: |shell| packages(shell, "Chromium (or name another browser in UNMASK_CHROMIUM)", &["chromium"]),
     },
+    Need {
+        name: "a Vulkan driver",
+        purposes: &[Purpose::Checks],
+        // Shaders are tested on whatever there is, and skipped aloud where there is nothing.
+        is_there: |shell| OS != "linux" || has_vulkan(shell) || !succeeds(cmd!(shell, "apt-get --version")),
+        install: |shell| packages(shell, "a Vulkan driver", &["mesa-vulkan-drivers"]),
+    },
 ];
 
 /// Installs what `purpose` needs and is missing; each command is printed before it runs.
@@ -110,6 +117,12 @@ fn succeeds(command: Cmd<'_>) -> bool {
 fn has_target(shell: &Shell, target: &str) -> bool {
     let libraries = cmd!(shell, "rustc --print target-libdir --target {target}").quiet().ignore_stderr().read();
     libraries.is_ok_and(|folder| shell.path_exists(folder))
+}
+
+/// Whether the Vulkan loader has a driver to load, on Linux.
+fn has_vulkan(shell: &Shell) -> bool {
+    let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+    folders.iter().any(|folder| shell.read_dir(folder).is_ok_and(|files| !files.is_empty()))
 }
 
 fn rustup<'a>(shell: &'a Shell, command: Cmd<'a>) -> Result<Vec<Cmd<'a>>> {
@@ -168,7 +181,8 @@ mod tests {
         assert_eq!(names(Purpose::Demo), ["ffmpeg"]);
         assert_eq!(names(Purpose::Page), [WASM_TARGET]);
         assert_eq!(names(Purpose::Package), [WASM_TARGET, "node and npm"]);
-        let all = ["ffmpeg", "rustfmt", "clippy", NO_STD_TARGET, WASM_TARGET, "node and npm", "chromium"];
+        let all =
+            ["ffmpeg", "rustfmt", "clippy", NO_STD_TARGET, WASM_TARGET, "node and npm", "chromium", "a Vulkan driver"];
         assert_eq!(names(Purpose::Checks), all);
     }
 }
