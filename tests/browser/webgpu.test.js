@@ -22,9 +22,7 @@ const FOLDER = dirname(process.env.UNMASK_MODEL);
 const CHANGES = {
   // Chromium says honestly that its imitation is one, and two busy cores may need more than a second for the self-test.
   'a fast device': ['worker.js', `
-    for (const type of [self.GPUAdapterInfo, self.GPUAdapter]) {
-      if (type) Object.defineProperty(type.prototype, 'isFallbackAdapter', { get: () => false });
-    }
+    Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ isFallbackAdapter: false, vendor: 'a maker' }) });
     const wait = self.setTimeout;
     self.setTimeout = (work, limit) => wait(work, 100 * limit);`],
   'a device that is lost': ['helper.js', `

@@ -73,10 +73,15 @@ async function useGpu(pool, device) {
   try {
     const adapter = await navigator.gpu?.requestAdapter();
     if (!adapter) throw new Error('this browser gives no graphics device');
-    const imitation = adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter;
-    if (imitation && !demanded) return;
+    if (isImitation(adapter) && !demanded) return;
     await pool.useGpu(demanded);
   } catch (error) {
     if (demanded) throw new Error(`WebGPU cannot be used (${error.message}); choose device \`auto\` or \`cpu\``);
   }
+}
+
+/** Whether the CPU plays the graphics device, as slowly as that is. Not every such adapter says so of itself. */
+function isImitation({ info = {}, isFallbackAdapter }) {
+  const names = [info.vendor, info.architecture, info.device, info.description].join(' ');
+  return (info.isFallbackAdapter ?? isFallbackAdapter) || /swiftshader|llvmpipe|basic render/i.test(names);
 }
