@@ -1,0 +1,93 @@
+// The WebAssembly module by itself: what its exports take, give and refuse, in the browser that they are made for.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { PAGE, launch } from './support.js';
+
+let browser;
+let page;
+
+before(async () => {
+  browser = await launch();
+  page = await browser.newPage();
+  await page.goto(`${PAGE}embed.html`);
+  await page.evaluate(async () => {
+    const wasm = await import('/unmask_wasm.js');
+    await wasm.default({ module_or_path: '/unmask_wasm_bg.wasm' });
+    const bytes = async (name) => new Uint8Array(await (await fetch(name)).arrayBuffer());
+    const detector = await bytes('/unmask-lite.safetensors');
+    // A safetensors file begins with the length of its header, which is JSON.
+    const length = Number(new DataView(detector.buffer).getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(detector.subarray(8, 8 + length)));
+    /** The sentence of an error, or null where there was none. */
+    const refusal = (work) => {
+      try {
+        work();
+        return null;
+      } catch (error) {
+        return error.message;
+      }
+    };
+    window.test = { wasm, bytes, refusal, spec: header.__metadata__.unmask };
+  });
+});
+
+after(() => browser?.close());
+
+test('a face finder takes its own weights and no others, and frames of the size they say', async () => {
+  const found = await page.evaluate(async () => {
+    const { wasm, bytes, refusal } = window.test;
+    const weights = [await bytes('/mtcnn.safetensors'), await bytes('/landmark_refiner.safetensors')];
+    const finder = new wasm.FaceFinder(...weights);
+    return {
+      swapped: refusal(() => new wasm.FaceFinder(...weights.toReversed())),
+      black: finder.find(new Uint8Array(64 * 48 * 4), 64, 48, 90),
+      short: refusal(() => finder.find(new Uint8Array(7), 64, 48, 0)),
+    };
+  });
+  assert.match(found.swapped, /mtcnn\.safetensors lacks the tensor/);
+  assert.equal(found.black, '[]');
+  assert.match(found.short, /^the browser gave a frame of another size than it said/);
+});
+
+test('an input gives the crops of its faces, takes their scores in any order, and makes the report', async () => {
+  const { crops, report } = await page.evaluate(() => {
+    const { wasm, spec } = window.test;
+    const scoring = new wasm.Scoring(spec, 'the hash', false);
+    const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]];
+    const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
+    const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
+    for (const time of [0, 0.5]) scoring.push(time, pixels, 120, 120, 0, faces);
+    scoring.seal();
+    const crops = [];
+    for (let next = scoring.nextCrops(1); next; next = scoring.nextCrops(1)) {
+      crops.push({ batch: next.batch, bytes: next.takeBytes().length, left: next.takeBytes().length });
+    }
+    const scores = [0.25, 0.75];
+    for (const index of [1, 0]) scoring.accept(crops[index].batch, Float32Array.of(scores[index]));
+    const video = { width: 120, height: 120, fps: 2, duration_s: 1, frames_sampled: 0 };
+    const surroundings = { input: 'two frames', video, timing_s: { decode: 0, detect: 0, score: 0, total: 0 } };
+    return { crops, report: JSON.parse(scoring.finish(JSON.stringify(surroundings))) };
+  });
+  const side = await page.evaluate(() => JSON.parse(window.test.spec).crop.size);
+  assert.deepEqual(crops.map(({ bytes, left }) => [bytes, left]), [[3 * side * side, 0], [3 * side * side, 0]]);
+  assert.deepEqual(report.frames.map(({ faces }) => faces[0].score), [0.25, 0.75]);
+  assert.deepEqual([report.input, report.score, report.model.sha256], ['two frames', 0.5, 'the hash']);
+});
+
+test('what is no description, no faces and no surroundings is refused, and the module goes on', async () => {
+  const refused = await page.evaluate(() => {
+    const { wasm, refusal, spec } = window.test;
+    const scoring = () => new wasm.Scoring(spec, '', true);
+    return {
+      spec: refusal(() => new wasm.Scoring('{}', '', true)),
+      faces: refusal(() => scoring().push(0, new Uint8Array(4), 1, 1, 0, 'no faces')),
+      surroundings: refusal(() => scoring().finish('{}')),
+      after: refusal(() => scoring().seal()),
+    };
+  });
+  assert.match(refused.spec, /^has a detector description that cannot be read/);
+  assert.notEqual(refused.faces, null);
+  assert.notEqual(refused.surroundings, null);
+  assert.equal(refused.after, null);
+});
