@@ -4,8 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
-import { PAGE } from './support.js';
+import { launch, PAGE } from './support.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -22,10 +21,7 @@ export function twoPeople(width) {
 
 /** A browser whose camera shows a test pattern, and that grants it. */
 export function launchWithCamera() {
-  const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  const camera = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
-  const quiet = ['--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-  return chromium.launch({ executablePath: process.env.UNMASK_CHROMIUM, args: [...quiet, ...sandbox, ...camera] });
+  return launch('--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream');
 }
 
 /**

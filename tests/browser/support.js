@@ -16,10 +16,11 @@ const CLIPS = new URL('../../../shared/data/clips/', import.meta.url).pathname;
 // A browser that talks to nobody by itself, so that every request seen is the page's.
 const FLAGS = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-export function launch() {
+/** A browser, with `flags` of Chromium besides the usual ones. */
+export function launch(...flags) {
   // Chromium's sandbox does not start as root, as in containers.
   const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  return chromium.launch({ executablePath: browserPath, args: [...FLAGS, ...sandbox] });
+  return chromium.launch({ executablePath: browserPath, args: [...FLAGS, ...sandbox, ...flags] });
 }
 
 /** A clip of the collection beside the repository; null, and the test skipped aloud, where it is absent. */
@@ -116,7 +117,7 @@ export async function openPage(browser, { inFront = {}, once = {}, context: give
  * The address of the page with scripts in front of modules, for as long as the context lives. It is a server's, since
  * Playwright does not see what workers of workers fetch. Imports are hoisted: a script runs after them, and before all else.
  */
-async function changedPage(context, inFront, once) {
+export async function changedPage(context, inFront, once = {}) {
   const left = new Map(Object.keys(once).map((file) => [`/${file}`, 1]));
   const scripts = new Map(Object.entries({ ...inFront, ...once }).map(([file, script]) => [`/${file}`, script]));
   const server = createServer(async ({ url }, response) => {

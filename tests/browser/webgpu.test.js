@@ -2,21 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
-import { TestServer } from './server.js';
-import { native, Scratch } from './support.js';
+import { changedPage, launch, native, Scratch } from './support.js';
 
-const FLAGS = [
-  '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  '--enable-unsafe-webgpu', '--enable-features=Vulkan,WebGPU', '--use-webgpu-adapter=swiftshader', '--ignore-gpu-blocklist',
-];
+const FLAGS = ['--enable-unsafe-webgpu', '--enable-features=Vulkan,WebGPU', '--use-webgpu-adapter=swiftshader', '--ignore-gpu-blocklist'];
 const CLIP = new URL('../../demo/fake.mp4', import.meta.url).pathname;
 const FRAMES = 1;
-/** Where the page was built. */
-const FOLDER = dirname(process.env.UNMASK_MODEL);
 
 /** Scripts that stand in front of a worker's own, to change what it finds. */
 const CHANGES = {
@@ -50,8 +41,7 @@ let expected;
 const scratch = new Scratch();
 
 before(async () => {
-  const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  browser = await chromium.launch({ executablePath: process.env.UNMASK_CHROMIUM, args: [...FLAGS, ...sandbox] });
+  browser = await launch(...FLAGS);
   expected = native(CLIP, FRAMES);
 });
 
@@ -60,45 +50,37 @@ after(async () => {
   scratch.remove();
 });
 
-/** A page whose workers find these changes. */
+/** A page whose workers find these changes, with the clip and the bundled detector chosen. */
 async function open(test, ...changes) {
-  const server = await new TestServer({ '/': FOLDER }).start();
   const context = await browser.newContext();
-  test.after(async () => {
-    await context.close();
-    await server.stop();
-  });
-  for (const [file, script] of changes.map((name) => CHANGES[name])) {
-    const changed = `${script}\n${readFileSync(join(FOLDER, file))}`;
-    server.handle(`/${file}`, (_, response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(changed));
-  }
+  test.after(() => context.close());
+  const address = await changedPage(context, Object.fromEntries(changes.map((name) => CHANGES[name])));
   const page = await context.newPage();
-  await page.goto(`${server.origin}/embed.html`);
+  await page.goto(`${address}embed.html`);
   await page.evaluate(() => {
-    const input = document.createElement('input');
-    input.type = 'file';
-    document.body.append(input);
-    window.input = input;
+    for (const id of ['clip', 'model']) document.body.append(Object.assign(document.createElement('input'), { type: 'file', id }));
   });
-  await page.setInputFiles('body > input', CLIP);
-  return Object.assign(page, { served: server });
+  await page.setInputFiles('#clip', CLIP);
+  await page.setInputFiles('#model', process.env.UNMASK_MODEL);
+  return page;
 }
 
-/** Loads a detector for `device` and scores the clip; `{ report, device, changes }`, or `{ error }`. */
-function score(page, device, model = 'unmask-lite.safetensors') {
-  return page.evaluate(async ({ device, frames, model }) => {
+/** Loads the chosen detector for `device` and scores the clip; `{ report, device, changes }`, or `{ error }`. */
+function score(page, device) {
+  return page.evaluate(async ({ device, frames }) => {
     const { Detector } = await import('/unmask.js');
+    const [clip, model] = ['#clip', '#model'].map((id) => document.querySelector(id).files[0]);
     const changes = [];
     const onProgress = (step) => step.stage === 'device' && changes.push(step);
     try {
       const detector = await Detector.load(model, { device, onProgress });
       const began = detector.device;
-      const report = await detector.score(window.input.files[0], { frames, onProgress });
+      const report = await detector.score(clip, { frames, onProgress });
       return { report, began, device: detector.device, changes };
     } catch (error) {
       return { error: error.message };
     }
-  }, { device, frames: FRAMES, model });
+  }, { device, frames: FRAMES });
 }
 
 /** Decoders differ by a level or two between a browser and ffmpeg; what computes adds less than that. */
@@ -108,11 +90,11 @@ function assertNative({ verdict, score }) {
 }
 
 /** WebGPU's scores of all faces are the CPU's; gives WebGPU's report. */
-async function compareDevices(page, model) {
-  const gpu = await score(page, 'webgpu', model);
+async function compareDevices(page) {
+  const gpu = await score(page, 'webgpu');
   assert.equal(gpu.error, undefined);
   assert.deepEqual([gpu.began, gpu.device, gpu.changes], ['webgpu', 'webgpu', []]);
-  const cpu = await score(page, 'cpu', model);
+  const cpu = await score(page, 'cpu');
   assert.equal(cpu.device, 'cpu');
   const faces = ({ report }) => report.frames.flatMap((frame) => frame.faces.map((face) => face.score));
   assert.ok(faces(cpu).length > 0);
@@ -131,9 +113,8 @@ test('WebGPU scores by a CLIP tower and by a branch over clips as the CPU does',
     const detector = scratch.path('detector.safetensors');
     const options = ['import', '--from', 'hf-clip', '--input', tower, '--output', detector, ...branch];
     execFileSync(process.env.UNMASK_PROGRAM, options, { stdio: 'ignore' });
-    const bytes = readFileSync(detector);
-    const address = page.served.handle(`/detector-${branch.length}.safetensors`, (_, response) => response.end(bytes));
-    await compareDevices(page, address);
+    await page.setInputFiles('#model', detector);
+    await compareDevices(page);
   }
 });
 

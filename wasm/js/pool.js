@@ -214,7 +214,6 @@ export class Pool {
     } catch (error) {
       // Crops and detector are sound, since both passed checks: what fails is the device.
       if (helper === this.#gpu) {
-        helper.stop('the device failed');
         this.#loseGpu(error.message);
         this.#queue.unshift(entry);
       } else {
@@ -227,6 +226,7 @@ export class Pool {
   }
 
   #loseGpu(reason) {
+    this.#gpu.stop(reason);
     this.#gpu = null;
     const [first] = reason.split('\n');
     this.#onDevice({ device: 'cpu', reason: `the graphics device stopped (${first}), so the CPU goes on` });
