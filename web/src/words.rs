@@ -9,7 +9,8 @@ use crate::timeline::Lane;
 /// Detectors look at faces about 200 pixels wide: narrower than this in a frame, they are enlarged more than twice.
 const SMALL_FACE: f64 = 90.0;
 
-/// Apart by more than this, the scores of one person's frames disagree.
+/// Apart by no more than this, the scores of one person's frames agree; apart by more than the other, they disagree.
+const NARROW_RANGE: f64 = 0.2;
 const WIDE_RANGE: f64 = 0.5;
 
 /// The verdict in a few words; never without the figure beside it.
@@ -132,8 +133,19 @@ fn seconds(duration: f64) -> String {
 /// Whether the frames of the person who counts say the same.
 fn agreement(lane: &Lane) -> Option<String> {
     let (low, high) = lane.range().filter(|_| lane.points.len() > 1)?;
-    let judgement = if high - low > WIDE_RANGE { "the frames contradict each other" } else { "the frames agree" };
+    let judgement = judged(high - low);
     Some(format!("Frame by frame the score lies between {} and {}: {judgement}.", figure(low), figure(high)))
+}
+
+/// What scores that are so far apart say of their frames.
+fn judged(range: f64) -> &'static str {
+    if range > WIDE_RANGE {
+        "the frames contradict each other"
+    } else if range > NARROW_RANGE {
+        "the frames differ"
+    } else {
+        "the frames agree"
+    }
 }
 
 /// How large the face is, since small ones hide what is looked for.
@@ -238,6 +250,13 @@ mod tests {
         assert_eq!(caveat(&model("mine", "untrained")).map(|(words, _)| words), Some("untrained detector"));
         assert_eq!(caveat(&model("mine", "imported")).map(|(words, _)| words), Some("uncalibrated detector"));
         assert_eq!(caveat(&model("mine", "trained")), None);
+    }
+
+    #[test]
+    fn frames_are_said_to_agree_only_where_their_scores_are_near() {
+        assert_eq!(judged(0.02), "the frames agree");
+        assert_eq!(judged(0.48), "the frames differ");
+        assert_eq!(judged(0.7), "the frames contradict each other");
     }
 
     #[test]
