@@ -74,6 +74,7 @@ impl Scorer {
         let opened = media::open(input, &OpenOptions { frames: self.frames(), damage: self.options.damage })?;
         let expected = opened.info.frame_count.map_or(self.frames(), |count| self.frames().min(count as usize));
         let mut session = Session::new(spec, self.options.faces);
+        opened.info.caveats.iter().for_each(|caveat| session.note(caveat.clone()));
         let mut stages = Stages::default();
         let mut frames = opened.frames;
         loop {
@@ -93,9 +94,9 @@ impl Scorer {
         }
         session.seal();
         stages.score += self.score_batches(&mut session, pictures)?;
-        let model =
-            ModelInfo { name: spec.name.clone(), sha256: self.loaded.sha256.clone(), training: spec.training.status };
+        let model = ModelInfo::new(spec, self.loaded.sha256.clone());
         let video = VideoSummary {
+            kind: opened.info.kind,
             width: opened.info.width,
             height: opened.info.height,
             fps: opened.info.fps,

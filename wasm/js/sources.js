@@ -16,7 +16,7 @@ import { evenFrames, liveFrames, plannedFrames } from './played.js';
  */
 export async function openSource(file, count, ask) {
   if (!file) return playedSource(await ask('open'), count, ask);
-  if (isImage(file)) return { frames: imageFrame(file), total: 1, summary: (first) => summary(first), free() {} };
+  if (isImage(file)) return { frames: imageFrame(file), total: 1, summary: (first) => summary('still', first), free() {} };
   let video;
   try {
     video = new VideoFile(file, count);
@@ -38,7 +38,7 @@ async function videoSource(video, ask) {
   return {
     frames: config ? videoFrames(video, config) : plannedFrames(video, ask),
     total: video.wantedFrames,
-    summary: () => summary({ width: video.displayedWidth, height: video.displayedHeight }, video.fps, video.durationSeconds),
+    summary: () => summary('video', { width: video.displayedWidth, height: video.displayedHeight }, video.fps, video.durationSeconds),
     free: () => video.free(),
   };
 }
@@ -47,7 +47,7 @@ function playedSource(playing, count, ask) {
   return {
     frames: playing.live ? liveFrames(playing, count, ask) : evenFrames(playing, count, ask),
     total: count,
-    summary: () => summary(playing, undefined, playing.duration),
+    summary: () => summary(playing.live ? 'live' : 'video', playing, undefined, playing.duration),
     free() {},
   };
 }
@@ -63,7 +63,7 @@ async function openedOr(refusal, ask) {
 }
 
 /** What the report says of an input; how many frames were looked at, it counts itself. */
-function summary(size, fps, duration) {
+function summary(kind, size, fps, duration) {
   const { width, height } = size ?? { width: 0, height: 0 };
-  return { width, height, fps: fps ?? null, duration_s: duration ?? null, frames_sampled: 0 };
+  return { kind, width, height, fps: fps ?? null, duration_s: duration ?? null, frames_sampled: 0 };
 }

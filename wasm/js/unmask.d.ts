@@ -42,6 +42,28 @@ export interface ScoreOptions {
 
 export type Verdict = 'likely_fake' | 'likely_real' | 'uncertain' | 'no_face';
 
+/** What weakens an answer: a code for programs, a sentence for people. */
+export interface Caveat {
+  code:
+    | 'damage_skipped'
+    | 'turned'
+    | 'interlaced'
+    | 'tone_mapped'
+    | 'dark'
+    | 'upscaled'
+    | 'size_changes'
+    | 'bad_times'
+    | 'others_not_scored'
+    | 'crowd'
+    | 'first_picture_only'
+    | 'other_streams'
+    | 'unlike_measured'
+    | 'weak_detector'
+    | 'uncalibrated_detector'
+    | 'untrained_detector';
+  words: string;
+}
+
 /** The document that `unmask score --json` prints. Boxes and points are in pixels of the frame as displayed. */
 export interface Report {
   version: 1;
@@ -51,8 +73,23 @@ export interface Report {
   score: number | null;
   /** Why the verdict is not a plain one, in one sentence. */
   reason: string | null;
-  model: { name: string; sha256: string; training: string };
-  video: { width: number; height: number; fps: number | null; duration_s: number | null; frames_sampled: number };
+  /** What weakens the answer; each code once. */
+  caveats: Caveat[];
+  model: {
+    name: string;
+    sha256: string;
+    training: 'untrained' | 'imported' | 'trained';
+    /** What its answers are worth: for programs, and in a sentence for people. */
+    reliability: { grade: 'untrained' | 'uncalibrated' | 'weak' | 'calibrated'; words: string };
+  };
+  video: {
+    kind: 'still' | 'frames' | 'video' | 'live';
+    width: number;
+    height: number;
+    fps: number | null;
+    duration_s: number | null;
+    frames_sampled: number;
+  };
   tracks: { id: number; score: number | null; frames: number }[];
   frames: {
     time_s: number;

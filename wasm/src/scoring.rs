@@ -107,8 +107,7 @@ impl Scoring {
     /// `surroundings` is not such a document.
     pub fn finish(self, surroundings: &str) -> Result<String, JsError> {
         let Surroundings { input, video, timing_s } = serde_json::from_str(surroundings)?;
-        let model =
-            ModelInfo { name: self.spec.name.clone(), sha256: self.sha256, training: self.spec.training.status };
+        let model = ModelInfo::new(&self.spec, self.sha256);
         Ok(serde_json::to_string(&self.session.finish(input, &self.spec, model, video, timing_s))?)
     }
 }

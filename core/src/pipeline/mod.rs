@@ -1,5 +1,6 @@
 //! From frames to a report: which frames to look at, what is done with each, and what it all amounts to.
 
+mod caveat;
 pub mod report;
 pub mod sampling;
 
@@ -8,4 +9,5 @@ mod session;
 mod tests;
 pub mod verdict;
 
+pub use caveat::{Caveat, CaveatCode};
 pub use session::{Batch, ClipView, Faces, Session};

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::weights::spec::TrainingStatus;
+use super::caveat::Caveat;
+use crate::weights::spec::{DetectorSpec, Reliability, Training, TrainingStatus};
 
 /// The version of the report's layout.
 pub const REPORT_VERSION: u32 = 1;
@@ -25,6 +26,9 @@ pub struct Report {
     pub score: Option<f32>,
     /// Why the verdict is not a plain one, in one sentence.
     pub reason: Option<String>,
+    /// What weakens the answer, in the order of [`CaveatCode`](super::CaveatCode); each code once.
+    #[serde(default)]
+    pub caveats: Vec<Caveat>,
     /// What scored.
     pub model: ModelInfo,
     /// What was scored.
@@ -60,18 +64,44 @@ pub struct ModelInfo {
     pub sha256: String,
     /// How far its weights can be believed.
     pub training: TrainingStatus,
+    /// What its answers are worth.
+    pub reliability: Reliability,
+}
+
+impl ModelInfo {
+    /// The detector that `spec` describes, whose file has this SHA-256.
+    pub fn new(spec: &DetectorSpec, sha256: String) -> Self {
+        let Training { status, .. } = spec.training;
+        Self { name: spec.name.clone(), sha256, training: status, reliability: spec.training.reliability() }
+    }
+}
+
+/// What an input is, as a fact of the input itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// One picture.
+    Still,
+    /// A folder of frames, which together are one video.
+    Frames,
+    /// A video file.
+    Video,
+    /// A live picture, such as a camera's.
+    Live,
 }
 
 /// The input in figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VideoSummary {
+    /// What it is.
+    pub kind: InputKind,
     /// Width in pixels as displayed.
     pub width: usize,
     /// Height in pixels as displayed.
     pub height: usize,
-    /// Frames per second on average; `None` for images.
+    /// Frames per second on average, where known.
     pub fps: Option<f64>,
-    /// Length in seconds; `None` for images.
+    /// Length in seconds, where known.
     pub duration_s: Option<f64>,
     /// How many frames were looked at.
     pub frames_sampled: usize,

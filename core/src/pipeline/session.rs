@@ -10,7 +10,10 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::report::{FaceReport, FrameReport, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, VideoSummary};
+use super::caveat::{Caveat, CaveatCode};
+use super::report::{
+    FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, VideoSummary,
+};
 use super::verdict::{Evidence, Quality, judge};
 use crate::face::Face;
 use crate::face::alignment::CropSpec;
@@ -18,7 +21,7 @@ use crate::face::crop::crop;
 use crate::face::quality::{eye_distance, sharpness};
 use crate::face::track::Tracker;
 use crate::image::RgbImage;
-use crate::weights::spec::DetectorSpec;
+use crate::weights::spec::{DetectorSpec, Grade};
 
 /// Which faces of a video are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -94,6 +97,7 @@ pub struct Session {
     cropped: Vec<usize>,
     scores: BTreeMap<ClipIndex, f32>,
     selected: Option<Vec<usize>>,
+    caveats: Vec<Caveat>,
 }
 
 impl Session {
@@ -110,6 +114,7 @@ impl Session {
             cropped: Vec::new(),
             scores: BTreeMap::new(),
             selected: None,
+            caveats: Vec::new(),
         }
     }
 
@@ -147,6 +152,11 @@ impl Session {
         if self.waiting.len() > MAX_WAITING_CROPS {
             self.waiting.iter_mut().for_each(|waiting| waiting.wanted = true);
         }
+    }
+
+    /// Notes what weakens the answer and is not seen in frames. Of two with one code the first counts.
+    pub fn note(&mut self, caveat: impl Into<Caveat>) {
+        self.caveats.push(caveat.into());
     }
 
     /// Ends the frames: decides whose faces count, and lets the others go.
@@ -211,7 +221,11 @@ impl Session {
                 Some(Evidence::new(tracks[*id].score?, self.qualities.iter().filter(|quality| quality.track == *id)))
             })
             .collect();
-        let still = video.fps.is_none();
+        let mut caveats = self.caveats;
+        caveats.extend(detector_caveat(&model));
+        caveats.sort_by_key(|caveat| caveat.code);
+        caveats.dedup_by_key(|caveat| caveat.code);
+        let still = video.kind == InputKind::Still;
         let judgement = judge(&evidence, &spec.calibration, spec.training.status, self.frames.len(), still);
         Report {
             version: REPORT_VERSION,
@@ -219,6 +233,7 @@ impl Session {
             verdict: judgement.verdict,
             score: judgement.score,
             reason: judgement.reason,
+            caveats,
             model,
             video: VideoSummary { frames_sampled: self.frames.len(), ..video },
             tracks,
@@ -310,4 +325,15 @@ impl Session {
         let score = (!scores.is_empty()).then(|| scores.iter().sum::<f32>() / scores.len() as f32);
         TrackReport { id, score, frames: faces().count() }
     }
+}
+
+/// What the detector itself weakens.
+fn detector_caveat(model: &ModelInfo) -> Option<Caveat> {
+    let code = match model.reliability.grade {
+        Grade::Untrained => CaveatCode::UntrainedDetector,
+        Grade::Uncalibrated => CaveatCode::UncalibratedDetector,
+        Grade::Weak => CaveatCode::WeakDetector,
+        Grade::Calibrated => return None,
+    };
+    Some(Caveat::with_words(code, model.reliability.words.clone()))
 }

@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::report::{ModelInfo, Report, Timing, Verdict, VideoSummary};
+use super::report::{InputKind, ModelInfo, Report, Timing, Verdict, VideoSummary};
 use super::{Faces, Session};
 use crate::detector::clip::{ClipConfig, HeadKind};
 use crate::detector::stan::StanConfig;
@@ -23,7 +23,7 @@ fn spec() -> DetectorSpec {
         sampling: SamplingSpec { frames: 32, clip_length: None },
         labels: ["real".to_string(), "fake".to_string()],
         calibration: Calibration::default(),
-        training: Training { status: TrainingStatus::Trained, summary: "made up".to_string() },
+        training: Training { status: TrainingStatus::Trained, summary: "made up".to_string(), reliability: None },
         licence: None,
         base_model: None,
         adapter: None,
@@ -60,8 +60,15 @@ fn answer(session: &mut Session, size: usize, score: f32) -> usize {
 }
 
 fn report(session: Session) -> Report {
-    let model = ModelInfo { name: "made-up".to_string(), sha256: "0".to_string(), training: TrainingStatus::Trained };
-    let video = VideoSummary { width: 400, height: 200, fps: Some(25.0), duration_s: Some(1.0), frames_sampled: 0 };
+    let model = ModelInfo::new(&spec(), "0".to_string());
+    let video = VideoSummary {
+        kind: InputKind::Video,
+        width: 400,
+        height: 200,
+        fps: Some(25.0),
+        duration_s: Some(1.0),
+        frames_sampled: 0,
+    };
     session.finish("clip.mp4".to_string(), &spec(), model, video, Timing::default())
 }
 

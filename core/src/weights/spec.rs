@@ -155,6 +155,53 @@ pub struct Training {
     pub status: TrainingStatus,
     /// Data, recipe and figures in a sentence or two.
     pub summary: String,
+    /// What its answers are worth, where whoever measured it said so. [`Training::reliability`] reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reliability: Option<Reliability>,
+}
+
+impl Training {
+    /// What the detector's answers are worth: as its file says, else what follows from the status.
+    pub fn reliability(&self) -> Reliability {
+        let (grade, words) = match self.status {
+            TrainingStatus::Untrained => (Grade::Untrained, "the detector is untrained, so its scores mean nothing"),
+            TrainingStatus::Imported => {
+                (Grade::Uncalibrated, "the detector was trained elsewhere, and its thresholds were not fitted")
+            }
+            TrainingStatus::Trained => {
+                (Grade::Calibrated, "the detector's thresholds were fitted on material like that it was trained on")
+            }
+        };
+        // No file can claim that random weights are worth more.
+        match &self.reliability {
+            Some(stated) if grade != Grade::Untrained => stated.clone(),
+            _ => Reliability { grade, words: words.to_string() },
+        }
+    }
+}
+
+/// What a detector's answers are worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reliability {
+    /// For programs.
+    pub grade: Grade,
+    /// For people: one sentence without a full stop.
+    pub words: String,
+}
+
+/// The grades of [`Reliability`], worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// At least the head is random.
+    Untrained,
+    /// The thresholds were not fitted.
+    Uncalibrated,
+    /// Measured, and often wrong.
+    Weak,
+    /// Thresholds were fitted on videos like those it was trained on.
+    Calibrated,
 }
 
 /// How far weights can be believed.

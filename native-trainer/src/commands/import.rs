@@ -312,7 +312,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
         },
         labels: ["real".to_string(), "fake".to_string()],
         calibration: Calibration::default(),
-        training: Training { status, summary: summary.to_string() },
+        training: Training { status, summary: summary.to_string(), reliability: None },
         licence: args.licence.clone(),
         base_model: args.input.file_name().map(|name| name.to_string_lossy().into_owned()),
         adapter: None,

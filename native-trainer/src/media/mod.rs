@@ -21,6 +21,8 @@ mod video;
 
 use clap::ValueEnum;
 use unmask_core::image::RgbImage;
+use unmask_core::pipeline::Caveat;
+use unmask_core::pipeline::report::InputKind;
 
 pub(crate) use error::MediaError;
 pub(crate) use inputs::{Input, expand};
@@ -48,6 +50,8 @@ pub(crate) struct OpenOptions {
 /// What is known of an input before its frames are decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MediaInfo {
+    /// What the input is.
+    pub(crate) kind: InputKind,
     /// Width in pixels of the displayed frame.
     pub(crate) width: usize,
     /// Height in pixels of the displayed frame.
@@ -58,6 +62,8 @@ pub(crate) struct MediaInfo {
     pub(crate) duration_s: Option<f64>,
     /// Frames in the whole input, where known.
     pub(crate) frame_count: Option<u64>,
+    /// What weakens whatever is concluded from the frames.
+    pub(crate) caveats: Vec<Caveat>,
 }
 
 /// One sampled frame.

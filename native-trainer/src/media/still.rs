@@ -9,6 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use rayon::prelude::*;
 use unmask_core::image::RgbImage;
+use unmask_core::pipeline::report::InputKind;
 use unmask_core::pipeline::sampling::frame_indices;
 
 use super::error::{MediaError, check_size};
@@ -23,7 +24,7 @@ const NOMINAL_STEP_S: f64 = 0.04;
 /// Opens one image: a single frame at time zero.
 pub(super) fn open_image(path: &Path) -> Result<Opened, MediaError> {
     let image = decode(path)?;
-    let info = still_info(image.width(), image.height(), 1);
+    let info = still_info(InputKind::Still, image.width(), image.height(), 1);
     Ok(Opened { info, frames: Box::new(std::iter::once(Ok(TimedFrame { time_s: 0.0, image }))) })
 }
 
@@ -53,15 +54,19 @@ pub(super) fn open_folder(files: &[PathBuf], options: &OpenOptions) -> Result<Op
             }
         }
     });
-    Ok(Opened { info: still_info(width, height, files.len()), frames: Box::new(receiver.into_iter()) })
+    Ok(Opened {
+        info: still_info(InputKind::Frames, width, height, files.len()),
+        frames: Box::new(receiver.into_iter()),
+    })
 }
 
 fn timed(time_s: f64, path: &Path) -> Result<TimedFrame, MediaError> {
     Ok(TimedFrame { time_s, image: decode(path)? })
 }
 
-fn still_info(width: usize, height: usize, frames: usize) -> MediaInfo {
-    MediaInfo { width, height, fps: None, duration_s: None, frame_count: Some(frames as u64) }
+fn still_info(kind: InputKind, width: usize, height: usize, frames: usize) -> MediaInfo {
+    let frame_count = Some(frames as u64);
+    MediaInfo { kind, width, height, fps: None, duration_s: None, frame_count, caveats: Vec::new() }
 }
 
 /// Decodes the image at `path`, told by its content, to what a viewer shows: turned as its EXIF says, 8 bits a channel,

@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use unmask_core::pipeline::report::InputKind;
+
 use super::children::Children;
 use super::decode::{Job, check_readable};
 use super::error::MediaError;
@@ -28,11 +30,13 @@ pub(super) fn open(programs: &Programs, path: &Path, options: &OpenOptions) -> R
     let info = probe::probe(programs, path)?;
     let plan = plan::plan(programs, path, &info, options)?;
     let described = MediaInfo {
+        kind: InputKind::Video,
         width: info.width,
         height: info.height,
         fps: info.fps,
         duration_s: info.duration_s,
         frame_count: plan.frame_count,
+        caveats: Vec::new(),
     };
     Ok(Opened { info: described, frames: Box::new(VideoFrames::start(programs, path, info, plan, options)) })
 }

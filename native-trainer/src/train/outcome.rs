@@ -69,6 +69,7 @@ fn spec(outcome: &Outcome, calibrated: &Calibrated) -> DetectorSpec {
                 outcome.recipe.run.epochs,
                 if outcome.recipe.data.self_blended { " on self-blended images" } else { "" },
             ),
+            reliability: None,
         },
         base_model: Some(base),
         adapter: None,

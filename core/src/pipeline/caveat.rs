@@ -1,0 +1,95 @@
+//! What weakens an answer: the one list of codes, with the words that every output shows.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that weakens the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caveat {
+    /// For programs.
+    pub code: CaveatCode,
+    /// For people: one sentence without a full stop.
+    pub words: String,
+}
+
+impl Caveat {
+    /// A caveat that has more to say than its code's usual words.
+    pub fn with_words(code: CaveatCode, words: impl Into<String>) -> Self {
+        Self { code, words: words.into() }
+    }
+}
+
+impl From<CaveatCode> for Caveat {
+    /// The caveat in its code's usual words.
+    fn from(code: CaveatCode) -> Self {
+        Self { code, words: code.words().to_owned() }
+    }
+}
+
+/// The kinds of [`Caveat`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaveatCode {
+    /// Damaged parts of the file were passed over or concealed.
+    DamageSkipped,
+    /// Faces are upright only after turning frames whose file does not ask for it.
+    Turned,
+    /// Frames are woven from two fields.
+    Interlaced,
+    /// High dynamic range was mapped to the standard one.
+    ToneMapped,
+    /// The faces are very dark.
+    Dark,
+    /// The picture was enlarged from a smaller one, or the pixels of the face are fewer than they seem.
+    Upscaled,
+    /// The size of frames changes within the video.
+    SizeChanges,
+    /// Frames bear times that cannot be right, and were spread evenly instead.
+    BadTimes,
+    /// Other people are in the picture and were not scored.
+    OthersNotScored,
+    /// More faces than are followed: some were left out.
+    Crowd,
+    /// Of several pictures in the file only the first was read.
+    FirstPictureOnly,
+    /// The file holds further video streams that were not looked at.
+    OtherStreams,
+    /// The material is unlike what the detector was measured on.
+    UnlikeMeasured,
+    /// The detector's figures are poor.
+    WeakDetector,
+    /// The detector's thresholds were not fitted.
+    UncalibratedDetector,
+    /// The detector, or its head, is random.
+    UntrainedDetector,
+}
+
+impl CaveatCode {
+    /// The usual words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::DamageSkipped => {
+                "parts of the file are damaged and were passed over; concealed damage can look like manipulation"
+            }
+            Self::Turned => "the picture lies on its side or upside down, and was turned to find the face upright",
+            Self::Interlaced => {
+                "the video is interlaced: each frame mixes two moments, which can look like manipulation"
+            }
+            Self::ToneMapped => "the video has a high dynamic range and was mapped to the standard one",
+            Self::Dark => "the face is very dark, so traces of manipulation may be hidden",
+            Self::Upscaled => "the picture was enlarged from a smaller one, which hides traces of manipulation",
+            Self::SizeChanges => "the size of the picture changes within the video",
+            Self::BadTimes => "the times of frames in the file cannot be right, so frames were spread by their number",
+            Self::OthersNotScored => "other people are in the picture and were not scored",
+            Self::Crowd => "there are more faces than are followed; the smallest were left out",
+            Self::FirstPictureOnly => "the file holds several pictures, of which only the first was looked at",
+            Self::OtherStreams => "the file holds further video streams that were not looked at",
+            Self::UnlikeMeasured => "the material is unlike what the detector was measured on",
+            Self::WeakDetector => "the detector is weak",
+            Self::UncalibratedDetector => "the detector's thresholds were not fitted",
+            Self::UntrainedDetector => "the detector is untrained, so its score means nothing",
+        }
+    }
+}
