@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, openPage, PAGE, Scratch, score } from './support.js';
+import { launch, native, openPage, PAGE, Scratch, score } from './support.js';
 
 let browser;
 let opened;
@@ -23,10 +23,11 @@ function pattern(t, name, ...options) {
   return scratch.made(t, name, '-f', 'lavfi', '-i', 'testsrc2=s=320x240:d=2', ...options);
 }
 
-/** The file is refused with one sentence that names it and says `words`, and the next file is scored. */
-async function assertRefused(t, file, words, page = opened.page) {
+/** The file is refused with a code and one sentence that names it and says `words`, and the next file is scored. */
+async function assertRefused(t, file, code, words, page = opened.page) {
   const { report, error } = await score(page, file, { frames: 2 });
   assert.equal(report, undefined, 'the file is refused');
+  assert.deepEqual([error.name, error.code], ['UnmaskError', code], error.message);
   const name = file.split('/').at(-1);
   assert.ok(error.message.startsWith(`${name}: `), error.message);
   assert.match(error.message, words);
@@ -37,11 +38,11 @@ async function assertRefused(t, file, words, page = opened.page) {
 }
 
 test('text by the name of a video is refused, and the next file is scored', async (t) => {
-  await assertRefused(t, scratch.write('text.mp4', 'This is not a video.\n'.repeat(50)), /neither a video nor an image/);
+  await assertRefused(t, scratch.write('text.mp4', 'This is not a video.\n'.repeat(50)), 'not_media', /neither a video nor an image/);
 });
 
 test('an empty file is refused, and the next file is scored', async (t) => {
-  await assertRefused(t, scratch.write('empty.mp4', ''), /empty/);
+  await assertRefused(t, scratch.write('empty.mp4', ''), 'empty', /empty/);
 });
 
 test('videos that are cut off are refused wherever the cut is, and the next file is scored', async (t) => {
@@ -53,7 +54,7 @@ test('videos that are cut off are refused wherever the cut is, and the next file
     const whole = pattern(t, name, ...options);
     if (!whole) continue;
     for (const share of [0.02, 0.5, 0.9]) {
-      await assertRefused(t, scratch.truncated(`cut-${name}`, whole, share), /damaged/);
+      await assertRefused(t, scratch.truncated(`cut-${name}`, whole, share), 'damaged', /damaged/);
     }
   }
 });
@@ -81,7 +82,8 @@ test('codecs and containers that the browser lacks are refused by name, and the 
     ['stream.ts', /is an MPEG transport stream, which this browser does not read; convert/, '-c:v', 'libx264'],
   ]) {
     const file = pattern(t, name, ...options);
-    if (file) await assertRefused(t, file, words);
+    const code = words.source.includes('codec') ? 'unsupported_codec' : 'unsupported_container';
+    if (file) await assertRefused(t, file, code, words);
   }
 });
 
@@ -93,7 +95,7 @@ async function scoredTwice(t, broken) {
   if (!file) return null;
   const outcome = async () => {
     const { report, error } = await score(page, file, { frames: 2 });
-    return report?.verdict ?? error.message;
+    return report?.verdict ?? error;
   };
   return { first: await outcome(), second: await outcome() };
 }
@@ -104,7 +106,8 @@ test('a worker that fails fails one file with a sentence, and the next is scored
   });`;
   const outcomes = await scoredTwice(t, { once: { 'worker.js': failing } });
   if (!outcomes) return;
-  assert.match(outcomes.first, /^good\.mp4: the detector's worker stopped \(.*a fault of its own\); try again$/);
+  assert.equal(outcomes.first.code, 'stopped');
+  assert.match(outcomes.first.message, /^good\.mp4: the detector's worker stopped \(.*a fault of its own\); try again$/);
   assert.equal(outcomes.second, 'no_face');
 });
 
@@ -112,21 +115,42 @@ test('a worker that the browser ends fails one file with a sentence, and the nex
   const ending = "self.addEventListener('message', ({ data }) => data.type === 'score' && self.close());";
   const outcomes = await scoredTwice(t, { once: { 'worker.js': ending } });
   if (!outcomes) return;
-  assert.equal(outcomes.first, "good.mp4: the browser ended the detector's worker; try again, with other pages closed");
+  assert.equal(outcomes.first.code, 'stopped');
+  assert.equal(outcomes.first.message, "good.mp4: the browser ended the detector's worker; try again, with other pages closed");
   assert.equal(outcomes.second, 'no_face');
 });
 
-test('a file on which the face finder stops is refused with one sentence, and the next is scored', async (t) => {
-  // A module whose only function traps stands in for one that meets its own limits on frames of this width.
-  const trapping = `const trap = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 8, 1, 0, 10, 5, 1, 3, 0, 0, 11);
+/**
+ * A script in front of a helper's that stops it at a task where `when` holds of its message: a module whose only function
+ * traps stands in for one that meets its own limits.
+ */
+function trapping(task, when = 'true') {
+  return `const trap = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 8, 1, 0, 10, 5, 1, 3, 0, 0, 11);
     queueMicrotask(() => {
-      const { find } = TASKS;
-      TASKS.find = (message) => (message.width === 322 ? new WebAssembly.Instance(new WebAssembly.Module(trap)) : find(message));
+      const perform = TASKS.${task};
+      TASKS.${task} = (message) => (${when} ? new WebAssembly.Instance(new WebAssembly.Module(trap)) : perform(message));
     });`;
-  const { page, context } = await openPage(browser, { inFront: { 'helper.js': trapping } });
+}
+
+test('a file on which the face finder stops is refused with one sentence, and the next is scored', async (t) => {
+  const { page, context } = await openPage(browser, { inFront: { 'helper.js': trapping('find', 'message.width === 322') } });
   t.after(() => context.close());
   const bad = scratch.made(t, 'bad.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=322x240:d=1', '-c:v', 'libx264');
-  if (bad) await assertRefused(t, bad, /the detector stopped on this file \(unreachable\); re-encode it/, page);
+  if (bad) await assertRefused(t, bad, 'stopped', /the detector stopped on this file \(unreachable\); re-encode it/, page);
+});
+
+test('a helper that stops gives its task to another, and the file is scored as if nothing had been', async (t) => {
+  const clip = new URL('../../demo/real.mp4', import.meta.url).pathname;
+  const expected = await score(opened.page, clip, { frames: 2 });
+  for (const task of ['find', 'score']) {
+    // Only the first helper's script is changed: the one that takes its place, and all others, are sound.
+    const { page, context } = await openPage(browser, { once: { 'helper.js': trapping(task) } });
+    t.after(() => context.close());
+    const { report, error } = await score(page, clip, { frames: 2 });
+    assert.equal(error, undefined, error?.message);
+    assert.notEqual(report.score, null);
+    assert.deepEqual({ ...report, timing_s: null }, { ...expected.report, timing_s: null }, task);
+  }
 });
 
 /** Cancels a long clip after two frames: the call is rejected at once, and the next file is scored. */
@@ -164,12 +188,14 @@ test('scoring by an element can be cancelled midway, and the next file is scored
 });
 
 test('a file that is no detector is refused with one sentence', async () => {
-  const messages = await opened.page.evaluate(async () => {
-    const attempt = (source) => window.test.Detector.load(source).then(() => 'loaded', (error) => error.message);
+  const errors = await opened.page.evaluate(async () => {
+    const attempt = (source) => window.test.Detector.load(source).then(() => 'loaded', ({ code, message }) => ({ code, message }));
     const text = new File(['not a detector at all'], 'text.safetensors');
     const cut = await fetch('/unmask-lite.safetensors').then((response) => response.arrayBuffer());
     return Promise.all([attempt(text), attempt(cut.slice(0, 1_000_000)), attempt('/missing.safetensors')]);
   });
+  assert.deepEqual(errors.map(({ code }) => code), ['bad_detector', 'bad_detector', 'bad_response']);
+  const messages = errors.map(({ message }) => message);
   assert.match(messages[0], /^text\.safetensors: is not a complete safetensors file/);
   assert.match(messages[1], /^the detector file: is not a complete safetensors file/);
   assert.match(messages[2], /^missing\.safetensors: the server answered 404/);
@@ -234,7 +260,7 @@ test('the element takes a file, tells how far it is and shows the verdict to eve
     const element = document.querySelector('unmask-detector');
     window.events = [];
     for (const type of ['progress', 'result', 'error']) {
-      element.addEventListener(type, ({ detail }) => window.events.push({ type, detail: detail.message ?? detail }));
+      element.addEventListener(type, ({ detail }) => window.events.push({ type, detail, code: detail.code }));
     }
   });
   const field = element.getByLabel(/Choose a video or an image/);
@@ -253,14 +279,16 @@ test('the element takes a file, tells how far it is and shows the verdict to eve
   assert.ok(events.some(({ type, detail }) => type === 'progress' && detail.stage === 'score'));
   await field.setInputFiles(scratch.write('text.mp4', 'no video'));
   await element.getByText(/text\.mp4: this is neither/).waitFor();
-  assert.deepEqual((await page.evaluate(() => window.events.at(-1))).type, 'error');
+  const { type, code } = await page.evaluate(() => window.events.at(-1));
+  assert.deepEqual([type, code], ['error', 'not_media']);
   await field.setInputFiles(file);
   await element.getByRole('button', { name: 'Cancel' }).click();
   await element.getByText('Cancelled.').waitFor();
   await context.close();
 });
 
-test('the element says beside a score that its detector is weak, and computes where its attribute says', async () => {
+test('the element says beside a score what weakens it, and computes where its attribute says', async () => {
+  const sample = new URL('../../demo/real.mp4', import.meta.url).pathname;
   const context = await browser.newContext();
   const page = await context.newPage();
   await page.goto(`${PAGE}embed.html`);
@@ -271,11 +299,22 @@ test('the element says beside a score that its detector is weak, and computes wh
     element.setAttribute('frames', '1');
   });
   const field = element.getByLabel(/Choose a video or an image/);
-  await field.setInputFiles(new URL('../../demo/real.mp4', import.meta.url).pathname);
-  await element.getByText(/This detector is weak/).waitFor();
+  await field.setInputFiles(sample);
+  await element.evaluate((element) => element.addEventListener('error', ({ detail }) => (element.problem = detail)));
+  const caveats = element.locator('[part=caveat]');
+  await caveats.first().waitFor();
+  const { caveats: expected, model } = native(sample, 1);
+  const sentences = expected.map(({ words }) => `${words.charAt(0).toUpperCase()}${words.slice(1)}.`);
+  assert.deepEqual(await caveats.allInnerTexts(), sentences, 'the words are those of the report');
+  assert.ok(expected.some(({ words }) => words === model.reliability.words), 'what the detector is worth is among them');
   // This browser was not told to give a graphics device.
   await element.evaluate((element) => element.setAttribute('device', 'webgpu'));
-  await field.setInputFiles(new URL('../../demo/real.mp4', import.meta.url).pathname);
+  await field.setInputFiles(sample);
   await element.getByText(/WebGPU cannot be used \(.+\); choose device/).waitFor();
+  assert.equal(await element.evaluate(({ problem }) => problem.code), 'no_webgpu');
+  await element.evaluate((element) => element.setAttribute('device', 'abacus'));
+  await field.setInputFiles(sample);
+  await element.getByText(/there is no device `abacus`/).waitFor();
+  assert.equal(await element.evaluate(({ problem }) => problem.code), 'wrong_use');
   await context.close();
 });

@@ -135,7 +135,7 @@ export async function changedPage(context, inFront, once = {}) {
   return `http://localhost:${server.address().port}/`;
 }
 
-/** Scores a file by the API; `{ report, progress }`, or `{ error }` with its name and sentence. */
+/** Scores a file by the API; `{ report, progress }`, or `{ error }` with its name, code and sentence. */
 export async function score(page, file, options = {}) {
   await page.setInputFiles('#test-file', file);
   return page.evaluate(async (options) => {
@@ -145,7 +145,7 @@ export async function score(page, file, options = {}) {
       const report = await window.test.detector.score(window.test.input.files[0], { ...options, onProgress });
       return { report, progress };
     } catch (error) {
-      return { error: { name: error.name, message: error.message } };
+      return { error: { name: error.name, code: error.code, message: error.message } };
     }
   }, options);
 }

@@ -2,19 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { bytes, file, TestServer } from './server.js';
 import { clip, launch, Scratch } from './support.js';
+import { assertIs, assertOneSentence, LARGE, load, MIB, servePages, sha256, SMALL, weightsPage } from './weights-support.js';
 
 const { UNMASK_PROGRAM: program, UNMASK_MODEL: model } = process.env;
-const MIB = 1 << 20;
-
-/** Less than a piece of what is kept, and more than two. */
-const SMALL = bytes(3 * MIB + 5);
-const LARGE = bytes(20 * MIB + 3);
 
 let browser;
 let context;
@@ -24,8 +18,7 @@ const scratch = new Scratch();
 
 before(async () => {
   browser = await launch();
-  server = await new TestServer({ '/': dirname(model) }).start();
-  server.handle('/empty.html', (_, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html>'));
+  server = await servePages();
   elsewhere = await new TestServer().start();
 });
 
@@ -43,60 +36,9 @@ beforeEach(async () => {
 
 afterEach(() => context.close());
 
-function sha256(content) {
-  return createHash('sha256').update(content).digest('hex');
-}
-
 /** A page with the module as `window.weights`. */
-async function openPage({ origin = server.origin, prepare } = {}) {
-  const page = await context.newPage();
-  if (prepare) await page.addInitScript(prepare);
-  await page.goto(`${origin}/empty.html`);
-  await page.evaluate(async () => {
-    window.weights = await import('/weights.js');
-  });
-  return page;
-}
-
-/**
- * Fetches a detector in a page; `{ name, size, sha256, base, progress }`, the last two of the file's bytes, or `{ error }`. With
- * `stop` bytes, it is cancelled once that many are there.
- */
-function load(page, source, { stop, ...options } = {}) {
-  return page.evaluate(
-    async ({ source, stop, options }) => {
-      const hash = async (blob) => {
-        const digest = await crypto.subtle.digest('SHA-256', await blob.arrayBuffer());
-        return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
-      };
-      const progress = [];
-      const abort = new AbortController();
-      const onProgress = (step) => {
-        progress.push(step);
-        if (step.done >= stop) abort.abort();
-      };
-      try {
-        const found = await window.weights.fetchDetector(source, { ...options, onProgress, signal: abort.signal });
-        const base = found.base && (await hash(found.base));
-        return { name: found.name, known: found.sha256, size: found.blob.size, sha256: await hash(found.blob), base, progress };
-      } catch ({ name, message }) {
-        return { error: { name, message } };
-      }
-    },
-    { source, stop, options },
-  );
-}
-
-/** The file arrived as it is. */
-function assertIs(found, content) {
-  assert.equal(found.error, undefined, found.error?.message);
-  assert.equal(found.size, content.length);
-  assert.equal(found.sha256, sha256(content));
-}
-
-function assertOneSentence({ error }, start) {
-  assert.ok(error.message.startsWith(start), error.message);
-  assert.ok(!error.message.includes('\n') && !/\.\s/.test(error.message), `one sentence: ${error.message}`);
+function openPage(options) {
+  return weightsPage(context, server, options);
 }
 
 /** `Range` of each request for a path. */
@@ -124,7 +66,7 @@ test('a file with another SHA-256 is refused with one sentence, and is not kept'
   const address = server.handle('/other.safetensors', file(SMALL, { tag: '"1"' }));
   const page = await openPage();
   for (const source of [address, address]) {
-    assertOneSentence(await load(page, source, { sha256: sha256(LARGE) }), 'other.safetensors: it is another file than the wanted one');
+    assertOneSentence(await load(page, source, { sha256: sha256(LARGE) }), 'other.safetensors: it is another file than the wanted one', 'wrong_sha256');
   }
   assert.equal(server.asked('/other.safetensors').length, 2);
   assert.ok(server.log.every(({ headers }) => !headers['if-none-match']));
@@ -176,7 +118,7 @@ test('another origin is asked without headers that it would have to allow, and i
   assert.deepEqual(new Set(elsewhere.log.map(({ method }) => method)), new Set(['GET']));
   assert.match(elsewhere.asked('/broken.safetensors')[1].headers.range, /^bytes=\d+-$/);
   const silent = elsewhere.handle('/silent.safetensors', file(SMALL));
-  assertOneSentence(await load(page, silent), 'silent.safetensors: it could not be fetched');
+  assertOneSentence(await load(page, silent), 'silent.safetensors: it could not be fetched', 'network');
 });
 
 test('a kept file is used where there is no network, and where the server fails', async () => {
@@ -185,12 +127,12 @@ test('a kept file is used where there is no network, and where the server fails'
   await load(page, address);
   await context.setOffline(true);
   assertIs(await load(page, address), LARGE);
-  assertOneSentence(await load(page, `${server.origin}/never.safetensors`), 'never.safetensors: it could not be fetched');
+  assertOneSentence(await load(page, `${server.origin}/never.safetensors`), 'never.safetensors: it could not be fetched', 'network');
   await context.setOffline(false);
   server.handle('/offline.safetensors', (_, response) => response.writeHead(503).end());
   assertIs(await load(page, address), LARGE);
   server.handle('/offline.safetensors', (_, response) => response.writeHead(404).end());
-  assertOneSentence(await load(page, address), 'offline.safetensors: the server answered 404');
+  assertOneSentence(await load(page, address), 'offline.safetensors: the server answered 404', 'bad_response');
 });
 
 /** A handler whose first answer breaks off in the middle. */
@@ -276,7 +218,7 @@ test('a connection that breaks again and again ends in one sentence', async () =
       window.setTimeout = (work, milliseconds) => setTimeout(work, milliseconds / 50);
     },
   });
-  assertOneSentence(await load(page, address), 'hopeless.safetensors: the download broke off');
+  assertOneSentence(await load(page, address), 'hopeless.safetensors: the download broke off', 'network');
   assert.equal(server.asked('/hopeless.safetensors').length, 6);
 });
 
@@ -317,7 +259,7 @@ test('a file that is too large for the memory is checked as well, and found by i
   const address = server.handle('/huge.safetensors', file(content, { tag: '"1"' }));
   const page = await openPage();
   const wrong = await load(page, address, { sha256: sha256(LARGE) });
-  assertOneSentence(wrong, 'huge.safetensors: it is another file than the wanted one');
+  assertOneSentence(wrong, 'huge.safetensors: it is another file than the wanted one', 'wrong_sha256');
   assertIs(await load(page, address), content);
   const start = server.log.length;
   assertIs(await load(page, address, { sha256: sha256(content) }), content);
@@ -340,9 +282,9 @@ test('an adapter comes with the base that is given, or that is cached, and with 
   const [baseAddress, address] = [server.handle('/base.safetensors', file(base)), server.handle('/adapter.safetensors', file(adapter))];
   const page = await openPage();
   const lonely = await load(page, address);
-  assertOneSentence(lonely, 'adapter.safetensors: it is an adapter for the detector with SHA-256');
+  assertOneSentence(lonely, 'adapter.safetensors: it is an adapter for the detector with SHA-256', 'base_needed');
   assert.match(lonely.error.message, new RegExp(`${sha256(base)}.*give it as \`base\``));
-  assertOneSentence(await load(page, address, { base: address }), 'adapter.safetensors: it is another file than the wanted one');
+  assertOneSentence(await load(page, address, { base: address }), 'adapter.safetensors: it is another file than the wanted one', 'wrong_sha256');
   const given = await load(page, address, { base: baseAddress });
   assertIs(given, adapter);
   assert.equal(given.base, sha256(base));
@@ -350,7 +292,7 @@ test('an adapter comes with the base that is given, or that is cached, and with 
   assert.equal((await load(page, address)).base, sha256(base));
   assert.deepEqual(server.asked('/base.safetensors', start), [], 'the cached base is used');
   assert.equal((await load(page, baseAddress)).base, null);
-  assertOneSentence(await load(page, baseAddress, { base: address }), 'base.safetensors: it is a whole detector');
+  assertOneSentence(await load(page, baseAddress, { base: address }), 'base.safetensors: it is a whole detector', 'wrong_base');
 });
 
 test('an adapter over its cached base scores as the native program does', async (t) => {

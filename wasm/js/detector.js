@@ -1,6 +1,11 @@
 import { WorkerLink } from './link.js';
 import { sourceName } from './player.js';
-import { fetchDetector } from './weights.js';
+import { fetchDetector, forgetDetector, keepDetector, keptDetectors } from './weights.js';
+
+/**
+ * @import { Description } from './link.js'
+ * @import { Kept, LoadOptions, KeepOptions, Report, ScoreOptions, Source } from './unmask.d.ts'
+ */
 
 const DEVICES = ['auto', 'cpu', 'webgpu'];
 
@@ -9,17 +14,20 @@ export class Detector {
   #link;
   #description;
 
-  /** Use `Detector.load`. */
+  /**
+   * Use `Detector.load`.
+   * @param {WorkerLink} link
+   * @param {Description} description
+   */
   constructor(link, description) {
     this.#link = link;
     this.#description = description;
   }
 
   /**
-   * Loads a detector file.
-   * @param {string | URL | Blob | ArrayBuffer | ArrayBufferView} source
-   * @param {{ device?: 'auto' | 'cpu' | 'webgpu', base?: string | URL | Blob | ArrayBuffer | ArrayBufferView, sha256?: string,
-   *   onProgress?: Function, signal?: AbortSignal }} [options]
+   * Loads a detector file; without a source, the one that comes with the package.
+   * @param {Source | null} [source]
+   * @param {LoadOptions} [options]
    */
   static async load(source, { device = 'auto', base, sha256, onProgress = () => {}, signal } = {}) {
     if (!DEVICES.includes(device)) {
@@ -34,6 +42,28 @@ export class Detector {
       link.close();
       throw error;
     }
+  }
+
+  /**
+   * Keeps a detector file on this device without loading it.
+   * @param {Source | null} [source]
+   * @param {KeepOptions} [options]
+   */
+  static keep(source, options) {
+    return keepDetector(source, options);
+  }
+
+  /** The detector files of which something is kept on this device. */
+  static kept() {
+    return keptDetectors();
+  }
+
+  /**
+   * Deletes what is kept of a file; resolves to whether there was anything.
+   * @param {Kept | string | URL} which
+   */
+  static forget(which) {
+    return forgetDetector(which);
   }
 
   /** The detector's name. */
@@ -61,25 +91,33 @@ export class Detector {
    * is: what it has as its source is scored, by a second player of it; of a live picture, such as a camera's, the frames of
    * some seconds.
    * @param {File | Blob | HTMLVideoElement} input
-   * @param {{ frames?: number, faces?: 'largest' | 'all', onProgress?: Function, signal?: AbortSignal }} [options]
+   * @param {ScoreOptions} [options]
+   * @returns {Promise<Report>}
    */
   async score(input, { frames, faces = 'largest', onProgress = () => {}, signal } = {}) {
-    const file = input instanceof Blob ? input : null;
-    if (!file && !(globalThis.HTMLVideoElement && input instanceof HTMLVideoElement)) {
-      throw new TypeError('only a File, a Blob or a video element can be scored');
-    }
     if (faces !== 'largest' && faces !== 'all') {
       throw new TypeError(`there is no choice \`${faces}\` of faces; choose largest or all`);
     }
     if (frames !== undefined && !(Number.isInteger(frames) && frames > 0)) {
       throw new TypeError('the number of frames must be a whole number above zero');
     }
-    const name = file ? (file.name ?? 'video') : sourceName(input);
-    return this.#link.score({ file, name, frames, everybody: faces === 'all' }, input, onProgress, signal);
+    const request = { ...named(input), frames, everybody: faces === 'all' };
+    return this.#link.score(request, { source: input, onProgress, signal });
   }
 
   /** Ends the workers and frees their memory. What is being scored is rejected. */
   dispose() {
     this.#link.close();
   }
+}
+
+/**
+ * An input as the worker gets it, with the name that reports and errors call it by.
+ * @param {unknown} input
+ */
+function named(input) {
+  if (input instanceof File) return { file: input, name: input.name };
+  if (input instanceof Blob) return { file: input, name: 'video' };
+  if (globalThis.HTMLVideoElement && input instanceof HTMLVideoElement) return { file: null, name: sourceName(input) };
+  throw new TypeError('only a File, a Blob or a video element can be scored');
 }

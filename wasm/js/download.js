@@ -4,8 +4,15 @@
  * browser holds the file as a `Blob`.
  */
 
+import { UnmaskError } from './error.js';
+
+/**
+ * @import { Entry, Validator } from './store.js'
+ * @import { Progress } from './unmask.d.ts'
+ */
+
 /** How much is gathered before it is kept. */
-const PIECE = 8 << 20;
+export const PIECE = 8 << 20;
 
 /** Waits before each attempt to take a broken download up again, in milliseconds. Getting farther begins them anew. */
 const PAUSES = [250, 500, 1000, 2000, 4000];
@@ -13,19 +20,23 @@ const PAUSES = [250, 500, 1000, 2000, 4000];
 /** An answer that asking again does not change. */
 class Refusal extends Error {}
 
+/** The disk does not take what has to be kept. */
+class NotKept extends Error {}
+
 /**
  * The file at `url` as a `Blob`.
  *
  * @param {URL} url
  * @param {object} options
  * @param {string} options.name what errors call the file
- * @param {import('./store.js').Entry | null} options.entry what is kept of it
+ * @param {Entry | null} options.entry what is kept of it
  * @param {boolean} options.hashed whether its SHA-256 is known, so that pieces of two versions are found out
- * @param {(progress: { stage: 'download', done: number, total?: number }) => void} options.onProgress
+ * @param {boolean} [options.toKeep] whether to give up where the disk does not take it
+ * @param {(progress: Progress) => void} options.onProgress
  * @param {AbortSignal} [options.signal]
  */
-export async function download(url, { name, entry, hashed, onProgress, signal }) {
-  const file = new Pieces(entry);
+export async function download(url, { name, entry, hashed, toKeep = false, onProgress, signal }) {
+  const file = new Pieces(entry, toKeep);
   const attempt = { began: false, failures: 0, farthest: 0 };
   for (;;) {
     try {
@@ -38,7 +49,10 @@ export async function download(url, { name, entry, hashed, onProgress, signal })
       return file.blob();
     } catch (error) {
       signal?.throwIfAborted();
-      if (error instanceof Refusal) throw new Error(`${name}: ${error.message}; check the address ${url.href}`);
+      if (error instanceof NotKept) throw notKept(name, error.cause);
+      if (error instanceof Refusal) {
+        throw new UnmaskError('bad_response', `${name}: ${error.message}; check the address ${url.href}`);
+      }
       if (file.complete) return file.blob();
       if (file.size > attempt.farthest) Object.assign(attempt, { farthest: file.size, failures: 0 });
       await untilNextAttempt(attempt, { name, error, signal });
@@ -46,14 +60,29 @@ export async function download(url, { name, entry, hashed, onProgress, signal })
   }
 }
 
+/**
+ * The error for a file that has to be kept and cannot be.
+ * @param {string} name
+ * @param {any} cause what the browser threw
+ */
+export function notKept(name, cause) {
+  if (cause?.name === 'QuotaExceededError') {
+    const way = 'delete other kept detectors or make room on the disk';
+    return new UnmaskError('disk_full', `${name}: the browser gives this page no more room on the disk; ${way}`);
+  }
+  const reason = cause ? ` (${cause.message})` : '';
+  return new UnmaskError('no_storage', `${name}: this browser keeps no files for this page${reason}; load it without keeping it`);
+}
+
 /** Waits; throws where enough was tried. What never began is not tried again: the address or the network is wrong. */
 async function untilNextAttempt(attempt, { name, error, signal }) {
   if (!attempt.began) {
-    throw new Error(`${name}: it could not be fetched (${error.message}); check the address and the connection`);
+    const way = 'check the address and the connection';
+    throw new UnmaskError('network', `${name}: it could not be fetched (${error.message}); ${way}`);
   }
   if (attempt.failures === PAUSES.length) {
     const way = 'check the connection and load it again, which goes on where it stopped';
-    throw new Error(`${name}: the download broke off (${error.message}); ${way}`);
+    throw new UnmaskError('network', `${name}: the download broke off (${error.message}); ${way}`);
   }
   await pause(PAUSES[attempt.failures++], signal);
 }
@@ -124,7 +153,10 @@ async function receive(response, file, onProgress) {
   await file.finish();
 }
 
-/** What tells this version of a file from others. `length` is that of the whole file. */
+/**
+ * What tells this version of a file from others. `length` is that of the whole file.
+ * @returns {Validator}
+ */
 function validator({ status, headers }, start) {
   const length = headers.has('content-encoding') ? null : headers.get('content-length');
   return {
@@ -134,12 +166,19 @@ function validator({ status, headers }, start) {
   };
 }
 
-/** Whether a part of this version can be told from one of another. */
+/**
+ * Whether a part of this version can be told from one of another.
+ * @param {Validator | null} validator
+ */
 function tells(validator) {
   return Boolean(validator?.etag ?? validator?.modified);
 }
 
-/** Whether two versions are the same; undefined where they do not tell. */
+/**
+ * Whether two versions are the same; undefined where they do not tell.
+ * @param {Validator | null} kept
+ * @param {Validator} offered
+ */
 function isSame(kept, offered) {
   if (!kept) return undefined;
   if (kept.length && offered.length && kept.length !== offered.length) return false;
@@ -157,7 +196,7 @@ function firstByte({ headers }, asked) {
 
 /** A wait that an abort ends. */
 function pause(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
+  return new Promise((/** @type {(value?: undefined) => void} */ resolve, reject) => {
     const stop = () => {
       clearTimeout(timer);
       reject(signal.reason);
@@ -173,16 +212,28 @@ function pause(milliseconds, signal) {
 /** A file's bytes so far: on disk while that works, then in the browser's memory. */
 class Pieces {
   #entry;
+  #toKeep;
+  /** @type {Blob[]} */
   #parts;
-  /** Where the next piece is gathered: one for all of them, so that memory does not wait for a garbage collection. */
+  /**
+   * Where the next piece is gathered: one for all of them, so that memory does not wait for a garbage collection.
+   * @type {Uint8Array<ArrayBuffer> | null}
+   */
   #buffer = null;
   #gathered = 0;
+  /** @type {Validator | null} */
   #validator;
   #complete;
+  /** How many bytes there are. */
   size;
 
-  constructor(entry) {
+  /**
+   * @param {Entry | null} entry
+   * @param {boolean} toKeep
+   */
+  constructor(entry, toKeep) {
     this.#entry = entry;
+    this.#toKeep = toKeep;
     this.#parts = entry?.pieces ?? [];
     this.#validator = entry?.validator ?? null;
     this.#complete = entry?.complete ?? false;
@@ -201,18 +252,22 @@ class Pieces {
     return new Blob(this.#parts);
   }
 
-  /** Begins anew with the version that `validator` tells. */
+  /**
+   * Begins anew with the version that `validator` tells.
+   * @param {Validator | null} validator
+   */
   async restart(validator) {
     [this.#parts, this.#gathered, this.size] = [[], 0, 0];
     [this.#validator, this.#complete] = [validator, false];
     await this.#keep((entry) => entry.begin(validator));
   }
 
+  /** @param {Uint8Array} bytes */
   async add(bytes) {
-    this.#buffer ??= new Uint8Array(PIECE);
+    const buffer = (this.#buffer ??= new Uint8Array(PIECE));
     for (let taken = 0; taken < bytes.byteLength; ) {
       const part = bytes.subarray(taken, taken + PIECE - this.#gathered);
-      this.#buffer.set(part, this.#gathered);
+      buffer.set(part, this.#gathered);
       this.#gathered += part.byteLength;
       this.size += part.byteLength;
       taken += part.byteLength;
@@ -221,7 +276,7 @@ class Pieces {
   }
 
   async flush() {
-    if (!this.#gathered) return;
+    if (!this.#buffer || !this.#gathered) return;
     const piece = this.#buffer.subarray(0, this.#gathered);
     this.#gathered = 0;
     this.#parts.push((await this.#keep((entry) => entry.append(piece))) ?? new Blob([piece]));
@@ -232,12 +287,17 @@ class Pieces {
     await this.#keep((entry) => entry.finish());
   }
 
-  /** Does something to the entry; once that fails, the rest stays in memory. */
+  /**
+   * Does something to the entry; once that fails, the rest stays in memory, unless it has to be kept.
+   * @template T
+   * @param {(entry: Entry) => Promise<T>} change
+   */
   async #keep(change) {
     try {
       return this.#entry && (await change(this.#entry));
-    } catch {
+    } catch (error) {
       this.#entry = null;
+      if (this.#toKeep) throw new NotKept('the disk takes no more', { cause: error });
       return null;
     }
   }

@@ -1,4 +1,7 @@
 import { Detector } from './detector.js';
+import { UnmaskError } from './error.js';
+
+/** @import { LoadOptions, Progress, Report, ScoreOptions } from './unmask.d.ts' */
 
 const VERDICTS = {
   likely_fake: 'Likely fake',
@@ -6,15 +9,6 @@ const VERDICTS = {
   uncertain: 'Uncertain',
   no_face: 'No face found',
 };
-
-/** What is said beside a score of a detector whose scores mean little. */
-const CAVEATS = {
-  untrained: 'This detector is untrained: its score means nothing.',
-  imported: 'This detector was trained by others, and its thresholds are not calibrated.',
-};
-
-/** The bundled detector is trained, and weak all the same. */
-const WEAK = 'This detector is weak: it learnt from photographs and has never seen a manipulated video.';
 
 const STYLE = `
   :host { display: block; font: inherit; color: var(--unmask-text, CanvasText); }
@@ -30,7 +24,8 @@ const STYLE = `
   [part=progress] { inline-size: 100%; accent-color: var(--unmask-accent, auto); }
   [part=status] { margin-block: 1em; }
   [part=verdict] { font-weight: bold; font-size: 1.25em; }
-  [part=error] { color: var(--unmask-error, #b00020); }
+  [part=caveats] { margin-block: 0.5em; padding-inline-start: 1.25em; }
+  [part=error] { color: var(--unmask-error, light-dark(#b00020, #ff8a80)); }
   [hidden] { display: none; }
 `;
 
@@ -49,13 +44,16 @@ const BODY = `
  *
  * Attributes: `model` (address of the detector file, which is fetched when the first file is given; without it, the
  * bundled one), `frames`, `faces`, `device`, `base`, `sha256`, as for `Detector`. Events, which bubble: `progress`,
- * `result` (detail: the report), `error` (detail: the Error).
+ * `result` (detail: the report), `error` (detail: an `UnmaskError`).
  */
 export class UnmaskDetectorElement extends HTMLElement {
+  /** @type {Record<string, any>} */
   #parts = {};
+  /** @type {Detector | null} */
   #detector = null;
-  /** The attributes it was loaded for. */
+  /** The attributes it was loaded for. @type {string | null} */
   #named = null;
+  /** @type {AbortController | null} */
   #abort = null;
 
   constructor() {
@@ -90,12 +88,17 @@ export class UnmaskDetectorElement extends HTMLElement {
     });
   }
 
-  /** Scores a file as if it had been chosen; resolves to the report, or to null where it was cancelled or failed. */
+  /**
+   * Scores a file as if it had been chosen; resolves to the report, or to null where it was cancelled or failed.
+   * @param {File | Blob | HTMLVideoElement} file
+   */
   async score(file) {
     this.cancel();
     const abort = new AbortController();
     this.#abort = abort;
-    const options = { signal: abort.signal, onProgress: (progress) => this.#showProgress(abort, progress) };
+    /** @param {Progress} progress */
+    const onProgress = (progress) => this.#showProgress(abort, progress);
+    const options = { signal: abort.signal, onProgress };
     this.#begin(file);
     try {
       const detector = await this.#loaded(options);
@@ -105,8 +108,10 @@ export class UnmaskDetectorElement extends HTMLElement {
       return report;
     } catch (error) {
       if (abort.signal.aborted) return null;
-      this.#end(abort, () => this.#showError(error));
-      this.#tell('error', error);
+      // What an attribute says wrongly is the page's mistake, of which it is told like of everything else.
+      const problem = error instanceof UnmaskError ? error : new UnmaskError('wrong_use', error.message, { cause: error });
+      this.#end(abort, () => this.#showError(problem));
+      this.#tell('error', problem);
       return null;
     }
   }
@@ -131,16 +136,20 @@ export class UnmaskDetectorElement extends HTMLElement {
   }
 
   #faces() {
-    return this.getAttribute('faces') ?? undefined;
+    return /** @type {ScoreOptions['faces']} */ (this.getAttribute('faces') ?? undefined);
   }
 
-  /** The detector that the attributes name, loaded anew where they have changed. */
+  /**
+   * The detector that the attributes name, loaded anew where they have changed.
+   * @param {LoadOptions} options
+   */
   async #loaded(options) {
     const [model, device, base, sha256] = ['model', 'device', 'base', 'sha256'].map((name) => this.getAttribute(name) ?? undefined);
     const named = JSON.stringify([model, device, base, sha256]);
     if (this.#detector && this.#named === named) return this.#detector;
     this.#release();
-    const detector = await Detector.load(model, { ...options, device, base, sha256 });
+    const chosen = { ...options, device: /** @type {LoadOptions['device']} */ (device), base, sha256 };
+    const detector = await Detector.load(model, chosen);
     [this.#detector, this.#named] = [detector, named];
     return detector;
   }
@@ -150,13 +159,20 @@ export class UnmaskDetectorElement extends HTMLElement {
     [this.#detector, this.#named] = [null, null];
   }
 
+  /** @param {File | Blob | HTMLVideoElement} file */
   #begin(file) {
-    this.#say(document.createTextNode(`Looking at ${file.name ?? 'the file'} …`));
+    const name = file instanceof File ? file.name : 'the file';
+    this.#say(document.createTextNode(`Looking at ${name} …`));
     this.#parts.progress.removeAttribute('value');
     this.#parts.progress.hidden = false;
     this.#parts.cancel.hidden = false;
   }
 
+  /**
+   * Shows how something ended, unless something else has begun since.
+   * @param {AbortController} abort
+   * @param {() => void} show
+   */
   #end(abort, show) {
     if (this.#abort !== abort) return;
     this.#abort = null;
@@ -165,44 +181,78 @@ export class UnmaskDetectorElement extends HTMLElement {
     show();
   }
 
+  /**
+   * @param {AbortController} abort
+   * @param {Progress} progress
+   */
   #showProgress(abort, progress) {
     if (this.#abort !== abort) return;
-    const { done, total } = progress;
-    if (total) {
-      this.#parts.progress.max = total;
-      this.#parts.progress.value = done;
+    if (progress.stage !== 'device' && progress.total) {
+      this.#parts.progress.max = progress.total;
+      this.#parts.progress.value = progress.done;
     }
     this.#tell('progress', progress);
   }
 
+  /**
+   * @param {Report} report
+   * @param {Detector} detector
+   */
   #showReport(report, detector) {
     const verdict = part('p', 'verdict', VERDICTS[report.verdict] ?? report.verdict);
     const score = report.score === null ? [] : [part('p', 'score', `P(fake) = ${report.score.toFixed(2)}`)];
-    const words = report.model.name === 'unmask-lite' ? WEAK : CAVEATS[report.model.training];
-    const caveat = words && report.score !== null ? [part('p', 'caveat', words)] : [];
-    const reason = report.reason ? [part('p', 'reason', `Because ${report.reason}.`)] : [];
+    const reason = report.reason ? [part('p', 'reason', sentence(`because ${report.reason}`))] : [];
     const { frames_sampled: frames } = report.video;
     const seen = `${frames} ${frames === 1 ? 'frame' : 'frames'}, ${report.timing_s.total.toFixed(1)} s`;
     const summary = part('p', 'summary', `${seen} on the ${detector.device.toUpperCase()}, model ${report.model.name}`);
-    this.#say(verdict, ...score, ...caveat, ...reason, summary);
+    this.#say(verdict, ...score, ...caveats(report), ...reason, summary);
   }
 
+  /** @param {UnmaskError} error */
   #showError(error) {
     this.#say(part('p', 'error', error.message));
   }
 
+  /** @param {Node[]} nodes */
   #say(...nodes) {
     this.#parts.status.replaceChildren(...nodes);
   }
 
+  /**
+   * @param {string} type
+   * @param {Progress | Report | UnmaskError} detail
+   */
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
 }
 
-function part(tag, name, text) {
+/**
+ * What weakens the answer, in a list where there is anything.
+ * @param {Report} report
+ */
+function caveats(report) {
+  if (report.caveats.length === 0) return [];
+  const list = part('ul', 'caveats');
+  list.append(...report.caveats.map(({ words }) => part('li', 'caveat', sentence(words))));
+  return [list];
+}
+
+/**
+ * What begins small and has no full stop, as a sentence.
+ * @param {string} words
+ */
+function sentence(words) {
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+}
+
+/**
+ * @param {string} tag
+ * @param {string} name
+ */
+function part(tag, name, text = '') {
   const element = document.createElement(tag);
-  element.part = name;
+  element.setAttribute('part', name);
   element.textContent = text;
   return element;
 }

@@ -1,11 +1,17 @@
 /**
  * One of the workers that compute: finds faces, and scores crops once it has a detector. It answers one task at a time.
+ *
+ * @import { FaceFinder, Scorer } from './unmask_wasm.js'
  */
 
-/** The module's exports, those of the CPU's module or of WebGPU's. */
-let wasm = null;
-let finder = null;
-let scorer = null;
+import { told } from './error.js';
+
+/** The module's exports, those of the CPU's module or of WebGPU's. @type {any} */
+let wasm;
+/** @type {FaceFinder | undefined} */
+let finder;
+/** @type {Scorer | undefined} */
+let scorer;
 
 const TASKS = {
   /** Makes the module ready, and the face finder where its weights are given. */
@@ -26,28 +32,26 @@ const TASKS = {
 
   async load({ model, base }) {
     scorer?.free();
-    scorer = null;
+    scorer = undefined;
     scorer = await wasm.Scorer.load(model, base);
   },
 
   find({ pixels, width, height, rotation }) {
-    const faces = finder.find(pixels, width, height, rotation);
-    return { faces, pixels };
+    return /** @type {FaceFinder} */ (finder).find(pixels, width, height, rotation);
   },
 
   async score({ crops }) {
-    return { scores: await scorer.score(crops) };
+    return /** @type {Scorer} */ (scorer).score(crops);
   },
 };
 
-self.addEventListener('message', async ({ data: { id, task, message } }) => {
+self.addEventListener('message', async (/** @type {MessageEvent} */ { data: { id, task, message } }) => {
   const began = performance.now();
   try {
     const value = await TASKS[task](message);
-    const transfer = value?.pixels ? [value.pixels.buffer] : [];
-    self.postMessage({ id, value, milliseconds: performance.now() - began }, transfer);
+    self.postMessage({ id, value, milliseconds: performance.now() - began });
   } catch (error) {
-    self.postMessage({ id, error: reason(error), broken: isBroken(error) });
+    self.postMessage({ id, error: told(isBroken(error) ? stopped(error) : error), broken: isBroken(error) });
   }
 });
 
@@ -56,11 +60,13 @@ function isBroken(error) {
   return error instanceof WebAssembly.RuntimeError || error instanceof WebAssembly.CompileError;
 }
 
-function reason(error) {
-  if (!isBroken(error)) return error.message;
+/** What stopped it, as the module itself says where it can. */
+function stopped(error) {
+  let message = error.message;
   try {
-    return wasm.lastPanic() ?? error.message;
+    message = wasm.lastPanic() ?? message;
   } catch {
-    return error.message;
+    // A module that did not start says nothing.
   }
+  return { code: 'stopped', message };
 }

@@ -1,5 +1,22 @@
+import { heard, told, UnmaskError } from './error.js';
 import { playerFor } from './player.js';
 import { spawn } from './spawn.js';
+
+/**
+ * @import { Progress } from './unmask.d.ts'
+ *
+ * @typedef {{ name: string, sha256: string, frames: number, workers: number, device: 'cpu' | 'webgpu' }} Description
+ * @typedef {{ onProgress: (progress: Progress) => void, signal?: AbortSignal, source?: Blob | HTMLVideoElement }} Listening
+ *   who hears of a request, what stops it, and what a player of the page can show for it
+ * @typedef {object} Pending a request that has no answer yet
+ * @property {string} name the file that it is about
+ * @property {(value: any) => void} resolve
+ * @property {(error: any) => void} reject
+ * @property {(progress: Progress) => void} onProgress
+ * @property {Blob | HTMLVideoElement} [source]
+ * @property {ReturnType<typeof playerFor> | null} player
+ * @property {() => void} settled
+ */
 
 /**
  * A worker with a detector in it, and the page's end of the messages between them. A worker that broke is replaced by a
@@ -7,32 +24,38 @@ import { spawn } from './spawn.js';
  */
 export class WorkerLink {
   #detector;
+  /** @type {Worker | null} */
   #worker = null;
+  /** @type {Promise<Description> | null} */
   #loaded = null;
+  /** @type {Map<number, Pending>} */
   #pending = new Map();
   #nextId = 0;
   #closed = false;
-  /** The worker that has loaded the detector. */
+  /** The worker that has loaded the detector. @type {Worker | null} */
   #ready = null;
-  /** What scores, once that has changed. */
+  /** What scores, once that has changed. @type {'cpu' | null} */
   device = null;
 
-  /** @param detector what the worker is to load: `{ model, base, name, sha256, device }` */
+  /** @param {{ model: Blob, base: Blob | null, name: string, sha256: string | null, device: string }} detector what the worker is to load */
   constructor(detector) {
     this.#detector = detector;
   }
 
-  /** Loads the detector where that has not happened; resolves to what it is. */
+  /**
+   * Loads the detector where that has not happened; resolves to what it is.
+   * @param {(progress: Progress) => void} onProgress
+   * @param {AbortSignal} [signal]
+   */
   async description(onProgress, signal) {
     if (this.#closed) {
-      throw new Error('this detector was disposed of; load it again');
+      throw new UnmaskError('disposed', 'this detector was disposed of; load it again');
     }
     if (!this.#loaded) {
-      this.#start();
-      const worker = this.#worker;
+      const worker = this.#start();
       // Only where the page comes from a secure place are there locks and identifiers.
       const lock = navigator.locks ? `unmask-${crypto.randomUUID()}` : null;
-      this.#loaded = this.#send('load', { ...this.#detector, lock }, { onProgress, signal });
+      this.#loaded = this.#send(worker, 'load', { ...this.#detector, lock }, { onProgress, signal });
       const loaded = () => {
         this.#ready = worker;
         if (lock) this.#watch(worker, lock);
@@ -42,12 +65,17 @@ export class WorkerLink {
     return this.#loaded;
   }
 
-  /** Scores one input, `source`, of which the worker may ask for frames that it cannot decode; resolves to its report. */
-  async score(request, source, onProgress, signal) {
+  /**
+   * Scores one input, of which the worker may ask for frames that it cannot decode; resolves to its report.
+   * @param {{ file: Blob | null, name: string, frames?: number, everybody: boolean }} request
+   * @param {Listening} listening
+   */
+  async score(request, listening) {
+    const { signal } = listening;
     signal?.throwIfAborted();
     await this.description(() => {});
     signal?.throwIfAborted();
-    return this.#send('score', request, { source, onProgress, signal });
+    return this.#send(/** @type {Worker} */ (this.#worker), 'score', request, listening);
   }
 
   close() {
@@ -61,22 +89,26 @@ export class WorkerLink {
     worker.addEventListener('error', (event) => {
       event.preventDefault();
       const reason = event.message || 'its files could not be loaded';
-      const advice = this.#ready === worker ? 'try again' : "check that all of Unmask's files are served";
-      this.#stop(new Error(`the detector's worker stopped (${reason}); ${advice}`));
+      const [code, advice] = this.#ready === worker ? STOPPED : NOT_STARTED;
+      this.#stop(new UnmaskError(code, `the detector's worker stopped (${reason}); ${advice}`));
     });
     this.#worker = worker;
     this.device = null;
+    return worker;
   }
 
   /** Learns of it when a loaded worker ends without a word, as browsers end one that takes too much: its lock is free then. */
   #watch(worker, lock) {
     const reason = "the browser ended the detector's worker; try again, with other pages closed";
-    const ended = () => this.#worker === worker && this.#stop(new Error(reason));
+    const ended = () => this.#worker === worker && this.#stop(new UnmaskError('stopped', reason));
     // Whoever is not allowed to watch goes without.
     navigator.locks.request(lock, ended).catch(() => {});
   }
 
-  /** Ends the worker, and rejects what was asked of it. */
+  /**
+   * Ends the worker, and rejects what was asked of it.
+   * @param {UnmaskError | DOMException} error
+   */
   #stop(error) {
     this.#worker?.terminate();
     this.#worker = null;
@@ -85,26 +117,33 @@ export class WorkerLink {
     this.#pending.clear();
     for (const { name, reject, settled } of pending) {
       settled();
-      reject(error instanceof DOMException ? error : new Error(`${name}: ${error.message}`));
+      reject(error instanceof DOMException ? error : heard(told(error, name)));
     }
   }
 
-  /** Asks the worker for something. An abort rejects at once; the worker stops at its next pause. */
-  #send(type, request, { source, onProgress, signal }) {
+  /**
+   * Asks the worker for something. An abort rejects at once; the worker stops at its next pause.
+   * @param {Worker} worker
+   * @param {'load' | 'score'} type
+   * @param {{ name: string }} request
+   * @param {Listening} listening
+   * @returns {Promise<any>}
+   */
+  #send(worker, type, request, { source, onProgress, signal }) {
     const id = this.#nextId++;
-    const worker = this.#worker;
     return new Promise((resolve, reject) => {
-      const pending = { name: request.name, resolve, reject, onProgress, source, player: null };
       const cancel = () => {
         this.#pending.delete(id);
         pending.settled();
         worker.postMessage({ id, type: 'cancel' });
-        reject(signal.reason);
+        reject(signal?.reason);
       };
-      pending.settled = () => {
+      const settled = () => {
         signal?.removeEventListener('abort', cancel);
         pending.player?.close();
       };
+      /** @type {Pending} */
+      const pending = { name: request.name, resolve, reject, onProgress, source, player: null, settled };
       this.#pending.set(id, pending);
       signal?.addEventListener('abort', cancel, { once: true });
       worker.postMessage({ id, type, ...request });
@@ -128,25 +167,41 @@ export class WorkerLink {
       pending?.resolve(value);
       return;
     }
-    pending?.reject(new Error(value));
+    pending?.reject(heard(value));
     if (type === 'broken') {
-      this.#stop(new Error('the detector stopped while it scored another file; try again'));
+      this.#stop(new UnmaskError('stopped', 'the detector stopped while it scored another file; try again'));
     }
   }
 
-  /** Has a request's player do what the worker asks of it. */
+  /**
+   * Has a request's player do what the worker asks of it.
+   * @param {Worker | null} worker
+   * @param {Pending | undefined} pending
+   */
   async #answer(worker, pending, { number, what, time }) {
     // The worker has heard, or will, that whoever is not waiting any more cancelled.
-    if (!pending) return;
+    if (!pending?.source) return;
     try {
       pending.player ??= playerFor(pending.source);
-      const value = what === 'open' ? await pending.player.open() : await pending.player.frame(time);
-      worker.postMessage({ type: 'answer', number, value }, value?.picture ? [value.picture] : []);
+      if (what === 'open') {
+        worker?.postMessage({ type: 'answer', number, value: await pending.player.open() });
+      } else {
+        const shown = await pending.player.frame(time);
+        worker?.postMessage({ type: 'answer', number, value: shown }, shown ? [shown.picture] : []);
+      }
     } catch (error) {
-      worker.postMessage({ type: 'answer', number, error: error.message });
+      worker?.postMessage({ type: 'answer', number, error: told(error) });
     }
   }
 }
+
+/**
+ * Code and advice for a worker that stopped after it had loaded the detector, and for one that never began.
+ * @type {[UnmaskError['code'], string]}
+ */
+const STOPPED = ['stopped', 'try again'];
+/** @type {[UnmaskError['code'], string]} */
+const NOT_STARTED = ['missing_files', "check that all of Unmask's files are served"];
 
 function startWorker() {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'unmask' });

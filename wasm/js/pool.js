@@ -1,4 +1,16 @@
+import { heard, UnmaskError } from './error.js';
 import { spawn } from './spawn.js';
+
+/**
+ * @typedef {{ model: Blob, base?: Blob | null }} Detector the files of one
+ * @typedef {{ value: any, milliseconds: number }} Done what a task gave, and how long it took
+ * @typedef {object} Entry a task that waits
+ * @property {string} task
+ * @property {object} message
+ * @property {(done: Done) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {Helper} [stopped] the helper that it stopped already
+ */
 
 /** Memory that copies of a detector may take together. Each helper has its own, since they share no memory. */
 const MEMORY = 2 ** 30;
@@ -10,7 +22,12 @@ const MOST_HELPERS = 8;
 const PROBE_LIMIT = 1000;
 
 /** A helper that stopped in the middle of a task. */
-export class BrokenHelper extends Error {}
+export class BrokenHelper extends UnmaskError {
+  /** @param {string} reason */
+  constructor(reason) {
+    super('stopped', reason);
+  }
+}
 
 function startHelper() {
   return new Worker(new URL('./helper.js', import.meta.url), { type: 'module', name: 'unmask-helper' });
@@ -18,24 +35,33 @@ function startHelper() {
 
 /** One helper worker: a task at a time. */
 class Helper {
-  #worker;
+  /** @type {Worker | null} */
+  #worker = null;
   #nextId = 0;
+  /** @type {{ id: number, resolve: (done: Done) => void, reject: (error: Error) => void } | null} */
   #answer = null;
   /** What it was started with. */
   #options;
+  /** @type {Promise<void> | null} */
   #started = null;
-  /** The detector that it has loaded, or is loading. */
+  /** The detector that it has loaded, or is loading. @type {Detector | null} */
   #loaded = null;
   busy = false;
 
+  /** @param {object} options */
   constructor(options) {
     this.#options = options;
   }
 
-  /** Does a task; resolves to its value and how many milliseconds it took. */
-  async run(task, message, transfer) {
+  /**
+   * Does a task. What a message holds is copied: should the helper stop, another can be given the same.
+   * @param {string} task
+   * @param {object} [message]
+   * @returns {Promise<Done>}
+   */
+  async run(task, message) {
     await this.start();
-    return this.#call(task, message, transfer);
+    return this.#call(task, message);
   }
 
   /** Starts the worker where it does not run. */
@@ -44,14 +70,20 @@ class Helper {
     return this.#started;
   }
 
-  /** Loads a detector where it is not the one that is loaded. */
+  /**
+   * Loads a detector where it is not the one that is loaded.
+   * @param {Detector} detector
+   */
   async load(detector) {
     if (this.#loaded === detector) return;
     await this.run('load', { model: detector.model, base: detector.base });
     this.#loaded = detector;
   }
 
-  /** Ends the worker; the next task starts another. */
+  /**
+   * Ends the worker; the next task starts another.
+   * @param {string} reason
+   */
   stop(reason) {
     this.#worker?.terminate();
     this.#worker = null;
@@ -72,39 +104,43 @@ class Helper {
     await this.#call('start', this.#options);
   }
 
-  #call(task, message, transfer = []) {
+  /** @returns {Promise<Done>} */
+  #call(task, message) {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#answer = { id, resolve, reject };
-      this.#worker.postMessage({ id, task, message }, transfer);
+      this.#worker?.postMessage({ id, task, message });
     });
   }
 
   #receive(worker, { id, value, milliseconds, error, broken }) {
-    if (worker !== this.#worker || this.#answer?.id !== id) return;
+    const answer = this.#answer;
+    if (!answer || worker !== this.#worker || answer.id !== id) return;
     if (broken) {
-      this.stop(error);
+      this.stop(error.message);
       return;
     }
-    const { resolve, reject } = this.#answer;
     this.#answer = null;
-    if (error === undefined) resolve({ value, milliseconds });
-    else reject(new Error(error));
+    if (error === undefined) answer.resolve({ value, milliseconds });
+    else answer.reject(heard(error));
   }
 }
 
 /** The helpers, and the tasks that wait for one. */
 export class Pool {
   #helpers;
-  /** The helper that scores by WebGPU, where there is one. */
+  /** The helper that scores by WebGPU, where there is one. @type {Helper | null} */
   #gpu = null;
+  /** @type {Detector | null} */
   #detector = null;
+  /** @type {Entry[]} */
   #queue = [];
   #onDevice;
+  #closed = false;
 
   /**
-   * @param parts the compiled module and the bytes of the face finder's weights
-   * @param onDevice is told `{ device, reason }` when the CPU has to take over from WebGPU
+   * @param {object} parts the compiled module and the bytes of the face finder's weights
+   * @param {(change: { device: 'cpu', reason: string }) => void} onDevice is told when the CPU has to take over from WebGPU
    */
   constructor(parts, onDevice) {
     const count = Math.min(Math.max(navigator.hardwareConcurrency || 2, 1), MOST_HELPERS);
@@ -112,7 +148,7 @@ export class Pool {
     this.#onDevice = onDevice;
   }
 
-  /** What scores. */
+  /** What scores. @returns {'cpu' | 'webgpu'} */
   get device() {
     return this.#gpu ? 'webgpu' : 'cpu';
   }
@@ -127,7 +163,10 @@ export class Pool {
     return this.#gpu ? 8 : 1;
   }
 
-  /** Has WebGPU score from now on. Rejects where it does not work, within a second unless `patient`. */
+  /**
+   * Has WebGPU score from now on. Rejects where it does not work, within a second unless `patient`.
+   * @param {boolean} patient
+   */
   async useGpu(patient) {
     const gpu = new Helper({ gpu: true });
     const limit = new Promise((_, reject) => {
@@ -143,7 +182,10 @@ export class Pool {
     this.#gpu = gpu;
   }
 
-  /** Loads a detector, `{ model, base }`, into what scores. */
+  /**
+   * Loads a detector into what scores.
+   * @param {Detector} detector
+   */
   async prepare(detector) {
     this.#detector = detector;
     if (!this.#gpu) {
@@ -154,23 +196,33 @@ export class Pool {
       await this.#gpu.load(detector);
     } catch (error) {
       if (!(error instanceof BrokenHelper)) throw error;
-      this.#loseGpu(error.message);
+      this.#loseGpu(this.#gpu, error.message);
       await this.prepare(detector);
     }
   }
 
-  /** Does a task on the CPU: `describe` or `find`. */
-  run(task, message, transfer) {
-    return this.#enqueue({ task, message, transfer });
+  /**
+   * Does a task on the CPU: `describe` or `find`. A task that stops its helper is given to another once, since what stopped
+   * may have been the helper's own memory; after that it is taken for the task's fault.
+   * @param {string} task
+   * @param {object} message
+   * @returns {Promise<Done>}
+   */
+  run(task, message) {
+    return this.#enqueue(task, message);
   }
 
-  /** Scores crops by whatever scores. */
+  /**
+   * Scores crops by whatever scores.
+   * @param {Uint8Array} crops
+   */
   score(crops) {
-    return this.#enqueue({ task: 'score', message: { crops } });
+    return this.#enqueue('score', { crops });
   }
 
   /** Ends all helpers. */
   close() {
+    this.#closed = true;
     const reason = 'the detector was disposed of';
     for (const entry of this.#queue.splice(0)) entry.reject(new BrokenHelper(reason));
     for (const helper of [...this.#helpers, ...(this.#gpu ? [this.#gpu] : [])]) helper.stop(reason);
@@ -178,15 +230,15 @@ export class Pool {
 
   /** The helpers on the CPU that may load the detector. */
   #scorers() {
-    const { model, base } = this.#detector;
     // In memory it is f32; most files are f16.
-    const size = 2 * Math.max(model.size, base?.size ?? 0);
+    const size = 2 * Math.max(this.#detector?.model.size ?? 1, this.#detector?.base?.size ?? 0);
     return this.#helpers.slice(0, Math.max(1, Math.floor(MEMORY / size)));
   }
 
-  #enqueue(entry) {
+  /** @returns {Promise<Done>} */
+  #enqueue(task, message) {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ ...entry, resolve, reject });
+      this.#queue.push({ task, message, resolve, reject });
       this.#dispatch();
     });
   }
@@ -194,39 +246,58 @@ export class Pool {
   /** Gives each idle helper the first task that it can do. */
   #dispatch() {
     for (let index = 0; index < this.#queue.length; ) {
-      const able = this.#able(this.#queue[index]).find((helper) => !helper.busy);
-      if (!able) index++;
-      else this.#perform(able, ...this.#queue.splice(index, 1));
+      const entry = this.#queue[index];
+      const able = this.#able(entry).find((helper) => !helper.busy);
+      if (able) {
+        this.#queue.splice(index, 1);
+        this.#perform(able, entry);
+      } else {
+        index++;
+      }
     }
   }
 
-  #able({ task }) {
-    if (task !== 'score') return this.#helpers;
-    // The last ones first, so that those without a detector are left to find faces.
-    return this.#gpu ? [this.#gpu] : this.#scorers().reverse();
+  /** @param {Entry} entry */
+  #able({ task, stopped }) {
+    if (task === 'score' && this.#gpu) return [this.#gpu];
+    // For scores the last ones first, so that those without a detector are left to find faces.
+    const able = task === 'score' ? this.#scorers().reverse() : this.#helpers;
+    const others = able.filter((helper) => helper !== stopped);
+    return others.length > 0 ? others : able;
   }
 
+  /**
+   * @param {Helper} helper
+   * @param {Entry} entry
+   */
   async #perform(helper, entry) {
     helper.busy = true;
     try {
-      if (entry.task === 'score') await helper.load(this.#detector);
-      entry.resolve(await helper.run(entry.task, entry.message, entry.transfer));
+      if (entry.task === 'score' && this.#detector) await helper.load(this.#detector);
+      entry.resolve(await helper.run(entry.task, entry.message));
     } catch (error) {
-      // Crops and detector are sound, since both passed checks: what fails is the device.
-      if (helper === this.#gpu) {
-        this.#loseGpu(error.message);
-        this.#queue.unshift(entry);
-      } else {
-        entry.reject(error);
-      }
+      this.#failed(helper, entry, error);
     } finally {
       helper.busy = false;
       this.#dispatch();
     }
   }
 
-  #loseGpu(reason) {
-    this.#gpu.stop(reason);
+  #failed(helper, entry, error) {
+    // Crops and detector are sound, since both passed checks: what fails is the device.
+    const isGpu = helper === this.#gpu;
+    const mayBeHelper = error instanceof BrokenHelper && !entry.stopped;
+    if (this.#closed || !(isGpu || mayBeHelper)) {
+      entry.reject(error);
+      return;
+    }
+    if (isGpu) this.#loseGpu(helper, error.message);
+    else entry.stopped = helper;
+    this.#queue.unshift(entry);
+  }
+
+  #loseGpu(gpu, reason) {
+    gpu.stop(reason);
     this.#gpu = null;
     const [first] = reason.split('\n');
     this.#onDevice({ device: 'cpu', reason: `the graphics device stopped (${first}), so the CPU goes on` });

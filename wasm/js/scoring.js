@@ -1,6 +1,9 @@
 import { Scoring } from './unmask_wasm.js';
+import { UnmaskError } from './error.js';
 import { BrokenHelper } from './pool.js';
 import { openSource } from './sources.js';
+
+/** @import { Pool } from './pool.js' */
 
 /** Frames whose faces are being found, beyond one for each helper: what is decoded ahead. */
 const FRAMES_AHEAD = 1;
@@ -18,7 +21,7 @@ export async function scoreInput(detector, { file, name, frames, everybody }, co
     await run.abandon();
     // A module that stopped cannot be called any more; its worker ends.
     if (!(error instanceof WebAssembly.RuntimeError)) {
-      await source.frames.return();
+      await source.frames.return(undefined);
       scoring.free();
     }
     throw error;
@@ -34,9 +37,14 @@ class Run {
   #began = performance.now();
   /** Milliseconds of work in each stage, of all workers together. */
   #spent = { decode: 0, detect: 0, score: 0 };
-  /** Frames in order of time, with the faces that are being found in them. */
+  /**
+   * Frames in order of time, with the faces that are being found in them.
+   * @type {{ time: number, pixels: Uint8Array, width: number, height: number, rotation: number, found: ReturnType<Pool['run']> }[]}
+   */
   #finding = [];
+  /** @type {Set<Promise<void>>} */
   #scores = new Set();
+  /** @type {Error | null} */
   #failure = null;
   #abandoned = false;
 
@@ -56,6 +64,7 @@ class Run {
 
   /** Finds and scores the faces of all frames; gives the first frame's size. */
   async takeFrames(scoring, { frames, total }) {
+    /** @type {{ width: number, height: number } | null} */
     let first = null;
     for (;;) {
       const frame = await this.#nextFrame(frames);
@@ -94,20 +103,20 @@ class Run {
   }
 
   #find({ time, pixels, width, height, rotation }) {
-    const found = this.#pool.run('find', { pixels, width, height, rotation }, [pixels.buffer]);
+    const found = this.#pool.run('find', { pixels, width, height, rotation });
     // Whoever waits for it hears of its failure.
     found.catch(() => {});
-    this.#finding.push({ time, width, height, rotation, found });
+    this.#finding.push({ time, pixels, width, height, rotation, found });
   }
 
   /** Hands the next frame with its faces on. */
   async #takeOne(scoring, total) {
-    const { time, width, height, rotation, found } = this.#finding[0];
-    const { value, milliseconds } = await found.catch(explained);
+    const { time, pixels, width, height, rotation, found } = this.#finding[0];
+    const { value: faces, milliseconds } = await found.catch(explained);
     this.#finding.shift();
     this.#spent.detect += milliseconds;
     this.#check();
-    scoring.push(time, value.pixels, width, height, rotation, value.faces);
+    scoring.push(time, pixels, width, height, rotation, faces);
     this.#scoreReady(scoring);
     this.#control.tell({ stage: 'score', done: scoring.frameCount, total });
     // Crops that wait for a score take memory.
@@ -120,7 +129,7 @@ class Run {
       const scored = this.#pool.score(crops.takeBytes()).catch(explained).then(
         ({ value, milliseconds }) => {
           this.#spent.score += milliseconds;
-          if (!this.#abandoned) scoring.accept(batch, value.scores);
+          if (!this.#abandoned) scoring.accept(batch, value);
         },
         (error) => {
           this.#failure ??= error;
@@ -143,8 +152,11 @@ class Run {
   }
 }
 
-/** The sentence for a helper that stopped. */
+/**
+ * The sentence for helpers that stopped, one after the other.
+ * @returns {never}
+ */
 function explained(error) {
   if (!(error instanceof BrokenHelper)) throw error;
-  throw new Error(`the detector stopped on this file (${error.message}); re-encode it`);
+  throw new UnmaskError('stopped', `the detector stopped on this file (${error.message}); re-encode it`);
 }

@@ -3,7 +3,18 @@
  * file's bytes in numbered pieces. A piece is there with all its bytes or not at all, so a page that is closed midway loses
  * no more than the piece it was at; together they are one `Blob` that stays on disk.
  *
- * Anything here may fail at any time, by a full disk or a browser's refusal. Whoever calls goes on without.
+ * Anything here may fail at any time, by a full disk or a browser's refusal. Whoever calls goes on without, unless keeping
+ * is what was asked for.
+ *
+ * @import { Kept } from './unmask.d.ts'
+ *
+ * @typedef {{ etag: string | null, modified: string | null, length: number | null }} Validator what tells a version of a file
+ * @typedef {object} Facts what `entry.json` says
+ * @property {string | null} url where the file was fetched from; null of one that was given
+ * @property {string} [name] of one that was given
+ * @property {Validator | null} [validator]
+ * @property {number} [size] once every byte is there
+ * @property {string} [sha256]
  */
 
 const FOLDER = 'unmask';
@@ -22,26 +33,61 @@ export async function openStore() {
 class Store {
   #folder;
 
+  /** @param {FileSystemDirectoryHandle} folder */
   constructor(folder) {
     this.#folder = folder;
   }
 
-  /** What is kept of the file at an address: all, a part or nothing. */
+  /**
+   * What is kept of the file at an address: all, a part or nothing.
+   * @param {string} url
+   */
   async entry(url) {
     const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(url));
-    return Entry.read(this.#folder, hexadecimal(digest), url);
+    return Entry.read(this.#folder, hexadecimal(digest), { url });
   }
 
-  /** The whole file with this SHA-256, wherever it came from; null where it is not kept. */
+  /**
+   * What is kept of a file that was given and has this SHA-256.
+   * @param {string} sha256
+   * @param {string} name
+   */
+  given(sha256, name) {
+    return Entry.read(this.#folder, `given-${sha256}`, { url: null, name });
+  }
+
+  /**
+   * What is kept under an identifier of `list`; null where that is nothing any more.
+   * @param {string} id
+   */
+  async withId(id) {
+    const entry = await Entry.read(this.#folder, id, { url: null });
+    return entry.exists ? entry : null;
+  }
+
+  /**
+   * The whole file with this SHA-256, wherever it came from; null where it is not kept.
+   * @param {string} sha256
+   */
   async withSha256(sha256) {
-    for await (const [key, { kind }] of this.#folder.entries()) {
-      if (kind !== 'directory') continue;
-      const facts = await readJson(await this.#folder.getDirectoryHandle(key), ENTRY);
-      if (facts?.sha256 !== sha256) continue;
-      const entry = await Entry.read(this.#folder, key);
-      if (entry.complete) return entry;
+    for await (const entry of this.#entries()) {
+      if (entry.sha256 === sha256 && entry.complete) return entry;
     }
     return null;
+  }
+
+  /** All files of which something is kept, in the order of their names. */
+  async list() {
+    const entries = [];
+    for await (const entry of this.#entries()) entries.push(entry);
+    return entries.sort((one, other) => one.name.localeCompare(other.name));
+  }
+
+  async *#entries() {
+    for await (const [key, { kind }] of this.#folder.entries()) {
+      const entry = kind === 'directory' && (await this.withId(key));
+      if (entry) yield entry;
+    }
   }
 }
 
@@ -51,21 +97,56 @@ export class Entry {
   #key;
   #facts;
   #pieces;
+  /** Whether anything was there when it was read, be it broken. */
+  exists;
 
-  constructor(parent, key, facts, pieces) {
+  /**
+   * @param {FileSystemDirectoryHandle} parent
+   * @param {string} key
+   * @param {Facts} facts
+   * @param {File[]} pieces
+   * @param {boolean} exists
+   */
+  constructor(parent, key, facts, pieces, exists) {
     [this.#parent, this.#key, this.#facts, this.#pieces] = [parent, key, facts, pieces];
+    this.exists = exists;
   }
 
-  static async read(parent, key, url = null) {
+  /**
+   * @param {FileSystemDirectoryHandle} parent
+   * @param {string} key
+   * @param {Facts} facts those of an entry that is not there yet
+   */
+  static async read(parent, key, facts) {
     const folder = await parent.getDirectoryHandle(key).catch(() => null);
-    const facts = folder && (await readJson(folder, ENTRY));
-    if (!facts) return new Entry(parent, key, { url }, []);
-    return new Entry(parent, key, facts, await readPieces(folder));
+    const written = folder && (await readJson(folder, ENTRY));
+    if (!folder || !written) return new Entry(parent, key, facts, [], folder !== null);
+    return new Entry(parent, key, written, await readPieces(folder), true);
   }
 
-  /** Where it was fetched from. */
+  /** What it is found by in the list. */
+  get id() {
+    return this.#key;
+  }
+
+  /** Where it was fetched from; null of a file that was given. */
   get url() {
     return this.#facts.url;
+  }
+
+  /** The file's name, which errors call it by. */
+  get name() {
+    const { url, name } = this.#facts;
+    return url ? fileName(new URL(url)) : (name ?? 'unknown');
+  }
+
+  /**
+   * What a page is told of it.
+   * @returns {Kept}
+   */
+  get described() {
+    const { id, url, name, sha256, complete } = this;
+    return { id, url, name, bytes: total(this.#pieces), sha256, complete };
   }
 
   /** What the server said to tell this version of the file from others; null where nothing is kept. */
@@ -88,13 +169,19 @@ export class Entry {
     return [...this.#pieces];
   }
 
-  /** Forgets what is kept, and expects the version that `validator` tells. */
+  /**
+   * Forgets what is kept, and expects the version that `validator` tells.
+   * @param {Validator | null} validator
+   */
   async begin(validator) {
     await this.remove();
     await this.#write({ validator });
   }
 
-  /** Keeps the next bytes; gives them back as a `File` on disk. */
+  /**
+   * Keeps the next bytes; gives them back as a `File` on disk.
+   * @param {Uint8Array<ArrayBuffer> | Blob} bytes
+   */
   async append(bytes) {
     const folder = await this.#folder();
     const piece = await writeFile(folder, String(this.#pieces.length), bytes);
@@ -107,18 +194,23 @@ export class Entry {
     await this.#write({ size: total(this.#pieces) });
   }
 
-  /** Keeps the file's SHA-256, by which it is found from then on. */
-  async name(sha256) {
+  /**
+   * Keeps the file's SHA-256, by which it is found from then on.
+   * @param {string} sha256
+   */
+  async identify(sha256) {
     await this.#write({ sha256 });
   }
 
   async remove() {
-    [this.#facts, this.#pieces] = [{ url: this.#facts.url }, []];
+    const { url, name } = this.#facts;
+    [this.#facts, this.#pieces] = [{ url, name }, []];
     await this.#parent.removeEntry(this.#key, { recursive: true }).catch((error) => {
       if (error.name !== 'NotFoundError') throw error;
     });
   }
 
+  /** @param {Partial<Facts>} facts */
   async #write(facts) {
     const all = { ...this.#facts, ...facts };
     await writeFile(await this.#folder(), ENTRY, JSON.stringify(all));
@@ -130,13 +222,20 @@ export class Entry {
   }
 }
 
-/** How many bytes some pieces have together. */
+/**
+ * How many bytes some pieces have together.
+ * @param {Blob[]} pieces
+ */
 function total(pieces) {
   return pieces.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** The numbered files of a folder in their order; a number that is missing ends them. */
+/**
+ * The numbered files of a folder in their order; a number that is missing ends them.
+ * @param {FileSystemDirectoryHandle} folder
+ */
 async function readPieces(folder) {
+  /** @type {File[]} */
   const pieces = [];
   for (;;) {
     const handle = await folder.getFileHandle(String(pieces.length)).catch(() => null);
@@ -147,6 +246,10 @@ async function readPieces(folder) {
   }
 }
 
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} name
+ */
 async function readJson(folder, name) {
   try {
     return JSON.parse(await (await (await folder.getFileHandle(name)).getFile()).text());
@@ -155,7 +258,12 @@ async function readJson(folder, name) {
   }
 }
 
-/** Writes all of a file or nothing. */
+/**
+ * Writes all of a file or nothing.
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} name
+ * @param {FileSystemWriteChunkType} content
+ */
 async function writeFile(folder, name, content) {
   const handle = await folder.getFileHandle(name, { create: true });
   const writable = await handle.createWritable();
@@ -169,7 +277,23 @@ async function writeFile(folder, name, content) {
   return handle.getFile();
 }
 
-/** Lower-case hexadecimal. */
+/**
+ * The name of the file at an address.
+ * @param {URL} url
+ */
+export function fileName(url) {
+  const last = url.pathname.split('/').pop() || url.href;
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return last;
+  }
+}
+
+/**
+ * Lower-case hexadecimal.
+ * @param {ArrayBuffer} buffer
+ */
 export function hexadecimal(buffer) {
   return Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

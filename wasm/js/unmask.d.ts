@@ -20,12 +20,99 @@ export type Progress = StageProgress | DeviceChange;
 /** A detector file: its address, or its bytes. */
 export type Source = string | URL | Blob | ArrayBuffer | ArrayBufferView;
 
+/** What went wrong, for programs; it stays the same where sentences change. */
+export type ErrorCode =
+  /** The input has no bytes. */
+  | 'empty'
+  /** The input is neither a video nor an image. */
+  | 'not_media'
+  /** A container, an image or a codec that this browser does not read. */
+  | 'unsupported_container'
+  | 'unsupported_image'
+  | 'unsupported_codec'
+  /** There is no picture in it, only sound. */
+  | 'no_video'
+  /** There is a video stream, of which nothing could be shown. */
+  | 'no_frames'
+  /** It is damaged or cut off. */
+  | 'damaged'
+  /** It has more pixels than are decoded. */
+  | 'too_large'
+  /** The file cannot be read any more, such as one that was changed or removed since it was chosen. */
+  | 'unreadable'
+  /** The browser lets no page read a video of another origin without CORS. */
+  | 'cross_origin'
+  /** The video element has no source. */
+  | 'no_source'
+  /** The browser's player does not get on with it. */
+  | 'stalled'
+  /** A score that is no number: no verdict may rest on it. */
+  | 'bad_score'
+  /** It is no detector file, or a damaged one. */
+  | 'bad_detector'
+  /** It is an adapter, and its base is neither given nor kept. */
+  | 'base_needed'
+  /** The given base is not the adapter's, or a whole detector was given one. */
+  | 'wrong_base'
+  /** It is another file than the one with the wanted SHA-256. */
+  | 'wrong_sha256'
+  /** A download failed or broke off. */
+  | 'network'
+  /** The server answered with something else than the file. */
+  | 'bad_response'
+  /** Files of the package itself are not served. */
+  | 'missing_files'
+  /** WebGPU was asked for and does not work. */
+  | 'no_webgpu'
+  /** `Detector.keep`: there is no room for it. */
+  | 'disk_full'
+  /** `Detector.keep`: this browser keeps nothing for this page. */
+  | 'no_storage'
+  /** `Detector.forget`: the file is being fetched. */
+  | 'in_use'
+  /** The module, a worker or the device stopped. */
+  | 'stopped'
+  /** The detector was disposed of before. */
+  | 'disposed'
+  /** The element's attributes ask for something that there is not; from the API that is a `TypeError`. */
+  | 'wrong_use'
+  /** Anything else: a fault of the package. */
+  | 'internal';
+
+/** What went wrong; its message is one sentence that names the file and says what to do. */
+export class UnmaskError extends Error {
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions);
+  readonly code: ErrorCode;
+}
+
+/** A detector file of which something is kept on this device. */
+export interface Kept {
+  /** What `Detector.forget` finds it by. */
+  id: string;
+  /** Where it was fetched from; null of a file that was given. */
+  url: string | null;
+  name: string;
+  /** How much of it is kept. */
+  bytes: number;
+  /** Its SHA-256, once it was computed. */
+  sha256: string | null;
+  /** Whether that is all of it; otherwise its download did not come to its end, and goes on when it is loaded again. */
+  complete: boolean;
+}
+
+export interface KeepOptions {
+  /** What the file's SHA-256 has to be, hexadecimal; another file is refused. */
+  sha256?: string;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
 export interface LoadOptions {
   /** What scores. `auto`: WebGPU where there is a graphics device that shows it works, else the CPU. Default: `auto`. */
   device?: 'auto' | 'cpu' | 'webgpu';
-  /** The detector that an adapter belongs to; not needed where it is cached. */
+  /** The detector that an adapter belongs to; not needed where it is kept. */
   base?: Source;
-  /** What the file's SHA-256 has to be, lower-case hexadecimal; another file is refused. */
+  /** What the file's SHA-256 has to be, hexadecimal; another file is refused. A kept file that has it is used without a request. */
   sha256?: string;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
@@ -113,10 +200,19 @@ export const bundled: { readonly url: URL; readonly sha256: string };
 export class Detector {
   private constructor();
   /**
-   * Loads a detector file; without a source, the one that comes with the package. Rejects with one sentence that names
-   * the file, or with the signal's reason.
+   * Loads a detector file; without a source, the one that comes with the package. Rejects with an `UnmaskError`, or with the
+   * signal's reason; wrong options are a `TypeError`.
    */
   static load(source?: Source | null, options?: LoadOptions): Promise<Detector>;
+  /**
+   * Keeps a detector file on this device without loading it: afterwards it is loaded by its address, or by its `sha256` from
+   * anywhere. `load` keeps what it fetches too, but goes on where that is not possible; this rejects.
+   */
+  static keep(source?: Source | null, options?: KeepOptions): Promise<Kept>;
+  /** What is kept on this device, by the name of the files. */
+  static kept(): Promise<Kept[]>;
+  /** Deletes what is kept of a file, which `kept` listed, or of an address; resolves to whether there was anything. */
+  static forget(which: Kept | string | URL): Promise<boolean>;
   /** The detector's name. */
   readonly name: string;
   /** SHA-256 of its file, lower-case hexadecimal. */
@@ -127,13 +223,20 @@ export class Detector {
   readonly workers: number;
   /**
    * Scores a video or an image. A video element is left as it is: its source is scored, by a second player of it; of a live
-   * picture, such as a camera's, the frames of some seconds. Rejects with one sentence that names the file, or with the
-   * signal's reason.
+   * picture, such as a camera's, the frames of some seconds. Rejects with an `UnmaskError`, or with the signal's reason; wrong
+   * options are a `TypeError`.
    */
   score(input: File | Blob | HTMLVideoElement, options?: ScoreOptions): Promise<Report>;
   /** Ends the workers and frees their memory. What is being scored is rejected. */
   dispose(): void;
 }
+
+/** The events of `<unmask-detector>`, which bubble. */
+export type UnmaskDetectorEventMap = Omit<HTMLElementEventMap, 'progress' | 'result' | 'error'> & {
+  progress: CustomEvent<Progress>;
+  result: CustomEvent<Report>;
+  error: CustomEvent<UnmaskError>;
+};
 
 /** `<unmask-detector model="…" frames="32" faces="largest">` */
 export class UnmaskDetectorElement extends HTMLElement {
@@ -141,6 +244,18 @@ export class UnmaskDetectorElement extends HTMLElement {
   score(input: File | Blob | HTMLVideoElement): Promise<Report | null>;
   /** Stops what is going on. */
   cancel(): void;
+  addEventListener<Type extends keyof UnmaskDetectorEventMap>(
+    type: Type,
+    listener: (this: UnmaskDetectorElement, event: UnmaskDetectorEventMap[Type]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<Type extends keyof UnmaskDetectorEventMap>(
+    type: Type,
+    listener: (this: UnmaskDetectorElement, event: UnmaskDetectorEventMap[Type]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: boolean | EventListenerOptions): void;
 }
 
 declare global {

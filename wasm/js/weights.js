@@ -1,11 +1,22 @@
 /**
  * Detector files: fetched, checked, kept on disk, and with the base that an adapter needs.
+ *
+ * @import { Entry } from './store.js'
+ * @import { Kept, Progress, Source } from './unmask.d.ts'
+ *
+ * @typedef {object} Context what all work on one file shares
+ * @property {Awaited<ReturnType<typeof openStore>>} store
+ * @property {(progress: Progress) => void} onProgress
+ * @property {AbortSignal} [signal]
+ *
+ * @typedef {{ blob: Blob, name: string, sha256: string | null }} Found
  */
 
 import { bundled } from './bundled.js';
-import { download } from './download.js';
+import { download, notKept, PIECE } from './download.js';
+import { heard, UnmaskError } from './error.js';
 import { spawn } from './spawn.js';
-import { hexadecimal, openStore } from './store.js';
+import { fileName, hexadecimal, openStore } from './store.js';
 
 /**
  * Up to here the browser computes a file's SHA-256, for which all of it goes into memory at once; above, a worker does so
@@ -35,89 +46,212 @@ const NAMELESS = 'the detector file';
  * Files from the web are kept on disk in a secure context. A kept file with the wanted SHA-256 is used without a request;
  * any other is used if the server says that it is still the same, or says nothing at all.
  *
- * @param {string | URL | Blob | ArrayBuffer | ArrayBufferView | null} [source]
+ * @param {Source | null} [source]
  * @param {object} [options]
  * @param {string} [options.sha256] the only file to accept
- * @param {string | URL | Blob | ArrayBuffer | ArrayBufferView} [options.base] the detector that an adapter changes; without it, a
- *   cached one
- * @param {(progress: { stage: 'download', done: number, total?: number }) => void} [options.onProgress]
+ * @param {Source} [options.base] the detector that an adapter changes; without it, a kept one
+ * @param {(progress: Progress) => void} [options.onProgress]
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<Fetched>}
  */
 export async function fetchDetector(source, { sha256, base, onProgress = () => {}, signal } = {}) {
   signal?.throwIfAborted();
   const wanted = source == null ? (sha256 ?? bundled.sha256) : sha256;
-  const store = await openStore();
-  const context = { store, onProgress, signal };
+  const context = { store: await openStore(), onProgress, signal };
   const file = await obtain(source ?? bundled.url, checkedSha256(wanted), context);
   const baseFile = await obtainBase(file, base, context);
   return { blob: file.blob, name: file.name, sha256: file.sha256, base: baseFile?.blob ?? null };
 }
 
+/**
+ * Keeps a detector file on disk, whole and checked, without loading it; rejects where that cannot be.
+ *
+ * @param {Source | null} [source]
+ * @param {object} [options]
+ * @param {string} [options.sha256] the only file to accept
+ * @param {(progress: Progress) => void} [options.onProgress]
+ * @param {AbortSignal} [options.signal]
+ * @returns {Promise<Kept>}
+ */
+export async function keepDetector(source, { sha256, onProgress = () => {}, signal } = {}) {
+  signal?.throwIfAborted();
+  const wanted = checkedSha256(source == null ? (sha256 ?? bundled.sha256) : sha256);
+  const context = { store: await openStore(), onProgress, signal };
+  const given = source == null ? null : asBlob(source);
+  if (given) return keepGiven(given, wanted, context);
+  const url = new URL(/** @type {string | URL} */ (source ?? bundled.url), document.baseURI);
+  const name = fileName(url);
+  const cached = wanted && (await forgiving(() => context.store?.withSha256(wanted)));
+  if (cached) return cached.described;
+  const { entry } = await exclusively(url.href, context, () => fromWeb({ url, name, sha256: wanted }, context, true));
+  return /** @type {Entry} */ (entry).described;
+}
+
+/**
+ * What is kept: whole files, and parts of those whose download did not come to its end.
+ * @returns {Promise<Kept[]>}
+ */
+export async function keptDetectors() {
+  const store = await openStore();
+  return store ? (await store.list()).map((entry) => entry.described) : [];
+}
+
+/**
+ * Deletes what is kept of a file; resolves to whether there was anything.
+ * @param {Kept | string | URL} which what `keptDetectors` listed, or an address
+ */
+export async function forgetDetector(which) {
+  const store = await openStore();
+  if (!store) return false;
+  const isAddress = typeof which === 'string' || which instanceof URL;
+  const entry = isAddress ? await store.entry(new URL(which, document.baseURI).href) : await store.withId(which.id);
+  if (!entry?.exists) return false;
+  return navigator.locks.request(lockName(entry.url ?? entry.id), { ifAvailable: true }, async (lock) => {
+    if (!lock) {
+      throw new UnmaskError('in_use', `${entry.name}: it is being fetched at the moment; stop that, and delete it then`);
+    }
+    await entry.remove();
+    return true;
+  });
+}
+
+/**
+ * Keeps a file that was given.
+ * @param {Blob} blob
+ * @param {string | null} wanted
+ * @param {Context} context
+ */
+async function keepGiven(blob, wanted, context) {
+  const { store, onProgress, signal } = context;
+  const file = { blob, name: nameOf(blob), sha256: wanted };
+  const found = await sha256Of(blob, signal).catch((error) => notHashed(file, error, signal));
+  refuseOther(file, found);
+  if (!store) throw notKept(file.name, null);
+  const entry = await store.given(found, file.name);
+  return exclusively(entry.id, context, async () => {
+    try {
+      // What there was may be a part.
+      await entry.begin(null);
+      for (let start = 0; start < blob.size; start += PIECE) {
+        signal?.throwIfAborted();
+        await entry.append(blob.slice(start, start + PIECE));
+        onProgress({ stage: 'download', done: Math.min(start + PIECE, blob.size), total: blob.size });
+      }
+      await entry.finish();
+      await entry.identify(found);
+      return entry.described;
+    } catch (error) {
+      await forgiving(() => entry.remove());
+      signal?.throwIfAborted();
+      throw notKept(file.name, error);
+    }
+  });
+}
+
+/** @param {string} [sha256] */
 function checkedSha256(sha256) {
   if (sha256 == null) return null;
   if (!/^[0-9a-f]{64}$/i.test(sha256)) throw new TypeError('a SHA-256 has 64 hexadecimal digits');
   return sha256.toLowerCase();
 }
 
-/** A file: `{ blob, name, sha256 }`. It is the one with `sha256`, unless that is null. */
+/**
+ * A file, which is the one with `sha256`, unless that is null.
+ * @param {Source} source
+ * @param {string | null} sha256
+ * @param {Context} context
+ * @returns {Promise<Found>}
+ */
 async function obtain(source, sha256, context) {
   const given = asBlob(source);
   if (given) {
-    const file = { blob: given, name: given.name ?? NAMELESS, sha256 };
+    const file = { blob: given, name: nameOf(given), sha256 };
     if (sha256) await check(file, context);
     return file;
   }
-  const url = new URL(source, document.baseURI);
+  const url = new URL(/** @type {string | URL} */ (source), document.baseURI);
   const name = fileName(url);
   const cached = sha256 && (await forgiving(() => context.store?.withSha256(sha256)));
   if (cached) return { blob: new Blob(cached.pieces), name, sha256 };
-  return exclusively(url, context, () => fromWeb({ url, name, sha256 }, context));
+  return exclusively(url.href, context, () => fromWeb({ url, name, sha256 }, context));
 }
 
+/** @param {Source} source */
 function asBlob(source) {
   if (source instanceof Blob) return source;
-  return source instanceof ArrayBuffer || ArrayBuffer.isView(source) ? new Blob([source]) : null;
+  const isBytes = source instanceof ArrayBuffer || ArrayBuffer.isView(source);
+  return isBytes ? new Blob([/** @type {BlobPart} */ (source)]) : null;
 }
 
-function fileName(url) {
-  const last = url.pathname.split('/').pop() || url.href;
-  try {
-    return decodeURIComponent(last);
-  } catch {
-    return last;
-  }
+/** @param {Blob} blob */
+function nameOf(blob) {
+  return blob instanceof File ? blob.name : NAMELESS;
 }
 
-async function fromWeb({ url, name, sha256 }, { store, onProgress, signal }) {
-  const kept = /^https?:$/.test(url.protocol) ? await forgiving(() => store?.entry(url.href)) : null;
-  const blob = await download(url, { name, entry: kept, hashed: sha256 !== null, onProgress, signal });
+/** @param {URL} url */
+function isOfWeb({ protocol }) {
+  return /^https?:$/.test(protocol);
+}
+
+/**
+ * The file at an address, with what is kept of it where that is all.
+ * @param {{ url: URL, name: string, sha256: string | null }} wanted
+ * @param {Context} context
+ * @param {boolean} [toKeep] whether to give up where the disk does not take it
+ * @returns {Promise<Found & { entry: Entry | null }>}
+ */
+async function fromWeb({ url, name, sha256 }, { store, onProgress, signal }, toKeep = false) {
+  const kept = isOfWeb(url) ? await forgiving(() => store?.entry(url.href)) : null;
+  if (toKeep && !kept) throw notKept(name, null);
+  const blob = await download(url, { name, entry: kept, hashed: sha256 !== null, toKeep, onProgress, signal });
   const entry = kept?.complete ? kept : null;
   // What is kept was checked when it came.
   if (!entry?.sha256 || (sha256 && sha256 !== entry.sha256)) await check({ blob, name, sha256 }, { entry, signal });
-  return { blob, name, sha256: entry?.sha256 ?? sha256 };
+  return { blob, name, sha256: entry?.sha256 ?? sha256, entry };
 }
 
-/** One page at a time fetches a file; the others wait and then find it. */
-function exclusively(url, { store, signal }, work) {
-  return store ? navigator.locks.request(`unmask ${url.href}`, { signal }, work) : work();
+/**
+ * One page at a time fetches a file; the others wait and then find it.
+ * @template T
+ * @param {string} what
+ * @param {Context} context
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function exclusively(what, { store, signal }, work) {
+  return store ? navigator.locks.request(lockName(what), { signal }, work) : work();
 }
 
-/** The base of an adapter; null for a detector that is whole. */
+/** @param {string} what an address, or what an entry is found by where it has none */
+function lockName(what) {
+  return `unmask ${what}`;
+}
+
+/**
+ * The base of an adapter; null for a detector that is whole.
+ * @param {Found} file
+ * @param {Source | undefined} base
+ * @param {Context} context
+ * @returns {Promise<Found | null>}
+ */
 async function obtainBase(file, base, context) {
   const sha256 = await baseSha256(file.blob);
   if (!sha256) {
     if (base == null) return null;
-    throw new Error(`${file.name}: it is a whole detector, so a base has no use; leave \`base\` out`);
+    throw new UnmaskError('wrong_base', `${file.name}: it is a whole detector, so a base has no use; leave \`base\` out`);
   }
   if (base != null) return obtain(base, sha256, context);
   const cached = await forgiving(() => context.store?.withSha256(sha256));
-  if (cached) return { blob: new Blob(cached.pieces), name: fileName(new URL(cached.url)), sha256 };
-  const way = 'load that one first, or give it as `base`';
-  throw new Error(`${file.name}: it is an adapter for the detector with SHA-256 ${sha256}, which is not cached; ${way}`);
+  if (cached) return { blob: new Blob(cached.pieces), name: cached.name, sha256 };
+  const problem = `it is an adapter for the detector with SHA-256 ${sha256}, which is not kept`;
+  throw new UnmaskError('base_needed', `${file.name}: ${problem}; load that one first, or give it as \`base\``);
 }
 
-/** The SHA-256 of the base that a file's header names; null where it names none, or is no header at all. */
+/**
+ * The SHA-256 of the base that a file's header names; null where it names none, or is no header at all.
+ * @param {Blob} blob
+ * @returns {Promise<string | null>}
+ */
 async function baseSha256(blob) {
   try {
     const length = Number(new DataView(await blob.slice(0, 8).arrayBuffer()).getBigUint64(0, true));
@@ -130,7 +264,11 @@ async function baseSha256(blob) {
   }
 }
 
-/** Checks a file where one was wanted, and has what is kept of it found by its SHA-256. */
+/**
+ * Checks a file where one was wanted, and has what is kept of it found by its SHA-256.
+ * @param {Found} file
+ * @param {{ entry?: Entry | null, signal?: AbortSignal }} context
+ */
 async function check(file, { entry = null, signal }) {
   if (!file.sha256 && !entry) return;
   let found;
@@ -139,16 +277,44 @@ async function check(file, { entry = null, signal }) {
   } catch (error) {
     signal?.throwIfAborted();
     if (!file.sha256) return;
-    throw new Error(`${file.name}: its SHA-256 could not be computed (${error.message}); load it again`);
+    notHashed(file, error, signal);
   }
-  if (file.sha256 && file.sha256 !== found) {
+  try {
+    refuseOther(file, found);
+  } catch (error) {
     await forgiving(() => entry?.remove());
-    const way = 'check its address and the SHA-256, and load it again';
-    throw new Error(`${file.name}: it is another file than the wanted one (its SHA-256 is ${found}, not ${file.sha256}); ${way}`);
+    throw error;
   }
-  await forgiving(() => entry?.name(found));
+  await forgiving(() => entry?.identify(found));
 }
 
+/**
+ * @param {Found} file
+ * @param {Error} error
+ * @param {AbortSignal} [signal]
+ * @returns {never}
+ */
+function notHashed(file, error, signal) {
+  signal?.throwIfAborted();
+  const code = error instanceof UnmaskError ? error.code : 'unreadable';
+  throw new UnmaskError(code, `${file.name}: its SHA-256 could not be computed (${error.message}); load it again`);
+}
+
+/**
+ * @param {Found} file
+ * @param {string} found
+ */
+function refuseOther(file, found) {
+  if (!file.sha256 || file.sha256 === found) return;
+  const problem = `it is another file than the wanted one (its SHA-256 is ${found}, not ${file.sha256})`;
+  throw new UnmaskError('wrong_sha256', `${file.name}: ${problem}; check its address and the SHA-256, and load it again`);
+}
+
+/**
+ * @param {Blob} blob
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<string>}
+ */
 async function sha256Of(blob, signal) {
   if (globalThis.crypto?.subtle && blob.size <= HASHED_AT_ONCE) {
     return hexadecimal(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()));
@@ -156,10 +322,10 @@ async function sha256Of(blob, signal) {
   const worker = spawn('hash.js', startHash);
   try {
     return await new Promise((resolve, reject) => {
-      worker.addEventListener('message', ({ data: { sha256, error } }) => (error ? reject(new Error(error)) : resolve(sha256)));
+      worker.addEventListener('message', ({ data: { sha256, error } }) => (error ? reject(heard(error)) : resolve(sha256)));
       worker.addEventListener('error', (event) => {
         event.preventDefault();
-        reject(new Error(event.message || 'its worker could not be started'));
+        reject(new UnmaskError('missing_files', event.message || 'its worker could not be started'));
       });
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
       worker.postMessage(blob);
@@ -173,7 +339,12 @@ function startHash() {
   return new Worker(new URL('./hash.js', import.meta.url), { type: 'module', name: 'unmask-hash' });
 }
 
-/** What a cache gives; null where it fails, since nothing may depend on it. */
+/**
+ * What a cache gives; null where it fails, since nothing may depend on it.
+ * @template T
+ * @param {() => Promise<T> | undefined} work
+ * @returns {Promise<T | null>}
+ */
 async function forgiving(work) {
   try {
     return (await work()) ?? null;

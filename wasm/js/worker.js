@@ -2,17 +2,21 @@
  * The worker behind a `Detector`: decodes, has its helpers find faces and score them, and makes the report.
  */
 import init, { lastPanic } from './unmask_wasm.js';
+import { heard, told, UnmaskError } from './error.js';
 import { openDetector } from './loading.js';
 import { scoreInput } from './scoring.js';
 
 /** Requests that are to stop, by their number. */
 const cancelled = new Set();
-/** The detector that is loaded, with its pool of helpers. */
+/**
+ * The detector that is loaded, with its pool of helpers.
+ * @type {Awaited<ReturnType<typeof openDetector>> | null}
+ */
 let detector = null;
 /** The module, compiled once for this worker and its helpers. */
 const module = WebAssembly.compileStreaming(fetch(new URL('./unmask_wasm_bg.wasm', import.meta.url)));
 /** Requests are worked off one after the other. */
-let queue = module.then((module) => init({ module_or_path: module }));
+let queue = start();
 queue.catch(() => {});
 
 /** Questions to the page that it has not answered, by their number: `{ id, resolve, reject }`. */
@@ -23,7 +27,7 @@ class Cancelled extends Error {
   name = 'Cancelled';
 }
 
-self.addEventListener('message', ({ data: request }) => {
+self.addEventListener('message', (/** @type {MessageEvent} */ { data: request }) => {
   if (request.type === 'cancel') {
     cancel(request.id);
     return;
@@ -34,6 +38,15 @@ self.addEventListener('message', ({ data: request }) => {
   }
   queue = queue.then(() => answer(request), (error) => fail(request, error));
 });
+
+async function start() {
+  try {
+    await init({ module_or_path: await module });
+  } catch (error) {
+    const way = "check that all of Unmask's files are served, and try again";
+    throw new UnmaskError('missing_files', `Unmask's module could not be started (${error.message}); ${way}`);
+  }
+}
 
 function cancel(id) {
   cancelled.add(id);
@@ -58,7 +71,7 @@ function hear({ number, value, error }) {
   questions.delete(number);
   if (!question) value?.picture?.close();
   else if (error === undefined) question.resolve(value);
-  else question.reject(new Error(error));
+  else question.reject(heard(error));
 }
 
 async function answer(request) {
@@ -95,7 +108,7 @@ async function load(request, control) {
 /** Holds a lock from now on. The page waits for it, and so learns when this worker ends. */
 function hold(lock) {
   if (!lock) return undefined;
-  return new Promise((resolve) => {
+  return new Promise((/** @type {(held?: any) => void} */ resolve) => {
     const held = () => {
       resolve();
       return new Promise(() => {});
@@ -109,9 +122,10 @@ function fail({ id, name }, error) {
   if (error instanceof Cancelled) return;
   if (error instanceof WebAssembly.RuntimeError || error instanceof WebAssembly.CompileError) {
     const reason = lastPanicOrNull() ?? error.message;
-    self.postMessage({ id, type: 'broken', value: `${name}: the detector stopped on this file (${reason}); re-encode it` });
+    const stopped = new UnmaskError('stopped', `the detector stopped on this file (${reason}); re-encode it`);
+    self.postMessage({ id, type: 'broken', value: told(stopped, name) });
   } else {
-    self.postMessage({ id, type: 'error', value: `${name}: ${error.message}` });
+    self.postMessage({ id, type: 'error', value: told(error, name) });
   }
 }
 
