@@ -50,6 +50,7 @@ pub(super) fn report_of(scores: &[f32]) -> Report {
         verdict: Verdict::Uncertain,
         score: Some(mean),
         reason: None,
+        caveats: Vec::new(),
         model: ModelInfo::new(&spec(), "ab".repeat(32)),
         video: VideoSummary {
             kind: InputKind::Video,
