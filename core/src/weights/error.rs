@@ -70,3 +70,16 @@ pub enum WeightsError {
         found: String,
     },
 }
+
+impl WeightsError {
+    /// What went wrong, for programs; it stays the same where sentences change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "unreadable",
+            Self::BaseNeeded(_) => "base_needed",
+            Self::WrongBase { .. } => "wrong_base",
+            // Everything else is in the file itself.
+            _ => "bad_detector",
+        }
+    }
+}
