@@ -85,7 +85,7 @@ test('the package says what it is and has its licences', { skip }, () => {
   const manifest = JSON.parse(readFileSync(join(contents, 'package.json'), 'utf8'));
   assert.equal(manifest.license, 'MIT OR Apache-2.0');
   const named = [manifest.exports['.'].types, manifest.exports['.'].default, manifest.exports['./unmask-lite.safetensors']];
-  for (const name of [...named, ...manifest.sideEffects, 'README.md', 'LICENSE-MIT', 'licences/unmask-lite.LICENSE.md']) {
+  for (const name of [...named, ...manifest.sideEffects, 'README.md', 'LICENSE-MIT', 'licences/unmask-lite.LICENSE.md', 'third-party-licences.txt']) {
     assert.ok(readFileSync(join(contents, name)).length > 0, name);
   }
 });

@@ -52,14 +52,17 @@ pub(crate) fn App() -> impl IntoView {
             </section>
             <p class="visually-hidden" role="status">{move || desk.said.get()}</p>
             <div class="drawers">
-                <SettingsPanel settings=desk.settings />
+                <SettingsPanel desk=desk />
                 <Help />
                 <Proof desk=desk />
             </div>
         </main>
         <footer class="colophon">
             <p>"A score is a detector\u{2019}s belief, not proof. Do not accuse anybody on it alone."</p>
-            <p>"Unmask is free and open source, under MIT or Apache 2.0."</p>
+            <p>
+                "Unmask is free and open source, under MIT or Apache 2.0. "
+                <a href="./third-party-licences.txt">"Licences of what it is built of"</a>
+            </p>
         </footer>
     }
 }

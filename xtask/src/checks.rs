@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
 use crate::web::package::TARGET as WASM_TARGET;
-use crate::{browser, cuda, rules};
+use crate::{browser, cuda, notices, rules};
 
 /// The workspace of the crates that are compiled for browsers.
 const WASM_WORKSPACE: &str = "wasm/Cargo.toml";
@@ -32,12 +32,13 @@ impl Check {
     }
 }
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     Check::new("format", |shell| {
         cmd!(shell, "cargo fmt --all --check").run()?;
         Ok(cmd!(shell, "cargo fmt --manifest-path {WASM_WORKSPACE} --all --check").run()?)
     }),
     Check::new("house-rules", rules::check),
+    Check::new("notices", notices::check),
     Check::new("clippy", |shell| Ok(cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings").run()?)),
     Check::new("docs", |shell| {
         Ok(cmd!(shell, "cargo doc --no-deps --workspace").env("RUSTDOCFLAGS", "-D warnings").run()?)

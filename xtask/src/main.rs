@@ -5,6 +5,7 @@ mod checks;
 mod cuda;
 mod cuda_llvm;
 mod demo;
+mod notices;
 mod rules;
 mod setup;
 mod web;
@@ -49,6 +50,8 @@ enum Command {
     Web(web::ServeOptions),
     /// Make a folder that any static host serves, and the npm package
     Dist(web::dist::Options),
+    /// Write the licences of the crates in the modules for browsers into the file that goes along with them
+    Notices,
     /// Build the release program with NVIDIA GPUs, on a machine with or without one
     Cuda,
 }
@@ -86,6 +89,7 @@ fn run(arguments: Arguments) -> Result<()> {
             setup::run(&shell, Purpose::Package)?;
             web::dist::run(&shell, options)
         }
+        Command::Notices => notices::write(&shell),
         Command::Cuda => cuda::build(&shell),
     }
 }

@@ -177,6 +177,7 @@ mod tests {
             "unmask.d.ts",
             "unmask_wasm_bg.wasm",
             "unmask-lite.safetensors",
+            "third-party-licences.txt",
         ] {
             shell.write_file(folder.path().join(name), name).unwrap();
         }
@@ -213,7 +214,7 @@ mod tests {
         let contents = built.path().join("package");
         write_package(&shell, built.path(), &contents).unwrap();
         let found = names(&shell, &contents).unwrap();
-        let expected = ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json"];
+        let expected = ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json", "third-party-licences.txt"];
         let of_detector = ["unmask-lite.safetensors", "unmask.d.ts", "unmask.js", "unmask_wasm_bg.wasm"];
         assert_eq!(found, [&expected[..], &of_detector].concat());
         let licences = names(&shell, &contents.join("licences")).unwrap();
