@@ -86,9 +86,20 @@ export function bytes(size, seed = 1) {
   return content;
 }
 
+/** What is to happen once a page has been handed some number of bytes. */
+let awaited = [];
+
+/** Has a page say how many bytes of a file it has been handed, so that nothing need depend on how fast that is. */
+export function arrived(bytes) {
+  const due = awaited.filter(({ after }) => after <= bytes);
+  awaited = awaited.filter((one) => !due.includes(one));
+  due.forEach(({ happen }) => happen());
+}
+
 /**
  * Answers with a file as good servers do. `tag` and `modified` tell its version; `ranges: false` always sends all of it;
- * after `breakAt` bytes of an answer the connection breaks; after `stallAt` nothing more comes; `headers` are added.
+ * after `breakAt` bytes of an answer the connection breaks, once the page has `arrived` at them; after `stallAt` nothing more
+ * comes; `headers` are added.
  */
 export function file(content, { tag, modified, ranges = true, breakAt, stallAt, headers: more = {} } = {}) {
   return (request, response) => {
@@ -109,7 +120,11 @@ export function file(content, { tag, modified, ranges = true, breakAt, stallAt, 
     if (start) headers['Content-Range'] = `bytes ${start}-${content.length - 1}/${content.length}`;
     response.writeHead(start ? 206 : 200, { ...headers, 'Content-Length': content.length - start });
     const end = breakAt ?? stallAt;
-    if (end === undefined || start + end >= content.length) response.end(content.subarray(start));
-    else response.write(content.subarray(start, start + end), () => breakAt && setTimeout(() => request.socket.destroy(), 50));
+    if (end === undefined || start + end >= content.length) {
+      response.end(content.subarray(start));
+      return;
+    }
+    response.write(content.subarray(start, start + end));
+    if (breakAt !== undefined) awaited.push({ after: start + breakAt, happen: () => request.socket.destroy() });
   };
 }

@@ -13,20 +13,35 @@ export const PAGE = page;
 
 const CLIPS = new URL('../../../shared/data/clips/', import.meta.url).pathname;
 
+/** How long anything is waited for, in milliseconds, before it counts as never: machines may be busy with other things. */
+const PATIENCE = 300_000;
+
 // A browser that talks to nobody by itself, so that every request seen is the page's.
 const FLAGS = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 /** A browser, with `flags` of Chromium besides the usual ones. */
-export function launch(...flags) {
+export async function launch(...flags) {
   // Chromium's sandbox does not start as root, as in containers.
   const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  return chromium.launch({ executablePath: browserPath, args: [...FLAGS, ...sandbox, ...flags] });
+  const args = [...FLAGS, ...sandbox, ...flags];
+  const browser = await chromium.launch({ executablePath: browserPath, args, timeout: PATIENCE });
+  const newContext = browser.newContext.bind(browser);
+  browser.newContext = async (options) => {
+    const context = await newContext(options);
+    context.setDefaultTimeout(PATIENCE);
+    return context;
+  };
+  return browser;
 }
 
-/** A clip of the collection beside the repository; null, and the test skipped aloud, where it is absent. */
+/**
+ * A clip of the collection beside the repository; null, and the test skipped aloud, where it is absent. With
+ * `UNMASK_REQUIRE_DATA=1` that is a failure.
+ */
 export function clip(test, name) {
   const path = join(CLIPS, name);
   if (existsSync(path)) return path;
+  if (process.env.UNMASK_REQUIRE_DATA === '1') throw new Error(`${path} is not there, and UNMASK_REQUIRE_DATA=1 requires it`);
   test.skip(`${path} is not there`);
   return null;
 }

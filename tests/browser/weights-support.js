@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
-import { bytes, TestServer } from './server.js';
+import { arrived, bytes, TestServer } from './server.js';
 
 export const MIB = 1 << 20;
 
@@ -25,6 +25,7 @@ export function sha256(content) {
 /** A page of a server with the module as `window.weights`; `prepare` runs in it first. */
 export async function weightsPage(context, server, { origin = server.origin, prepare } = {}) {
   const page = await context.newPage();
+  await page.exposeFunction('arrived', arrived);
   if (prepare) await page.addInitScript(prepare);
   await page.goto(`${origin}/empty.html`);
   await page.evaluate(async () => {
@@ -48,6 +49,7 @@ export function load(page, source, { stop, ...options } = {}) {
       const abort = new AbortController();
       const onProgress = (step) => {
         progress.push(step);
+        window.arrived(step.done);
         if (step.done >= stop) abort.abort();
       };
       try {
