@@ -58,7 +58,7 @@ export async function examine(page, ...files) {
 
 /** Waits until what is shown is neither waiting nor being examined. */
 export async function settled(page) {
-  await page.getByRole('button', { name: 'Examine again' }).waitFor({ timeout: 60_000 });
+  await page.getByRole('button', { name: 'Examine again' }).waitFor();
 }
 
 /** Looks at `count` frames of a video from now on. */
@@ -80,10 +80,10 @@ export function still(page) {
 /** What the page says of the input that is shown. */
 export async function finding(page) {
   const text = (selector) => page.locator('.detail').locator(selector).allInnerTexts();
-  const [[headline], [figure], caveats, reasons] = await Promise.all(
-    ['.headline', '.figure strong', '.finding .caveat', '.reasons li'].map(text),
+  const [[headline], [figure], [caveat], [warning], reasons, weakening] = await Promise.all(
+    ['.headline', '.figure strong', '.finding .caveat', '.verdict .warning', '.reasons:not(.weakening) li', '.weakening li'].map(text),
   );
-  return { headline: headline?.trim(), figure, caveat: caveats[0], reasons };
+  return { headline: headline?.trim(), figure, caveat, warning, reasons, weakening };
 }
 
 /** Presses a button that gives the user a file; what is in it. */

@@ -12,6 +12,7 @@ import { PAGE, Scratch } from './support.js';
 /** Stands in for the package: a detector that changes from WebGPU to the CPU while it scores. */
 const LOSING_DETECTOR = `export class Detector {
   static async load() { return new Detector(); }
+  static async kept() { return []; }
   device = 'webgpu';
   workers = 3;
   async score(file, { onProgress }) {
@@ -20,8 +21,15 @@ const LOSING_DETECTOR = `export class Detector {
     onProgress({ stage: 'device', device: 'cpu', reason: 'The graphics device was lost, so the CPU goes on.' });
     return {
       version: 1, input: file.name, verdict: 'likely_real', score: 0.1, reason: null,
-      model: { name: 'other', sha256: '00', training: 'imported' },
-      video: { width: 480, height: 480, fps: 25, duration_s: 4, frames_sampled: 1 },
+      caveats: [
+        { code: 'dark', words: 'the face is very dark' },
+        { code: 'uncalibrated_detector', words: 'nobody fitted its thresholds' },
+      ],
+      model: {
+        name: 'other', sha256: '00', training: 'imported',
+        reliability: { grade: 'uncalibrated', words: 'nobody fitted its thresholds' },
+      },
+      video: { kind: 'video', width: 480, height: 480, fps: 25, duration_s: 4, frames_sampled: 1 },
       tracks: [{ id: 0, score: 0.1, frames: 1 }],
       frames: [{ time_s: 1, faces: [{ track: 0, box: [9, 9, 99, 99], landmarks: [], confidence: 1, score: 0.1 }] }],
       timing_s: { decode: 0, detect: 0, score: 0, total: 0 },
@@ -180,7 +188,7 @@ test('a detector of one\u2019s own is used, and an untrained one is called so wh
     Object.assign(description, { name: 'untrained', training: { ...description.training, status: 'untrained' } });
   });
   await page.getByRole('button', { name: 'Examine again' }).click();
-  await page.getByText(/last layers are random numbers/).waitFor();
+  await page.locator('.verdict .warning', { hasText: 'untrained' }).waitFor();
   assert.equal((await finding(page)).headline, 'Cannot tell');
   for (const place of ['.finding .caveat', '.lane .caveat', 'figcaption']) {
     assert.match(await page.locator(place).first().innerText(), /untrained detector/, place);
@@ -188,6 +196,7 @@ test('a detector of one\u2019s own is used, and an untrained one is called so wh
   await choose(page, 'input[type="url"]', (input) => input.fill(`${PAGE}missing.safetensors`));
   await page.getByRole('button', { name: 'Examine again' }).click();
   await page.getByText(/missing\.safetensors: the server answered 404/).waitFor();
+  assert.equal((await finding(page)).headline, 'The detector could not be fetched');
   await context.close();
 });
 
@@ -229,6 +238,42 @@ test('a camera that is missing or not allowed is explained, and can be tried aga
     await page.getByText(words).waitFor();
     await page.getByRole('button', { name: 'Try again' }).click();
   }
+  await context.close();
+});
+
+test('what went wrong is said by its code: a file that is none, one that is cut off, one that is empty', async () => {
+  const { page } = opened;
+  await clear(page);
+  for (const [name, content, headline] of [
+    ['letter.mp4', 'no video', 'Neither a video nor a picture'],
+    ['cut.mp4', readFileSync(sample('real')).subarray(0, 20_000), 'The file is damaged'],
+    ['nothing.mp4', '', 'The file is empty'],
+  ]) {
+    await clear(page);
+    await examine(page, scratch.write(name, content));
+    assert.equal((await finding(page)).headline, headline);
+    const alert = await page.getByRole('alert').innerText();
+    assert.ok(alert.includes(`${name}: `) && alert.trim().split('\n').filter(Boolean).length === 3, alert);
+  }
+});
+
+test('detectors that are kept on this device are listed with their size, and can be deleted with the keyboard', async () => {
+  const { page, context } = await openPage(browser);
+  const drawer = page.locator('details.settings');
+  await drawer.locator('summary').click();
+  const section = drawer.getByRole('region', { name: 'Detectors kept on this device' });
+  await section.getByText('None yet.').waitFor();
+  await examine(page, sample('no_face'));
+  const rows = section.getByRole('listitem');
+  await rows.first().waitFor();
+  assert.match(await rows.first().innerText(), /^unmask-lite\.safetensors\s+\d+\.\d MB\s+Delete$/);
+  await assertAccessible(page, 'a kept detector');
+  await rows.getByRole('button', { name: 'Delete unmask-lite.safetensors' }).focus();
+  await page.keyboard.press('Enter');
+  await section.getByText('None yet.').waitFor();
+  assert.equal(await page.getByRole('status').first().innerText(), 'unmask-lite.safetensors was deleted.');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'kept-title', 'the keyboard goes on at the list');
+  assert.deepEqual(await page.evaluate(async () => (await import('/unmask.js')).Detector.kept()), []);
   await context.close();
 });
 
@@ -314,7 +359,9 @@ test('a graphics device that is lost on the way is told of, with what went on in
   await page.getByText('The graphics device was lost, so the CPU goes on.').waitFor();
   await page.getByText('What was computed, and where').click();
   assert.match(await page.locator('.facts dl').innerText(), /processor \(CPU\), with 3 helper workers/);
-  assert.deepEqual((await finding(page)).caveat, 'uncalibrated detector');
+  const { caveat, warning, weakening } = await finding(page);
+  assert.deepEqual([caveat, warning, weakening], ['uncalibrated detector', 'Nobody fitted its thresholds.', ['The face is very dark.']]);
+  await assertAccessible(page, 'what weakens the answer');
   await context.close();
 });
 

@@ -19,6 +19,12 @@ extern "C" {
     #[wasm_bindgen(static_method_of = JsDetector, js_class = "Detector", js_name = load)]
     fn load(source: &JsValue, options: &Object) -> Promise;
 
+    #[wasm_bindgen(catch, static_method_of = JsDetector, js_class = "Detector", js_name = kept)]
+    async fn kept() -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, static_method_of = JsDetector, js_class = "Detector", js_name = forget)]
+    async fn forget(which: &JsValue) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(method)]
     fn score(this: &JsDetector, file: &File, options: &Object) -> Promise;
 
@@ -72,8 +78,28 @@ pub(crate) enum Stage {
 pub(crate) enum Failure {
     /// The user stopped it.
     Cancelled,
-    /// A sentence for the user.
-    Problem(String),
+    /// Something else.
+    Problem(Problem),
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Problem {
+    /// An `ErrorCode` of the API.
+    pub(crate) code: String,
+    /// One sentence.
+    pub(crate) message: String,
+}
+
+/// A detector file of which something is kept on this device.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Kept {
+    id: String,
+    /// Where it was fetched from, if it was.
+    pub(crate) url: Option<String>,
+    pub(crate) name: String,
+    pub(crate) bytes: f64,
+    pub(crate) complete: bool,
 }
 
 /// What computed.
@@ -142,7 +168,7 @@ impl Detector {
         let json = js_sys::JSON::stringify_with_replacer_and_space(&report, &JsValue::NULL, &JsValue::from_f64(2.0))
             .map_err(failure)?;
         let shown = serde_wasm_bindgen::from_value(report)
-            .map_err(|error| Failure::Problem(format!("The detector's report cannot be read ({error}).")))?;
+            .map_err(|error| Failure::internal(format!("the detector's report cannot be read ({error})")))?;
         Ok((shown, String::from(json)))
     }
 
@@ -154,6 +180,28 @@ impl Detector {
     /// Gives its memory and its workers back.
     pub(crate) fn dispose(&self) {
         self.0.dispose();
+    }
+}
+
+/// What is kept on this device; nothing where the browser does not tell.
+pub(crate) async fn kept() -> Vec<Kept> {
+    let Ok(listed) = JsDetector::kept().await else { return Vec::new() };
+    serde_wasm_bindgen::from_value(listed).unwrap_or_default()
+}
+
+impl Kept {
+    /// Deletes it from this device.
+    pub(crate) async fn forget(&self) -> Result<(), Problem> {
+        let which = Object::new();
+        set(&which, "id", &JsValue::from_str(&self.id));
+        JsDetector::forget(&which).await.map(drop).map_err(|error| problem(&error))
+    }
+}
+
+impl Failure {
+    /// A fault of this page.
+    pub(crate) fn internal(message: String) -> Self {
+        Self::Problem(Problem { code: "internal".to_owned(), message })
     }
 }
 
@@ -175,7 +223,12 @@ fn failure(error: JsValue) -> Failure {
     if text_of(&error, "name").as_deref() == Some("AbortError") {
         return Failure::Cancelled;
     }
-    Failure::Problem(message(&error))
+    Failure::Problem(problem(&error))
+}
+
+fn problem(error: &JsValue) -> Problem {
+    let code = text_of(error, "code").unwrap_or_else(|| "internal".to_owned());
+    Problem { code, message: message(error) }
 }
 
 /// What a thrown value says.

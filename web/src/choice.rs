@@ -4,8 +4,10 @@ use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 use web_sys::File;
 
-/// How the bundled detector calls itself in reports.
-pub(crate) const BUNDLED_NAME: &str = "unmask-lite";
+use crate::api::Problem;
+
+/// What the bundled detector is called where it is chosen.
+const BUNDLED_NAME: &str = "unmask-lite";
 
 /// Where the detector comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +68,15 @@ impl Settings {
         }
     }
 
-    /// The detector that the settings name, or a sentence about what is missing.
-    pub(crate) fn choice(self) -> Result<Choice, String> {
-        let missing = |what| format!("{what} in the settings, or go back to the detector that comes with this page.");
+    /// The detector that the settings name.
+    ///
+    /// # Errors
+    /// What they lack.
+    pub(crate) fn choice(self) -> Result<Choice, Problem> {
+        let missing = |what| Problem {
+            code: "wrong_use".to_owned(),
+            message: format!("{what} in the settings, or go back to the detector that comes with this page"),
+        };
         let source = match self.origin.get_untracked() {
             Origin::Bundled => JsValue::UNDEFINED,
             Origin::OwnFile => {

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::{AbortController, AbortSignal, File};
 
-use crate::api::{Computer, Detector, Failure, Progress, Stage};
+use crate::api::{Computer, Detector, Failure, Problem, Progress, Stage};
 use crate::choice::{Choice, Settings};
 use crate::report::Report;
 use crate::words;
@@ -17,8 +17,7 @@ pub(crate) enum State {
     Waiting,
     Working,
     Done(Arc<Outcome>),
-    /// With one sentence for the user.
-    Failed(String),
+    Failed(Problem),
     Cancelled,
 }
 
@@ -180,7 +179,7 @@ impl Desk {
     }
 
     async fn examine(self, item: &Item) -> Result<Outcome, Failure> {
-        let abort = AbortController::new().map_err(|error| Failure::Problem(crate::api::message(&error)))?;
+        let abort = AbortController::new().map_err(|error| Failure::internal(crate::api::message(&error)))?;
         let signal = abort.signal();
         item.abort.set_value(Some(abort));
         item.device_change.set(None);

@@ -2,7 +2,7 @@
 //!
 //! It is a client of the JavaScript API like any other page: [`api`] binds it, [`report`] is the part of its answer that is
 //! shown and [`timeline`] how one moves in it. [`desk`] is the list of inputs and what became of each, [`choice`] what the user
-//! can choose, [`words`] what is said, and [`components`] what people see. What a browser offers beside, [`camera`] and
+//! can choose, [`words`] what is said of an answer and [`troubles`] where there is none, and [`components`] what people see. What a browser offers beside, [`camera`] and
 //! [`keeper`] bind.
 
 #![allow(unreachable_pub, reason = "the macro for components makes `pub` items of what is `pub(crate)`")]
@@ -17,6 +17,7 @@ mod files;
 mod keeper;
 mod report;
 mod timeline;
+mod troubles;
 mod words;
 
 fn main() {

@@ -8,6 +8,7 @@ pub(crate) struct Report {
     pub(crate) verdict: Verdict,
     pub(crate) score: Option<f64>,
     pub(crate) reason: Option<String>,
+    pub(crate) caveats: Vec<Caveat>,
     pub(crate) model: Model,
     pub(crate) video: Video,
     pub(crate) tracks: Vec<Track>,
@@ -24,16 +25,53 @@ pub(crate) enum Verdict {
     NoFace,
 }
 
+/// What weakens the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Caveat {
+    pub(crate) code: String,
+    /// One sentence without a full stop.
+    pub(crate) words: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Model {
     pub(crate) name: String,
     pub(crate) sha256: String,
     /// `trained`, `imported` or `untrained`.
     pub(crate) training: String,
+    pub(crate) reliability: Reliability,
+}
+
+/// What a detector's answers are worth.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Reliability {
+    pub(crate) grade: Grade,
+    /// One sentence without a full stop.
+    pub(crate) words: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Grade {
+    Untrained,
+    Uncalibrated,
+    Weak,
+    Calibrated,
+}
+
+/// What an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Still,
+    Frames,
+    Video,
+    Live,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Video {
+    pub(crate) kind: Kind,
     pub(crate) width: f64,
     pub(crate) height: f64,
     pub(crate) duration_s: Option<f64>,
@@ -71,6 +109,20 @@ pub(crate) struct Timing {
     pub(crate) total: f64,
 }
 
+impl Caveat {
+    /// Whether it is about the detector, of which `Model::reliability` says more.
+    pub(crate) fn is_of_detector(&self) -> bool {
+        matches!(self.code.as_str(), "weak_detector" | "uncalibrated_detector" | "untrained_detector")
+    }
+}
+
+impl Video {
+    /// Whether it is one picture, in which nothing has a time.
+    pub(crate) fn is_still(&self) -> bool {
+        self.kind == Kind::Still
+    }
+}
+
 impl Report {
     /// The face of a person in a frame, where it was scored.
     pub(crate) fn scored_face(&self, frame: usize, track: usize) -> Option<Face> {
@@ -99,6 +151,12 @@ impl Report {
 pub(crate) mod tests {
     use super::*;
 
+    /// A detector whose answers are worth that.
+    pub(crate) fn model(grade: Grade) -> Model {
+        let reliability = Reliability { grade, words: "the detector was made up".to_owned() };
+        Model { name: "test".to_owned(), sha256: "00".to_owned(), training: "trained".to_owned(), reliability }
+    }
+
     /// A report of two people: the first in frames 0, 1 and 3 of four, the second in frame 2.
     pub(crate) fn two_people() -> Report {
         let face = |track, score| Face { track, bounds: [10.0, 10.0, 120.0, 160.0], score: Some(score) };
@@ -109,8 +167,9 @@ pub(crate) mod tests {
             verdict: Verdict::LikelyFake,
             score: Some(0.9),
             reason: None,
-            model: Model { name: "test".to_owned(), sha256: "00".to_owned(), training: "trained".to_owned() },
-            video: Video { width: 640.0, height: 360.0, duration_s: Some(4.0), frames_sampled: 4 },
+            caveats: Vec::new(),
+            model: model(Grade::Calibrated),
+            video: Video { kind: Kind::Video, width: 640.0, height: 360.0, duration_s: Some(4.0), frames_sampled: 4 },
             tracks: vec![Track { id: 0, score: Some(0.3), frames: 3 }, Track { id: 1, score: Some(0.9), frames: 1 }],
             frames,
             timing_s: Timing { decode: 0.1, detect: 0.2, score: 0.3, total: 0.5 },
@@ -129,11 +188,14 @@ pub(crate) mod tests {
     #[test]
     fn a_report_as_the_detector_gives_it_is_read() {
         let json = r#"{"version":1,"input":"a.png","verdict":"no_face","score":null,"reason":"no face was found",
-            "model":{"name":"m","sha256":"ab","training":"untrained"},
-            "video":{"width":4,"height":3,"fps":null,"duration_s":null,"frames_sampled":1},
+            "caveats":[{"code":"untrained_detector","words":"it is random"},{"code":"dark","words":"the face is very dark"}],
+            "model":{"name":"m","sha256":"ab","training":"untrained","reliability":{"grade":"untrained","words":"it is random"}},
+            "video":{"kind":"still","width":4,"height":3,"fps":null,"duration_s":null,"frames_sampled":1},
             "tracks":[],"frames":[{"time_s":0.0,"faces":[]}],
             "timing_s":{"decode":0.0,"detect":0.1,"score":0.0,"total":0.1}}"#;
         let report: Report = serde_json::from_str(json).expect("it is complete");
         assert_eq!((report.verdict, report.score), (Verdict::NoFace, None));
+        assert_eq!((report.model.reliability.grade, report.video.is_still()), (Grade::Untrained, true));
+        assert_eq!(report.caveats.iter().map(Caveat::is_of_detector).collect::<Vec<_>>(), [true, false]);
     }
 }

@@ -1,9 +1,8 @@
 //! What the page says in plain words.
 
 use crate::api::{Computer, Progress, Stage};
-use crate::choice::BUNDLED_NAME;
 use crate::desk::State;
-use crate::report::{Model, Report, Verdict};
+use crate::report::{Grade, Model, Report, Verdict};
 use crate::timeline::Lane;
 
 /// Detectors look at faces about 200 pixels wide: narrower than this in a frame, they are enlarged more than twice.
@@ -51,24 +50,19 @@ pub(crate) fn class(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What stands beside every figure of a detector whose figures deserve little trust: a few words, and why.
-pub(crate) fn caveat(model: &Model) -> Option<(&'static str, &'static str)> {
-    match model.training.as_str() {
-        "untrained" => Some((
-            "untrained detector",
-            "This detector\u{2019}s last layers are random numbers. The score means nothing.",
-        )),
-        "imported" => Some((
-            "uncalibrated detector",
-            "This detector was trained elsewhere, and its scale was not fitted. Read the score as a rank, not as a probability.",
-        )),
-        _ if model.name == BUNDLED_NAME => Some((
-            "weak detector",
-            "This detector is small, learnt from photographs only and has never seen a manipulated video. On videos it mostly \
-             cannot tell.",
-        )),
-        _ => None,
+/// What stands beside every figure of a detector whose figures deserve little trust.
+pub(crate) fn grade(model: &Model) -> Option<&'static str> {
+    match model.reliability.grade {
+        Grade::Untrained => Some("untrained detector"),
+        Grade::Uncalibrated => Some("uncalibrated detector"),
+        Grade::Weak => Some("weak detector"),
+        Grade::Calibrated => None,
     }
+}
+
+/// What weakens the answer besides the detector, a sentence each.
+pub(crate) fn caveats(report: &Report) -> Vec<String> {
+    report.caveats.iter().filter(|caveat| !caveat.is_of_detector()).map(|caveat| sentence(&caveat.words)).collect()
 }
 
 /// A score with two digits, and never a certainty that the detector does not have.
@@ -112,18 +106,19 @@ pub(crate) fn sentence(reason: &str) -> String {
 
 /// What was looked at, and who was seen.
 fn basis(report: &Report) -> String {
-    let scored = report.frames.iter().filter(|frame| frame.faces.iter().any(|face| face.score.is_some())).count();
-    let Some(duration) = report.video.duration_s else {
+    if report.video.is_still() {
         return match report.tracks.len() {
             1 => "One picture was looked at, and one face was seen.".to_owned(),
             count => format!("One picture was looked at, and {count} faces were seen."),
         };
-    };
+    }
+    let scored = report.frames.iter().filter(|frame| frame.faces.iter().any(|face| face.score.is_some())).count();
     let people = match report.tracks.len() {
         1 => format!("one person was seen, with a face to score in {scored}"),
         count => format!("{count} people were seen, with a face to score in {scored}"),
     };
-    format!("Of {} frames spread over {} s, {people}.", report.video.frames_sampled, seconds(duration))
+    let spread = report.video.duration_s.map(|duration| format!(" spread over {} s", seconds(duration)));
+    format!("Of {} frames{}, {people}.", report.video.frames_sampled, spread.unwrap_or_default())
 }
 
 fn seconds(duration: f64) -> String {
@@ -177,9 +172,9 @@ pub(crate) fn status(state: &State) -> String {
         State::Failed(_) => "Could not be examined".to_owned(),
         State::Done(outcome) => {
             let report = &outcome.report;
-            let caveat = caveat(&report.model).map(|(words, _)| format!(" ({words})")).unwrap_or_default();
+            let grade = grade(&report.model).map(|words| format!(" ({words})")).unwrap_or_default();
             match report.score {
-                Some(score) => format!("{}, score {}{caveat}", headline(report.verdict), figure(score)),
+                Some(score) => format!("{}, score {}{grade}", headline(report.verdict), figure(score)),
                 None => headline(report.verdict).to_owned(),
             }
         }
@@ -215,7 +210,8 @@ pub(crate) fn computer(computer: &Computer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::two_people;
+    use crate::report::tests::{model, two_people};
+    use crate::report::{Caveat, Kind};
 
     #[test]
     fn times_are_minutes_seconds_and_tenths() {
@@ -240,16 +236,28 @@ mod tests {
     }
 
     #[test]
-    fn weak_detectors_are_called_so() {
-        let model = |name: &str, training: &str| Model {
-            name: name.to_owned(),
-            sha256: String::new(),
-            training: training.to_owned(),
-        };
-        assert_eq!(caveat(&model("unmask-lite", "trained")).map(|(words, _)| words), Some("weak detector"));
-        assert_eq!(caveat(&model("mine", "untrained")).map(|(words, _)| words), Some("untrained detector"));
-        assert_eq!(caveat(&model("mine", "imported")).map(|(words, _)| words), Some("uncalibrated detector"));
-        assert_eq!(caveat(&model("mine", "trained")), None);
+    fn detectors_are_called_by_the_grade_that_their_file_gives_them() {
+        assert_eq!(grade(&model(Grade::Weak)), Some("weak detector"));
+        assert_eq!(grade(&model(Grade::Untrained)), Some("untrained detector"));
+        assert_eq!(grade(&model(Grade::Uncalibrated)), Some("uncalibrated detector"));
+        assert_eq!(grade(&model(Grade::Calibrated)), None);
+    }
+
+    #[test]
+    fn what_weakens_the_answer_is_said_in_the_words_of_the_report() {
+        let mut report = two_people();
+        let caveat = |code: &str, words: &str| Caveat { code: code.to_owned(), words: words.to_owned() };
+        report.caveats = vec![caveat("dark", "the face is very dark"), caveat("weak_detector", "it is weak")];
+        assert_eq!(caveats(&report), ["The face is very dark."]);
+    }
+
+    #[test]
+    fn a_video_without_a_known_length_is_no_picture() {
+        let mut report = two_people();
+        report.video.duration_s = None;
+        assert_eq!(basis(&report), "Of 4 frames, 2 people were seen, with a face to score in 4.");
+        report.video.kind = Kind::Still;
+        assert_eq!(basis(&report), "One picture was looked at, and 2 faces were seen.");
     }
 
     #[test]

@@ -8,8 +8,10 @@ use super::lanes::Lanes;
 use super::verdict::Finding;
 use super::viewer::Viewer;
 use super::working::Working;
+use crate::api::Problem;
 use crate::desk::{Desk, Item, State};
 use crate::timeline::{Lane, Moment};
+use crate::troubles::{self, Trouble};
 
 /// The input that is shown.
 #[component]
@@ -33,7 +35,7 @@ pub(crate) fn Detail(desk: Desk, item: Item) -> impl IntoView {
         State::Cancelled => {
             note("Stopped", "It was stopped before it was done. There is no verdict, and nothing was kept.")
         }
-        State::Failed(problem) => failure(problem),
+        State::Failed(problem) => failure(&problem),
         State::Done(outcome) => view! { <Finding outcome=outcome /> }.into_any(),
     };
     let lanes = move || view! { <Lanes state=state.get() shown=shown /> };
@@ -84,11 +86,13 @@ fn note(headline: &'static str, text: &'static str) -> AnyView {
     .into_any()
 }
 
-fn failure(problem: String) -> AnyView {
+fn failure(problem: &Problem) -> AnyView {
+    let Trouble { headline, advice } = troubles::of(problem);
     view! {
         <div role="alert">
-            <p class="headline">"Could not be examined"</p>
-            <p class="problem">{format!("{}.", problem.trim_end_matches('.'))}</p>
+            <p class="headline">{headline}</p>
+            <p class="problem">{format!("{}.", problem.message.trim_end_matches('.'))}</p>
+            <p>{advice}</p>
         </div>
         <p>"There is no verdict on it. Other files are not affected."</p>
     }

@@ -31,10 +31,10 @@ fn rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
         "untrained" => "untrained",
         other => other,
     };
-    let caveat = words::caveat(&report.model).map(|(words, _)| format!("; a {words}")).unwrap_or_default();
+    let grade = words::grade(&report.model).map(|words| format!("; a {words}")).unwrap_or_default();
     vec![
         ("Where", words::computer(&outcome.computer)),
-        ("Detector", format!("{} ({training}{caveat})", report.model.name)),
+        ("Detector", format!("{} ({training}{grade})", report.model.name)),
         ("SHA-256 of its file", report.model.sha256.clone()),
         ("Size of a frame", format!("{:.0} × {:.0} pixels", report.video.width, report.video.height)),
         ("Frames examined", report.video.frames_sampled.to_string()),

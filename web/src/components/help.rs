@@ -64,9 +64,14 @@ pub(crate) fn Help() -> impl IntoView {
                 </p>
                 <h3>"The detector beside the score"</h3>
                 <p>
-                    "A detector is as good as its training. unmask-lite, which comes with this page, is weak: it is small, learnt from
-                    photographs and has never seen a manipulated video. Scores of weak, uncalibrated and untrained detectors are
-                    called that wherever they stand. For real work choose a stronger one in the settings."
+                    "A detector is as good as its training, and its file says what its answers are worth. Scores of weak,
+                    uncalibrated and untrained detectors are called that wherever they stand, and the sentence below the figure
+                    says why. For real work choose a stronger one than that in the settings."
+                </p>
+                <h3>"What weakens an answer"</h3>
+                <p>
+                    "Where something about the file makes the answer less certain, such as damage that was passed over, a very dark face,
+                    or other people who were not scored, that is listed below the reasons and stands in the report."
                 </p>
                 <h3>"What it cannot know"</h3>
                 <dl class="limits">{limits}</dl>

@@ -24,9 +24,9 @@ pub(crate) fn Lanes(state: State, shown: RwSignal<Option<Moment>>) -> impl IntoV
     };
     let lanes = Lane::all(report);
     let several = lanes.len() > 1;
-    let caveat = words::caveat(&report.model).map(|(words, _)| words);
+    let caveat = words::grade(&report.model);
     let (first, last) = (report.frames.first(), report.frames.last());
-    let ends = first.zip(last).filter(|_| report.video.duration_s.is_some());
+    let ends = first.zip(last).filter(|_| !report.video.is_still());
     let ends = ends.map(|(first, last)| (words::clock(first.time_s), words::clock(last.time_s)));
     let hint = match ends {
         Some(_) => {
@@ -155,12 +155,13 @@ fn bar(lane: &Lane, frame: usize, shown: RwSignal<Option<Moment>>) -> impl IntoV
 /// The caption of a moment.
 pub(crate) fn caption(report: &Report, moment: Moment) -> Option<String> {
     let score = report.scored_face(moment.frame, moment.track)?.score?;
-    let caveat = words::caveat(&report.model).map(|(words, _)| format!(" ({words})")).unwrap_or_default();
+    let caveat = words::grade(&report.model).map(|words| format!(" ({words})")).unwrap_or_default();
     let person =
         if report.scored_tracks().len() > 1 { format!("{}, ", words::person(moment.track)) } else { String::new() };
-    let time = match report.video.duration_s {
-        Some(_) => format!(" at {}", words::clock(report.frames.get(moment.frame)?.time_s)),
-        None => String::new(),
+    let time = if report.video.is_still() {
+        String::new()
+    } else {
+        format!(" at {}", words::clock(report.frames.get(moment.frame)?.time_s))
     };
     Some(format!("{person}score {}{caveat}{time}", words::figure(score)))
 }

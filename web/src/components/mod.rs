@@ -6,6 +6,7 @@ pub(crate) mod facts;
 pub(crate) mod file_list;
 pub(crate) mod help;
 pub(crate) mod intake;
+pub(crate) mod kept;
 pub(crate) mod lanes;
 pub(crate) mod proof;
 pub(crate) mod settings;

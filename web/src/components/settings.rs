@@ -4,7 +4,9 @@ use js_sys::Reflect;
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
+use super::kept::KeptFiles;
 use crate::choice::{Device, Faces, Origin, Settings};
+use crate::desk::Desk;
 use crate::files;
 
 /// The numbers of frames to choose from.
@@ -12,9 +14,12 @@ const FRAMES: [u32; 5] = [4, 8, 16, 32, 64];
 
 /// The settings, which count from the next examination on.
 #[component]
-pub(crate) fn SettingsPanel(settings: Settings) -> impl IntoView {
+pub(crate) fn SettingsPanel(desk: Desk) -> impl IntoView {
+    let settings = desk.settings;
+    // Whoever opens the drawer sees what is kept at that moment.
+    let looked = RwSignal::new(0);
     view! {
-        <details class="drawer settings">
+        <details class="drawer settings" on:toggle=move |_| looked.update(|count| *count += 1)>
             <summary>
                 <span class="drawer-title">"Settings"</span>
                 <span class="drawer-note">{move || settings.summary()}</span>
@@ -25,6 +30,7 @@ pub(crate) fn SettingsPanel(settings: Settings) -> impl IntoView {
                 {subject(settings)}
             </div>
             <p class="hint">"They count from the next examination on."</p>
+            <KeptFiles desk=desk looked=looked />
         </details>
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use crate::desk::Outcome;
-use crate::report::{Model, Verdict};
+use crate::report::{Model, Report, Verdict};
 use crate::words;
 
 /// What was found.
@@ -15,7 +15,8 @@ pub(crate) fn Finding(outcome: Arc<Outcome>) -> impl IntoView {
     let verdict = report.verdict;
     let figure = report.score.map(|score| figure(score, &report.model));
     let reasons = words::reasons(report).into_iter().map(|reason| view! { <li>{reason}</li> }).collect_view();
-    let warning = words::caveat(&report.model).filter(|_| report.score.is_some()).map(|(_, why)| why);
+    let graded = report.score.and(words::grade(&report.model));
+    let warning = graded.map(|_| words::sentence(&report.model.reliability.words));
     view! {
         <div class=format!("verdict {}", words::class(verdict))>
             <p class="headline">{mark(verdict)} {words::headline(verdict)}</p>
@@ -25,13 +26,26 @@ pub(crate) fn Finding(outcome: Arc<Outcome>) -> impl IntoView {
         <p>{words::meaning(verdict)}</p>
         <h3>"What this rests on"</h3>
         <ul class="reasons">{reasons}</ul>
+        {caveats(report)}
         {outcome.device_change.clone().map(|reason| view! { <p class="warning">{reason}</p> })}
         <p><a href="#help" on:click=move |_| open_help()>"What the detector cannot know"</a></p>
     }
 }
 
+/// What weakens the answer besides the detector, which stands beside the figure.
+fn caveats(report: &Report) -> Option<impl IntoView + use<>> {
+    let caveats = words::caveats(report);
+    (!caveats.is_empty()).then(|| {
+        let rows = caveats.into_iter().map(|caveat| view! { <li>{caveat}</li> }).collect_view();
+        view! {
+            <h3>"What weakens it"</h3>
+            <ul class="reasons weakening">{rows}</ul>
+        }
+    })
+}
+
 fn figure(score: f64, model: &Model) -> impl IntoView + use<> {
-    let caveat = words::caveat(model).map(|(words, _)| view! { " " <span class="caveat">{words}</span> });
+    let caveat = words::grade(model).map(|words| view! { " " <span class="caveat">{words}</span> });
     view! {
         <p class="figure">
             <strong>{words::figure(score)}</strong>
