@@ -27,6 +27,19 @@ const CHANGES = {
     self.addEventListener('message', ({ data }) => {
       if (data.task === 'score') devices.forEach((device) => device.destroy());
     });`],
+  'a device whose scores are no numbers': ['helper.js', `
+    queueMicrotask(() => {
+      const { start, score } = TASKS;
+      let isGpu = false;
+      TASKS.start = (message) => {
+        isGpu = Boolean(message.gpu);
+        return start(message);
+      };
+      TASKS.score = async (message) => {
+        const scores = await score(message);
+        return isGpu ? scores.fill(NaN) : scores;
+      };
+    });`],
   'a device that computes wrong numbers': ['helper.js', `
     const read = GPUBuffer.prototype.getMappedRange;
     GPUBuffer.prototype.getMappedRange = function (...range) {
@@ -139,6 +152,13 @@ test('a device lost midway gives way to the CPU, which says so', async (t) => {
   assert.deepEqual([began, device], ['webgpu', 'cpu']);
   assert.equal(changes.length, 1);
   assert.match(changes[0].reason, /^the graphics device stopped \(.+\), so the CPU goes on$/);
+  assertNative(report);
+});
+
+test('a device whose scores are no numbers gives way to the CPU', async (t) => {
+  const { device, changes, report } = await score(await open(t, 'a device whose scores are no numbers'), 'webgpu');
+  assert.equal(device, 'cpu');
+  assert.match(changes[0].reason, /no number from 0 to 1/);
   assertNative(report);
 });
 

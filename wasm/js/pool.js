@@ -126,6 +126,11 @@ class Helper {
   }
 }
 
+/** Whether it is a number from 0 to 1; NaN is neither above nor below anything. */
+function isScore(score) {
+  return score >= 0 && score <= 1;
+}
+
 /** The helpers, and the tasks that wait for one. */
 export class Pool {
   #helpers;
@@ -274,7 +279,10 @@ export class Pool {
     helper.busy = true;
     try {
       if (entry.task === 'score' && this.#detector) await helper.load(this.#detector);
-      entry.resolve(await helper.run(entry.task, entry.message));
+      const done = await helper.run(entry.task, entry.message);
+      // The CPU's word counts where a graphics device gives what is no score; what that gives, the report's maker judges.
+      if (helper === this.#gpu && !done.value.every(isScore)) throw new Error('it gave a score that is no number from 0 to 1');
+      entry.resolve(done);
     } catch (error) {
       this.#failed(helper, entry, error);
     } finally {

@@ -126,15 +126,14 @@ class Run {
   #scoreReady(scoring) {
     for (let crops = scoring.nextCrops(this.#pool.batch); crops; crops = scoring.nextCrops(this.#pool.batch)) {
       const { batch } = crops;
-      const scored = this.#pool.score(crops.takeBytes()).catch(explained).then(
-        ({ value, milliseconds }) => {
-          this.#spent.score += milliseconds;
-          if (!this.#abandoned) scoring.accept(batch, value);
-        },
-        (error) => {
-          this.#failure ??= error;
-        },
-      );
+      const take = ({ value, milliseconds }) => {
+        this.#spent.score += milliseconds;
+        if (!this.#abandoned) scoring.accept(batch, value);
+      };
+      // What is no score is refused when it is taken.
+      const scored = this.#pool.score(crops.takeBytes()).catch(explained).then(take).catch((error) => {
+        this.#failure ??= error;
+      });
       crops.free();
       this.#scores.add(scored);
       scored.finally(() => this.#scores.delete(scored));

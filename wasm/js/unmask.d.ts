@@ -129,25 +129,28 @@ export interface ScoreOptions {
 
 export type Verdict = 'likely_fake' | 'likely_real' | 'uncertain' | 'no_face';
 
-/** What weakens an answer: a code for programs, a sentence for people. */
+/** What weakens an answer, for programs. */
+export type CaveatCode =
+  | 'damage_skipped'
+  | 'turned'
+  | 'interlaced'
+  | 'tone_mapped'
+  | 'dark'
+  | 'upscaled'
+  | 'size_changes'
+  | 'bad_times'
+  | 'others_not_scored'
+  | 'crowd'
+  | 'first_picture_only'
+  | 'other_streams'
+  | 'unlike_measured'
+  | 'weak_detector'
+  | 'uncalibrated_detector'
+  | 'untrained_detector';
+
+/** What weakens an answer: a code for programs, a sentence without a full stop for people. */
 export interface Caveat {
-  code:
-    | 'damage_skipped'
-    | 'turned'
-    | 'interlaced'
-    | 'tone_mapped'
-    | 'dark'
-    | 'upscaled'
-    | 'size_changes'
-    | 'bad_times'
-    | 'others_not_scored'
-    | 'crowd'
-    | 'first_picture_only'
-    | 'other_streams'
-    | 'unlike_measured'
-    | 'weak_detector'
-    | 'uncalibrated_detector'
-    | 'untrained_detector';
+  code: CaveatCode;
   words: string;
 }
 

@@ -9,6 +9,8 @@
 //! A panic ends the module: another worker is started then ([`last_panic`] has the message).
 
 mod blob;
+#[cfg(test)]
+mod contract;
 mod device;
 mod finder;
 mod frame;

@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 
 use crate::web::headers::Access;
 use crate::web::server::Server;
-use crate::web::{dist, package};
+use crate::web::{dist, package, types};
 
 /// Where the tests are, with the lock file of what they need from npm.
 const TESTS: &str = "tests/browser";
@@ -34,6 +34,7 @@ pub(crate) fn test(shell: &Shell) -> Result<()> {
     cmd!(shell, "cargo test --workspace --no-run").run()?;
     install_packages(shell, TESTS)?;
     install_packages(shell, BUNDLING)?;
+    types::check(shell)?;
     let package = dist::assemble(shell, &folder, &Access::default())?.tarball;
     let server = Server::bind(&folder, 0)?;
     let stop = server.stopper();

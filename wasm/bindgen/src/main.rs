@@ -30,7 +30,7 @@ fn run() -> Result<()> {
         .input_path(input)
         .out_name(&name.to_string_lossy())
         .remove_name_section(true)
-        .typescript(false)
+        .typescript(true)
         .web(true)
         .with_context(naming)?;
     bindgen.generate(folder).with_context(naming)

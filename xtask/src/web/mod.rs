@@ -4,6 +4,7 @@ pub(crate) mod dist;
 pub(crate) mod headers;
 pub(crate) mod package;
 pub(crate) mod server;
+pub(crate) mod types;
 
 use anyhow::Result;
 use clap::Args;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
+use crate::notices;
+
 /// What the module is compiled for.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -15,6 +17,9 @@ pub(crate) const MODEL: &str = "unmask-lite.safetensors";
 
 /// The weights that come with the page: its detector, and the networks that find faces.
 const WEIGHTS: [&str; 3] = [MODEL, "mtcnn.safetensors", "landmark_refiner.safetensors"];
+
+/// What else goes along, from the root of the repository: notices of what is in the modules.
+const NOTICES: &str = notices::FILE;
 
 /// A module that browsers load.
 struct Module {
@@ -53,6 +58,11 @@ pub(crate) fn build(shell: &Shell) -> Result<PathBuf> {
         cmd!(shell, "cargo build {workspace...} {build...} --target {TARGET} --profile {profile}").run()?;
         let built = target.join(TARGET).join(profile).join(file);
         cmd!(shell, "cargo run --quiet {workspace...} -p xtask-bindgen -- {built} {folder} {name}").run()?;
+        shell.create_dir(declarations(shell))?;
+        for declared in [format!("{name}.d.ts"), format!("{name}_bg.wasm.d.ts")] {
+            copy(&folder.join(&declared), &declarations(shell).join(&declared))?;
+            shell.remove_path(folder.join(declared))?;
+        }
     }
     for source in ["wasm/js", "wasm/page", "web/static"] {
         copy_files(&shell.current_dir().join(source), &folder)?;
@@ -60,7 +70,14 @@ pub(crate) fn build(shell: &Shell) -> Result<PathBuf> {
     for weights in WEIGHTS {
         copy(&shell.current_dir().join("models").join(weights), &folder.join(weights))?;
     }
+    let notices = shell.current_dir().join(NOTICES);
+    copy(&notices, &folder.join(notices.file_name().unwrap_or_default()))?;
     Ok(folder)
+}
+
+/// Where the declarations of the modules' exports are, which pages need none of.
+pub(crate) fn declarations(shell: &Shell) -> PathBuf {
+    target_folder(shell).join("web-types")
 }
 
 /// Where cargo puts what it builds.
