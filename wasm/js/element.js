@@ -24,7 +24,8 @@ const STYLE = `
   [part=progress] { inline-size: 100%; accent-color: var(--unmask-accent, auto); }
   [part=status] { margin-block: 1em; }
   [part=verdict] { font-weight: bold; font-size: 1.25em; }
-  [part=caveats] { margin-block: 0.5em; padding-inline-start: 1.25em; }
+  [part=caveats-title] { margin-block-end: 0; }
+  [part=caveats] { margin-block: 0.25em 1em; padding-inline-start: 1.25em; }
   [part=error] { color: var(--unmask-error, light-dark(#b00020, #ff8a80)); }
   [hidden] { display: none; }
 `;
@@ -205,7 +206,7 @@ export class UnmaskDetectorElement extends HTMLElement {
     const { frames_sampled: frames } = report.video;
     const seen = `${frames} ${frames === 1 ? 'frame' : 'frames'}, ${report.timing_s.total.toFixed(1)} s`;
     const summary = part('p', 'summary', `${seen} on the ${detector.device.toUpperCase()}, model ${report.model.name}`);
-    this.#say(verdict, ...score, ...caveats(report), ...reason, summary);
+    this.#say(verdict, ...score, ...reason, ...caveats(report), summary);
   }
 
   /** @param {UnmaskError} error */
@@ -235,7 +236,7 @@ function caveats(report) {
   if (report.caveats.length === 0) return [];
   const list = part('ul', 'caveats');
   list.append(...report.caveats.map(({ words }) => part('li', 'caveat', sentence(words))));
-  return [list];
+  return [part('p', 'caveats-title', 'What weakens this answer:'), list];
 }
 
 /**

@@ -79,9 +79,9 @@ pub(crate) fn clock(seconds: f64) -> String {
     format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
 }
 
-/// Bytes as megabytes.
+/// Bytes as megabytes, or as gigabytes where there are so many.
 pub(crate) fn megabytes(bytes: f64) -> String {
-    format!("{:.1} MB", bytes / 1e6)
+    if bytes < 1e9 { format!("{:.1} MB", bytes / 1e6) } else { format!("{:.1} GB", bytes / 1e9) }
 }
 
 /// Why the verdict is what it is, a sentence each.
@@ -185,7 +185,7 @@ pub(crate) fn status(state: &State) -> String {
 pub(crate) fn progress(progress: &Progress) -> String {
     let Progress { stage, done, total, .. } = progress;
     match (stage, total) {
-        (Stage::Download, Some(total)) => format!("{:.1} of {}", done / 1e6, megabytes(*total)),
+        (Stage::Download, Some(total)) => format!("{} of {}", megabytes(*done), megabytes(*total)),
         (Stage::Download, None) if *done > 0.0 => megabytes(*done),
         (Stage::Score, Some(total)) => format!("{done:.0} of {total:.0} frames"),
         (Stage::Score, None) if *done > 0.0 => format!("{done:.0} frames"),
@@ -284,7 +284,8 @@ mod tests {
     #[test]
     fn progress_is_told_in_megabytes_and_frames() {
         let at = |stage, done, total| progress(&Progress { stage, done, total, reason: None });
-        assert_eq!(at(Stage::Download, 3_512_000.0, Some(7_025_224.0)), "3.5 of 7.0 MB");
+        assert_eq!(at(Stage::Download, 3_512_000.0, Some(7_025_224.0)), "3.5 MB of 7.0 MB");
+        assert_eq!(megabytes(1_213_000_000.0), "1.2 GB");
         assert_eq!(at(Stage::Score, 12.0, Some(32.0)), "12 of 32 frames");
         assert_eq!(at(Stage::Prepare, 0.0, None), "");
     }
