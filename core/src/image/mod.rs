@@ -1,9 +1,11 @@
-//! An 8-bit RGB image in memory: what decoders hand in and what faces are cropped from. `resample` changes its size.
+//! An 8-bit RGB image in memory: what decoders hand in and what faces are cropped from. `resample` changes its size, `tone` makes it
+//! of a higher dynamic range.
 
 #[cfg(any(test, not(feature = "std")))]
 mod convolve;
 mod kernel;
 mod resample;
+mod tone;
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,6 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use kernel::Kernel;
+pub use tone::{Primaries, ToneMap, Transfer};
 
 /// How pixels between pixels are made when an image changes its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
