@@ -13,7 +13,11 @@ use unmask_core::metrics::{
 const TOLERANCE: f64 = 1e-12;
 
 fn goldens() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens/metrics.json");
+    golden("metrics.json")
+}
+
+fn golden(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens").join(name);
     serde_json::from_str(&std::fs::read_to_string(path).expect("the golden file")).expect("JSON")
 }
 
@@ -23,6 +27,10 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 
 fn number(value: &Value) -> f64 {
     value.as_f64().expect("a number")
+}
+
+fn number_at(list: &Value, index: usize) -> f64 {
+    number(&list[index])
 }
 
 fn samples(case: &Value) -> Vec<Scored> {
@@ -139,6 +147,31 @@ fn bootstrap_intervals_are_those_of_scipy_up_to_the_chance_of_drawing() {
             assert!(off.iter().all(|off| off.abs() < allowed), "{name}: {interval:?} is not {expected:?}");
             assert_eq!((interval.resamples, interval.skipped), (20_000, 0));
         }
+    }
+}
+
+#[test]
+fn intervals_over_groups_are_those_of_numpy_up_to_the_chance_of_drawing() {
+    let bootstrap = Bootstrap { resamples: 20_000, ..Bootstrap::default() };
+    for (index, case) in golden("bootstrap_groups.json").as_array().expect("cases").iter().enumerate() {
+        let sample = |pair: &Value| Scored { score: number_at(pair, 0), fake: number_at(pair, 1) == 1.0 };
+        let of_group = |group: &Value| group.as_array().expect("a group").iter().map(sample).collect();
+        let groups: Vec<Vec<Scored>> = list(case, "groups").iter().map(of_group).collect();
+        let found = bootstrap.intervals(&groups, |ranking| [ranking.auc(), ranking.confusion_at(0.5).accuracy()]);
+        let [auc, accuracy] = found.expect("finite");
+        for (name, interval) in [("auc", &auc), ("accuracy", &accuracy)] {
+            let interval = interval.expect("defined");
+            let expected = [0, 1].map(|end| number_at(&case[name], end));
+            // A quantile of 20,000 draws is itself off by about 0.01 of the interval's width.
+            let allowed = 0.05 * (expected[1] - expected[0]);
+            let off = [interval.low - expected[0], interval.high - expected[1]];
+            assert!(
+                off.iter().all(|off| off.abs() < allowed),
+                "case {index}, {name}: {interval:?} is not {expected:?}"
+            );
+        }
+        let skipped = f64::from(auc.expect("defined").skipped) / 20_000.0;
+        assert!((skipped - number(&case["skipped"])).abs() < 0.02, "case {index}: {skipped}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! How far figures would vary with other videos.
+//! How far figures would vary with other videos of other people.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,11 +11,12 @@ use super::{Ranking, Scored, Undefined};
 
 /// The percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
 ///
-/// What is drawn are whole videos with all their frames: frames of one video resemble each other, and drawing
-/// them one by one would make the intervals far too narrow.
+/// What is drawn are whole *groups* of samples that are not independent of each other: all videos of one person, or a video
+/// with the fakes made from it, each with all its frames (the cluster bootstrap; Davison and Hinkley, "Bootstrap Methods
+/// and their Application", 1997, section 3.8). Drawing them one by one would make the intervals far too narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bootstrap {
-    /// How often as many videos as there are are drawn from them, with replacement.
+    /// How often as many groups as there are are drawn from them, with replacement.
     pub resamples: u32,
     /// Resample `i` is a function of the seed and `i` alone.
     pub seed: u64,
@@ -42,27 +43,28 @@ pub struct Interval {
     pub skipped: u32,
 }
 
-/// A sample with the video it is from.
+/// A sample with the group it is from.
 struct Drawn {
     sample: Scored,
-    video: usize,
+    group: usize,
 }
 
 impl Bootstrap {
-    /// The intervals of `N` figures, all from the same resamples. Each of `videos` is the samples of one video: one at
-    /// the level of videos, one a frame at the level of frames.
+    /// The intervals of `N` figures, all from the same resamples. Each of `groups` is the samples of one group: one a video
+    /// at the level of videos, one a frame at the level of frames.
     ///
     /// # Errors
-    /// [`Undefined::NotFinite`] as a whole; for each figure the reason why it is undefined in all resamples.
+    /// [`Undefined::NotFinite`] as a whole; for each figure the reason why it is undefined in all resamples, or
+    /// [`Undefined::OneGroup`] where a single group leaves nothing to vary.
     pub fn intervals<const N: usize>(
         &self,
-        videos: &[Vec<Scored>],
+        groups: &[Vec<Scored>],
         figures: impl Fn(&Ranking) -> [Result<f64, Undefined>; N],
     ) -> Result<[Result<Interval, Undefined>; N], Undefined> {
         // Sorted once; a resample only changes how often each sample counts.
         let mut samples: Vec<Drawn> = Vec::new();
-        for (video, of_video) in videos.iter().enumerate() {
-            samples.extend(of_video.iter().map(|sample| Drawn { sample: *sample, video }));
+        for (group, of_group) in groups.iter().enumerate() {
+            samples.extend(of_group.iter().map(|sample| Drawn { sample: *sample, group }));
         }
         if samples.iter().any(|drawn| !drawn.sample.score.is_finite()) {
             return Err(Undefined::NotFinite);
@@ -71,10 +73,11 @@ impl Bootstrap {
         let mut values: [Vec<f64>; N] = core::array::from_fn(|_| Vec::new());
         let mut reasons = [Undefined::Empty; N];
         for resample in 0..self.resamples {
-            let times = self.draw(resample, videos.len());
-            let ranking = Ranking::of_descending(samples.iter().map(|drawn| (drawn.sample, times[drawn.video])));
+            let times = self.draw(resample, groups.len());
+            let ranking = Ranking::of_descending(samples.iter().map(|drawn| (drawn.sample, times[drawn.group])));
             for (index, figure) in figures(&ranking).into_iter().enumerate() {
                 match figure {
+                    Ok(_) if groups.len() == 1 => reasons[index] = Undefined::OneGroup,
                     Ok(value) => values[index].push(value),
                     Err(reason) => reasons[index] = reason,
                 }
@@ -84,13 +87,13 @@ impl Bootstrap {
         Ok(values.map(|values| self.interval(values).ok_or(reasons.next().unwrap_or(Undefined::Empty))))
     }
 
-    /// How often resample `index` has each of `count` videos.
+    /// How often resample `index` has each of `count` groups.
     fn draw(&self, index: u32, count: usize) -> Vec<u64> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(index));
         let mut times = vec![0; count];
         for _ in 0..count {
-            // Through u64 so that the same videos are drawn where usize has 32 bits.
+            // Through u64 so that the same groups are drawn where usize has 32 bits.
             times[rng.random_range(0..count as u64) as usize] += 1;
         }
         times
@@ -167,6 +170,27 @@ mod tests {
         assert!((400..600).contains(&interval.skipped), "{}", interval.skipped);
         assert_eq!(auc(&bootstrap, &videos(&[(0.9, true)])), Err(Undefined::NoReal));
         assert_eq!(auc(&bootstrap, &[]), Err(Undefined::Empty));
+    }
+
+    #[test]
+    fn one_group_alone_has_no_interval_however_many_samples_it_has() {
+        let both = [Scored { score: 0.9, fake: true }, Scored { score: 0.1, fake: false }];
+        assert_eq!(auc(&Bootstrap::default(), &[both.to_vec()]), Err(Undefined::OneGroup));
+    }
+
+    #[test]
+    fn videos_of_one_person_are_drawn_together_which_makes_the_interval_wider_where_they_are_alike() {
+        // Sixteen people of eight videos each, which score alike.
+        let score = |person: u32, video: u32| f64::from(person * 7 % 16) + f64::from(video) / 100.0;
+        let people: Vec<Vec<Scored>> = (0..16)
+            .map(|person| (0..8).map(|video| Scored { score: score(person, video), fake: person % 2 == 0 }).collect())
+            .collect();
+        let alone: Vec<Vec<Scored>> = people.iter().flatten().map(|video| vec![*video]).collect();
+        let width = |groups: &[Vec<Scored>]| {
+            let interval = auc(&Bootstrap::default(), groups).expect("defined");
+            interval.high - interval.low
+        };
+        assert!(width(&people) > 1.5 * width(&alone), "{} and {}", width(&people), width(&alone));
     }
 
     #[test]

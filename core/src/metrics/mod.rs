@@ -2,7 +2,7 @@
 //!
 //! A score is P(fake), a fake is the positive class, and whatever scores *at or above* a threshold is called fake.
 //! [`Ranking`] holds all that the metrics of a set of scores depend on; [`Bootstrap`] says how far they would vary with
-//! other videos; [`fit_temperature`], [`balanced_threshold`] and [`fit_verdict_thresholds`] choose on validation data
+//! other videos of other people; [`fit_temperature`], [`balanced_threshold`] and [`fit_verdict_thresholds`] choose on validation data
 //! what a detector's calibration is made of.
 //!
 //! A metric that the data does not determine is [`Undefined`] with the reason, never zero and never NaN.
@@ -62,6 +62,9 @@ pub enum Undefined {
     /// No threshold tells the classes apart better than guessing.
     #[error("no threshold tells real from fake better than guessing does")]
     NoBetterThanGuessing,
+    /// An interval asks how figures vary from group to group.
+    #[error("everything belongs to one person or to one source video, so nothing tells how figures vary")]
+    OneGroup,
     /// A score or logit is NaN or infinite.
     #[error("a score is not a finite number")]
     NotFinite,
