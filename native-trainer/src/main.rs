@@ -19,6 +19,9 @@ mod preprocess;
 mod random;
 mod report;
 mod scoring;
+#[cfg(test)]
+#[path = "../../tests/support/data.rs"]
+mod shared_data;
 mod tensors;
 mod train;
 mod twins;

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::data::shared_data;
 use crate::support::{Place, clip, golden, json_lines, manifest_entries, people_where, root, tensors, text};
 
 /// Its file as the repository has it.
@@ -81,11 +82,8 @@ fn the_bundled_detector_tells_self_blended_faces_of_people_it_never_saw() {
 #[test]
 fn the_bundled_detector_calls_no_real_clip_likely_fake() {
     let place = Place::new();
-    let Ok(clips) = fs::read_dir(root().join("../shared/data/clips")) else {
-        eprintln!("skipped: the clips are not here");
-        return;
-    };
-    let paths = clips.map(|item| item.expect("listed").path());
+    let Some(clips) = shared_data("clips") else { return };
+    let paths = fs::read_dir(clips).expect("listed").map(|item| item.expect("listed").path());
     let real: Vec<_> = paths.filter(|path| text(path).contains("/real_")).collect();
     let named = real.iter().map(|path| text(path));
     let reports = json_lines(&place.succeed(["score", "--jsonl", "--frames", "8"].into_iter().chain(named)));

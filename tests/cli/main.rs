@@ -7,6 +7,8 @@ mod clip_models;
 mod clips;
 #[path = "../support/compare.rs"]
 mod compare;
+#[path = "../support/data.rs"]
+mod data;
 mod data_sets;
 mod importing;
 mod layouts;

@@ -9,6 +9,8 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::data::shared_data;
+
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent").to_path_buf()
@@ -26,12 +28,7 @@ pub(crate) fn sample(name: &str) -> PathBuf {
 
 /// A real clip that tests may use but the repository does not hold; `None`, said aloud, where it is absent.
 pub(crate) fn clip(name: &str) -> Option<PathBuf> {
-    let path = root().join("../shared/data/clips").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not here", path.display());
-    None
+    shared_data(&format!("clips/{name}"))
 }
 
 /// A folder of its own for a test, with a cache of its own.
@@ -101,6 +98,17 @@ impl Place {
         output
     }
 
+    /// The same detector for crops of its input's size, which [`crate::training`] makes.
+    pub(crate) fn detector_of_small_crops(&self) -> PathBuf {
+        let output = self.path("small.safetensors");
+        if !output.exists() {
+            let (input, head) = (golden("clip_tiny/model.safetensors"), golden("clip_tiny/head1.safetensors"));
+            let import = ["import", "--from", "hf-clip", "--input", text(&input), "--head", text(&head)];
+            self.succeed(import.iter().chain(&["--crop-size", "32", "--output", text(&output)]));
+        }
+        output
+    }
+
     /// Runs ffmpeg, which must succeed.
     pub(crate) fn ffmpeg(&self, arguments: &[&str]) {
         assert!(self.try_ffmpeg(arguments), "ffmpeg {arguments:?}");
@@ -124,11 +132,7 @@ impl Place {
 /// A folder with the photographs of those people of LFW whom `keep` accepts by their position and name; `None`, said
 /// aloud, where they are absent.
 pub(crate) fn people_where(place: &Place, keep: impl Fn(usize, &str) -> bool) -> Option<PathBuf> {
-    let lfw = root().join("../shared/data/faces/lfw");
-    let Ok(folders) = std::fs::read_dir(&lfw) else {
-        eprintln!("skipped: {} is not here", lfw.display());
-        return None;
-    };
+    let folders = std::fs::read_dir(shared_data("faces/lfw")?).expect("listed");
     let mut folders: Vec<PathBuf> = folders.map(|folder| folder.expect("listed").path()).collect();
     folders.sort();
     let copy = place.path("people");

@@ -1,6 +1,9 @@
 //! The face finder against YuNet (`tests/goldens/yunet.json`) on 300 photographs and on the clips of `../shared/data`.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
+#[path = "../support/data.rs"]
+mod shared_data;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -111,12 +114,7 @@ fn repository() -> PathBuf {
 
 /// The folder with photographs and clips; says so and gives `None` where there is none.
 fn data() -> Option<PathBuf> {
-    let folder = repository().join("../shared/data");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: {} is not here", folder.display());
-    None
+    shared_data::shared_data("")
 }
 
 fn has_ffmpeg() -> bool {

@@ -17,6 +17,7 @@ use crate::augment::jpeg::recompress;
 use crate::augment::sbi::{Blend, SelfBlended, SelfBlending};
 use crate::augment::warp::{Border, Placement, warp};
 use crate::augment::{Augmentation, Mask, mean_face};
+use crate::shared_data::shared_data;
 
 const SPEC: CropSpec = CropSpec { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 };
 
@@ -38,11 +39,7 @@ fn shapes() -> Vec<Shape> {
 
 /// Aligned crops of LFW photographs with the landmarks of their faces, by the face finder; none where there is no data.
 fn faces(count: usize) -> Vec<(RgbImage, Landmarks)> {
-    let folder = repository().join("../shared/data/faces/lfw");
-    if !folder.is_dir() {
-        eprintln!("skipped: {} is not here", folder.display());
-        return Vec::new();
-    }
+    let Some(folder) = shared_data("faces/lfw") else { return Vec::new() };
     let mut files: Vec<PathBuf> = walkdir::WalkDir::new(folder)
         .into_iter()
         .filter_map(|entry| entry.ok().map(walkdir::DirEntry::into_path))

@@ -4,6 +4,7 @@ use super::super::plan::{self, Plan};
 use super::super::probe;
 use super::super::video::VideoFrames;
 use super::*;
+use crate::shared_data::shared_data;
 
 /// Frames of `path` by the plan that `choose` makes.
 fn by_plan(path: &Path, count: usize, choose: impl Fn(&Programs, &probe::VideoInfo) -> Plan) -> Vec<TimedFrame> {
@@ -162,11 +163,7 @@ fn awkward_file_names_are_only_names() {
 
 #[test]
 fn every_sample_clip_gives_its_frames() {
-    let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/clips");
-    if workshop().is_none() || !clips.is_dir() {
-        println!("skipped: the sample clips are not there");
-        return;
-    }
+    let (Some(_), Some(clips)) = (workshop(), shared_data("clips")) else { return };
     for input in expand(&clips).unwrap() {
         let opened = open(&input, &options(32)).unwrap();
         let expected = opened.info.frame_count.map_or(32, |count| count.min(32) as usize);
