@@ -172,3 +172,108 @@ fn the_same_import_twice_writes_the_same_bytes() {
     };
     assert_eq!(write("a.safetensors"), write("b.safetensors"));
 }
+
+/// A checkpoint of `tests/reference/wrapped_goldens.py`.
+fn wrapped(name: &str) -> PathBuf {
+    golden(&format!("wrapped/{name}"))
+}
+
+/// Imports a checkpoint of GenD with two attention heads.
+fn import_wrapped<'a>(input: &'a Path, output: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut all = vec!["import", "--from", "gend", "--input", text(input), "--output", text(output), "--heads", "2"];
+    all.extend(more);
+    all
+}
+
+#[test]
+fn a_network_is_the_same_in_every_usual_wrapping_and_under_any_name() {
+    let place = Place::new();
+    let output = place.path("out.safetensors");
+    place.succeed(import_wrapped(&wrapped("plain.safetensors"), &output, &[]));
+    let expected = tensors(&output);
+    assert_eq!(expected.len(), 25);
+    for name in ["renamed.pth", "parallel.pth.tar", "lightning.ckpt", "compiled.pkl"] {
+        std::fs::remove_file(&output).expect("removed");
+        place.succeed(import_wrapped(&wrapped(name), &output, &[]));
+        assert!(tensors(&output) == expected, "{name}");
+    }
+}
+
+#[test]
+fn of_two_networks_in_a_checkpoint_the_user_chooses_one() {
+    let place = Place::new();
+    let (output, averaged) = (place.path("out.safetensors"), wrapped("averaged.pth"));
+    let refusal = place.fail(import_wrapped(&averaged, &output, &[]));
+    assert!(refusal.contains("state_dict, state_dict_ema") && refusal.contains("--key"), "{refusal}");
+    let refusal = place.fail(import_wrapped(&averaged, &output, &["--key", "ema"]));
+    assert!(refusal.contains("`ema`") && refusal.contains("state_dict_ema"), "{refusal}");
+    place.succeed(import_wrapped(&averaged, &output, &["--key", "state_dict_ema"]));
+    assert!(tensors(&output)["head.layers.0.weight"].1.iter().all(|value| *value == 0.0));
+    place.succeed(import_wrapped(&averaged, &output, &["--key", "state_dict"]));
+    assert!(tensors(&output)["head.layers.0.weight"].1.iter().all(|value| *value != 0.0));
+}
+
+#[test]
+fn a_pickle_that_would_run_a_command_runs_nothing() {
+    let place = Place::new();
+    let (input, output) = (wrapped("hostile.pth"), place.path("out.safetensors"));
+    assert!(std::fs::read(&input).expect("read").windows(6).any(|bytes| bytes == b"system"));
+    let ran = place.unmask().current_dir(place.path("")).args(import_wrapped(&input, &output, &[])).output();
+    let ran = ran.expect("the program starts");
+    assert_eq!(ran.status.code(), Some(1), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(!place.path("executed").exists() && !output.exists());
+}
+
+#[test]
+fn a_part_of_a_checkpoint_and_its_index_are_refused_as_such() {
+    let place = Place::new();
+    let output = place.path("out.safetensors");
+    for (name, said) in [
+        ("model-00001-of-00003.safetensors", "part 1 of 3"),
+        ("pytorch_model-00002-of-00002.bin", "part 2 of 2"),
+        ("model.safetensors.index.json", "the index"),
+    ] {
+        let input = place.path(name);
+        std::fs::copy(wrapped("plain.safetensors"), &input).expect("copied");
+        let refusal = place.fail(import_wrapped(&input, &output, &[]));
+        assert!(refusal.contains(said) && refusal.contains("max_shard_size"), "{refusal}");
+    }
+}
+
+#[test]
+fn what_is_no_checkpoint_by_its_content_is_refused_whatever_its_name() {
+    let place = Place::new();
+    let output = place.path("out.safetensors");
+    for (name, content) in
+        [("model.safetensors", &b"hello, this is a text"[..]), ("model.pth", b""), ("model.bin", b"GIF89a")]
+    {
+        let input = place.path(name);
+        std::fs::write(&input, content).expect("written");
+        assert!(place.fail(import_wrapped(&input, &output, &[])).contains(name));
+    }
+}
+
+#[test]
+fn attention_heads_are_never_guessed() {
+    let place = Place::new();
+    let output = place.path("out.safetensors");
+    // 32 wide: width over 64 would be no head at all, and the right number is 2.
+    let input = place.path("model.safetensors");
+    std::fs::copy(golden("gend_tiny.safetensors"), &input).expect("copied");
+    let import = ["import", "--from", "gend", "--input", text(&input), "--output", text(&output)];
+    let refusal = place.fail(import);
+    assert!(
+        refusal.contains("--heads") && refusal.contains("config.json") && refusal.contains("width 32"),
+        "{refusal}"
+    );
+    place.succeed(import.iter().chain(&["--heads", "2"]));
+    let given = tensors(&output);
+    std::fs::write(place.path("config.json"), "\u{feff}{\"num_attention_heads\": 2, \"hidden_size\": 32}")
+        .expect("written");
+    place.succeed(import);
+    assert!(given == tensors(&output));
+    let refusal = place.fail(import.iter().chain(&["--heads", "4"]));
+    assert!(refusal.contains("num_attention_heads"), "{refusal}");
+    std::fs::write(place.path("config.json"), "{\"num_attention_heads\": 12, \"hidden_size\": 768}").expect("written");
+    assert!(place.fail(import).contains("hidden_size 32 where config.json beside it says 768"));
+}

@@ -56,6 +56,32 @@ pub enum WeightsError {
         /// What was found instead.
         found: String,
     },
+    /// More than one network, between which names do not choose.
+    #[error("holds several networks ({0}); choose one with `--key`")]
+    SeveralNetworks(String),
+    /// Shapes that leave the number of attention heads open.
+    #[error(
+        "has the shapes of no published CLIP (width {width}, {depth} layers, patches of {patch} pixels), and shapes do not \
+         tell how many attention heads there are; put the checkpoint's config.json beside it, or give `--heads`"
+    )]
+    HeadsUnknown {
+        /// Width of the tower.
+        width: usize,
+        /// Its layers.
+        depth: usize,
+        /// Side of a patch in pixels.
+        patch: usize,
+    },
+    /// A `config.json` that describes another network than the one beside it.
+    #[error("has {key} {found} where config.json beside it says {said}; put the right config.json there, or none")]
+    OtherConfig {
+        /// The key in `config.json`.
+        key: &'static str,
+        /// What the shapes say.
+        found: usize,
+        /// What it says.
+        said: usize,
+    },
     /// An adapter without its base.
     #[error("is an adapter for the detector with SHA-256 {0}; give that file with `--base FILE`")]
     BaseNeeded(String),

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use serde::Deserialize;
 
+use super::wrapping::{self, Unwrapped};
 use super::{Init, TensorSource, WeightsError};
 use crate::detector::clip::{ClipConfig, HeadKind};
 
@@ -42,29 +43,49 @@ impl Checkpoint {
         }
     }
 
-    /// Our names to theirs, for each of `names` that is used.
+    /// Our names to theirs, for each of `names` that is used, seen through what training programs put around them.
     ///
     /// # Errors
-    /// [`WeightsError::WrongKind`] where the network is not there, [`WeightsError::Extra`] for an unknown tensor.
+    /// [`WeightsError::WrongKind`] where the network is not there, [`WeightsError::SeveralNetworks`] where several are, and
+    /// [`WeightsError::Extra`] for an unknown tensor.
     pub fn rename(self, names: &[String]) -> Result<BTreeMap<String, String>, WeightsError> {
+        let foreign = |found: String| WeightsError::WrongKind { expected: self.description(), found };
+        if !self.is_in(names) {
+            return Err(foreign(
+                names.first().map_or("it has no tensors".to_owned(), |n| format!("its first tensor is `{n}`")),
+            ));
+        }
+        let tensors = wrapping::unwrap(names, |name| self.is_mark(name)).map_err(|error| match error {
+            WeightsError::Extra(name) => foreign(format!("beside the network it has a tensor `{name}`")),
+            error => error,
+        })?;
         let mut renamed = BTreeMap::new();
-        let mut unknown = None;
-        for theirs in names {
-            match self.fate(theirs) {
-                Fate::Named(ours) => drop(renamed.insert(ours, theirs.clone())),
+        for Unwrapped { inner, whole } in tensors {
+            match self.fate(&inner) {
+                Fate::Named(ours) => {
+                    if renamed.insert(ours, whole.to_owned()).is_some() {
+                        return Err(WeightsError::Extra(whole.to_owned()));
+                    }
+                }
                 Fate::Unused => {}
-                Fate::Unknown => unknown = unknown.or(Some(theirs)),
+                Fate::Unknown => return Err(WeightsError::Extra(whole.to_owned())),
             }
         }
-        let needed = match self {
+        Ok(renamed)
+    }
+
+    /// Whether a network of this kind is among tensors of these names, whatever is around it.
+    pub fn is_in(self, names: &[String]) -> bool {
+        wrapping::holds(names, |name| self.is_mark(name))
+    }
+
+    /// Whether `name` is that of the tensor by which a network of this kind is known.
+    fn is_mark(self, name: &str) -> bool {
+        let mark = match self {
             Self::HfClip | Self::Gend | Self::Thesis => "tower.class_embedding",
             Self::EfficientNetLite0 => "trunk.stem.weight",
         };
-        if !renamed.contains_key(needed) {
-            let found = names.first().map_or("it has no tensors".to_owned(), |n| format!("its first tensor is `{n}`"));
-            return Err(WeightsError::WrongKind { expected: self.description(), found });
-        }
-        unknown.map_or(Ok(renamed), |name| Err(WeightsError::Extra(name.clone())))
+        matches!(self.fate(name), Fate::Named(ours) if ours == mark)
     }
 
     fn fate(self, name: &str) -> Fate {
@@ -76,6 +97,16 @@ impl Checkpoint {
         };
         found.unwrap_or(Fate::Unknown)
     }
+}
+
+/// Whether a head is among tensors of these names, whatever is around it.
+pub fn is_head(names: &[String]) -> bool {
+    wrapping::holds(names, is_head_mark)
+}
+
+/// Whether `name` is that of the tensor by which a head is known.
+fn is_head_mark(name: &str) -> bool {
+    head_name(name).is_some_and(|ours| ours == "head.layers.0.weight")
 }
 
 /// The head's tensors, in GenD's and the thesis's names.
@@ -187,15 +218,18 @@ impl<S: TensorSource> Renamed<S> {
     /// # Errors
     /// [`WeightsError::WrongKind`] if it has anything else.
     pub fn head(source: S) -> Result<Self, WeightsError> {
+        let foreign = |name: &str| {
+            let found = format!("it has a tensor `{name}`");
+            WeightsError::WrongKind { expected: "a head", found }
+        };
+        let theirs = source.names();
+        let tensors = wrapping::unwrap(&theirs, is_head_mark).map_err(|error| match error {
+            WeightsError::Extra(name) => foreign(&name),
+            error => error,
+        })?;
         let mut names = BTreeMap::new();
-        for theirs in source.names() {
-            let Some(ours) = head_name(&theirs) else {
-                return Err(WeightsError::WrongKind {
-                    expected: "a head",
-                    found: format!("it has a tensor `{theirs}`"),
-                });
-            };
-            names.insert(ours, theirs);
+        for Unwrapped { inner, whole } in tensors {
+            names.insert(head_name(&inner).ok_or_else(|| foreign(whole))?, whole.to_owned());
         }
         Ok(Self { source, names })
     }
@@ -209,11 +243,18 @@ impl<S: TensorSource> Renamed<S> {
         }
     }
 
-    /// The tower's sizes, from the shapes and, where the shapes leave it open, from `hints`.
+    /// The tower's sizes, from the shapes; its attention heads, which shapes leave open, from `heads`, else from `hints`,
+    /// else from the table of published sizes.
     ///
     /// # Errors
-    /// [`WeightsError::Missing`] or [`WeightsError::ImpossibleSpec`].
-    pub fn clip_config(&self, hints: Option<&HfVisionConfig>, head: HeadKind) -> Result<ClipConfig, WeightsError> {
+    /// [`WeightsError::Missing`], [`WeightsError::ImpossibleSpec`], [`WeightsError::OtherConfig`] or
+    /// [`WeightsError::HeadsUnknown`].
+    pub fn clip_config(
+        &self,
+        hints: Option<&HfVisionConfig>,
+        heads: Option<usize>,
+        head: HeadKind,
+    ) -> Result<ClipConfig, WeightsError> {
         let shape = |name: &str| self.shape(name).ok_or_else(|| WeightsError::Missing(name.to_string()));
         let impossible = |problem: &str| WeightsError::ImpossibleSpec(problem.to_string());
         let patch = shape("tower.patch_embedding")?;
@@ -225,12 +266,20 @@ impl<S: TensorSource> Renamed<S> {
         if side * side + 1 != tokens {
             return Err(impossible(&format!("{tokens} position embeddings, which is not a square and one")));
         }
+        let depth = (0..).take_while(|i| self.names.contains_key(&format!("tower.layers.{i}.norm1.weight"))).count();
+        if let Some(hints) = hints {
+            hints.check(width, depth, patch_size, heads)?;
+        }
+        let heads = heads
+            .or_else(|| hints.and_then(|hints| hints.num_attention_heads))
+            .or_else(|| published_heads(width, depth, patch_size))
+            .ok_or(WeightsError::HeadsUnknown { width, depth, patch: patch_size })?;
         let config = ClipConfig {
             image_size: side * patch_size,
             patch_size,
             width,
-            depth: (0..).take_while(|i| self.names.contains_key(&format!("tower.layers.{i}.norm1.weight"))).count(),
-            heads: hints.and_then(|hints| hints.num_attention_heads).unwrap_or(width / CLIP_HEAD_DIM),
+            depth,
+            heads,
             mlp: shape("tower.layers.0.mlp.fc1.weight")?.first().copied().unwrap_or(0),
             head,
         };
@@ -239,8 +288,14 @@ impl<S: TensorSource> Renamed<S> {
     }
 }
 
-/// Every published CLIP has heads of 64; the shapes do not tell.
-const CLIP_HEAD_DIM: usize = 64;
+/// Width, layers, side of a patch and attention heads of the CLIP vision transformers that OpenAI published (Radford et al.
+/// 2021, table 20; L/14 also for images of 336 pixels). The larger towers that others trained have another activation.
+const PUBLISHED: [[usize; 4]; 3] = [[768, 12, 32, 12], [768, 12, 16, 12], [1024, 24, 14, 16]];
+
+/// The attention heads of the published tower of these sizes.
+fn published_heads(width: usize, depth: usize, patch: usize) -> Option<usize> {
+    PUBLISHED.iter().find(|sizes| sizes[..3] == [width, depth, patch]).map(|sizes| sizes[3])
+}
 
 impl<S: TensorSource> TensorSource for Renamed<S> {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
@@ -263,6 +318,12 @@ impl<S: TensorSource> TensorSource for Renamed<S> {
 pub struct HfVisionConfig {
     /// Attention heads.
     pub num_attention_heads: Option<usize>,
+    /// Width of the tower.
+    pub hidden_size: Option<usize>,
+    /// Its layers.
+    pub num_hidden_layers: Option<usize>,
+    /// Side of a patch in pixels.
+    pub patch_size: Option<usize>,
     /// The MLP's activation; only `quick_gelu` is CLIP's.
     pub hidden_act: Option<String>,
     /// GenD's kind of head; only `LinearNorm` normalises the features.
@@ -273,6 +334,24 @@ pub struct HfVisionConfig {
 const DEFAULT_HEADS: usize = 12;
 
 impl HfVisionConfig {
+    /// Checks that it describes a tower of these sizes.
+    fn check(&self, width: usize, depth: usize, patch: usize, heads: Option<usize>) -> Result<(), WeightsError> {
+        let sizes = [
+            ("hidden_size", self.hidden_size, Some(width)),
+            ("num_hidden_layers", self.num_hidden_layers, Some(depth)),
+            ("patch_size", self.patch_size, Some(patch)),
+            ("num_attention_heads", self.num_attention_heads, heads),
+        ];
+        for (key, said, found) in sizes {
+            if let (Some(said), Some(found)) = (said, found)
+                && said != found
+            {
+                return Err(WeightsError::OtherConfig { key, found, said });
+            }
+        }
+        Ok(())
+    }
+
     /// Parses the `config.json` of a `CLIPVisionModel`, of a `CLIPModel` with its `vision_config`, or of GenD.
     ///
     /// # Errors
@@ -342,6 +421,20 @@ mod tests {
     }
 
     #[test]
+    fn the_prefix_of_a_network_is_told_from_its_own_first_names() {
+        let wrapped = [
+            "state_dict.module.feature_extractor.vision_model.embeddings.class_embedding",
+            "state_dict.module.model.linear.bias",
+        ];
+        let renamed = Checkpoint::Gend.rename(&wrapped.map(ToString::to_string)).expect("GenD's");
+        assert_eq!(renamed.keys().collect::<Vec<_>>(), ["head.layers.0.bias", "tower.class_embedding"]);
+        assert_eq!(renamed["tower.class_embedding"], wrapped[0]);
+        // GenD's is a CLIP tower with something beside it, which a checkpoint of transformers has not.
+        let plain = wrapped.map(|name| name.trim_start_matches("state_dict.module.").to_string());
+        assert!(matches!(Checkpoint::HfClip.rename(&plain), Err(WeightsError::WrongKind { .. })));
+    }
+
+    #[test]
     fn an_unknown_tensor_and_a_foreign_checkpoint_are_refused() {
         let foreign = Checkpoint::HfClip.rename(&["conv1.weight".to_string()]);
         assert!(matches!(foreign, Err(WeightsError::WrongKind { .. })));
@@ -349,6 +442,20 @@ mod tests {
         assert!(
             matches!(Checkpoint::HfClip.rename(&names), Err(WeightsError::Extra(name)) if name.contains("surprise"))
         );
+    }
+
+    #[test]
+    fn only_published_sizes_tell_their_heads_and_a_config_must_be_of_the_same_network() {
+        assert_eq!(published_heads(1024, 24, 14), Some(16));
+        // Widths that are multiples of 64, in towers nobody published or whose heads are of 80.
+        for (width, depth, patch) in [(768, 6, 16), (512, 12, 16), (1280, 32, 14)] {
+            assert_eq!(published_heads(width, depth, patch), None);
+        }
+        let config = HfVisionConfig { hidden_size: Some(768), num_attention_heads: Some(12), ..Default::default() };
+        assert!(config.check(768, 12, 16, Some(12)).is_ok() && config.check(768, 12, 16, None).is_ok());
+        for (width, heads) in [(1024, None), (768, Some(6))] {
+            assert!(matches!(config.check(width, 12, 16, heads), Err(WeightsError::OtherConfig { .. })));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use unmask_core::detector::stan::{StanConfig, TimeModule};
 use unmask_core::detector::{Model, Strategy, trainable};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 use unmask_core::image::Interpolation;
-use unmask_core::weights::keys::{Checkpoint, HfVisionConfig, Renamed};
+use unmask_core::weights::keys::{Checkpoint, HfVisionConfig, Renamed, is_head};
 use unmask_core::weights::spec::{
     AdapterSpec, Architecture, Calibration, DetectorSpec, InputSpec, SPEC_VERSION, SamplingSpec, Training,
     TrainingStatus,
@@ -29,13 +29,14 @@ use crate::{checkpoint, detector_file, files};
   unmask import --from hf-clip --input model.safetensors --head head.safetensors --output detector.safetensors
   unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --output gend.safetensors
   unmask import --from thesis --input ckpt_best.pth --output thesis.safetensors
+  unmask import --from gend --input last.ckpt --key state_dict_ema --output gend-ema.safetensors
   unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --clip-length 8 --output stan.safetensors
   unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors")]
 pub(crate) struct ImportArgs {
     /// What kind of checkpoint it is
     #[arg(long, value_enum)]
     pub(crate) from: From,
-    /// The checkpoint: .safetensors, or .pth/.pt/.bin of PyTorch; a config.json beside it is read too
+    /// The checkpoint, safetensors or PyTorch's, whatever its name; a config.json beside it is read too
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
     /// A safetensors file with `model.linear.*` or `model.mlp.{0,2}.*`; without it the head is random (hf-clip and
@@ -45,6 +46,12 @@ pub(crate) struct ImportArgs {
     /// The detector file to write
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    /// Which of several networks in the checkpoint, by the key it is stored under (such as state_dict_ema)
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Attention heads of a CLIP tower that is of no published size and has no config.json
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) heads: Option<u32>,
     /// The head to start where the checkpoint has none
     #[arg(long, value_enum, default_value = "1mlp")]
     pub(crate) head_kind: HeadArg,
@@ -173,7 +180,8 @@ pub(crate) fn convert(args: &ImportArgs) -> Result<TrainingStatus> {
             (architecture, model.map_err(|e| files::naming(&args.input, e))?)
         }
         From::HfClip | From::Gend | From::Thesis => {
-            let config = source.tower.clip_config(hints(&args.input)?.as_ref(), source.head_kind());
+            let heads = args.heads.map(|heads| heads as usize);
+            let config = source.tower.clip_config(hints(&args.input)?.as_ref(), heads, source.head_kind());
             let config = config.map_err(|e| files::naming(&args.input, e))?;
             load(args, config, &mut source).map_err(|e| files::naming(&args.input, e))?
         }
@@ -220,10 +228,13 @@ impl Parts {
             From::Thesis => Checkpoint::Thesis,
             From::EfficientNetLite0 => Checkpoint::EfficientNetLite0,
         };
-        let tower =
-            Renamed::new(checkpoint::open(&args.input)?, kind).map_err(|error| files::naming(&args.input, error))?;
+        let tower = checkpoint::open(&args.input, args.key.as_deref(), |names| kind.is_in(names))?;
+        let tower = Renamed::new(tower, kind).map_err(|error| files::naming(&args.input, error))?;
         let head = match &args.head {
-            Some(path) => Some(Renamed::head(checkpoint::open(path)?).map_err(|error| files::naming(path, error))?),
+            Some(path) => {
+                let head = checkpoint::open(path, None, is_head)?;
+                Some(Renamed::head(head).map_err(|error| files::naming(path, error))?)
+            }
             None => None,
         };
         if let (Some(path), Some(_)) = (&args.head, tower.head_kind()) {
@@ -290,7 +301,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
     let (status, summary) = if matches!(architecture, Architecture::Stan(_)) {
         (TrainingStatus::Untrained, "the branch that sees the clip is not trained: scores mean nothing")
     } else if trained_head {
-        (TrainingStatus::Imported, "trained elsewhere; the verdict thresholds are not calibrated")
+        (TrainingStatus::Imported, "trained elsewhere")
     } else {
         (TrainingStatus::Untrained, "the head is random: scores mean nothing")
     };

@@ -92,6 +92,8 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
         input: pulled.path.clone(),
         head: None,
         output: output.clone(),
+        key: None,
+        heads: None,
         head_kind: HeadArg::OneLayer,
         seed: 0,
         crop: None,
