@@ -107,7 +107,7 @@ pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl 
     let mut tensors = Vec::new();
     for_each_parameter(model, &mut |name, shape, values| {
         if keep(&name) {
-            tensors.push((name, StoredTensor::new(shape, values())));
+            tensors.push((name, StoredTensor::read_when_written(shape, values)));
         }
     });
     let metadata = HashMap::from([(SPEC_KEY.to_string(), spec.to_json().map_err(|e| files::naming(path, e))?)]);

@@ -58,6 +58,28 @@ pub(crate) fn open_safetensors(path: &Path) -> Result<SafetensorsFile<Bytes>> {
     SafetensorsFile::open(Bytes::OnDisk { file, size }).map_err(|error| naming(path, error))
 }
 
+/// The text in a file: UTF-8, or UTF-16 with a byte order mark, as some Windows programs save. The mark is no part of it.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).with_context(|| format!("{} cannot be read", path.display()))?;
+    text(bytes).with_context(|| format!("{} is no text in UTF-8; save it as that", path.display()))
+}
+
+/// `None` if the bytes are no text.
+fn text(bytes: Vec<u8>) -> Option<String> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (units, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = units.iter().map(|pair| unit(*pair)).collect();
+        String::from_utf16(&units).ok().filter(|_| rest.is_empty())
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
+        _ => String::from_utf8(bytes).ok(),
+    }
+}
+
 /// An error about weights with the name of their file in front.
 pub(crate) fn naming(path: &Path, error: WeightsError) -> anyhow::Error {
     anyhow::anyhow!("{} {error}", path.display())
@@ -133,4 +155,21 @@ fn write_plainly(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     File::create(temporary)
         .and_then(|mut file| file.write_all(bytes))
         .with_context(|| format!("{} cannot be written; check the free space", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_with_and_without_a_byte_order_mark() {
+        let wide = |unit: fn(u16) -> [u8; 2]| "\u{feff}{\"ä\": 1}".encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+        let plain = "{\"ä\": 1}";
+        let marked = [&[0xef, 0xbb, 0xbf][..], plain.as_bytes()].concat();
+        for bytes in [plain.as_bytes().to_vec(), marked, wide(u16::to_le_bytes), wide(u16::to_be_bytes)] {
+            assert_eq!(text(bytes).as_deref(), Some(plain));
+        }
+        assert_eq!(text(vec![0xff, 0xfe, 0x41]), None);
+        assert_eq!(text(vec![0xc3, 0x28]), None);
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
 use unmask_core::detector::Detector;
 use unmask_core::image::RgbImage;
+use unmask_core::pipeline::aggregate;
 use unmask_core::pipeline::sampling::frame_indices;
 
 use crate::datasets::Video;
@@ -25,16 +26,17 @@ pub(crate) struct ClipLogits {
 }
 
 impl ClipLogits {
-    /// P(fake) at a temperature: `softmax(logits / temperature)[1]`.
+    /// P(fake) at a temperature.
     pub(crate) fn score(&self, temperature: f32) -> f32 {
-        let [real, fake] = self.logits;
-        1.0 / (1.0 + ((real - fake) / temperature).exp())
+        aggregate::fake_probability(self.logits, temperature)
     }
 }
 
-/// Runs `detector` over `frames` evenly spaced crops of each video, in consecutive clips where it sees several frames
-/// together; a last short clip repeats its last crop. `images` brings the crops of a video by their indices; `progress`
-/// is told how many videos are done.
+/// Runs `detector` over `frames` evenly spaced crops of each video, in clips as [`aggregate`] has them. `images` brings the
+/// crops of a video by their indices; `progress` is told how many videos are done.
+///
+/// # Errors
+/// Those of `images`; and a video without crops, or for which the detector gives no finite number, by its name.
 pub(crate) fn predict(
     detector: &Detector,
     videos: &[Video],
@@ -46,11 +48,11 @@ pub(crate) fn predict(
     let clips: Vec<(usize, Vec<usize>)> = videos
         .iter()
         .enumerate()
-        .flat_map(|(video, crops)| {
-            let chosen = evenly_spaced(crops.crops.len(), frames);
-            chosen.chunks(length).map(|clip| (video, padded(clip, length))).collect::<Vec<_>>()
-        })
+        .flat_map(|(video, crops)| clips_of(crops.crops.len(), frames, length).map(move |clip| (video, clip)))
         .collect();
+    if let Some(video) = videos.iter().find(|video| video.crops.is_empty()) {
+        bail!("{} has no crops to score; preprocess it again", video.identity());
+    }
     let mut predictions = Vec::with_capacity(clips.len());
     for group in clips.chunks((BATCH / length).max(1)) {
         let pictures: Vec<Vec<RgbImage>> =
@@ -61,11 +63,18 @@ pub(crate) fn predict(
             .into_data()
             .try_into_vec()
             .map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
-        predictions.extend(group.iter().zip(logits.as_chunks::<2>().0).map(|((video, crops), logits)| ClipLogits {
-            video: *video,
-            crop: crops[0],
-            logits: *logits,
-        }));
+        let logits = logits.as_chunks::<2>().0;
+        for (place, (video, crops)) in group.iter().enumerate() {
+            let answer = logits.get(place).filter(|logits| logits.iter().all(|logit| logit.is_finite()));
+            let Some(logits) = answer else {
+                bail!(
+                    "{} has no score: the detector's answer is not a finite number, so its weights are damaged, or its \
+                     training has diverged (then lower optimizer.learning_rate)",
+                    videos[*video].identity()
+                );
+            };
+            predictions.push(ClipLogits { video: *video, crop: crops[0], logits: *logits });
+        }
         progress(group.last().map_or(0, |(video, _)| video + 1));
     }
     Ok(predictions)
@@ -86,8 +95,14 @@ pub(crate) fn read_crop(path: &Path) -> Result<RgbImage> {
     RgbImage::new(width, height, image.into_raw()).ok_or_else(|| anyhow!("{shown} is an image without pixels"))
 }
 
-fn padded(clip: &[usize], length: usize) -> Vec<usize> {
-    (0..length).map(|place| clip[place.min(clip.len() - 1)]).collect()
+/// The crops of each clip of a video, by their indices: `frames` of them evenly spaced, in clips of `length`.
+fn clips_of(crops: usize, frames: usize, length: usize) -> impl Iterator<Item = Vec<usize>> {
+    let chosen = evenly_spaced(crops, frames);
+    aggregate::clips(chosen.len(), length).map(move |clip| {
+        let mut members = chosen[clip].to_vec();
+        aggregate::complete(&mut members, length);
+        members
+    })
 }
 
 /// `count` of `crops` indices, evenly spaced from the first to the last as [`frame_indices`] has them; the middle one
@@ -114,16 +129,7 @@ mod tests {
 
     #[test]
     fn a_short_clip_repeats_its_last_crop() {
-        assert_eq!(padded(&[4, 7], 4), [4, 7, 7, 7]);
-        assert_eq!(padded(&[1, 2, 3], 3), [1, 2, 3]);
-    }
-
-    #[test]
-    fn the_score_is_the_softmax_of_the_logits_over_the_temperature() {
-        let prediction = ClipLogits { video: 0, crop: 0, logits: [1.0, 3.0] };
-        let expected = 3f32.exp() / (1f32.exp() + 3f32.exp());
-        assert!((prediction.score(1.0) - expected).abs() < 1e-6);
-        let expected = 1.5f32.exp() / (0.5f32.exp() + 1.5f32.exp());
-        assert!((prediction.score(2.0) - expected).abs() < 1e-6);
+        assert_eq!(clips_of(10, 6, 4).collect::<Vec<_>>(), [[0, 1, 3, 5], [7, 9, 9, 9]]);
+        assert_eq!(clips_of(3, 8, 1).collect::<Vec<_>>(), [[0], [1], [2]]);
     }
 }

@@ -121,8 +121,9 @@ impl Scorer {
     fn score_batches(&self, session: &mut Session, mut pictures: Option<&mut Pictures>) -> Result<Duration> {
         let start = Instant::now();
         while let Some(batch) = session.next_batch(BATCH) {
-            let scores = self.loaded.detector.score(&batch.crops).into_data().try_into_vec::<f32>();
-            let scores = scores.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
+            let logits = self.loaded.detector.logits(&batch.crops).into_data().try_into_vec::<f32>();
+            let logits = logits.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
+            let scores = self.loaded.detector.probabilities(&logits);
             session.accept(&batch, &scores);
             if let Some(pictures) = &mut pictures {
                 batch.views().zip(&scores).for_each(|(view, score)| pictures.face(&view, *score));

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use burn::tensor::TensorData;
 use half::f16;
 use safetensors::{Dtype, View};
+use unmask_core::detector::Values;
 
 use crate::files;
 
@@ -15,18 +16,30 @@ use crate::files;
 pub(crate) struct StoredTensor {
     dtype: Dtype,
     shape: Vec<usize>,
-    data: TensorData,
+    content: Content,
+}
+
+/// Where a tensor's values are.
+enum Content {
+    Here(TensorData),
+    /// On a device, from where they are copied when they are written: of many tensors one is copied at a time.
+    Elsewhere(Values),
 }
 
 impl StoredTensor {
     /// `data` holds the f32 values of a tensor of `shape`, row by row.
     pub(crate) fn new(shape: Vec<usize>, data: TensorData) -> Self {
-        Self { dtype: Dtype::F32, shape, data }
+        Self { dtype: Dtype::F32, shape, content: Content::Here(data) }
+    }
+
+    /// A tensor of `shape` whose f32 values, row by row, are read when they are written.
+    pub(crate) fn read_when_written(shape: Vec<usize>, values: Values) -> Self {
+        Self { dtype: Dtype::F32, shape, content: Content::Elsewhere(values) }
     }
 
     /// A tensor of `shape` from its values in f16, row by row.
     pub(crate) fn f16(shape: Vec<usize>, values: Vec<f16>) -> Self {
-        Self { dtype: Dtype::F16, data: TensorData::new(values, shape.clone()), shape }
+        Self { dtype: Dtype::F16, content: Content::Here(TensorData::new(values, shape.clone())), shape }
     }
 }
 
@@ -40,11 +53,17 @@ impl View for StoredTensor {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(self.data.as_bytes())
+        match &self.content {
+            Content::Here(data) => Cow::Borrowed(data.as_bytes()),
+            Content::Elsewhere(values) => Cow::Owned(values().as_bytes().to_vec()),
+        }
     }
 
     fn data_len(&self) -> usize {
-        self.data.as_bytes().len()
+        match &self.content {
+            Content::Here(data) => data.as_bytes().len(),
+            Content::Elsewhere(_) => self.shape.iter().product::<usize>() * size_of::<f32>(),
+        }
     }
 }
 

@@ -104,8 +104,64 @@ fn landmark_files_beside_the_frames_are_reduced_to_five_points() {
         json!([[115.5, 138.5], [133.5, 144.5], [90.0, 130.0], [144.0, 148.0], [162.0, 154.0]])
     );
     assert!(first["crops"][1]["landmarks"].is_null());
+}
+
+#[test]
+fn a_broken_landmark_file_is_dropped_by_its_name_and_stops_nothing() {
+    let place = Place::new();
+    let json = deepfakebench(&place, "");
+    let folder = place.path("bench/datasets/rgb/FaceForensics++/manipulated_sequences/Deepfakes/c23/landmarks/000_003");
+    std::fs::create_dir_all(&folder).expect("made");
+    for name in ["000.npy", "010.npy"] {
+        std::fs::copy(golden("landmark_files/int64.npy"), folder.join(name)).expect("copied");
+    }
     std::fs::write(folder.join("002.npy"), "no array").expect("written");
-    assert!(place.fail(["info", text(&json)]).contains("002.npy"));
+    let found = info(&place, &[text(&json)]);
+    let crops = found["videos"][0]["crops"].as_array().expect("crops");
+    let has_landmarks: Vec<bool> = crops.iter().map(|crop| !crop["landmarks"].is_null()).collect();
+    assert_eq!(has_landmarks, [true, false, true]);
+    let unusable = found["unusable"].as_array().expect("a list");
+    assert!(unusable.len() == 1 && unusable[0].as_str().is_some_and(|told| told.contains("002.npy")), "{unusable:?}");
+    assert!(place.succeed(["info", text(&json)]).contains("1 unusable beside the crops: "));
+}
+
+#[test]
+fn what_deepfakebench_does_not_say_of_its_crops_is_told_as_taken_for_granted() {
+    let place = Place::new();
+    let json = deepfakebench(&place, "");
+    let told = place.succeed(["info", text(&json)]);
+    assert!(told.contains("crops: DeepfakeBench's, taken to have geometry dfb, crop size 256, margin 1.3"), "{told}");
+    let crops = &info(&place, &[text(&json)])["crops"][0];
+    assert_eq!((crops["known"].as_str(), crops["crop"]["geometry"].as_str()), (Some("assumed"), Some("dfb")));
+}
+
+#[test]
+fn json_with_a_byte_order_mark_reads_like_any_other() {
+    let place = Place::new();
+    let json = deepfakebench(&place, "");
+    let plain = info(&place, &[text(&json)]);
+    let document = std::fs::read_to_string(&json).expect("read");
+    std::fs::write(&json, format!("\u{feff}{document}")).expect("written");
+    assert_eq!(info(&place, &[text(&json)]), plain);
+    let wide: Vec<u8> = format!("\u{feff}{document}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&json, wide).expect("written");
+    assert_eq!(info(&place, &[text(&json)]), plain);
+    let path = manifest(&place, "a.png");
+    let lines = std::fs::read_to_string(&path).expect("read");
+    std::fs::write(&path, format!("\u{feff}{lines}")).expect("written");
+    assert_eq!(listing(&info(&place, &[text(&path)])).len(), 1);
+}
+
+#[test]
+fn videos_say_which_others_they_are_not_independent_of() {
+    let place = Place::new();
+    let found = info(&place, &[text(&deepfakebench(&place, ""))]);
+    let group = |name: &str| {
+        let videos = found["videos"].as_array().expect("videos").iter();
+        videos.filter(|video| video["name"] == name).map(|video| video["group"].to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((group("000_003"), group("012_010")), (group("000"), group("012")));
+    assert_ne!(group("000"), group("020"));
 }
 
 #[test]

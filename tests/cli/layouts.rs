@@ -48,6 +48,17 @@ impl Tree {
         lines
     }
 
+    /// As [`Tree::listing`], with what was said on standard error.
+    fn listing_and_complaints(&self, folder: &str) -> (Vec<String>, String) {
+        let (input, output) = (self.place.path("data").join(folder), self.place.path("out"));
+        let ran = self.place.run(["preprocess", "--input", text(&input), "--output", text(&output)]);
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.success(), "{said}");
+        let mut lines: Vec<String> = manifest_entries(&output).iter().map(line).collect();
+        lines.sort();
+        (lines, said)
+    }
+
     fn refusal(&self, folder: &str, arguments: &[&str]) -> String {
         let (input, output) = (self.place.path("data").join(folder), self.place.path("out"));
         let mut all = vec!["preprocess", "--input", text(&input), "--output", text(&output)];
@@ -104,11 +115,9 @@ fn the_compression_of_face_forensics_is_chosen() {
 }
 
 #[test]
-fn face_forensics_without_its_splits_or_with_a_stranger_is_refused() {
+fn face_forensics_without_its_splits_is_refused() {
     let tree = Tree::new();
     face_forensics(&tree);
-    tree.videos(&["FaceForensics++/original_sequences/youtube/c23/videos/999.mp4"]);
-    assert!(tree.refusal("FaceForensics++", &[]).contains("999.mp4"));
     std::fs::remove_file(tree.path("FaceForensics++/val.json")).expect("removed");
     assert!(tree.refusal("FaceForensics++", &[]).contains("val.json"));
 }
@@ -170,6 +179,84 @@ fn dfdc_is_read_by_its_metadata_and_fakes_stay_with_their_originals() {
         let (real, fake) = (split(&format!("/real{index} ")), split(&format!("/fake{index} ")));
         assert!(real == fake && matches!(real, Some("train" | "val")), "{index}: {real:?} {fake:?}");
     }
+}
+
+#[test]
+fn strays_in_known_layouts_are_listed_together_with_reasons_and_the_others_are_done() {
+    let tree = Tree::new();
+    face_forensics(&tree);
+    let youtube = "FaceForensics++/original_sequences/youtube/c23/videos";
+    tree.videos(&[&format!("{youtube}/999.mp4"), &format!("{youtube}/copy.mp4")]);
+    tree.videos(&["DFDC/dfdc_train_part_7/a.mp4", "DFDC/dfdc_train_part_7/notes.mp4"]);
+    tree.text("DFDC/dfdc_train_part_7/metadata.json", "\u{feff}{\"a.mp4\": {\"label\": \"REAL\"}}");
+    lav_df(&tree);
+    tree.videos(&["LAV-DF/dev/stray.mp4"]);
+    let (found, said) = tree.listing_and_complaints("");
+    assert_eq!(found.len(), 9 + 1 + 3, "{found:?}");
+    for (reason, names) in [
+        ("left out, 2 in none of train.json, val.json and test.json: ", &["999.mp4", "copy.mp4"][..]),
+        ("left out, 1 without a label in metadata.json or labels.csv: ", &["notes.mp4"]),
+        ("left out, 1 not listed in metadata.json: ", &["stray.mp4"]),
+        ("left out, 1 listed in metadata.json and not there: ", &["000009.mp4"]),
+        ("left out, 1 changed in its sound alone: ", &["000003.mp4"]),
+    ] {
+        let line = said.lines().find(|line| line.starts_with(reason)).unwrap_or_else(|| panic!("{reason} in {said}"));
+        assert!(names.iter().all(|name| line.contains(name)), "{line}");
+    }
+}
+
+fn lav_df(tree: &Tree) {
+    tree.videos(&[
+        "LAV-DF/train/000001.mp4",
+        "LAV-DF/dev/000002.mp4",
+        "LAV-DF/test/000003.mp4",
+        "LAV-DF/test/000004.mp4",
+    ]);
+    let video = |file: &str, original: Option<&str>, picture: bool, sound: bool| {
+        json!({ "file": file, "split": file.split('/').next(), "original": original, "modify_video": picture,
+            "modify_audio": sound, "n_fakes": 1, "fake_periods": [[1.0, 1.4]] })
+    };
+    let list = json!([
+        video("train/000001.mp4", None, false, false),
+        video("dev/000002.mp4", Some("train/000001.mp4"), true, false),
+        video("test/000003.mp4", Some("test/000004.mp4"), false, true),
+        video("test/000004.mp4", None, false, false),
+        video("test/000009.mp4", None, true, true),
+    ]);
+    tree.text("LAV-DF/metadata.json", &list.to_string());
+}
+
+#[test]
+fn lav_df_is_read_by_its_list_and_sound_alone_makes_no_fake() {
+    let tree = Tree::new();
+    lav_df(&tree);
+    let expected = [
+        "LAV-DF/LAV-DF/dev/000002 fake val -",
+        "LAV-DF/original/test/000004 real test -",
+        "LAV-DF/original/train/000001 real train -",
+    ];
+    assert_eq!(tree.listing("LAV-DF", &[]), expected);
+}
+
+#[test]
+fn an_output_below_the_input_is_no_input() {
+    let tree = Tree::new();
+    tree.videos(&["d/a.mp4", "d/b.mp4"]);
+    let (input, output) = (tree.place.path("data/d"), tree.place.path("data/d/out"));
+    let preprocess = ["preprocess", "--input", text(&input), "--output", text(&output), "--label", "real"];
+    tree.place.succeed(preprocess);
+    // As if there had been faces in the videos.
+    let crop = tree.path("d/out/crops/d/original/a/000.png");
+    image::RgbImage::new(8, 8).save(&crop).expect("written");
+    let ran = tree.place.run(preprocess);
+    assert!(ran.status.success());
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(said.starts_with("0 done, 2 were done before"), "{said}");
+    assert_eq!(manifest_entries(&output).len(), 2);
+    // Input and output may be one folder, too.
+    let same = ["preprocess", "--input", text(&input), "--output", text(&input), "--label", "real"];
+    tree.place.succeed(same);
+    assert!(tree.place.succeed(same).starts_with("0 done, 2 were done before"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod compare;
 #[path = "../support/data.rs"]
 mod data;
 mod data_sets;
+mod evaluating;
 mod importing;
 mod layouts;
 mod outputs;

@@ -168,12 +168,40 @@ fn a_corrupt_video_is_recorded_with_its_reason_and_stops_nothing() {
     assert_eq!(entries[0].0["dropped"]["kind"], "unreadable");
     assert!(entries[0].0["dropped"]["reason"].as_str().expect("a reason").contains("damaged"), "{}", entries[0].0);
     assert_eq!((entries[1].1.len(), entries[1].0["frames"].as_u64()), (3, Some(3)));
-    assert!(place.succeed(arguments(&input, &output, &frames)).contains("1 dropped"));
-    // Repaired, it is taken only when asked to.
+    // What could not be read is said again as long as it is so.
+    let second = place.run(arguments(&input, &output, &frames));
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("a_bad.mp4") && said.contains("--retry"), "{said}");
+    assert!(String::from_utf8_lossy(&second.stdout).starts_with("0 done, 2 were done before"));
+    // Repaired, it is another file in the same place.
     std::fs::write(&bad, bytes).expect("written");
-    assert!(place.succeed(arguments(&input, &output, &frames)).starts_with("0 done"));
-    let said = place.succeed(arguments(&input, &output, &["--frames", "3", "--retry"]));
+    let said = place.succeed(arguments(&input, &output, &frames));
     assert!(said.starts_with("1 done") && !said.contains("dropped"), "{said}");
+}
+
+#[test]
+fn a_file_that_was_replaced_is_noticed_and_done_again() {
+    let place = Place::new();
+    let Some(video) = copied(&place, "real_vox_lia_driving2_256.mp4", "d/real/a.mp4") else { return };
+    let Some(other) = clip("real_liveportrait_d5.mp4") else { return };
+    let (input, output) = (place.path("d"), place.path("out"));
+    let run = || place.run(arguments(&input, &output, &["--frames", "2"]));
+    assert!(run().status.success());
+    let before = contents(&output).remove(0);
+    std::fs::copy(other, &video).expect("copied");
+    let ran = run();
+    let (said, told) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success() && said.starts_with("1 done"), "{said} {told}");
+    assert!(told.contains("replaced since an earlier run, and done again: real/a.mp4"), "{told}");
+    // The line about the earlier file stays, and its crops with it, and does not count.
+    let info = place.succeed(["info", text(&output), "--json"]);
+    let info: Value = serde_json::from_str(&info).expect("JSON");
+    assert_eq!(info["videos"].as_array().map(Vec::len), Some(1));
+    let crop = PathBuf::from(info["videos"][0]["crops"][0]["path"].as_str().expect("a path"));
+    assert_ne!(std::fs::read(&crop).expect("read"), before.1[0]);
+    assert_eq!(std::fs::read(output.join("crops/d/original/a/000.png")).expect("read"), before.1[0]);
+    assert!(String::from_utf8_lossy(&run().stdout).starts_with("0 done, 1 were done before"));
 }
 
 #[test]

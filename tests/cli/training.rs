@@ -16,7 +16,7 @@ use crate::support::{Place, golden, tensors, text};
 const SIDE: u32 = 32;
 
 /// A folder of crops, as `unmask preprocess` leaves it, in which fakes have a chequered patch.
-fn easy_set(place: &Place) -> PathBuf {
+pub(crate) fn easy_set(place: &Place) -> PathBuf {
     let folder = place.path("crops");
     fs::create_dir_all(&folder).expect("a folder");
     let mut rng = StdRng::seed_from_u64(5);
@@ -62,10 +62,10 @@ fn crop_of(folder: &Path, name: &str, frame: usize, rng: &mut StdRng) -> Value {
 
 /// A recipe for the tiny detector.
 fn recipe(place: &Place, strategy: &str, epochs: usize) -> PathBuf {
-    recipe_from(place, &place.detector(), strategy, epochs)
+    recipe_from(place, &place.detector_of_small_crops(), strategy, epochs)
 }
 
-fn recipe_from(place: &Place, start: &Path, strategy: &str, epochs: usize) -> PathBuf {
+pub(crate) fn recipe_from(place: &Place, start: &Path, strategy: &str, epochs: usize) -> PathBuf {
     let path = place.path(&format!("{strategy}.toml"));
     let recipe = format!(
         "name = 'tiny'
@@ -93,7 +93,13 @@ fn recipe_from(place: &Place, start: &Path, strategy: &str, epochs: usize) -> Pa
     path
 }
 
-fn arguments<'a>(recipe: &'a Path, data: &'a Path, out: &'a Path) -> Vec<&'a str> {
+/// The same run, gone on with.
+fn resumed(mut arguments: Vec<&str>) -> Vec<&str> {
+    arguments.push("--resume");
+    arguments
+}
+
+pub(crate) fn arguments<'a>(recipe: &'a Path, data: &'a Path, out: &'a Path) -> Vec<&'a str> {
     vec!["train", "--config", text(recipe), "--data", text(data), "--out", text(out), "--device", "cpu"]
 }
 
@@ -177,6 +183,11 @@ fn a_trained_detector_is_evaluated_and_calibrated_on_the_validation_split() {
     // The temperature reaches the file that was asked for, and no other.
     let info = |path: &Path| place.succeed(["info", text(path)]);
     assert_ne!(info(&calibrated), info(&model));
+    assert!(
+        info(&calibrated).contains("fitted on 20 real and 20 fake validation videos of easy"),
+        "{}",
+        info(&calibrated)
+    );
 }
 
 #[test]
@@ -185,15 +196,13 @@ fn a_detector_of_clips_is_trained_resumed_and_evaluated_on_clips() {
     let (data, run, start) = (easy_set(&place), place.path("run"), place.path("stan.safetensors"));
     let (input, head) = (golden("clip_tiny/model.safetensors"), golden("clip_tiny/head1.safetensors"));
     let import = ["import", "--from", "hf-clip", "--input", text(&input), "--head", text(&head)];
-    let branch = ["--clip-length", "2", "--branch-depth", "1", "--output", text(&start)];
+    let branch = ["--clip-length", "2", "--branch-depth", "1", "--crop-size", "32", "--output", text(&start)];
     place.succeed(import.iter().chain(&branch));
     let recipe = recipe_from(&place, &start, "full", 30);
     let undisturbed = place.path("undisturbed");
     place.succeed(arguments(&recipe, &data, &undisturbed));
-    let mut resumed = arguments(&recipe, &data, &run);
-    resumed.push("--resume");
-    killed_after(&place, &resumed, &run, 7);
-    place.succeed(resumed);
+    killed_after(&place, &arguments(&recipe, &data, &run), &run, 7);
+    place.succeed(resumed(arguments(&recipe, &data, &run)));
     // Drop path is drawn anew at each step, and the same again after a kill.
     assert_eq!(timeless(&undisturbed), timeless(&run));
 
@@ -212,7 +221,7 @@ fn layer_norm_tuning_changes_the_norms_and_the_head_and_nothing_else() {
     let place = Place::new();
     let (data, out) = (easy_set(&place), place.path("run"));
     place.succeed(arguments(&recipe(&place, "ln", 1), &data, &out));
-    let (before, after) = (tensors(&place.detector()), tensors(&out.join("detector.safetensors")));
+    let (before, after) = (tensors(&place.detector_of_small_crops()), tensors(&out.join("detector.safetensors")));
     for (name, (_, values)) in &before {
         let trained = name.contains("norm") || name.starts_with("head.");
         assert_eq!(trained, *values != after[name].1, "{name}");
@@ -221,7 +230,7 @@ fn layer_norm_tuning_changes_the_norms_and_the_head_and_nothing_else() {
     assert!(adapter.keys().all(|name| name.contains("norm") || name.starts_with("head.")));
     // The adapter over what the run started from is the detector.
     let (data, output) = (golden("clip_tiny/reference.safetensors"), place.path("adapted.safetensors"));
-    let (adapter, base) = (out.join("adapter.safetensors"), place.detector());
+    let (adapter, base) = (out.join("adapter.safetensors"), place.detector_of_small_crops());
     let model = ["--model", text(&adapter), "--base", text(&base)];
     place.succeed(["forward", "--input", text(&data), "--output", text(&output)].iter().chain(&model));
     let adapted = tensors(&output)["score"].1.clone();
@@ -269,14 +278,12 @@ fn a_run_killed_ten_times_ends_with_the_weights_of_one_that_was_not() {
     steps.sort_unstable();
     let mut alive = 0;
     for step in &steps {
-        let mut resumed = arguments(&recipe, &data, &out);
-        resumed.push("--resume");
-        alive += usize::from(killed_after(&place, &resumed, &out, *step));
+        let first = arguments(&recipe, &data, &out);
+        let all = if out.exists() { resumed(first) } else { first };
+        alive += usize::from(killed_after(&place, &all, &out, *step));
     }
     assert!(alive >= 5, "only {alive} of the runs were killed before their end, at steps {steps:?}");
-    let mut resumed = arguments(&recipe, &data, &out);
-    resumed.push("--resume");
-    place.succeed(resumed);
+    place.succeed(resumed(arguments(&recipe, &data, &out)));
     for file in ["detector.safetensors", "best.safetensors"] {
         let same = fs::read(undisturbed.join(file)).expect("a file") == fs::read(out.join(file)).expect("a file");
         assert!(same, "{file} differs after kills at steps {steps:?}");
@@ -284,10 +291,10 @@ fn a_run_killed_ten_times_ends_with_the_weights_of_one_that_was_not() {
     assert_eq!(timeless(&undisturbed), timeless(&out), "after kills at steps {steps:?}");
 }
 
-/// `arguments` for a run in bf16 that may go on with what is there.
+/// `arguments` for a run in bf16.
 fn in_bf16<'a>(recipe: &'a Path, data: &'a Path, out: &'a Path) -> Vec<&'a str> {
     let mut all = arguments(recipe, data, out);
-    all.extend(["--set", "run.precision=bf16", "--resume"]);
+    all.extend(["--set", "run.precision=bf16"]);
     all
 }
 
@@ -315,7 +322,7 @@ fn a_run_in_bf16_learns_and_resumes_to_the_same_weights_in_f32() {
     for checkpoint in fs::read_dir(out.join("checkpoints")).expect("checkpoints").flatten() {
         assert_in_f32(&checkpoint.path());
     }
-    place.succeed(in_bf16(&recipe, &data, &out));
+    place.succeed(resumed(in_bf16(&recipe, &data, &out)));
     assert_eq!(timeless(&undisturbed), timeless(&out));
     for file in ["detector.safetensors", "best.safetensors"] {
         assert_in_f32(&out.join(file));
@@ -329,7 +336,7 @@ fn what_a_run_in_bf16_does_not_train_is_written_as_it_was_read() {
     let place = Place::new();
     let (data, out) = (easy_set(&place), place.path("run"));
     place.succeed(in_bf16(&recipe(&place, "ln", 1), &data, &out));
-    let (before, after) = (tensors(&place.detector()), tensors(&out.join("detector.safetensors")));
+    let (before, after) = (tensors(&place.detector_of_small_crops()), tensors(&out.join("detector.safetensors")));
     for (name, (_, values)) in &before {
         let trained = name.contains("norm") || name.starts_with("head.");
         assert_eq!(trained, *values != after[name].1, "{name}");
@@ -344,8 +351,7 @@ fn a_run_stopped_by_a_full_disk_says_so_and_goes_on_when_there_is_space() {
     let (undisturbed, out) = (place.path("undisturbed"), place.path("full"));
     place.succeed(arguments(&recipe, &data, &undisturbed));
     // The limit on the size of a file stands for a full disk: a write fails in the middle.
-    let mut arguments = arguments(&recipe, &data, &out);
-    arguments.push("--resume");
+    let arguments = arguments(&recipe, &data, &out);
     let limited = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 40; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_unmask")])
         .args(&arguments)
@@ -356,7 +362,7 @@ fn a_run_stopped_by_a_full_disk_says_so_and_goes_on_when_there_is_space() {
     assert!(errors.contains("free space") && !errors.contains("panicked"), "{errors}");
     let left: Vec<_> = fs::read_dir(out.join("checkpoints")).expect("the folder").flatten().collect();
     assert!(left.is_empty(), "something half-written is left: {left:?}");
-    place.succeed(arguments);
+    place.succeed(resumed(arguments));
     let read = |folder: &Path| fs::read(folder.join("detector.safetensors")).expect("a detector");
     assert!(read(&undisturbed) == read(&out), "the weights differ");
 }
@@ -376,10 +382,34 @@ fn what_cannot_be_trained_is_refused_in_one_sentence() {
     let alone = ["train", "--config", text(&recipe), "--out", text(&out)];
     assert!(place.fail(alone).contains("--data"));
 
+    assert!(with(&["--resume"]).contains("no run to go on with"));
     place.succeed(arguments(&recipe, &data, &out));
     assert!(with(&[]).contains("--resume"));
-    assert!(with(&["--resume", "--set", "seed=2"]).contains("recipe has changed"));
-    let mut again = arguments(&recipe, &data, &out);
-    again.push("--resume");
-    place.succeed(again);
+    let changed = with(&["--resume", "--set", "seed=2", "--set", "run.batch=8"]);
+    assert!(changed.contains("recipe has changed (run.batch was 16 and is 8, seed was 1 and is 2)"), "{changed}");
+    place.succeed(resumed(arguments(&recipe, &data, &out)));
+}
+
+/// The lines of `easy_set`'s manifest that `keep` accepts, in its place.
+fn keep_lines(data: &Path, keep: impl Fn(&Value) -> bool) {
+    let path = data.join("manifest.jsonl");
+    let lines = fs::read_to_string(&path).expect("the manifest");
+    let kept = lines.lines().filter(|line| keep(&serde_json::from_str(line).expect("JSON")));
+    fs::write(&path, kept.map(|line| format!("{line}\n")).collect::<String>()).expect("the manifest");
+}
+
+#[test]
+fn one_class_alone_is_not_trained_on_unless_fakes_are_made_of_it() {
+    let place = Place::new();
+    let (data, recipe, out) = (easy_set(&place), recipe(&place, "head", 1), place.path("run"));
+    keep_lines(&data, |line| line["split"] != "train" || line["label"] == "real");
+    let refusal = place.fail(arguments(&recipe, &data, &out));
+    assert!(refusal.contains("are real") && refusal.contains("data.self_blended=true"), "{refusal}");
+    assert!(!out.exists(), "nothing is begun");
+    let mut blended = arguments(&recipe, &data, &out);
+    blended.extend(["--set", "data.self_blended=true"]);
+    place.succeed(blended);
+    keep_lines(&data, |line| line["split"] != "train");
+    let refusal = place.fail(arguments(&recipe, &data, &place.path("other")));
+    assert!(refusal.contains("0 videos to train on"), "{refusal}");
 }

@@ -72,9 +72,10 @@ impl Scorer {
     pub async fn score(&self, crops: Vec<u8>) -> Result<Vec<f32>, JsError> {
         let pixels = self.input.pixels(&crops, &self.detector)?;
         let logits = self.detector.model().forward(pixels).logits;
-        let scores = self.detector.probability(logits).into_data_async().await;
+        let logits = logits.into_data_async().await;
         let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("the scores cannot be read back: {error:?}"));
-        scores.map_err(|error| failed(&error))?.try_into_vec::<f32>().map_err(|error| failed(&error))
+        let logits = logits.map_err(|error| failed(&error))?.try_into_vec::<f32>().map_err(|error| failed(&error))?;
+        Ok(self.detector.probabilities(&logits))
     }
 }
 

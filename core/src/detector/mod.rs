@@ -2,6 +2,7 @@
 
 pub mod clip;
 pub mod efficientnet;
+mod front_end;
 pub mod layers;
 mod parameters;
 pub mod stan;
@@ -12,13 +13,14 @@ use alloc::vec::Vec;
 
 use burn::prelude::*;
 use burn::tensor::DType;
-use burn::tensor::activation::softmax;
 use rand_chacha::ChaCha8Rng;
 
-pub use parameters::{Strategy, Visit, for_each_parameter, is_norm, is_statistic, parameters, trainable};
+pub use front_end::FrontEnd;
+pub use parameters::{Strategy, Values, Visit, for_each_parameter, is_norm, is_statistic, parameters, trainable};
 
 use crate::image::RgbImage;
-use crate::weights::spec::{Architecture, Calibration, DetectorSpec, InputSpec};
+use crate::pipeline::aggregate;
+use crate::weights::spec::{Architecture, Calibration, DetectorSpec};
 use crate::weights::{Loader, TensorSource, WeightsError};
 use clip::Clip;
 use efficientnet::EfficientNet;
@@ -105,9 +107,7 @@ fn flatten_clips(pixels: Tensor<5>) -> Tensor<4> {
 pub struct Detector {
     spec: DetectorSpec,
     model: Model,
-    device: Device,
-    /// The type that the model is given pixels in, and so computes in.
-    dtype: DType,
+    front_end: FrontEnd,
 }
 
 impl Detector {
@@ -118,19 +118,18 @@ impl Detector {
     pub fn load(spec: DetectorSpec, source: &mut dyn TensorSource, device: &Device) -> Result<Self, WeightsError> {
         spec.check()?;
         let model = Model::load(&spec.architecture, source, device)?;
-        Ok(Self { spec, model, device: device.clone(), dtype: DType::F32 })
+        let front_end = FrontEnd::new(&spec, device, DType::F32);
+        Ok(Self { spec, model, front_end })
     }
 
-    /// The same detector with another model of its architecture.
-    #[must_use]
-    pub fn with_model(self, model: Model) -> Self {
-        Self { model, ..self }
+    /// A detector of its parts: `model` is of the architecture in `spec`, and `front_end` made for it.
+    pub fn from_parts(spec: DetectorSpec, model: Model, front_end: FrontEnd) -> Self {
+        Self { spec, model, front_end }
     }
 
-    /// The same detector with its activations in `dtype`, f32 or bf16. Features and logits are f32 in any case.
-    #[must_use]
-    pub fn computing_in(self, dtype: DType) -> Self {
-        Self { dtype, ..self }
+    /// The parts of [`Detector::from_parts`].
+    pub fn into_parts(self) -> (DetectorSpec, Model, FrontEnd) {
+        (self.spec, self.model, self.front_end)
     }
 
     /// The same detector with another calibration.
@@ -152,44 +151,22 @@ impl Detector {
 
     /// The device the model is on.
     pub fn device(&self) -> &Device {
-        &self.device
+        self.front_end.device()
     }
 
-    /// Crops to the model's input `[clips, T, 3, size, size]`: resized, scaled to 0..1, minus mean, over std. Each `T`
-    /// crops that follow each other are a clip; a last short clip repeats its last crop.
+    /// Crops to the model's input, see [`FrontEnd::pixels`].
     pub fn preprocess(&self, crops: &[RgbImage]) -> Tensor<5> {
-        let InputSpec { size, .. } = self.spec.input;
-        let (length, image) = (self.spec.clip_length(), 3 * size * size);
-        let clips = crops.len().div_ceil(length);
-        let mut values = Vec::with_capacity(clips * length * image);
-        for crop in crops {
-            push_normalised(&mut values, crop, &self.spec.input);
-        }
-        while values.len() < clips * length * image {
-            values.extend_from_within(values.len() - image..);
-        }
-        let pixels = Tensor::<5>::from_data(TensorData::new(values, [clips, length, 3, size, size]), &self.device);
-        pixels.cast(self.dtype)
+        self.front_end.pixels(crops)
     }
 
-    /// Calibrated P(fake), `[clips]`, of logits `[clips, 2]`: `softmax(logits / temperature)[1]`.
-    pub fn probability(&self, logits: Tensor<2>) -> Tensor<1> {
-        let count = logits.dims()[0];
-        softmax(logits / self.spec.calibration.temperature, 1).narrow(1, 1, 1).reshape([count])
+    /// The logits of each clip of [`Detector::preprocess`], `[clips, 2]`, still on the device.
+    pub fn logits(&self, crops: &[RgbImage]) -> Tensor<2> {
+        self.model.forward(self.preprocess(crops)).logits
     }
 
-    /// Calibrated P(fake) of each clip of [`Detector::preprocess`], still on the device.
-    pub fn score(&self, crops: &[RgbImage]) -> Tensor<1> {
-        self.probability(self.model.forward(self.preprocess(crops)).logits)
-    }
-}
-
-/// Appends one crop's channels, each row by row.
-fn push_normalised(values: &mut Vec<f32>, crop: &RgbImage, input: &InputSpec) {
-    let resized = crop.resize(input.size, input.size, input.interpolation);
-    for channel in 0..3 {
-        let (mean, std) = (input.mean[channel], input.std[channel]);
-        values.extend(resized.pixels().iter().skip(channel).step_by(3).map(|v| (f32::from(*v) / 255.0 - mean) / std));
+    /// Calibrated P(fake) of each clip from the values of its logits `[clips, 2]`; NaN where a logit is not a finite number.
+    pub fn probabilities(&self, logits: &[f32]) -> Vec<f32> {
+        aggregate::fake_probabilities(logits, self.spec.calibration.temperature)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A model's parameters by name, and which of them a training strategy changes.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -31,8 +32,11 @@ pub fn parameters(model: &Model) -> Vec<(String, Vec<usize>)> {
     found
 }
 
-/// Is given a parameter's name (as in a detector file), its shape, and a way to read its values in f32.
-pub type Visit<'a> = dyn FnMut(String, Vec<usize>, &dyn Fn() -> TensorData) + 'a;
+/// A way to read a parameter's values in f32, which copies them only when it is called.
+pub type Values = Box<dyn Fn() -> TensorData>;
+
+/// Is given a parameter's name (as in a detector file), its shape, and its values.
+pub type Visit<'a> = dyn FnMut(String, Vec<usize>, Values) + 'a;
 
 /// Calls `visit` with each parameter, in the order of the model.
 pub fn for_each_parameter(model: &Model, visit: &mut Visit) {
@@ -81,6 +85,8 @@ impl ModuleVisitor for Walk<'_, '_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         // The outermost name is the model's kind, which a detector file says in its description instead.
         let name = self.path.iter().skip(1).cloned().collect::<Vec<_>>().join(".");
-        (self.visit)(name, param.val().dims().to_vec(), &|| param.val().into_data().convert::<f32>());
+        let tensor = param.val();
+        let shape = tensor.dims().to_vec();
+        (self.visit)(name, shape, Box::new(move || tensor.clone().into_data().convert::<f32>()));
     }
 }

@@ -1,5 +1,6 @@
 //! From frames to a report: which frames to look at, what is done with each, and what it all amounts to.
 
+pub mod aggregate;
 mod caveat;
 pub mod report;
 pub mod sampling;

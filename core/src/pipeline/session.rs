@@ -10,6 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::aggregate;
 use super::caveat::{Caveat, CaveatCode};
 use super::report::{
     FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, VideoSummary,
@@ -252,7 +253,7 @@ impl Session {
         if self.cropped.len() <= track {
             self.cropped.resize(track + 1, 0);
         }
-        let clip = (track, self.cropped[track] / self.clip_length);
+        let clip = (track, aggregate::clip_of(self.cropped[track], self.clip_length));
         self.cropped[track] += 1;
         clip
     }
@@ -284,9 +285,7 @@ impl Session {
                 faces.push(waiting.index);
                 batch.crops.push(waiting.crop);
             }
-            let missing = self.clip_length.saturating_sub(faces.len());
-            let last = batch.crops.last().cloned();
-            batch.crops.extend(last.into_iter().flat_map(|last| core::iter::repeat_n(last, missing)));
+            aggregate::complete(&mut batch.crops, self.clip_length);
             batch.clips.push((clip, faces));
         }
         batch
@@ -321,8 +320,8 @@ impl Session {
 
     fn track_report(&self, id: usize) -> TrackReport {
         let faces = || self.frames.iter().flat_map(|frame| &frame.faces).filter(|face| face.track == id);
-        let scores: Vec<f32> = self.scores.range((id, 0)..(id + 1, 0)).map(|(_, score)| *score).collect();
-        let score = (!scores.is_empty()).then(|| scores.iter().sum::<f32>() / scores.len() as f32);
+        let clips = self.scores.range((id, 0)..(id + 1, 0)).map(|(_, score)| f64::from(*score));
+        let score = aggregate::mean_score(clips).map(|score| score as f32);
         TrackReport { id, score, frames: faces().count() }
     }
 }

@@ -134,7 +134,7 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
         .map(|i| frames[i % frames.len()].image.resize(size, size, unmask_core::image::Interpolation::Bilinear))
         .collect();
     let milliseconds = median_ms(args.repeat, batch, || {
-        detector.score(&crops).into_data();
+        detector.logits(&crops).into_data();
         Ok(())
     })?;
     let what = format!("{} with preprocessing, batch {batch}", detector.spec().name);

@@ -22,8 +22,11 @@ use crate::twins::{Twins, with_twins};
 /// Measure a detector on data sets
 #[derive(Args, Debug)]
 #[command(after_help = "OUT gets summary.md (tables), summary.json, frames.csv and videos.csv.
-A second threshold beside 0.5 is chosen on the validation split of the data, where it has one. --calibrate fits the
-temperature and the verdict thresholds on that split and writes the detector with them.
+A second threshold beside 0.5 is chosen on the validation split of the data, where it has one and does not report it.
+--calibrate fits the temperature and the verdict thresholds on that split and writes the detector with them.
+Crops that were cut otherwise than the detector cuts them are refused. A video's score is that of `unmask score`, as far
+as the crops allow: where they were stored with loss or are of other frames, the summary says so.
+Intervals are found by drawing persons, or source videos with the fakes made from them, not single videos.
 
 Examples:
   unmask eval --model detector.safetensors --data crops/FaceForensics++ --data crops/Celeb-DF-v2 --out results
@@ -89,7 +92,7 @@ const TWIN_SEED: u64 = 0;
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
     let mut detector = detector_file::load(&model, base.as_ref(), &args.device.open()?)?.detector;
-    let data = args.data.iter().map(|root| datasets::load(root, None, &args.load)).collect::<Result<Vec<Dataset>>>()?;
+    let data = datasets::load_all(&args.data, &args.load, &detector.spec().crop)?;
     let of = |takes: &dyn Fn(Split) -> bool| {
         let videos = data.iter().flat_map(|set| &set.videos).filter(|video| takes(video.split)).cloned().collect();
         if args.self_blended { with_twins(videos) } else { videos }
@@ -99,24 +102,31 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         bail!("the data has no video in the chosen split; choose another with --split, such as --split all");
     }
     let frames = args.frames.map_or(detector.spec().sampling.frames, |frames| frames as usize);
-    let validation = if args.split == SplitArg::Val { Vec::new() } else { of(&|split| split == Split::Validation) };
+    // Nothing is chosen on videos that are reported.
+    let is_reported = args.split.takes(Split::Validation);
+    let validation = of(&|split| split == Split::Validation && !is_reported);
+    if args.calibrate.is_some() {
+        check_calibration_data(is_reported, &validation)?;
+    }
     let validation_logits = logits(&detector, &validation, frames, args.self_blended, "validation")?;
     if let Some(output) = &args.calibrate {
-        let mut fitted = fit(&validation, &validation_logits)?;
+        let mut fitted = Calibrated::fit(&validation, &validation_logits);
         if let Some(verdicts) = args.verdicts {
             fitted = fitted.with_verdicts(verdicts);
         }
         detector = calibrated(detector, output, &fitted)?;
     }
     let temperature = detector.spec().calibration.temperature;
-    let thresholds = match validation.is_empty() {
-        true => Thresholds::default(),
-        false => Thresholds::choose(&predictions(&validation, &validation_logits, temperature))?,
+    let thresholds = match (is_reported, validation.is_empty()) {
+        (true, _) => Thresholds::none("its videos are among those reported".to_owned()),
+        (false, true) => Thresholds::default(),
+        (false, false) => Thresholds::choose(&predictions(&validation, &validation_logits, temperature))?,
     };
     let predictions =
         predictions(&videos, &logits(&detector, &videos, frames, args.self_blended, "videos")?, temperature);
-    let omitted: Vec<Omitted> = data.iter().flat_map(Omitted::of).collect();
-    let options = EvaluationOptions { title: detector.spec().name.clone(), thresholds, ..EvaluationOptions::default() };
+    let omitted: Vec<Omitted> = data.iter().flat_map(|set| Omitted::of(set, |split| args.split.takes(split))).collect();
+    let (title, remarks) = (detector.spec().name.clone(), remarks(&data, frames));
+    let options = EvaluationOptions { title, thresholds, remarks, ..EvaluationOptions::default() };
     let summary = evaluation::evaluate(&predictions, &omitted, &options)?;
     evaluation::write(&args.out, &summary, &predictions)?;
     say!("{}", evaluation::document(&summary));
@@ -155,6 +165,7 @@ fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) -> Vec
             dataset: video.dataset.clone(),
             manipulation: video.manipulation.clone(),
             video: video.name.clone(),
+            group: video.group.clone(),
             label: video.label,
             time_s: video.crops[clip.crop].time_s,
             score: f64::from(clip.score(temperature)),
@@ -163,17 +174,31 @@ fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) -> Vec
     logits.iter().map(prediction).collect()
 }
 
-/// The calibration that the validation data gives.
-fn fit(validation: &[Video], logits: &[ClipLogits]) -> Result<Calibrated> {
+/// Refuses to calibrate where there is nothing to do it on, or nothing but what is reported.
+fn check_calibration_data(is_reported: bool, validation: &[Video]) -> Result<()> {
+    if is_reported {
+        bail!(
+            "--calibrate fits on the validation videos, which the chosen split reports as well; report others, such as \
+             with --split test"
+        );
+    }
     if validation.is_empty() {
         bail!("there is no validation split to calibrate on; name data that has one, and report another split of it");
     }
-    Ok(Calibrated::fit(validation, logits))
+    Ok(())
+}
+
+/// In what the data differs from what scoring the same videos sees.
+fn remarks(data: &[Dataset], frames: usize) -> Vec<String> {
+    let of_crops = data.iter().flat_map(|set| &set.crops).flat_map(|crops| crops.remarks(frames));
+    let unusable = data.iter().flat_map(|set| &set.unusable).cloned();
+    of_crops.chain(unusable).collect()
 }
 
 /// The detector with another calibration, which is also written to `output`.
 fn calibrated(detector: Detector, output: &Path, fitted: &Calibrated) -> Result<Detector> {
-    let spec = DetectorSpec { calibration: fitted.calibration.clone(), adapter: None, ..detector.spec().clone() };
+    let mut spec = DetectorSpec { calibration: fitted.calibration.clone(), adapter: None, ..detector.spec().clone() };
+    spec.training.reliability = Some(fitted.reliability(spec.training.reliability.as_ref()));
     detector_file::write(output, &spec, detector.model(), |_| true)?;
     say!("{} Written to {}.\n", fitted.words(), output.display());
     Ok(detector.with_calibration(fitted.calibration.clone()))

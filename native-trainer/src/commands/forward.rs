@@ -92,9 +92,10 @@ fn forward(detector: &Detector, values: Vec<f32>, batch: usize) -> Result<[Named
         let pixels = Tensor::<5>::from_data(TensorData::new(clips.to_vec(), shape), detector.device());
         let output = detector.model().forward(pixels);
         width = output.features.dims()[1];
-        scores.extend(read(detector.probability(output.logits.clone()))?);
         features.extend(read(output.features)?);
-        logits.extend(read(output.logits)?);
+        let of_clips = read(output.logits)?;
+        scores.extend(detector.probabilities(&of_clips));
+        logits.extend(of_clips);
     }
     Ok([("features", Some(width), features), ("logits", Some(2), logits), ("score", None, scores)])
 }

@@ -18,6 +18,8 @@ use unmask_core::weights::spec::{
 };
 use unmask_core::weights::{Branched, Init, Seeded, TensorSource, WeightsError};
 
+use super::preprocess::margin;
+use crate::datasets::crops::DEEPFAKEBENCH;
 use crate::detector_file::Source;
 use crate::output::say;
 use crate::{checkpoint, detector_file, files};
@@ -61,6 +63,12 @@ pub(crate) struct ImportArgs {
     /// How faces are cropped [default: gend for --from gend, else dfb]
     #[arg(long, value_enum)]
     pub(crate) crop: Option<CropArg>,
+    /// Side of the crops in pixels [default: 256, which DeepfakeBench and GenD store]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=4096))]
+    pub(crate) crop_size: Option<u32>,
+    /// How many times wider than the bare face a crop is [default: 1.3]
+    #[arg(long, value_parser = margin)]
+    pub(crate) margin: Option<f32>,
     /// The detector's name [default: the output file's]
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -285,11 +293,11 @@ impl TensorSource for Parts {
 /// What the `config.json` beside the checkpoint says, if there is one.
 fn hints(input: &Path) -> Result<Option<HfVisionConfig>> {
     let path = input.with_file_name("config.json");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(HfVisionConfig::from_json(&text).map_err(|error| files::naming(&path, error))?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => bail!("{} cannot be read ({error}); check its permissions", path.display()),
+    if !path.exists() {
+        return Ok(None);
     }
+    let config = HfVisionConfig::from_json(&files::read_text(&path)?);
+    config.map(Some).map_err(|error| files::naming(&path, error))
 }
 
 fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -> DetectorSpec {
@@ -315,8 +323,12 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
         name: args.name.clone().unwrap_or_else(|| stem(&args.output)),
         // Both kinds of model were trained on images resized bicubically.
         input: InputSpec { size: architecture.image_size(), mean, std, interpolation: Interpolation::Bicubic },
-        // Both DeepfakeBench and GenD store crops of 256 pixels, which the model's own preprocessing then resizes.
-        crop: CropSpec { geometry, size: 256, margin: 1.3 },
+        // The model's own preprocessing resizes crops to its input.
+        crop: CropSpec {
+            geometry,
+            size: args.crop_size.map_or(DEEPFAKEBENCH.size, |size| size as usize),
+            margin: args.margin.unwrap_or(DEEPFAKEBENCH.margin),
+        },
         sampling: SamplingSpec {
             frames: 32,
             clip_length: (architecture.clip_length() > 1).then(|| architecture.clip_length()),

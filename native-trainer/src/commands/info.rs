@@ -180,6 +180,7 @@ fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) ->
         TrainingStatus::Trained => "trained",
     };
     row("training", format!("{status}: {}", spec.training.summary));
+    row("reliability", spec.training.reliability().words);
     row("licence", spec.licence.clone().unwrap_or_else(|| "not stated".to_string()));
     row("base model", spec.base_model.clone().unwrap_or_else(|| "not stated".to_string()));
     table

@@ -1,5 +1,6 @@
 //! `unmask preprocess`: data sets in, aligned faces and a manifest out.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use clap::{Args, ValueEnum};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 
 use super::shard::Shard;
+use crate::datasets::source::{LeftOut, Listing};
 use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, summary};
 use crate::media::Damage;
 use crate::output;
@@ -26,13 +28,15 @@ const QUALITY: u8 = 95;
   unmask preprocess --input lfw --output faces/lfw --layout faces --faces centre --format jpeg
   unmask preprocess --input clips --output faces/clips --label real
 
-The layout `dfb` knows FaceForensics++ with FaceShifter and DeepFakeDetection, Celeb-DF, DFDC, DFDCP and UADFV, one of
+The layout `dfb` knows FaceForensics++ with FaceShifter and DeepFakeDetection, Celeb-DF, DFDC, DFDCP, LAV-DF and UADFV, one of
 them or a folder of several, with their official splits. Where nobody says what trains and what tests, persons (or videos
 with the fakes made of them) are dealt out 80/10/10 by a hash of their names.
 
 A run that was stopped goes on where it was when it is started again; a video that cannot be read is recorded in the
-manifest with the reason and stops nothing. Exit status: 0 done (also where no face was found), 1 a video could not
-be read or a step failed, 2 wrong usage.")]
+manifest with the reason and stops nothing. A file that was replaced since is done again. Files that belong to no video of
+the data set, and crops that this command made, are left out and listed at the end.
+Exit status: 0 done (also where no face was found), 1 a video could not be read, now or in an earlier run, or a step
+failed, 2 wrong usage.")]
 pub(crate) struct PreprocessArgs {
     /// The folder with the videos and photographs
     #[arg(long, value_name = "ROOT")]
@@ -93,7 +97,8 @@ enum GeometryArg {
     Gend,
 }
 
-fn margin(text: &str) -> Result<f32, String> {
+/// A margin as it is written on the command line.
+pub(super) fn margin(text: &str) -> Result<f32, String> {
     let margin: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
     if (1.0..=4.0).contains(&margin) { Ok(margin) } else { Err("it has to lie between 1 and 4".to_owned()) }
 }
@@ -116,14 +121,16 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
         compression: args.compression,
         dataset: args.dataset.clone(),
     };
-    let mut sources = datasets::sources(&args.input, &options)?;
+    let Listing { mut sources, left_out } = datasets::sources(&args.input, &options)?;
     let suffix = args.shard.map_or(String::new(), |shard| {
         shard.keep(&mut sources);
         format!("-{}", shard.to_string().replace('/', "-of-"))
     });
-    let tally = preprocess::run(sources, &args.output, &suffix, &settings(args))?;
+    let tally = preprocess::run(&args.input, sources, &args.output, &suffix, &settings(args))?;
     report(args, &tally)?;
-    Ok(if tally.unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    complain(&tally, left_out);
+    let unreadable = tally.unreadable + tally.still_unreadable.len();
+    Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn settings(args: &PreprocessArgs) -> Settings {
@@ -142,9 +149,39 @@ fn settings(args: &PreprocessArgs) -> Settings {
     }
 }
 
+/// Files with the same reason that are named.
+const NAMED: usize = 10;
+
+/// Says what was not done, or not as before: what is still unreadable, what was replaced, what was left out.
+fn complain(tally: &Tally, left_out: Vec<LeftOut>) {
+    for reason in &tally.still_unreadable {
+        eprintln!("error: {reason} (as an earlier run found; --retry tries again)");
+    }
+    if !tally.replaced.is_empty() {
+        eprintln!("replaced since an earlier run, and done again: {}", named(&tally.replaced));
+    }
+    let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for LeftOut { path, reason } in left_out {
+        reasons.entry(reason).or_default().push(path.display().to_string());
+    }
+    for (reason, mut paths) in reasons {
+        paths.sort_by(|one, other| natord::compare(one, other));
+        eprintln!("left out, {} {reason}: {}", paths.len(), named(&paths));
+    }
+}
+
+/// The first names of a list, and how many more there are.
+fn named(names: &[String]) -> String {
+    let first = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 /// Says what was done, and what the output holds now.
 fn report(args: &PreprocessArgs, tally: &Tally) -> Result<()> {
-    let Tally { done, before, without_face, unreadable } = tally;
+    let Tally { done, before, without_face, unreadable, .. } = tally;
     let dataset = datasets::load(&args.output, None, &LoadOptions::default())?;
     output::print(&format!(
         "{done} done, {before} were done before, {without_face} without a face, {unreadable} unreadable\n{} now holds\n{}",

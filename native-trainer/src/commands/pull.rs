@@ -97,6 +97,8 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
         head_kind: HeadArg::OneLayer,
         seed: 0,
         crop: None,
+        crop_size: None,
+        margin: None,
         name: Some(entry.name.clone()),
         licence: Some(entry.licence.clone()),
         branch: BranchArgs::default(),

@@ -4,13 +4,15 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::crops::{Crops, Cut};
+use super::source::Listing;
 use super::{Dataset, FaceCrop, LoadOptions, Split, Video, folders};
 use crate::media::Input;
 
 /// Reads `ROOT/{real,fake}/…`, also below folders of splits; with a label given, all that is in `path`.
 pub(super) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> Result<Dataset> {
     let name = folders::dataset_name(path);
-    let sources = match options.label {
+    let Listing { sources, left_out } = match options.label {
         Some(label) => folders::all_of(path, &name, label)?,
         None => folders::labelled(path, &name)?,
     };
@@ -32,8 +34,12 @@ pub(super) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> 
             label: source.label,
             split: source.split,
             person: source.person,
+            group: source.group,
             crops: files.into_iter().map(crop).collect(),
         });
     }
-    Ok(Dataset { name, videos, dropped: Vec::new() })
+    let crops = vec![Crops { place: path.to_owned(), cut: Cut::Vouched }];
+    let unusable =
+        left_out.iter().map(|left_out| format!("{} is {}", left_out.path.display(), left_out.reason)).collect();
+    Ok(Dataset { name, videos, dropped: Vec::new(), crops, unusable })
 }

@@ -13,8 +13,11 @@ use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
+use super::crops::{Crops, Cut};
 use super::manifest::Identity;
 use super::split::Member;
+use crate::files;
+
 use super::{Compression, Dataset, Dropped, FaceCrop, Label, LoadOptions, ORIGINAL, Split, Video, dlib_points, split};
 
 /// Names of labels that are not the manipulation's, with the manipulation.
@@ -37,6 +40,9 @@ const MANIPULATIONS: [(&str, &str); 13] = [
 /// The lists, the one that counts most first.
 const SPLITS: [(&str, Split); 3] = [("test", Split::Test), ("train", Split::Train), ("val", Split::Validation)];
 
+/// Why a listed video is dropped.
+const NO_FRAMES: &str = "it has no frames: no face was found when it was preprocessed";
+
 /// A video as the file lists it.
 struct Listed {
     label: Label,
@@ -47,7 +53,7 @@ struct Listed {
 /// Reads the file at `path`.
 pub(super) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> Result<Dataset> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read as text"))?;
+    let text = files::read_text(path)?;
     let document: Value = serde_json::from_str(&text).with_context(|| format!("{shown} is not JSON; get it again"))?;
     let mut listed = list(&document, options.compression).with_context(|| {
         format!("{shown} is not a data set of DeepfakeBench ({{data set: {{label: {{split: {{video: …}}}}}}}})")
@@ -65,12 +71,24 @@ pub(super) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> 
     let (empty, full): (Vec<_>, Vec<_>) = listed.into_iter().partition(is_empty);
     let dropped = empty.into_iter().map(|((dataset, manipulation, name), video)| Dropped {
         source: format!("{dataset}/{manipulation}/{name}"),
+        dataset,
+        split: video.split,
         label: video.label,
-        reason: "it has no frames: no face was found when it was preprocessed".to_owned(),
+        kind: NO_FRAMES,
+        reason: NO_FRAMES.to_owned(),
     });
-    let videos =
-        full.into_par_iter().map(|(identity, video)| root.video(identity, video)).collect::<Result<Vec<_>>>()?;
-    Ok(Dataset { name: super::name_of(path, &videos), videos, dropped: dropped.collect() })
+    let groups = group_names(&full);
+    let read = |((identity, video), group)| root.video(identity, video, group);
+    let (videos, unusable): (Vec<Video>, Vec<Vec<String>>) = full.into_par_iter().zip(groups).map(read).unzip();
+    let crops = vec![Crops { place: path.to_owned(), cut: Cut::DeepfakeBench }];
+    let name = super::name_of(path, &videos);
+    Ok(Dataset { name, videos, dropped: dropped.collect(), crops, unusable: unusable.concat() })
+}
+
+/// The group of each video, in their order.
+fn group_names(videos: &[(Identity, Listed)]) -> Vec<String> {
+    let members: Vec<Member> = videos.iter().map(|((_, _, name), video)| member(name, video.label)).collect();
+    split::groups(&members).into_iter().map(str::to_owned).collect()
 }
 
 /// The videos of one compression, by identity.
@@ -204,20 +222,26 @@ impl Root {
         self.folder.join(rest)
     }
 
-    fn video(&self, (dataset, manipulation, name): Identity, video: Listed) -> Result<Video> {
+    /// A listed video, and what of its landmark files could not be used: a crop without landmarks is one all the same.
+    fn video(&self, (dataset, manipulation, name): Identity, video: Listed, group: String) -> (Video, Vec<String>) {
         let Listed { label, split, frames } = video;
+        let mut unusable = Vec::new();
         let has_landmarks =
             frames.first().and_then(|frame| landmark_file(frame)).is_some_and(|file| self.path(&file).is_file());
-        let crop = |frame: &String| {
+        let mut crops = Vec::with_capacity(frames.len());
+        for frame in &frames {
             let file = landmark_file(frame).filter(|_| has_landmarks).map(|file| self.path(&file));
-            let landmarks = match file.filter(|file| file.is_file()) {
-                Some(file) => Some(dlib_points::read(&file)?),
+            let landmarks = match file.filter(|file| file.is_file()).map(|file| dlib_points::read(&file)) {
+                Some(Ok(landmarks)) => Some(landmarks),
+                Some(Err(error)) => {
+                    unusable.push(error.to_string());
+                    None
+                }
                 None => None,
             };
-            Ok(FaceCrop { path: self.path(frame), time_s: None, landmarks })
-        };
-        let crops = frames.iter().map(crop).collect::<Result<_>>()?;
-        Ok(Video { dataset, manipulation, name, label, split, person: None, crops })
+            crops.push(FaceCrop { path: self.path(frame), time_s: None, landmarks });
+        }
+        (Video { dataset, manipulation, name, label, split, person: None, group, crops }, unusable)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::source::{self, Found, Source, folder_name, folder_named, inputs, name_of, person_of, settle, stem};
+use super::source::{self, Finds, Found, Listing, folder_name, folder_named, inputs, name_of, person_of, settle, stem};
 use super::split::Plan;
 use super::{Label, ORIGINAL, Split};
 use crate::media::Input;
@@ -26,11 +26,11 @@ pub(super) fn is_labelled(root: &Path) -> bool {
 }
 
 /// Videos, photographs and folders of frames below `real` and `fake`. Folders directly in `fake` name manipulations.
-pub(super) fn labelled(root: &Path, dataset: &str) -> Result<Vec<Source>> {
-    let mut found = Vec::new();
+pub(super) fn labelled(root: &Path, dataset: &str) -> Result<Listing> {
+    let mut finds = Finds::default();
     let splits = split_folders(root);
     if splits.is_empty() {
-        labels(root, dataset, Plan::Free, &mut found)?;
+        labels(root, dataset, Plan::Free, &mut finds)?;
     }
     let has_validation = splits.iter().any(|(split, _)| *split == Split::Validation);
     for (split, folder) in splits {
@@ -38,25 +38,34 @@ pub(super) fn labelled(root: &Path, dataset: &str) -> Result<Vec<Source>> {
             Split::Train if !has_validation => Plan::TrainOrValidation,
             split => Plan::Official(split),
         };
-        labels(&folder, dataset, plan, &mut found)?;
+        labels(&folder, dataset, plan, &mut finds)?;
     }
-    if found.is_empty() {
-        bail!("{} holds no folder `real` or `fake`; give its label with --label", root.display());
+    if finds.found.is_empty() {
+        bail!("{} holds no folder `real` or `fake` with anything in it; give its label with --label", root.display());
     }
-    settle(root, found)
+    settle(root, finds)
 }
 
 /// Everything below `root`, all with one label.
-pub(super) fn all_of(root: &Path, dataset: &str, label: Label) -> Result<Vec<Source>> {
-    let mut found = Vec::new();
-    add(root, dataset, label, Plan::Free, &mut found)?;
-    settle(root, found)
+pub(super) fn all_of(root: &Path, dataset: &str, label: Label) -> Result<Listing> {
+    let mut finds = Finds::default();
+    add(root, dataset, label, Plan::Free, &mut finds)?;
+    refuse_empty(root, &finds)?;
+    settle(root, finds)
+}
+
+fn refuse_empty(root: &Path, finds: &Finds) -> Result<()> {
+    if finds.found.is_empty() {
+        bail!("{} holds no video and no image that can be used; check the path", root.display());
+    }
+    Ok(())
 }
 
 /// Photographs by person: every image by itself, its folder names the person. Images directly in `root` are each a
 /// person of their own.
-pub(super) fn photographs(root: &Path, dataset: &str, label: Label) -> Result<Vec<Source>> {
-    let found = source::images(root)?.into_iter().map(|path| {
+pub(super) fn photographs(root: &Path, dataset: &str, label: Label) -> Result<Listing> {
+    let mut left_out = Vec::new();
+    let found = source::images(root, &mut left_out)?.into_iter().map(|path| {
         let folder = path.parent().filter(|folder| *folder != root);
         let person = folder.map(|folder| source::relative(root, folder));
         let input = Input::Image(path);
@@ -65,23 +74,25 @@ pub(super) fn photographs(root: &Path, dataset: &str, label: Label) -> Result<Ve
         let group = person.clone().unwrap_or_else(|| name.clone());
         Found { input, dataset: dataset.to_owned(), manipulation, name, label, plan: Plan::Free, group, person }
     });
-    settle(root, found.collect())
+    let finds = Finds { found: found.collect(), left_out };
+    refuse_empty(root, &finds)?;
+    settle(root, finds)
 }
 
 fn split_folders(root: &Path) -> Vec<(Split, PathBuf)> {
     SPLITS.iter().filter_map(|(split, names)| Some((*split, folder_named(root, names)?))).collect()
 }
 
-fn labels(folder: &Path, dataset: &str, plan: Plan, found: &mut Vec<Found>) -> Result<()> {
+fn labels(folder: &Path, dataset: &str, plan: Plan, finds: &mut Finds) -> Result<()> {
     for (names, label) in [(&REAL, Label::Real), (&FAKE, Label::Fake)] {
         if let Some(folder) = folder_named(folder, names) {
-            add(&folder, dataset, label, plan, found)?;
+            add(&folder, dataset, label, plan, finds)?;
         }
     }
     Ok(())
 }
 
-fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, found: &mut Vec<Found>) -> Result<()> {
+fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, finds: &mut Finds) -> Result<()> {
     for input in inputs(folder)? {
         let whole = name_of(folder, &input);
         let person = match &input {
@@ -95,7 +106,8 @@ fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, found: &mut Vec<F
             _ => (manipulation_of(label, None), whole),
         };
         let group = person.clone().unwrap_or_else(|| stem(&name).to_owned());
-        found.push(Found { input, dataset: dataset.to_owned(), manipulation, name, label, plan, group, person });
+        let dataset = dataset.to_owned();
+        finds.found.push(Found { input, dataset, manipulation, name, label, plan, group, person });
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! A folder holds one or more files `manifest*.jsonl`, which together are its manifest: one for each shard that worked on
 //! it. A file's first line is a [`Header`]; every other line is the [`Entry`] of one video. A line is there whole or
 //! does not count: what a killed run left behind after the last line break is passed over. Two lines may tell of the
-//! same video; the one with crops counts, else the first.
+//! same video: the one about its later contents counts, where its file was replaced; else the one with crops, else the first.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::CropSpec;
 
+use super::crops::{self, Words};
+use super::source::stem;
+use super::split::{self, Member};
 use super::{Dataset, Dropped, FaceCrop, Label, Split, Video};
 use crate::files;
 
@@ -51,13 +54,10 @@ impl Header {
 
     /// The settings, for people.
     pub(crate) fn settings(&self) -> String {
-        let CropSpec { geometry, size, margin } = self.crop;
-        let geometry = format!("{geometry:?}").to_lowercase();
+        let crop = Words(&self.crop);
         let quality = self.quality.map_or(String::new(), |quality| format!(" at quality {quality}"));
         let Self { frames, faces, format, .. } = self;
-        format!(
-            "geometry {geometry}, crop size {size}, margin {margin}, {frames} frames, faces {faces}, {format}{quality}"
-        )
+        format!("{crop}, {frames} frames, faces {faces}, {format}{quality}")
     }
 }
 
@@ -77,11 +77,20 @@ pub(crate) struct Entry {
     /// Who is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) person: Option<String>,
+    /// As [`Video::group`]; told by person and name where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
     /// The file or folder it came from, relative to the folder that was preprocessed, with `/` between folders.
     pub(crate) source: String,
     /// The size of that file; absent for folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) source_bytes: Option<u64>,
+    /// What else tells whether the source is still the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source_print: Option<SourcePrint>,
+    /// How many lines about earlier contents of the source this one takes the place of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) revision: u32,
     /// Frames that were looked at.
     pub(crate) frames: usize,
     /// Frames among these in which the person was not found.
@@ -91,6 +100,21 @@ pub(crate) struct Entry {
     /// Why there are no crops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dropped: Option<Drop>,
+}
+
+/// What tells a source from another file of its name and size, or from itself as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SourcePrint {
+    /// The folder that was preprocessed: the first 16 digits of the SHA-256 of its path.
+    pub(crate) root: String,
+    /// When the source was last written to, in milliseconds since 1970.
+    pub(crate) modified_ms: u64,
+    /// The first 16 digits of the SHA-256 of parts of its bytes.
+    pub(crate) sample: String,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// One crop.
@@ -131,6 +155,16 @@ pub(crate) enum DropKind {
     Unreadable,
 }
 
+impl DropKind {
+    /// The kind in a sentence.
+    fn words(self) -> &'static str {
+        match self {
+            Self::NoFace => "no face was found",
+            Self::Unreadable => "it could not be read",
+        }
+    }
+}
+
 /// What of a line decides whether its video is done: the rest is passed over in reading, which keeps memory small.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Known {
@@ -141,6 +175,12 @@ pub(crate) struct Known {
     pub(crate) source: String,
     /// As [`Entry::source_bytes`].
     pub(crate) source_bytes: Option<u64>,
+    /// As [`Entry::source_print`].
+    #[serde(default)]
+    pub(crate) source_print: Option<SourcePrint>,
+    /// As [`Entry::revision`].
+    #[serde(default)]
+    pub(crate) revision: u32,
     /// As [`Entry::dropped`].
     pub(crate) dropped: Option<Drop>,
 }
@@ -154,6 +194,8 @@ pub(crate) trait Line: DeserializeOwned {
     fn identity(&self) -> Identity;
     /// Whether there are no crops.
     fn is_dropped(&self) -> bool;
+    /// As [`Entry::revision`].
+    fn revision(&self) -> u32;
 }
 
 impl Line for Entry {
@@ -164,6 +206,10 @@ impl Line for Entry {
     fn is_dropped(&self) -> bool {
         self.dropped.is_some()
     }
+
+    fn revision(&self) -> u32 {
+        self.revision
+    }
 }
 
 impl Line for Known {
@@ -173,6 +219,10 @@ impl Line for Known {
 
     fn is_dropped(&self) -> bool {
         self.dropped.is_some()
+    }
+
+    fn revision(&self) -> u32 {
+        self.revision
     }
 }
 
@@ -232,14 +282,17 @@ impl<L: Line> Manifest<L> {
         Ok(())
     }
 
-    /// Adds a line; of two for one video the one with crops stays, else the first.
+    /// Adds a line. Of two for one video the one about the later contents stays; of two about the same contents the one
+    /// with crops, else the first.
     fn add(&mut self, line: L) {
         match self.lines.entry(line.identity()) {
             btree_map::Entry::Vacant(place) => {
                 place.insert(line);
             }
             btree_map::Entry::Occupied(mut place) => {
-                if place.get().is_dropped() && !line.is_dropped() {
+                let known = place.get();
+                let is_better = known.is_dropped() && !line.is_dropped();
+                if line.revision() > known.revision() || (line.revision() == known.revision() && is_better) {
                     place.insert(line);
                 }
             }
@@ -249,6 +302,8 @@ impl<L: Line> Manifest<L> {
 
 fn header(path: &Path, line: &[u8]) -> Result<Header> {
     let foreign = || format!("{} is no manifest of this program; make it with `unmask preprocess`", path.display());
+    // A manifest that was opened and saved by an editor may begin with a byte order mark.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let header: Header = serde_json::from_slice(line).with_context(foreign)?;
     if header.unmask_manifest != MANIFEST_VERSION {
         let version = header.unmask_manifest;
@@ -271,17 +326,47 @@ pub(super) fn load(path: &Path, split: Option<Split>) -> Result<Dataset> {
     }
     let manifest = read::<Entry>(&files)?;
     let (mut videos, mut dropped) = (Vec::new(), Vec::new());
-    for entry in manifest.lines.into_values().filter(|entry| split.is_none_or(|split| entry.split == split)) {
+    let groups = groups(&manifest.lines);
+    for (entry, group) in manifest.lines.into_values().zip(groups) {
+        if split.is_some_and(|split| entry.split != split) {
+            continue;
+        }
         match entry.dropped {
-            Some(Drop { reason, .. }) => dropped.push(Dropped { source: entry.source, label: entry.label, reason }),
-            None => videos.push(video(folder, entry)?),
+            Some(Drop { reason, kind }) => {
+                let Entry { dataset, split, source, label, .. } = entry;
+                dropped.push(Dropped { dataset, split, source, label, kind: kind.words(), reason });
+            }
+            None => videos.push(video(folder, entry, group)?),
         }
     }
     dropped.sort_by(|one, other| one.source.cmp(&other.source));
-    Ok(Dataset { name: super::name_of(path, &videos), videos, dropped })
+    let (name, crops) = (super::name_of(path, &videos), crops::stated(manifest.headers, path));
+    Ok(Dataset { name, videos, dropped, crops, unusable: Vec::new() })
 }
 
-fn video(folder: &Path, entry: Entry) -> Result<Video> {
+/// The group of each line, in their order: as it says, else told by persons and names within its data set.
+fn groups(lines: &BTreeMap<Identity, Entry>) -> Vec<String> {
+    let mut groups = Vec::with_capacity(lines.len());
+    // Lines are in order of their data sets.
+    let lines: Vec<&Entry> = lines.values().collect();
+    for of_dataset in lines.chunk_by(|one, other| one.dataset == other.dataset) {
+        let members: Vec<Member> = of_dataset.iter().map(|entry| member(entry)).collect();
+        let told = split::groups(&members);
+        groups.extend(of_dataset.iter().zip(told).map(|(entry, told)| match &entry.group {
+            Some(group) => group.clone(),
+            None => told.to_owned(),
+        }));
+    }
+    groups
+}
+
+fn member(entry: &Entry) -> Member<'_> {
+    let stem = stem(&entry.name);
+    let group = entry.person.as_deref().unwrap_or(stem);
+    Member { label: entry.label, stem, group, has_person: entry.person.is_some() }
+}
+
+fn video(folder: &Path, entry: Entry, group: String) -> Result<Video> {
     let Entry { dataset, manipulation, name, label, split, person, crops, .. } = entry;
     if crops.is_empty() {
         bail!("{}: the manifest has no crops for {name} and no reason why; preprocess again", folder.display());
@@ -294,5 +379,5 @@ fn video(folder: &Path, entry: Entry) -> Result<Video> {
         Ok(FaceCrop { path: folder.join(path), time_s: crop.time_s, landmarks: Some(crop.landmarks) })
     };
     let crops = crops.into_iter().map(crop).collect::<Result<_>>()?;
-    Ok(Video { dataset, manipulation, name, label, split, person, crops })
+    Ok(Video { dataset, manipulation, name, label, split, person, group, crops })
 }

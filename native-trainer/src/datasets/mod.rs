@@ -3,9 +3,11 @@
 //! [`load`] reads whatever a user names into a [`Dataset`]: [`manifest`] is what `unmask preprocess` writes,
 //! [`deepfakebench`] what that benchmark does ([`dlib_points`] its landmarks), [`aligned`] a plain folder of crops.
 //! [`sources`] lists what there is to preprocess: [`raw`] knows the data sets of the field, [`folders`] any other folder;
-//! [`source`] is what both find, [`split`] decides what trains and what tests where nobody says.
+//! [`source`] is what both find, [`split`] decides what trains and what tests where nobody says. [`crops`] says how crops were
+//! cut, and refuses those that a detector would cut otherwise.
 
 mod aligned;
+pub(crate) mod crops;
 mod deepfakebench;
 mod dlib_points;
 mod folders;
@@ -15,12 +17,16 @@ pub(crate) mod source;
 mod split;
 pub(crate) mod summary;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use unmask_core::face::Landmarks;
+use unmask_core::face::alignment::CropSpec;
+
+use crops::Crops;
 
 /// What a video is. In tensors `Real` is class 0 and `Fake` class 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
@@ -84,17 +90,33 @@ pub(crate) struct Video {
     pub(crate) split: Split,
     /// Who is in it, where the data set says; of a swapped face, whose head it sits on.
     pub(crate) person: Option<String>,
+    /// What it shares with others of its data set that it is not independent of: the person, where that is known, else the
+    /// video that it and others were made from. Alone it is a group by itself.
+    pub(crate) group: String,
     /// At least one.
     pub(crate) crops: Vec<FaceCrop>,
+}
+
+impl Video {
+    /// Its identity for people: `data set/manipulation/name`.
+    pub(crate) fn identity(&self) -> String {
+        format!("{}/{}/{}", self.dataset, self.manipulation, self.name)
+    }
 }
 
 /// A video of which no crop could be made. Every figure has the number of these beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Dropped {
+    /// The data set it belongs to.
+    pub(crate) dataset: String,
+    /// What it would have been used for.
+    pub(crate) split: Split,
     /// The file or folder it came from.
     pub(crate) source: String,
     /// Real or fake.
     pub(crate) label: Label,
+    /// What kind of trouble it was, in a sentence that names no file, so that equal ones are counted together.
+    pub(crate) kind: &'static str,
     /// Why, in a sentence.
     pub(crate) reason: String,
 }
@@ -108,6 +130,20 @@ pub(crate) struct Dataset {
     pub(crate) videos: Vec<Video>,
     /// The videos without a crop, in order of their sources.
     pub(crate) dropped: Vec<Dropped>,
+    /// How the crops were cut.
+    pub(crate) crops: Vec<Crops>,
+    /// Files beside the crops that could not be used, in sentences that name them.
+    pub(crate) unusable: Vec<String>,
+}
+
+impl Dataset {
+    /// Checks that all crops are cut as a detector with these settings cuts them.
+    ///
+    /// # Errors
+    /// Those of [`Crops::check`].
+    pub(crate) fn check_crops(&self, wanted: &CropSpec) -> Result<()> {
+        self.crops.iter().try_for_each(|crops| crops.check(wanted))
+    }
 }
 
 /// The manipulation of what was not manipulated.
@@ -181,6 +217,46 @@ pub(crate) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> 
     Ok(dataset)
 }
 
+/// Reads all the data that a detector which crops as `wanted` says is trained on or measured with. A video that several of
+/// `roots` list is there once, as are the real videos of FaceForensics++, which stand in each of DeepfakeBench's files of it.
+///
+/// # Errors
+/// Those of [`load`] and of [`Dataset::check_crops`]; and a video that two roots tell different things about.
+pub(crate) fn load_all<'a>(
+    roots: impl IntoIterator<Item = &'a PathBuf>,
+    options: &LoadOptions,
+    wanted: &CropSpec,
+) -> Result<Vec<Dataset>> {
+    // Where the video of an identity is.
+    let mut seen: BTreeMap<manifest::Identity, (usize, usize)> = BTreeMap::new();
+    let mut datasets: Vec<Dataset> = Vec::new();
+    let mut places: Vec<&Path> = Vec::new();
+    for root in roots {
+        let mut dataset = load(root, None, options)?;
+        dataset.check_crops(wanted)?;
+        let mut videos: Vec<Video> = Vec::with_capacity(dataset.videos.len());
+        for video in std::mem::take(&mut dataset.videos) {
+            let identity = (video.dataset.clone(), video.manipulation.clone(), video.name.clone());
+            match seen.get(&identity) {
+                None => {
+                    seen.insert(identity, (datasets.len(), videos.len()));
+                    videos.push(video);
+                }
+                Some((set, place)) if datasets.get(*set).is_some_and(|set| set.videos[*place] == video) => {}
+                Some((set, _)) => bail!(
+                    "{} is in {} and, with other crops or for another use, in {}; name it once",
+                    video.identity(),
+                    places.get(*set).unwrap_or(&root.as_path()).display(),
+                    root.display()
+                ),
+            }
+        }
+        datasets.push(Dataset { videos, ..dataset });
+        places.push(root);
+    }
+    Ok(datasets)
+}
+
 /// How a folder of videos and photographs is ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Layout {
@@ -205,11 +281,11 @@ pub(crate) struct ListOptions {
     pub(crate) dataset: Option<String>,
 }
 
-/// Lists the videos and photographs in the folder `root`, in order of their identities.
+/// Lists the videos and photographs in the folder `root`, in order of their identities, and what was left out.
 ///
 /// # Errors
 /// One sentence that names what is missing, or two files that cannot be told apart.
-pub(crate) fn sources(root: &Path, options: &ListOptions) -> Result<Vec<source::Source>> {
+pub(crate) fn sources(root: &Path, options: &ListOptions) -> Result<source::Listing> {
     let shown = root.display();
     if !root.is_dir() {
         bail!("{shown} is no folder; name the folder that holds the data set");

@@ -1,11 +1,11 @@
-//! What a data set's folder holds, before anything is decoded: one [`Source`] a video or photograph.
+//! What a data set's folder holds, before anything is decoded: one [`Source`] a video or photograph, and what was left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::manifest::Identity;
+use super::manifest::{self, Identity};
 use super::split::{self, Plan};
 use super::{Label, Split};
 use crate::media::{self, Input, MediaError};
@@ -29,6 +29,8 @@ pub(crate) struct Source {
     pub(crate) split: Split,
     /// Who is in it.
     pub(crate) person: Option<String>,
+    /// As [`super::Video::group`].
+    pub(crate) group: String,
 }
 
 impl Source {
@@ -41,6 +43,37 @@ impl Source {
     pub(crate) fn size(&self) -> Option<u64> {
         self.input.path().metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len())
     }
+}
+
+/// A file that was passed over, which stops no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// The file or folder.
+    pub(crate) path: PathBuf,
+    /// Why, as part of a sentence after its name; files with the same reason are told together.
+    pub(crate) reason: String,
+}
+
+impl LeftOut {
+    pub(super) fn new(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into() }
+    }
+}
+
+/// What a folder holds.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// In order of their identities.
+    pub(crate) sources: Vec<Source>,
+    /// In no order.
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// What a data set's files are before it is decided what each is used for.
+#[derive(Default)]
+pub(super) struct Finds {
+    pub(super) found: Vec<Found>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 /// A source whose use may still have to be decided.
@@ -58,24 +91,51 @@ pub(super) struct Found {
     pub(super) person: Option<String>,
 }
 
-/// Decides splits, makes names unique and sorts by identity.
+/// Leaves out crops that this program made, decides splits, makes names unique and sorts by identity.
 ///
 /// # Errors
 /// Two sources share an identity even with their extensions.
-pub(super) fn settle(root: &Path, found: Vec<Found>) -> Result<Vec<Source>> {
-    let splits = split::decide(&found);
+pub(super) fn settle(root: &Path, finds: Finds) -> Result<Listing> {
+    let Finds { mut found, mut left_out } = finds;
+    let mut outputs = Outputs::default();
+    found.retain(|found| {
+        let is_output = outputs.hold(root, found.input.path());
+        if is_output {
+            left_out.push(LeftOut::new(found.input.path(), "in a folder of crops that this program made"));
+        }
+        !is_output
+    });
+    let decided = split::decide(&found);
     let mut sources: Vec<Source> = found
         .into_iter()
-        .zip(splits)
-        .map(|(found, split)| {
+        .zip(decided)
+        .map(|(found, (split, group))| {
             let Found { input, dataset, manipulation, name, label, person, .. } = found;
             let path = relative(root, input.path());
-            Source { input, path, dataset, manipulation, name, label, split, person }
+            Source { input, path, dataset, manipulation, name, label, split, person, group }
         })
         .collect();
     tell_apart(&mut sources)?;
     sources.sort_by_cached_key(Source::identity);
-    Ok(sources)
+    Ok(Listing { sources, left_out })
+}
+
+/// Which folders hold what `unmask preprocess` wrote.
+#[derive(Default)]
+struct Outputs {
+    known: BTreeMap<PathBuf, bool>,
+}
+
+impl Outputs {
+    /// Whether `path` lies in a folder `crops` beside a manifest, below `root`.
+    fn hold(&mut self, root: &Path, path: &Path) -> bool {
+        let above = path.ancestors().skip(1).take_while(|folder| *folder != root);
+        above.filter(|folder| folder.ends_with("crops")).any(|crops| {
+            let Some(folder) = crops.parent() else { return false };
+            let has_manifest = || manifest::list(folder).is_ok_and(|manifests| !manifests.is_empty());
+            *self.known.entry(folder.to_owned()).or_insert_with(has_manifest)
+        })
+    }
 }
 
 /// Adds the extension to names that files of one folder share.
@@ -117,20 +177,31 @@ pub(super) fn stem(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
+/// All that can be scored below a folder; none where it holds nothing.
+pub(super) fn inputs_below(folder: &Path) -> Result<Vec<Input>, MediaError> {
+    match media::expand(folder) {
+        Err(MediaError::EmptyFolder { .. }) => Ok(Vec::new()),
+        inputs => inputs,
+    }
+}
+
 /// The inputs in a folder, photographs by person told from frames of a video: the files of
 /// `Ada_Lovelace/Ada_Lovelace_0001.jpg`, … are numbered, and are not a video all the same.
 pub(super) fn inputs(folder: &Path) -> Result<Vec<Input>, MediaError> {
-    Ok(media::expand(folder)?.into_iter().flat_map(photographs_apart).collect())
+    Ok(inputs_below(folder)?.into_iter().flat_map(photographs_apart).collect())
 }
 
-/// Every image under a folder by itself, and no video.
-pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
-    let files = media::expand(folder)?.into_iter().flat_map(|input| match input {
-        Input::Video(_) => Vec::new(),
-        Input::Image(path) => vec![path],
-        Input::Frames { files, .. } => files,
-    });
-    Ok(files.collect())
+/// Every image under a folder by itself; videos are left out.
+pub(super) fn images(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<PathBuf>, MediaError> {
+    let mut images = Vec::new();
+    for input in inputs_below(folder)? {
+        match input {
+            Input::Video(path) => left_out.push(LeftOut::new(path, "a video among photographs")),
+            Input::Image(path) => images.push(path),
+            Input::Frames { files, .. } => images.extend(files),
+        }
+    }
+    Ok(images)
 }
 
 fn photographs_apart(input: Input) -> Vec<Input> {

@@ -45,13 +45,16 @@ impl<'a> Member<'a> {
     }
 }
 
-/// The use of each source.
-pub(super) fn decide(found: &[Found]) -> Vec<Split> {
+/// The use of each source, and its group.
+pub(super) fn decide(found: &[Found]) -> Vec<(Split, String)> {
     let members: Vec<Member> = found.iter().map(Member::of).collect();
-    let decide = |(found, group): (&Found, &str)| match found.plan {
-        Plan::Official(split) => split,
-        Plan::TrainOrValidation => train_or_validation(group),
-        Plan::Free => by_hash(group),
+    let decide = |(found, group): (&Found, &str)| {
+        let split = match found.plan {
+            Plan::Official(split) => split,
+            Plan::TrainOrValidation => train_or_validation(group),
+            Plan::Free => by_hash(group),
+        };
+        (split, group.to_owned())
     };
     found.iter().zip(groups(&members)).map(decide).collect()
 }
@@ -191,17 +194,17 @@ mod tests {
         let all: Vec<Found> = (0..3000)
             .map(|number| Found { plan: Plan::TrainOrValidation, ..found(Label::Real, &format!("v{number}")) })
             .collect();
-        let splits = decide(&all);
-        let validation = splits.iter().filter(|split| **split == Split::Validation).count();
+        let decided = decide(&all);
+        let validation = decided.iter().filter(|(split, _)| *split == Split::Validation).count();
         assert!((250..350).contains(&validation), "{validation}");
-        assert!(splits.iter().all(|split| *split != Split::Test));
+        assert!(decided.iter().all(|(split, _)| *split != Split::Test));
     }
 
     #[test]
     fn official_splits_stay() {
         for split in [Split::Train, Split::Validation, Split::Test] {
             let one = Found { plan: Plan::Official(split), ..found(Label::Fake, "a") };
-            assert_eq!(decide(&[one]), [split]);
+            assert_eq!(decide(&[one]), [(split, "a".to_owned())]);
         }
     }
 }

@@ -5,11 +5,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde_json::{Value, json};
 
+use super::crops::Crops;
 use super::{Dataset, Dropped, FaceCrop, Label, Split, Video};
 
-/// Videos and crops by data set, manipulation and split, and below that what was dropped.
+/// Videos and crops by data set, manipulation and split; below that how the crops were cut, and what was dropped.
 pub(crate) fn text(dataset: &Dataset) -> String {
-    format!("{}\n{}", table(dataset), dropped(dataset))
+    format!("{}\n{}{}{}", table(dataset), crops(dataset), dropped(dataset), unusable(dataset))
+}
+
+/// A line for each way in which crops were cut.
+fn crops(dataset: &Dataset) -> String {
+    dataset.crops.iter().map(|crops| format!("crops: {crops}\n")).collect()
+}
+
+/// Reasons that are given in full.
+const SHOWN: usize = 3;
+
+/// The number of files beside crops that could not be used, with the first of them; empty if there is none.
+fn unusable(dataset: &Dataset) -> String {
+    listed(dataset.unusable.iter().map(String::as_str), "unusable beside the crops")
+}
+
+fn listed<'a>(reasons: impl ExactSizeIterator<Item = &'a str>, what: &str) -> String {
+    let count = reasons.len();
+    let first: Vec<&str> = reasons.take(SHOWN).collect();
+    match count {
+        0 => String::new(),
+        count if count <= SHOWN => format!("{count} {what}: {}\n", first.join("; ")),
+        count => format!("{count} {what}, the first: {}\n", first.join("; ")),
+    }
 }
 
 fn table(dataset: &Dataset) -> Table {
@@ -37,13 +61,7 @@ fn table(dataset: &Dataset) -> Table {
 
 /// The number of videos without crops, with the first reasons, as a line; empty if there is none.
 fn dropped(dataset: &Dataset) -> String {
-    const SHOWN: usize = 3;
-    let reasons: Vec<&str> = dataset.dropped.iter().take(SHOWN).map(|dropped| dropped.reason.as_str()).collect();
-    match dataset.dropped.len() {
-        0 => String::new(),
-        count if count <= SHOWN => format!("{count} dropped: {}\n", reasons.join("; ")),
-        count => format!("{count} dropped, the first: {}\n", reasons.join("; ")),
-    }
+    listed(dataset.dropped.iter().map(|dropped| dropped.reason.as_str()), "dropped")
 }
 
 /// Everything a data set holds, as a JSON document.
@@ -52,7 +70,8 @@ pub(crate) fn document(dataset: &Dataset) -> Value {
     let video = |video: &Video| {
         json!({
             "dataset": video.dataset, "manipulation": video.manipulation, "name": video.name, "label": video.label,
-            "split": video.split, "person": video.person, "crops": video.crops.iter().map(crop).collect::<Vec<_>>(),
+            "split": video.split, "person": video.person, "group": video.group,
+            "crops": video.crops.iter().map(crop).collect::<Vec<_>>(),
         })
     };
     let dropped =
@@ -61,5 +80,7 @@ pub(crate) fn document(dataset: &Dataset) -> Value {
         "name": dataset.name,
         "videos": dataset.videos.iter().map(video).collect::<Vec<_>>(),
         "dropped": dataset.dropped.iter().map(dropped).collect::<Vec<_>>(),
+        "crops": dataset.crops.iter().map(Crops::document).collect::<Vec<_>>(),
+        "unusable": dataset.unusable,
     })
 }

@@ -1,14 +1,17 @@
 //! Fitting a detector's calibration on validation data.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use unmask_core::metrics::{
     Misses, Scored, TemperatureFit, TemperatureNote, VerdictBasis, VerdictFit, fit_temperature, fit_verdict_thresholds,
 };
-use unmask_core::weights::spec::Calibration;
+use unmask_core::pipeline::aggregate::mean_score;
+use unmask_core::weights::spec::{Calibration, Grade, Reliability};
 
 use crate::datasets::{Label, Video};
 use crate::predict::ClipLogits;
+use crate::twins::SELF_BLENDED;
 
 /// A calibration and what it rests on; `None` where the data does not determine a part, whose default stands.
 pub(crate) struct Calibrated {
@@ -17,6 +20,8 @@ pub(crate) struct Calibrated {
     verdict: Option<VerdictFit>,
     /// Whether the verdict thresholds were given and not fitted.
     given: bool,
+    /// The validation videos in words.
+    fitted_on: String,
 }
 
 /// Verdict thresholds that somebody chose: `REAL,FAKE`.
@@ -57,7 +62,7 @@ impl Calibrated {
             calibration.real_below = fit.real_below;
             calibration.fake_above = fit.fake_above;
         }
-        Self { calibration, temperature, verdict, given: false }
+        Self { calibration, temperature, verdict, given: false, fitted_on: in_words(videos) }
     }
 
     /// The same with these verdict thresholds.
@@ -65,6 +70,21 @@ impl Calibrated {
         self.calibration = Calibration { real_below, fake_above, ..self.calibration };
         self.given = true;
         self
+    }
+
+    /// What the detector's answers are worth with this calibration, where `before` is what its file said. A detector that
+    /// was measured and found weak stays so unless thresholds are fitted that keep its mistakes in bounds.
+    pub(crate) fn reliability(&self, before: Option<&Reliability>) -> Reliability {
+        let is_fitted = self.verdict.as_ref().is_some_and(|fit| fit.basis == VerdictBasis::Fitted);
+        let (grade, words) = match (self.given, is_fitted) {
+            (false, true) => (Grade::Calibrated, format!("fitted on {}", self.fitted_on)),
+            (false, false) => (Grade::Uncalibrated, self.basis()),
+            (true, _) => (Grade::Uncalibrated, "given, not fitted".to_owned()),
+        };
+        match before.filter(|before| before.grade == Grade::Weak && grade != Grade::Calibrated) {
+            Some(weak) => weak.clone(),
+            None => Reliability { grade, words: format!("the detector's thresholds are {words}") },
+        }
     }
 
     /// What was fitted, in two sentences.
@@ -104,21 +124,100 @@ impl Calibrated {
     }
 }
 
+/// Data sets that are named.
+const NAMED_DATASETS: usize = 3;
+
+/// How many videos of which data sets there are.
+fn in_words(videos: &[Video]) -> String {
+    let count = |label| videos.iter().filter(|video| video.label == label).count();
+    let names: BTreeSet<&str> = videos.iter().map(|video| video.dataset.as_str()).collect();
+    let named = match names.len() {
+        0..=NAMED_DATASETS => names.into_iter().collect::<Vec<_>>().join(", "),
+        more => format!("{more} data sets"),
+    };
+    let blended = if videos.iter().any(|video| video.manipulation == SELF_BLENDED) { "self-blended " } else { "" };
+    format!("{} real and {} {blended}fake validation videos of {named}", count(Label::Real), count(Label::Fake))
+}
+
 /// The mean P(fake) of each video that has predictions.
 pub(crate) fn video_scores(videos: &[Video], predictions: &[ClipLogits], temperature: f32) -> Vec<Scored> {
+    scored_videos(videos, predictions, temperature).map(|(_, scored)| scored).collect()
+}
+
+/// The same, those of one group together.
+pub(crate) fn video_scores_by_group(
+    videos: &[Video],
+    predictions: &[ClipLogits],
+    temperature: f32,
+) -> Vec<Vec<Scored>> {
+    let mut groups: BTreeMap<(&str, &str), Vec<Scored>> = BTreeMap::new();
+    for (video, scored) in scored_videos(videos, predictions, temperature) {
+        groups.entry((&video.dataset, &video.group)).or_default().push(scored);
+    }
+    groups.into_values().collect()
+}
+
+fn scored_videos<'a>(
+    videos: &'a [Video],
+    predictions: &'a [ClipLogits],
+    temperature: f32,
+) -> impl Iterator<Item = (&'a Video, Scored)> {
     let of_one_video = predictions.chunk_by(|one, other| one.video == other.video);
-    of_one_video
-        .map(|group| {
-            let sum: f64 = group.iter().map(|prediction| f64::from(prediction.score(temperature))).sum();
-            let fake = videos[group[0].video].label == Label::Fake;
-            Scored { score: sum / group.len() as f64, fake }
-        })
-        .collect()
+    of_one_video.map(move |clips| {
+        let video = &videos[clips[0].video];
+        let scores = clips.iter().map(|prediction| f64::from(prediction.score(temperature)));
+        let fake = video.label == Label::Fake;
+        (video, Scored { score: mean_score(scores).unwrap_or(f64::NAN), fake })
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::datasets::Split;
+
+    fn videos(reals: usize, fakes: usize) -> (Vec<Video>, Vec<ClipLogits>) {
+        let labels = std::iter::repeat_n(Label::Real, reals).chain(std::iter::repeat_n(Label::Fake, fakes));
+        let video = |(index, label): (usize, Label)| Video {
+            dataset: "set".into(),
+            manipulation: "m".into(),
+            name: format!("v{index}"),
+            label,
+            split: Split::Validation,
+            person: None,
+            group: format!("g{}", index / 2),
+            crops: Vec::new(),
+        };
+        let videos: Vec<Video> = labels.enumerate().map(video).collect();
+        let logit = |video: &Video| if video.label == Label::Fake { 2.0 } else { -2.0 };
+        let answers = videos.iter().enumerate();
+        let answers = answers.map(|(video, of)| ClipLogits { video, crop: 0, logits: [0.0, logit(of)] }).collect();
+        (videos, answers)
+    }
+
+    #[test]
+    fn a_detector_is_called_calibrated_only_where_thresholds_were_fitted_and_with_what() {
+        let (enough, answers) = videos(20, 20);
+        let fitted = Calibrated::fit(&enough, &answers);
+        let worth = fitted.reliability(None);
+        assert_eq!(worth.grade, Grade::Calibrated);
+        assert!(worth.words.contains("20 real and 20 fake validation videos of set"), "{}", worth.words);
+        let given = fitted.with_verdicts(VerdictBand { real_below: 0.1, fake_above: 0.9 }).reliability(Some(&worth));
+        assert_eq!(given.grade, Grade::Uncalibrated);
+        let (few, answers) = videos(3, 3);
+        let few = Calibrated::fit(&few, &answers);
+        assert_eq!(few.reliability(Some(&worth)).grade, Grade::Uncalibrated);
+        assert!(few.reliability(None).words.contains("needs 20 real"), "{}", few.reliability(None).words);
+        let weak = Reliability { grade: Grade::Weak, words: "poor".into() };
+        assert_eq!(few.reliability(Some(&weak)), weak);
+    }
+
+    #[test]
+    fn scores_of_one_group_stay_together() {
+        let (videos, answers) = videos(3, 2);
+        let sizes: Vec<usize> = video_scores_by_group(&videos, &answers, 1.0).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 2, 1]);
+    }
 
     #[test]
     fn thresholds_are_read_as_written_and_impossible_ones_refused() {

@@ -22,12 +22,13 @@ pub(crate) fn frames(predictions: &[Prediction]) -> Result<Vec<u8>> {
     })
 }
 
-/// `dataset,manipulation,video,label,frames,score`.
+/// `dataset,manipulation,video,label,frames,score,group`; videos of one group are not independent of each other.
 pub(crate) fn videos(videos: &[ScoredVideo]) -> Result<Vec<u8>> {
-    let header = ["dataset", "manipulation", "video", "label", "frames", "score"];
+    let header = ["dataset", "manipulation", "video", "label", "frames", "score", "group"];
     table(header, videos, |video| {
         let [dataset, manipulation, name] = [video.dataset, video.manipulation, video.name].map(str::to_string);
-        [dataset, manipulation, name, label(video.label), video.frames.len().to_string(), video.score().to_string()]
+        let (frames, score) = (video.frames.len().to_string(), video.score().to_string());
+        [dataset, manipulation, name, label(video.label), frames, score, video.group.to_string()]
     })
 }
 

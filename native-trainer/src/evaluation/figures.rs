@@ -59,6 +59,9 @@ pub(crate) struct Figures {
     pub(crate) reals: u64,
     /// Fake samples.
     pub(crate) fakes: u64,
+    /// Groups of videos that are not independent of each other, which intervals are found by.
+    #[serde(default)]
+    pub(crate) groups: u64,
     pub(crate) auc: Figure,
     pub(crate) average_precision: Figure,
     pub(crate) equal_error_rate: Figure,
@@ -72,15 +75,15 @@ pub(crate) struct Figures {
 const HALF: f64 = 0.5;
 
 impl Figures {
-    /// The figures of `videos`, each the samples of one video.
+    /// The figures of `groups`, each the samples of one group of videos.
     pub(crate) fn new(
-        videos: &[Vec<Scored>],
+        groups: &[Vec<Scored>],
         validation: Option<f64>,
         bootstrap: &Bootstrap,
     ) -> Result<Self, Undefined> {
-        let ranking = Ranking::new(videos.iter().flatten().copied())?;
+        let ranking = Ranking::new(groups.iter().flatten().copied())?;
         let other = validation.unwrap_or(HALF);
-        let intervals = bootstrap.intervals(videos, |ranking| {
+        let intervals = bootstrap.intervals(groups, |ranking| {
             let (half, other) = (ranking.confusion_at(HALF), ranking.confusion_at(other));
             let ranked = (ranking.auc(), ranking.average_precision(), ranking.equal_error_rate());
             [ranked.0, ranked.1, ranked.2, half.accuracy(), half.f1(), other.accuracy(), other.f1()]
@@ -90,6 +93,7 @@ impl Figures {
         Ok(Self {
             reals: ranking.reals(),
             fakes: ranking.fakes(),
+            groups: groups.len() as u64,
             auc: Figure::new(ranking.auc(), auc),
             average_precision: Figure::new(ranking.average_precision(), average_precision),
             equal_error_rate: Figure::new(ranking.equal_error_rate(), equal_error_rate),

@@ -37,7 +37,8 @@ pub(crate) fn document(summary: &Summary) -> String {
     let _ = writeln!(
         text,
         "Figures are in percent; {NONE} stands where the data gives none, with the reason below the tables. Intervals are \
-         {percent} % bootstrap intervals over videos ({} resamples, seed {}). A mean is over the data sets that define \
+         {percent} % bootstrap intervals over persons, or where those are not known over source videos with the fakes made from \
+         them ({} resamples, seed {}). A mean is over the data sets that define \
          the figure; where that is not all of them, their number is beside it.",
         summary.bootstrap.resamples, summary.bootstrap.seed
     );
@@ -67,6 +68,7 @@ pub(crate) fn document(summary: &Summary) -> String {
     }
     text.push_str(&reasons(&datasets, &levels));
     text.push_str(&dropped(&datasets));
+    text.push_str(&remarks(summary));
     text
 }
 
@@ -186,6 +188,8 @@ fn counts(columns: &[(&str, &Figures)], level: &Level) -> Vec<(String, Vec<Strin
     }
     let samples = columns.iter().map(|(_, figures)| format!("{} / {}", figures.reals, figures.fakes)).collect();
     rows.push((format!("{}, real / fake", level.title.to_lowercase()), samples));
+    let groups = columns.iter().map(|(_, figures)| figures.groups.to_string()).collect();
+    rows.push(("persons or source videos".to_string(), groups));
     rows
 }
 
@@ -236,6 +240,12 @@ fn dropped(datasets: &[(String, &DatasetSummary)]) -> String {
         }
     }
     if text.is_empty() { text } else { format!("\n## Dropped videos\n\n{text}") }
+}
+
+/// In what the data differs from what scoring sees.
+fn remarks(summary: &Summary) -> String {
+    let lines: String = summary.remarks.iter().map(|remark| format!("- {}\n", escaped(remark))).collect();
+    if lines.is_empty() { lines } else { format!("\n## How this differs from `unmask score`\n\n{lines}") }
 }
 
 /// A Markdown table that grows by rows.

@@ -31,7 +31,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::datasets::{Dataset, Label};
+use crate::datasets::{Dataset, Dropped, Label, Split};
 use crate::files;
 
 pub(crate) use markdown::document;
@@ -47,6 +47,8 @@ pub(crate) struct Prediction {
     pub(crate) manipulation: String,
     /// The video's name, unique within data set and manipulation.
     pub(crate) video: String,
+    /// As [`crate::datasets::Video::group`].
+    pub(crate) group: String,
     /// What the video is.
     pub(crate) label: Label,
     /// When the frame is shown, or the first of the clip, in seconds; none for photographs.
@@ -67,10 +69,14 @@ pub(crate) struct Omitted {
 }
 
 impl Omitted {
-    /// What was dropped when `dataset` was made.
-    pub(crate) fn of(dataset: &Dataset) -> Vec<Self> {
-        let omitted = |label, reason: &str| Self { dataset: dataset.name.clone(), label, reason: reason.to_string() };
-        dataset.dropped.iter().map(|dropped| omitted(dropped.label, &dropped.reason)).collect()
+    /// What was dropped when `dataset` was made, of the splits that `takes` accepts.
+    pub(crate) fn of(dataset: &Dataset, takes: impl Fn(Split) -> bool) -> Vec<Self> {
+        let omitted = |Dropped { dataset, label, kind, .. }: &Dropped| Self {
+            dataset: dataset.clone(),
+            label: *label,
+            reason: (*kind).to_string(),
+        };
+        dataset.dropped.iter().filter(|dropped| takes(dropped.split)).map(omitted).collect()
     }
 }
 

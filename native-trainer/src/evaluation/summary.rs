@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use unmask_core::metrics::{Bootstrap, Ranking, balanced_threshold};
+use unmask_core::metrics::{Bootstrap, Ranking, Scored, balanced_threshold};
 
 use super::figures::{Figures, Metric};
 use super::videos::{EvaluationError, ScoredVideo, group};
@@ -26,6 +26,11 @@ pub(crate) struct Thresholds {
 }
 
 impl Thresholds {
+    /// No thresholds, although there is validation data.
+    pub(crate) fn none(reason: String) -> Self {
+        Self { undefined: Some(reason), ..Self::default() }
+    }
+
     /// Chooses both thresholds.
     ///
     /// # Errors
@@ -49,6 +54,8 @@ pub(crate) struct EvaluationOptions {
     pub(crate) thresholds: Thresholds,
     /// How intervals are found.
     pub(crate) bootstrap: Bootstrap,
+    /// In what the data differs from what scoring sees, in sentences.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// Everything that is reported.
@@ -66,6 +73,9 @@ pub(crate) struct Summary {
     pub(crate) datasets: Vec<DatasetSummary>,
     /// The unweighted means over data sets.
     pub(crate) mean: Vec<Mean>,
+    /// In what the data differs from what scoring sees.
+    #[serde(default)]
+    pub(crate) remarks: Vec<String>,
 }
 
 /// The figures of one data set.
@@ -162,13 +172,20 @@ pub(crate) fn evaluate(
         bootstrap: options.bootstrap,
         datasets,
         mean: mean.to_vec(),
+        remarks: options.remarks.clone(),
     })
 }
 
 fn levels(videos: &[&ScoredVideo], options: &EvaluationOptions) -> Result<Levels, EvaluationError> {
     let EvaluationOptions { thresholds, bootstrap, .. } = options;
-    let whole: Vec<_> = videos.iter().map(|video| vec![video.scored()]).collect();
-    let frames: Vec<_> = videos.iter().map(|video| video.scored_frames()).collect();
+    let mut groups: BTreeMap<&str, Vec<&ScoredVideo>> = BTreeMap::new();
+    for video in videos {
+        groups.entry(video.group).or_default().push(video);
+    }
+    let of_group = |videos: &Vec<&ScoredVideo>| videos.iter().map(|video| video.scored()).collect();
+    let whole: Vec<Vec<Scored>> = groups.values().map(of_group).collect();
+    let of_group = |videos: &Vec<&ScoredVideo>| videos.iter().flat_map(|video| video.scored_frames()).collect();
+    let frames: Vec<Vec<Scored>> = groups.values().map(of_group).collect();
     Ok(Levels {
         frames: Figures::new(&frames, thresholds.frames, bootstrap)?,
         videos: Figures::new(&whole, thresholds.videos, bootstrap)?,

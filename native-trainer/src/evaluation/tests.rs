@@ -3,7 +3,7 @@
 use super::summary::Levels;
 use super::videos::EvaluationError;
 use super::*;
-use crate::datasets::{Dropped, ORIGINAL};
+use crate::datasets::{Dropped, ORIGINAL, Split};
 
 fn predictions(dataset: &str, manipulation: &str, video: &str, scores: &[f64]) -> Vec<Prediction> {
     let label = if manipulation == ORIGINAL { Label::Real } else { Label::Fake };
@@ -11,6 +11,7 @@ fn predictions(dataset: &str, manipulation: &str, video: &str, scores: &[f64]) -
         dataset: dataset.to_string(),
         manipulation: manipulation.to_string(),
         video: video.to_string(),
+        group: video.to_string(),
         label,
         time_s: Some(index as f64 / 2.0),
         score: *score,
@@ -53,6 +54,33 @@ fn the_example_has_the_figures_counted_by_hand() {
     assert_eq!(videos.at_validation, None);
     let interval = videos.auc.interval.expect("an interval");
     assert!(interval.low <= 0.75 && interval.high == 1.0 && interval.skipped > 0, "{interval:?}");
+}
+
+#[test]
+fn intervals_are_found_over_groups_and_their_number_stands_beside_the_figures() {
+    let mut all = example("DFD");
+    for (index, prediction) in all.iter_mut().enumerate() {
+        // r1 with f1, r2 with f2: as if each fake were made from the real video of its number.
+        prediction.group = ["1", "1", "2", "2", "1", "1", "2", "2"][index].to_string();
+    }
+    let summary = summary(&all, &[]);
+    let videos = &summary.datasets[0].levels.videos;
+    assert_eq!((videos.groups, videos.auc.value), (2, Some(0.75)));
+    let interval = videos.auc.interval.expect("an interval");
+    // Only (1, 1), (2, 2) and (1, 2) can be drawn: no resample lacks a class, and the AUCs are 1, 0 and 3/4.
+    assert_eq!((interval.low, interval.high, interval.skipped), (0.0, 1.0, 0));
+    assert_eq!(row(&markdown::document(&summary), "persons or source videos"), ["2", ""]);
+    all.iter_mut().for_each(|prediction| prediction.group = "1".to_string());
+    let levels = &super::evaluate(&all, &[], &EvaluationOptions::default()).expect("sound").datasets[0].levels;
+    assert_eq!((levels.videos.groups, levels.videos.auc.value, levels.videos.auc.interval), (1, Some(0.75), None));
+}
+
+#[test]
+fn what_differs_from_scoring_stands_below_the_tables() {
+    let options = EvaluationOptions { remarks: vec!["a|b".to_string()], ..EvaluationOptions::default() };
+    let summary = evaluate(&example("DFD"), &[], &options).expect("sound");
+    let markdown = markdown::document(&summary);
+    assert!(markdown.ends_with("## How this differs from `unmask score`\n\n- a\\|b\n"), "{markdown}");
 }
 
 #[test]
@@ -118,18 +146,27 @@ fn two_data_sets_that_share_a_heading_keep_their_own_names() {
 
 #[test]
 fn what_was_dropped_is_counted_beside_the_figures_even_where_nothing_is_left() {
-    let dropped =
-        |source: &str, label, reason: &str| Dropped { source: source.to_string(), label, reason: reason.to_string() };
+    let dropped = |source: &str, label, kind: &'static str| Dropped {
+        dataset: "DFDC".to_string(),
+        split: if source == "d.mp4" { Split::Train } else { Split::Test },
+        source: source.to_string(),
+        label,
+        kind,
+        reason: format!("{source}: {kind}"),
+    };
     let dataset = Dataset {
-        name: "DFDC".to_string(),
+        name: "a folder".to_string(),
         videos: Vec::new(),
         dropped: vec![
             dropped("a.mp4", Label::Fake, "no face was found"),
             dropped("b.mp4", Label::Fake, "no face was found"),
             dropped("c.mp4", Label::Real, "it cannot be decoded"),
+            dropped("d.mp4", Label::Real, "it cannot be decoded"),
         ],
+        crops: Vec::new(),
+        unusable: Vec::new(),
     };
-    let summary = summary(&example("DFD"), &Omitted::of(&dataset));
+    let summary = summary(&example("DFD"), &Omitted::of(&dataset, |split| split == Split::Test));
     assert_eq!(summary.datasets[1].name, "DFDC");
     assert_eq!(summary.datasets[1].dropped[1].count, 2);
     let markdown = markdown::document(&summary);
@@ -190,7 +227,7 @@ fn results_are_written_in_three_forms_and_the_summary_reads_back() {
     assert_eq!(lines.next(), Some("\"a, \"\"quoted\"\" set\",original,r1,real,,0.1"));
     assert_eq!(lines.next(), Some("\"a, \"\"quoted\"\" set\",original,r1,real,0.5,0.3"));
     assert_eq!((frames.lines().count(), videos.lines().count()), (9, 5));
-    assert!(videos.lines().any(|line| line.ends_with(",original,r2,real,2,0.5")), "{videos}");
+    assert!(videos.lines().any(|line| line.ends_with(",original,r2,real,2,0.5,r2")), "{videos}");
 }
 
 #[test]

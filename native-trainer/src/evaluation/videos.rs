@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use unmask_core::metrics::{Scored, Undefined};
+use unmask_core::pipeline::aggregate::mean_score;
 
 use super::Prediction;
 use crate::datasets::Label;
@@ -36,14 +37,16 @@ pub(crate) struct ScoredVideo<'a> {
     pub(crate) manipulation: &'a str,
     pub(crate) name: &'a str,
     pub(crate) label: Label,
+    /// As [`crate::datasets::Video::group`].
+    pub(crate) group: &'a str,
     /// At least one, in the order of the predictions.
     pub(crate) frames: Vec<f64>,
 }
 
 impl ScoredVideo<'_> {
-    /// The mean of the frames' scores.
+    /// The mean of the frames' scores, as [`mean_score`] has it.
     pub(crate) fn score(&self) -> f64 {
-        self.frames.iter().sum::<f64>() / self.frames.len() as f64
+        mean_score(self.frames.iter().copied()).unwrap_or(f64::NAN)
     }
 
     /// The video's score with its label.
@@ -64,7 +67,7 @@ impl ScoredVideo<'_> {
 pub(crate) fn group(predictions: &[Prediction]) -> Result<Vec<ScoredVideo<'_>>, EvaluationError> {
     let mut videos: BTreeMap<(&str, &str, &str), ScoredVideo> = BTreeMap::new();
     for prediction in predictions {
-        let Prediction { dataset, manipulation, video: name, label, score, .. } = prediction;
+        let Prediction { dataset, manipulation, video: name, label, score, group, .. } = prediction;
         let shown = || format!("{dataset}/{manipulation}/{name}");
         if !(0.0..=1.0).contains(score) {
             return Err(EvaluationError::BadScore { video: shown(), score: score.to_string() });
@@ -74,6 +77,7 @@ pub(crate) fn group(predictions: &[Prediction]) -> Result<Vec<ScoredVideo<'_>>, 
             manipulation,
             name,
             label: *label,
+            group,
             frames: Vec::new(),
         });
         if video.label != *label {

@@ -1,11 +1,12 @@
 //! From videos and photographs to aligned crops and a manifest, on all cores: what `unmask preprocess` does.
 //!
 //! [`person`] follows the one person whose faces are kept, [`picture`] makes files of the crops, [`store`] is the folder
-//! that can be returned to, [`progress`] says how far it is. What there is to do comes from [`crate::datasets::sources`].
+//! that can be returned to, [`standing`] tells what in it is still true, [`progress`] says how far it is. What there is to do comes from [`crate::datasets::sources`].
 
 pub(crate) mod person;
 pub(crate) mod picture;
 mod progress;
+mod standing;
 mod store;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ use crate::scoring;
 use person::{CroppedFace, People, Whose};
 use picture::PictureFormat;
 use progress::Progress;
+use standing::Standing;
 use store::Store;
 
 /// Videos that are decoded while the cores are busy with others.
@@ -77,18 +79,29 @@ pub(crate) struct Tally {
     pub(crate) without_face: usize,
     /// Videos that could not be read.
     pub(crate) unreadable: usize,
+    /// Files that were replaced since an earlier run, and were seen to again.
+    pub(crate) replaced: Vec<String>,
+    /// Why videos could not be read in an earlier run, and were not tried again.
+    pub(crate) still_unreadable: Vec<String>,
 }
 
-/// Preprocesses what is not done yet of `sources` into `folder`. `suffix` tells this shard's files from others'.
+/// Preprocesses what is not done yet of `sources`, found in `root`, into `folder`. `suffix` tells this shard's files from
+/// others'.
 ///
 /// # Errors
 /// What concerns all videos: the folder cannot be written to or holds something else, or ffmpeg is missing. A video that
 /// cannot be read is said, recorded and counted, and stops nothing.
-pub(crate) fn run(sources: Vec<Source>, folder: &Path, suffix: &str, settings: &Settings) -> Result<Tally> {
+pub(crate) fn run(
+    root: &Path,
+    sources: Vec<Source>,
+    folder: &Path,
+    suffix: &str,
+    settings: &Settings,
+) -> Result<Tally> {
     let (store, done) = Store::open(folder, suffix, &settings.header())?;
-    let total = sources.len();
-    let missing = missing(sources, &done, settings.retry)?;
-    let tally = Mutex::new(Tally { before: total - missing.len(), ..Tally::default() });
+    let root = standing::root_print(root);
+    let (missing, tally) = missing(sources, &done, &root, settings.retry)?;
+    let tally = Mutex::new(tally);
     let finder = scoring::face_finder()?;
     let progress = Progress::new(missing.len());
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -97,8 +110,8 @@ pub(crate) fn run(sources: Vec<Source>, folder: &Path, suffix: &str, settings: &
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let entry =
-                preprocess(source, &finder, &store, settings).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            let entry = preprocess(source, &root, &finder, &store, settings)
+                .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
             store.record(&entry).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
             if let Some(Drop { kind: DropKind::Unreadable, reason }) = &entry.dropped {
                 progress.say(&format!("error: {reason}"));
@@ -134,12 +147,24 @@ impl Tally {
     }
 }
 
-/// What has no line yet; with `retry` also what was dropped.
-fn missing(sources: Vec<Source>, done: &Manifest<Known>, retry: bool) -> Result<Vec<Source>> {
-    let mut missing = Vec::new();
+/// A video to see to.
+struct Task {
+    source: Source,
+    /// As [`Entry::revision`].
+    revision: u32,
+}
+
+/// What has no line yet, or one about a file that was replaced since; with `retry` also what was dropped. And the tally of
+/// everything else.
+fn missing(sources: Vec<Source>, done: &Manifest<Known>, root: &str, retry: bool) -> Result<(Vec<Task>, Tally)> {
+    let (mut missing, mut tally) = (Vec::new(), Tally::default());
     for source in sources {
-        match done.lines.get(&source.identity()) {
-            Some(known) if is_other(known, &source) => bail!(
+        let Some(known) = done.lines.get(&source.identity()) else {
+            missing.push(Task { source, revision: 0 });
+            continue;
+        };
+        match standing::standing(known, &source, root) {
+            Standing::Other => bail!(
                 "{} and the file that `{}` of {} was made from ({}) are different ones; give one data set another name \
                  with --dataset, or choose another --output folder",
                 source.input.path().display(),
@@ -147,21 +172,27 @@ fn missing(sources: Vec<Source>, done: &Manifest<Known>, retry: bool) -> Result<
                 source.dataset,
                 known.source
             ),
-            Some(known) if !(retry && known.dropped.is_some()) => {}
-            _ => missing.push(source),
+            Standing::Replaced => {
+                tally.replaced.push(source.path.clone());
+                missing.push(Task { source, revision: known.revision + 1 });
+            }
+            Standing::Same if retry && known.dropped.is_some() => {
+                missing.push(Task { source, revision: known.revision });
+            }
+            Standing::Same => {
+                tally.before += 1;
+                if let Some(Drop { kind: DropKind::Unreadable, reason }) = &known.dropped {
+                    tally.still_unreadable.push(reason.clone());
+                }
+            }
         }
     }
-    Ok(missing)
-}
-
-/// Whether a line tells of another file than `source`. A file that could not be used may have been replaced since.
-fn is_other(known: &Known, source: &Source) -> bool {
-    let sizes_differ = known.source_bytes.is_some_and(|known| source.size().is_some_and(|size| size != known));
-    known.dropped.is_none() && (known.source != source.path || sizes_differ)
+    Ok((missing, tally))
 }
 
 /// Sees to one video: its crops are written, its line is given.
-fn preprocess(source: &Source, finder: &FaceFinder, store: &Store, settings: &Settings) -> Result<Entry> {
+fn preprocess(task: &Task, root: &str, finder: &FaceFinder, store: &Store, settings: &Settings) -> Result<Entry> {
+    let Task { source, revision } = task;
     let mut entry = Entry {
         dataset: source.dataset.clone(),
         manipulation: source.manipulation.clone(),
@@ -169,8 +200,11 @@ fn preprocess(source: &Source, finder: &FaceFinder, store: &Store, settings: &Se
         label: source.label,
         split: source.split,
         person: source.person.clone(),
+        group: Some(source.group.clone()),
         source: source.path.clone(),
         source_bytes: source.size(),
+        source_print: standing::print(source, root),
+        revision: *revision,
         frames: 0,
         frames_without_face: 0,
         crops: Vec::new(),
@@ -193,7 +227,7 @@ fn preprocess(source: &Source, finder: &FaceFinder, store: &Store, settings: &Se
         entry.dropped = Some(Drop { kind: DropKind::NoFace, reason });
         return Ok(entry);
     }
-    entry.crops = compute(|| faces.iter().map(|face| keep(source, face, store, settings)).collect::<Result<_>>())?;
+    entry.crops = compute(|| faces.iter().map(|face| keep(task, face, store, settings)).collect::<Result<_>>())?;
     Ok(entry)
 }
 
@@ -221,9 +255,12 @@ fn compute<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| work())
 }
 
-/// Writes a crop and describes it.
-fn keep(source: &Source, face: &CroppedFace, store: &Store, settings: &Settings) -> Result<CropEntry> {
+/// Writes a crop and describes it. Those of a file that took another's place do not overwrite that one's, which count until
+/// all are there.
+fn keep(task: &Task, face: &CroppedFace, store: &Store, settings: &Settings) -> Result<CropEntry> {
+    let Task { source, revision } = task;
     let Source { dataset, manipulation, name, .. } = source;
+    let name = if *revision == 0 { name.clone() } else { format!("{name}~{revision}") };
     let extension = settings.format.as_str();
     let is_still = matches!(source.input, Input::Image(_));
     let path = match is_still {

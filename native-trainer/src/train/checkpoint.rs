@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use unmask_core::weights::TensorSource;
 
 use super::optimizer::Moments;
@@ -35,6 +36,9 @@ pub(super) struct Identity {
     pub(super) start: String,
     /// SHA-256 over the names of all faces, in order.
     pub(super) data: String,
+    /// The recipe itself, to say what has changed; absent in files that only have its hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) settings: Option<Value>,
 }
 
 /// The best validation so far.
@@ -75,7 +79,7 @@ pub(super) struct Checkpoint {
     pub(super) best: Option<Best>,
     pub(super) epoch: EpochSoFar,
     /// The trained parameters, flattened.
-    pub(super) parameters: BTreeMap<String, Vec<f32>>,
+    pub(super) parameters: Named,
     pub(super) moments: BTreeMap<String, Moments>,
 }
 
@@ -90,22 +94,8 @@ struct Document {
     times: BTreeMap<String, usize>,
 }
 
-/// The values of tensors on any device.
-pub(super) fn values(named: &Named) -> BTreeMap<String, Vec<f32>> {
-    named.iter().map(|(name, tensor)| (name.clone(), tensor.clone().into_data().iter::<f32>().collect())).collect()
-}
-
-/// Tensors of those values.
-pub(super) fn tensors(values: BTreeMap<String, Vec<f32>>, device: &Device) -> Named {
-    let tensor = |values: Vec<f32>| {
-        let count = values.len();
-        Tensor::from_data(TensorData::new(values, [count]), device)
-    };
-    values.into_iter().map(|(name, values)| (name, tensor(values))).collect()
-}
-
 impl Checkpoint {
-    /// Writes the checkpoint into `folder` and removes the oldest ones.
+    /// Writes the checkpoint into `folder` and removes the oldest ones. Tensors are copied from the device one at a time.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
         let document = Document {
@@ -117,30 +107,45 @@ impl Checkpoint {
             times: self.moments.iter().map(|(name, moments)| (name.clone(), moments.time)).collect(),
         };
         let text = serde_json::to_string(&document).context("the checkpoint's description cannot be written")?;
-        let tensor = |name: String, values: &[f32]| {
-            (name, StoredTensor::new(vec![values.len()], TensorData::new(values.to_vec(), [values.len()])))
+        let stored = |name: String, tensor: &Tensor<1>| {
+            let (shape, tensor) = (tensor.dims().to_vec(), tensor.clone());
+            let values = move || tensor.clone().into_data().convert::<f32>();
+            (name, StoredTensor::read_when_written(shape, Box::new(values)))
         };
-        let parameters = self.parameters.iter().map(|(name, values)| tensor(format!("parameter.{name}"), values));
+        let parameters = self.parameters.iter().map(|(name, values)| stored(format!("parameter.{name}"), values));
         let moments = self.moments.iter().flat_map(|(name, Moments { first, second, .. })| {
-            [tensor(format!("first.{name}"), first), tensor(format!("second.{name}"), second)]
+            [stored(format!("first.{name}"), first), stored(format!("second.{name}"), second)]
         });
         let metadata = HashMap::from([(KEY.to_string(), text)]);
         write_tensors(&path(folder, self.step), parameters.chain(moments), Some(metadata))?;
         remove_old(folder, self.step)
     }
 
-    /// The newest checkpoint in `folder` that can be read, if there is one. `warn` hears of those that cannot.
-    pub(super) fn newest(folder: &Path, mut warn: impl FnMut(String)) -> Result<Option<Self>> {
+    /// The newest checkpoint in `folder` that can be read, with its tensors on `device`; `None` where there is none at all.
+    /// `warn` hears of those that cannot be read.
+    ///
+    /// # Errors
+    /// There are checkpoints, and none of them can be read.
+    pub(super) fn newest(folder: &Path, device: &Device, mut warn: impl FnMut(String)) -> Result<Option<Self>> {
+        let mut last = None;
         for (_, path) in stored(folder)?.into_iter().rev() {
-            match Self::read(&path) {
+            if let Some(problem) = last.take() {
+                warn(format!("{problem}; going on from the checkpoint before it"));
+            }
+            match Self::read(&path, device) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
-                Err(error) => warn(format!("{error:#}; going on from the checkpoint before it")),
+                Err(error) => last = Some(format!("{error:#}")),
             }
         }
-        Ok(None)
+        match last {
+            None => Ok(None),
+            Some(problem) => {
+                bail!("{problem}, and there is no checkpoint before it; begin another run with --out")
+            }
+        }
     }
 
-    fn read(path: &Path) -> Result<Self> {
+    fn read(path: &Path, device: &Device) -> Result<Self> {
         let mut file = files::open_safetensors(path)?;
         let shown = path.display();
         let Some(text) = file.metadata(KEY) else { bail!("{shown} is no checkpoint of a training run") };
@@ -148,16 +153,16 @@ impl Checkpoint {
         if document.version != VERSION {
             bail!("{shown} is of another version of this program; finish the run with that one");
         }
-        let mut parameters = BTreeMap::new();
+        let mut parameters = Named::new();
         for name in file.names() {
             if let Some(parameter) = name.strip_prefix("parameter.") {
-                parameters.insert(parameter.to_owned(), finite(&mut file, &name, path)?);
+                parameters.insert(parameter.to_owned(), finite(&mut file, &name, path, device)?);
             }
         }
         let mut moments = BTreeMap::new();
         for (name, time) in document.times {
-            let first = finite(&mut file, &format!("first.{name}"), path)?;
-            let second = finite(&mut file, &format!("second.{name}"), path)?;
+            let first = finite(&mut file, &format!("first.{name}"), path, device)?;
+            let second = finite(&mut file, &format!("second.{name}"), path, device)?;
             moments.insert(name, Moments { time, first, second });
         }
         let Document { identity, step, best, epoch, .. } = document;
@@ -165,12 +170,13 @@ impl Checkpoint {
     }
 }
 
-fn finite(file: &mut SafetensorsFile<Bytes>, name: &str, path: &Path) -> Result<Vec<f32>> {
+fn finite(file: &mut SafetensorsFile<Bytes>, name: &str, path: &Path, device: &Device) -> Result<Tensor<1>> {
     let values = file.values(name).map_err(|error| files::naming(path, error))?;
     if values.iter().any(|value| !value.is_finite()) {
         bail!("{} has values that are not finite numbers in {name}", path.display());
     }
-    Ok(values)
+    let count = values.len();
+    Ok(Tensor::from_data(TensorData::new(values, [count]), device))
 }
 
 fn path(folder: &Path, step: usize) -> PathBuf {
@@ -204,22 +210,31 @@ fn remove_old(folder: &Path, step: usize) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn tensor(values: [f32; 2]) -> Tensor<1> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [2]), &Device::flex())
+    }
+
     fn checkpoint(step: usize) -> Checkpoint {
-        let identity = Identity { recipe: "r".into(), start: "s".into(), data: "d".into() };
-        let moments = Moments { time: step, first: vec![0.5, step as f32], second: vec![0.25, 1e-20] };
+        let settings = Some(serde_json::json!({ "seed": 1 }));
+        let identity = Identity { recipe: "r".into(), start: "s".into(), data: "d".into(), settings };
+        let moments = Moments { time: step, first: tensor([0.5, step as f32]), second: tensor([0.25, 1e-20]) };
         Checkpoint {
             identity,
             step,
             best: Some(Best { step: 1, auc: Some(0.75), loss: 0.5 }),
             epoch: EpochSoFar { loss_sum: 0.1, steps: 3, scores: vec![0.1, 0.9], fake: vec![false, true] },
-            parameters: BTreeMap::from([("head.bias".to_string(), vec![1.0, f32::MIN_POSITIVE])]),
+            parameters: Named::from([("head.bias".to_string(), tensor([1.0, f32::MIN_POSITIVE]))]),
             moments: BTreeMap::from([("head.bias".to_string(), moments)]),
         }
     }
 
+    fn values(tensor: &Tensor<1>) -> Vec<f32> {
+        tensor.clone().into_data().iter::<f32>().collect()
+    }
+
     fn newest(folder: &Path) -> (Option<usize>, usize) {
         let mut warnings = 0;
-        let found = Checkpoint::newest(folder, |_| warnings += 1).unwrap();
+        let found = Checkpoint::newest(folder, &Device::flex(), |_| warnings += 1).unwrap();
         (found.map(|checkpoint| checkpoint.step), warnings)
     }
 
@@ -228,11 +243,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let written = checkpoint(7);
         written.write(folder.path()).unwrap();
-        let read = Checkpoint::newest(folder.path(), |_| ()).unwrap().unwrap();
+        let read = Checkpoint::newest(folder.path(), &Device::flex(), |_| ()).unwrap().unwrap();
         assert_eq!(read.identity, written.identity);
         assert_eq!((read.step, read.best, read.epoch), (7, written.best, written.epoch));
-        assert_eq!(read.parameters, written.parameters);
-        assert_eq!(read.moments, written.moments);
+        assert_eq!(values(&read.parameters["head.bias"]), values(&written.parameters["head.bias"]));
+        let (read, written) = (&read.moments["head.bias"], &written.moments["head.bias"]);
+        assert_eq!(read.time, written.time);
+        assert_eq!(values(&read.first), values(&written.first));
+        assert_eq!(values(&read.second), values(&written.second));
     }
 
     #[test]
@@ -249,6 +267,17 @@ mod tests {
             fs::write(path(folder.path(), 9), &whole[..length]).unwrap();
             assert_eq!(newest(folder.path()), (Some(6), 1), "cut to {length} bytes");
         }
+    }
+
+    #[test]
+    fn where_no_checkpoint_can_be_read_nothing_begins_anew_in_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [3, 6] {
+            checkpoint(step).write(folder.path()).unwrap();
+            fs::write(path(folder.path(), step), "damaged").unwrap();
+        }
+        let error = Checkpoint::newest(folder.path(), &Device::flex(), |_| ()).err().unwrap().to_string();
+        assert!(error.contains("step-000000003") && error.contains("--out"), "{error}");
     }
 
     #[test]

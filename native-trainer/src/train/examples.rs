@@ -6,8 +6,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use anyhow::Result;
 use burn::prelude::*;
 use rayon::prelude::*;
-use unmask_core::detector::Detector;
+use unmask_core::detector::FrontEnd;
+use unmask_core::face::alignment::CropSpec;
 use unmask_core::image::RgbImage;
+use unmask_core::weights::spec::DetectorSpec;
 
 use super::recipe::Recipe;
 use super::sampler::{Clip, epoch_clips};
@@ -31,20 +33,22 @@ pub(super) struct Examples {
     videos: Vec<Video>,
     recipe: Recipe,
     /// Prepares pixels as scoring does.
-    detector: Detector,
+    front_end: FrontEnd,
+    /// Where the face lies in crops without landmarks.
+    crop: CropSpec,
     clip_length: usize,
     steps_per_epoch: usize,
 }
 
 impl Examples {
-    /// Batches of `videos` for `detector`. With self-blended images only the real videos are used.
-    pub(super) fn new(videos: Vec<Video>, recipe: &Recipe, detector: &Detector) -> Self {
-        let clip_length = detector.spec().clip_length();
+    /// Batches of `videos` for the detector that `spec` describes. With self-blended images only the real videos are used.
+    pub(super) fn new(videos: Vec<Video>, recipe: &Recipe, spec: &DetectorSpec, front_end: &FrontEnd) -> Self {
+        let clip_length = spec.clip_length();
         let wanted =
             |video: &Video| !video.crops.is_empty() && (!recipe.data.self_blended || video.label == Label::Real);
         let videos = videos.into_iter().filter(wanted).collect();
-        let (recipe, detector) = (recipe.clone(), detector.clone());
-        let mut examples = Self { videos, recipe, detector, clip_length, steps_per_epoch: 0 };
+        let (recipe, front_end) = (recipe.clone(), front_end.clone());
+        let mut examples = Self { videos, recipe, front_end, crop: spec.crop, clip_length, steps_per_epoch: 0 };
         // Every epoch has as many clips as the first.
         examples.steps_per_epoch = examples.epoch(0).len() / examples.clips_per_batch();
         examples
@@ -98,7 +102,7 @@ impl Examples {
             .map(|(place, clip)| self.examples(*clip, [epoch as u64, (index * count + place) as u64]))
             .collect::<Result<_>>()?;
         let (images, labels): (Vec<Vec<RgbImage>>, Vec<Label>) = examples.into_iter().flatten().unzip();
-        Ok(Batch { pixels: self.detector.preprocess(&images.concat()), labels })
+        Ok(Batch { pixels: self.front_end.pixels(&images.concat()), labels })
     }
 
     /// What one clip gives: itself, or a real and a fake example of it.
@@ -112,9 +116,8 @@ impl Examples {
             return Ok(vec![(images.iter().map(|image| drawn.apply(image)).collect(), video.label)]);
         }
         let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
-        let spec = &self.detector.spec().crop;
         let pair = |(image, index): (&RgbImage, &usize)| {
-            Ok(self_blended(image, &video.crops[*index], &blend, spec)?.augmented(&drawn))
+            Ok(self_blended(image, &video.crops[*index], &blend, &self.crop)?.augmented(&drawn))
         };
         let pairs = images.iter().zip(&indices).map(pair).collect::<Result<Vec<_>>>()?;
         let (real, fake) = pairs.into_iter().unzip();

@@ -2,7 +2,8 @@
 //!
 //! A [`recipe`] (read by [`recipe_file`]) says everything about a run. [`sampler`] orders the clips of an epoch,
 //! [`examples`] makes batches of them ahead of time, [`trainer`] takes the steps with [`losses`], [`schedule`] and
-//! [`optimizer`] over the [`parameters`] that the strategy trains, in a [`precision`], [`checkpoint`] stores what a killed run goes on from,
+//! [`optimizer`] over the [`parameters`] that the strategy trains, in a [`precision`], [`checkpoint`] stores what a killed run goes on from
+//! as [`resume`] decides,
 //! [`watch`] shows how it goes (to [`tensorboard`], too), and [`outcome`] calibrates and writes the detector.
 //!
 //! Nothing random has a running state: every choice is a function of the recipe's seed and of its place in the run, so
@@ -19,6 +20,7 @@ mod parity;
 mod precision;
 pub(crate) mod recipe;
 mod recipe_file;
+mod resume;
 mod sampler;
 mod schedule;
 mod tensorboard;

@@ -22,14 +22,14 @@ enum Rule {
 }
 
 /// One parameter's running means, as they are stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Moments {
     /// Steps so far.
     pub(super) time: usize,
     /// Running mean of the gradient.
-    pub(super) first: Vec<f32>,
+    pub(super) first: Tensor<1>,
     /// Running mean of its square.
-    pub(super) second: Vec<f32>,
+    pub(super) second: Tensor<1>,
 }
 
 impl Optimizer {
@@ -80,24 +80,19 @@ impl Optimizer {
 
     /// The state of every parameter that has had a step, by name.
     pub(super) fn state(&self) -> BTreeMap<String, Moments> {
-        let read = |tensor: &Tensor<1>| tensor.clone().into_data().iter::<f32>().collect();
         let stored = |state: &AdaptiveMomentumState<1>| Moments {
             time: state.time,
-            first: read(&state.moment_1),
-            second: read(&state.moment_2),
+            first: state.moment_1.clone(),
+            second: state.moment_2.clone(),
         };
         self.moments.iter().map(|(name, state)| (name.clone(), stored(state))).collect()
     }
 
     /// Goes on from a stored state.
-    pub(super) fn restore(&mut self, state: BTreeMap<String, Moments>, device: &Device) {
-        let tensor = |values: Vec<f32>| {
-            let count = values.len();
-            Tensor::<1>::from_data(TensorData::new(values, [count]), device)
-        };
-        let restored = state.into_iter().map(|(name, Moments { time, first, second })| {
-            (name, AdaptiveMomentumState::new(time, tensor(first), tensor(second)))
-        });
+    pub(super) fn restore(&mut self, state: BTreeMap<String, Moments>) {
+        let restored = state
+            .into_iter()
+            .map(|(name, Moments { time, first, second })| (name, AdaptiveMomentumState::new(time, first, second)));
         self.moments = restored.collect();
     }
 }
@@ -179,7 +174,7 @@ mod tests {
         let mut first = Optimizer::new(&recipe(OptimizerKind::AdamW));
         let values = first.step(0.1, named([1.0, -2.0]), named(GRADIENTS[0]));
         let mut second = Optimizer::new(&recipe(OptimizerKind::AdamW));
-        second.restore(first.state(), &Device::flex());
+        second.restore(first.state());
         let one = first.step(0.1, values.clone(), named(GRADIENTS[1]));
         let other = second.step(0.1, values, named(GRADIENTS[1]));
         assert_eq!(read(&one), read(&other));

@@ -13,7 +13,7 @@ use super::recipe::{Recipe, StrategyName};
 use super::watch::{self, Measure};
 use crate::datasets::Video;
 use crate::detector_file;
-use crate::evaluation::calibration::{Calibrated, video_scores};
+use crate::evaluation::calibration::{Calibrated, video_scores, video_scores_by_group};
 use crate::files;
 use crate::output::say;
 use crate::predict::ClipLogits;
@@ -69,7 +69,7 @@ fn spec(outcome: &Outcome, calibrated: &Calibrated) -> DetectorSpec {
                 outcome.recipe.run.epochs,
                 if outcome.recipe.data.self_blended { " on self-blended images" } else { "" },
             ),
-            reliability: None,
+            reliability: Some(calibrated.reliability(None)),
         },
         base_model: Some(base),
         adapter: None,
@@ -157,9 +157,9 @@ fn validation_words(outcome: &Outcome, calibrated: &Calibrated) -> Result<String
         Ok(auc) => auc,
         Err(reason) => return Ok(format!("On {videos} no AUC can be given: {reason}.")),
     };
-    let clusters: Vec<Vec<_>> = scores.into_iter().map(|score| vec![score]).collect();
+    let groups = video_scores_by_group(outcome.validation, outcome.predictions, calibrated.calibration.temperature);
     let interval = Bootstrap::default()
-        .intervals(&clusters, |ranking: &Ranking| [ranking.auc()])
+        .intervals(&groups, |ranking: &Ranking| [ranking.auc()])
         .context("the interval of the AUC cannot be computed")?;
     let [interval] = interval;
     let interval = interval

@@ -156,7 +156,7 @@ fn assert_two_steps_equal_pytorchs(case: Case) {
         // The second step goes on from what is stored, as a resumed run does.
         let state = optimizer.state();
         optimizer = Optimizer::new(&recipe);
-        optimizer.restore(state, &Device::flex());
+        optimizer.restore(state);
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use toml::{Table, Value};
 
 use super::recipe::Recipe;
+use crate::files;
 
 /// Names this near to a known key are suggested in its place (Jaro-Winkler similarity, 0..1).
 const SIMILAR: f64 = 0.7;
@@ -20,7 +21,7 @@ pub(crate) fn read(path: &Path, changes: &[String]) -> Result<Recipe> {
 /// As [`read`], for other purposes than a run: keys are known and values of the right kind, but something may be missing.
 pub(crate) fn read_unchecked(path: &Path, changes: &[String]) -> Result<Recipe> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
+    let text = files::read_text(path)
         .with_context(|| format!("{shown} cannot be read; name a recipe such as those in configs/"))?;
     parse_unchecked(&text, changes).map_err(|problem| anyhow!("{shown}: {problem:#}"))
 }

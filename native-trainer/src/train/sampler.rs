@@ -88,6 +88,7 @@ mod tests {
             label,
             split: Split::Train,
             person: None,
+            group: "v".into(),
             crops: vec![crop; crops],
         }
     }

@@ -1,6 +1,6 @@
 //! The run itself: steps, epochs, validations, checkpoints.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,17 +9,19 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use burn::tensor::activation::softmax;
 use sha2::{Digest, Sha256};
-use unmask_core::detector::{Detector, Model, drop_path_masks, trainable};
+use unmask_core::detector::{Detector, FrontEnd, Model, drop_path_masks, trainable};
+use unmask_core::face::alignment::CropSpec;
 use unmask_core::metrics::{Ranking, Scored};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec};
 
-use super::checkpoint::{self, Best, Checkpoint, EpochSoFar, Identity};
+use super::checkpoint::{Best, Checkpoint, EpochSoFar, Identity};
 use super::examples::{Batch, Examples};
 use super::losses::loss;
 use super::optimizer::Optimizer;
 use super::outcome::{Outcome, write_outcome};
 use super::parameters;
 use super::recipe::Recipe;
+use super::resume;
 use super::schedule::Schedule;
 use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
@@ -69,8 +71,9 @@ pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<Ended> {
 struct Trainer<'a> {
     options: &'a Options,
     recipe: &'a Recipe,
-    /// What the run started from.
-    start: Detector,
+    /// What the detector the run started from says about itself.
+    spec: DetectorSpec,
+    front_end: FrontEnd,
     start_source: Source,
     start_sha256: String,
     identity: Identity,
@@ -93,18 +96,22 @@ impl<'a> Trainer<'a> {
         let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
         let start = detector_file::load(&start_source, None, &options.device)?;
-        let (training, validation) = load_data(options)?;
+        let (training, validation) = load_data(options, &start.detector.spec().crop)?;
+        let unwritable = "the recipe cannot be written as JSON";
+        let recipe_text = serde_json::to_string(recipe).context(unwritable)?;
         let identity = Identity {
-            recipe: sha256(serde_json::to_string(recipe).context("the recipe cannot be written as JSON")?.as_bytes()),
+            recipe: sha256(recipe_text.as_bytes()),
             start: start.sha256.clone(),
             data: sha256(names(training.iter().chain(&validation)).as_bytes()),
+            settings: Some(serde_json::from_str(&recipe_text).context(unwritable)?),
         };
         let strategy = recipe.model.strategy.into();
         let recompute = recipe.run.gradient_checkpointing;
-        let model = parameters::for_training(start.detector.model().clone(), strategy, dtype, recompute);
-        // Nothing holds the weights as they were loaded any more: what is not trained lies in memory once, in `dtype`.
-        let detector = start.detector.with_model(model.clone()).computing_in(dtype);
-        let examples = Arc::new(Examples::new(training, recipe, &detector));
+        // The weights are held here alone: what is trained lies in memory once, and what is not, in `dtype`.
+        let (spec, model, _) = start.detector.into_parts();
+        let model = parameters::for_training(model, strategy, dtype, recompute);
+        let front_end = FrontEnd::new(&spec, &options.device, dtype);
+        let examples = Arc::new(Examples::new(training, recipe, &spec, &front_end));
         let steps_per_epoch = examples.steps_per_epoch();
         if steps_per_epoch == 0 {
             bail!(
@@ -115,7 +122,7 @@ impl<'a> Trainer<'a> {
         let total_steps = steps_per_epoch * recipe.run.epochs;
         std::fs::create_dir_all(&options.out)
             .with_context(|| format!("the folder {} cannot be made", options.out.display()))?;
-        let stored = resumed(options, &identity)?;
+        let stored = resume::begin(&options.out, options.resume, &identity, &options.device)?;
         let step = stored.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let watch = Watch::new(&options.out, step, total_steps, recipe.run.batch)?;
         let schedule =
@@ -123,7 +130,8 @@ impl<'a> Trainer<'a> {
         let mut trainer = Self {
             options,
             recipe,
-            start: detector,
+            spec,
+            front_end,
             start_source,
             start_sha256: start.sha256,
             identity,
@@ -149,9 +157,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn restore(&mut self, stored: Checkpoint) {
-        let device = &self.options.device;
-        self.model = parameters::updated(self.model.clone(), checkpoint::tensors(stored.parameters, device));
-        self.optimizer.restore(stored.moments, device);
+        self.model = parameters::updated(self.model.clone(), stored.parameters);
+        self.optimizer.restore(stored.moments);
         self.best = stored.best;
         self.epoch = stored.epoch;
         self.watch.say(&format!("going on after step {} of {}", self.step, self.total_steps));
@@ -179,7 +186,7 @@ impl<'a> Trainer<'a> {
     fn take_step(&mut self, batch: &Batch) -> Result<()> {
         let parts = self.recipe.run.accumulate;
         let count = batch.labels.len() / parts;
-        let architecture = &self.start.spec().architecture;
+        let architecture = &self.spec.architecture;
         let mut rng = generator(self.recipe.seed, "drop path", &[self.step as u64]);
         let mut gradients = parameters::Named::new();
         let mut total = 0.0;
@@ -239,10 +246,10 @@ impl<'a> Trainer<'a> {
             step: self.step,
             best: self.best.clone(),
             epoch: self.epoch.clone(),
-            parameters: checkpoint::values(&parameters::trained(&self.model)),
+            parameters: parameters::trained(&self.model),
             moments: self.optimizer.state(),
         };
-        checkpoint.write(&checkpoints(&self.options.out))
+        checkpoint.write(&resume::checkpoints(&self.options.out))
     }
 
     fn plain_model(&self) -> Model {
@@ -250,7 +257,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn detector(&self) -> Detector {
-        self.start.clone().with_model(self.plain_model())
+        Detector::from_parts(self.spec.clone(), self.plain_model(), self.front_end.clone())
     }
 
     fn validate(&self, detector: &Detector) -> Result<Vec<ClipLogits>> {
@@ -266,7 +273,7 @@ impl<'a> Trainer<'a> {
     /// Stores what was trained, as an adapter of what the run started from.
     fn write_best(&self) -> Result<()> {
         let adapter = Some(AdapterSpec { base_sha256: self.start_sha256.clone() });
-        let spec = DetectorSpec { adapter, ..self.start.spec().clone() };
+        let spec = DetectorSpec { adapter, ..self.spec.clone() };
         let strategy = self.recipe.model.strategy.into();
         detector_file::write(&self.best_path(), &spec, &self.plain_model(), |name| trainable(strategy, name))
     }
@@ -293,43 +300,16 @@ impl<'a> Trainer<'a> {
     }
 }
 
-fn checkpoints(out: &Path) -> PathBuf {
-    out.join("checkpoints")
-}
-
-/// The checkpoint to go on from.
-fn resumed(options: &Options, identity: &Identity) -> Result<Option<Checkpoint>> {
-    let folder = checkpoints(&options.out);
-    let newest = Checkpoint::newest(&folder, |problem| eprintln!("warning: {problem}"))?;
-    let shown = options.out.display();
-    match newest {
-        None => Ok(None),
-        Some(_) if !options.resume => {
-            bail!("{shown} holds a run already; go on with it by --resume, or choose another folder with --out")
-        }
-        Some(checkpoint) if checkpoint.identity == *identity => Ok(Some(checkpoint)),
-        Some(checkpoint) => {
-            let changed = if checkpoint.identity.recipe != identity.recipe {
-                "recipe"
-            } else if checkpoint.identity.start != identity.start {
-                "detector it started from"
-            } else {
-                "training data"
-            };
-            bail!("the run in {shown} cannot go on because its {changed} has changed; start another one with --out")
-        }
-    }
-}
-
-/// The videos to train on and to validate on.
-fn load_data(options: &Options) -> Result<(Vec<Video>, Vec<Video>)> {
+/// The videos to train on and to validate on, for a detector that crops as `wanted` says.
+fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Video>)> {
     let roots: Vec<&PathBuf> = options.recipe.data.roots.iter().chain(&options.data).collect();
     if roots.is_empty() {
         bail!("there is no data to train on; name it with --data or as data.roots in the recipe");
     }
     let mut videos = Vec::new();
-    for root in roots {
-        videos.extend(datasets::load(root, None, &options.load)?.videos);
+    for dataset in datasets::load_all(roots, &options.load, wanted)? {
+        dataset.unusable.iter().for_each(|problem| eprintln!("warning: {problem}"));
+        videos.extend(dataset.videos);
     }
     let of = |split: Split| videos.iter().filter(move |video| video.split == split).cloned().collect::<Vec<_>>();
     let (training, validation) = (of(Split::Train), of(Split::Validation));
@@ -340,7 +320,29 @@ fn load_data(options: &Options) -> Result<(Vec<Video>, Vec<Video>)> {
             validation.len()
         );
     }
+    let self_blended = options.recipe.data.self_blended;
+    check_classes(&training, self_blended)?;
+    if !self_blended && validation.iter().all(|video| video.label == validation[0].label) {
+        eprintln!(
+            "warning: all videos to validate on are {}, so the best epoch is chosen by their loss alone and no thresholds \
+             can be fitted",
+            if validation[0].label == Label::Real { "real" } else { "fake" }
+        );
+    }
     Ok((training, validation))
+}
+
+/// Refuses to learn to tell two classes apart where only one is there.
+fn check_classes(training: &[Video], self_blended: bool) -> Result<()> {
+    let has = |label: Label| training.iter().any(|video| video.label == label);
+    match (has(Label::Real), has(Label::Fake)) {
+        (false, _) => bail!("all videos to train on are fake; name data with real ones as well"),
+        (true, false) if !self_blended => bail!(
+            "all videos to train on are real; name data with fake ones as well, or let fakes be made of them with \
+             --set data.self_blended=true"
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// One line a face, which changes whenever what is trained on does.

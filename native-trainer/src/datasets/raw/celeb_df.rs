@@ -9,21 +9,21 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Videos;
-use crate::datasets::source::{Found, folder_name};
+use crate::datasets::source::{Finds, Found, folder_name};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
+use crate::files;
 
 /// The list of test videos: a line is `1 YouTube-real/00170.mp4`.
 const TEST_LIST: &str = "List_of_testing_videos.txt";
 
 /// All videos.
-pub(super) fn list(root: &Path) -> Result<Vec<Found>> {
+pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
     let dataset = match folder_name(root).to_ascii_lowercase().contains("v1") {
         true => "Celeb-DF-v1",
         false => "Celeb-DF-v2",
     };
     let tests = test_videos(&root.join(TEST_LIST))?;
-    let mut found = Vec::new();
     for (folder, label, manipulation) in [
         ("Celeb-real", Label::Real, ORIGINAL),
         ("YouTube-real", Label::Real, ORIGINAL),
@@ -42,15 +42,15 @@ pub(super) fn list(root: &Path) -> Result<Vec<Found>> {
             let group = person.clone().unwrap_or_else(|| found_alone.group.clone());
             // Celeb-real and YouTube-real are one class, so the folder stays in the name.
             let name = if label == Label::Real { name } else { found_alone.name.clone() };
-            found.push(Found { name, group, person, ..found_alone });
+            finds.found.push(Found { name, group, person, ..found_alone });
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The names in the list, without extension.
 fn test_videos(list: &Path) -> Result<HashSet<String>> {
-    let text = std::fs::read_to_string(list)
+    let text = files::read_text(list)
         .with_context(|| format!("{} cannot be read; it comes with Celeb-DF and says what tests", list.display()))?;
     let name = |line: &str| {
         let path = line.trim().split_once(char::is_whitespace)?.1.trim();

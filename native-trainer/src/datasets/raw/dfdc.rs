@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::{Videos, read_json};
-use crate::datasets::source::{Found, folder_name, folders};
+use crate::datasets::source::{Finds, Found, LeftOut, folder_name, folders};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
-use crate::media;
+use crate::{files, media};
 
 const DATASET: &str = "DFDC";
 const PREVIEW: &str = "DFDCP";
@@ -44,22 +44,21 @@ pub(super) fn is_dfdc(root: &Path) -> bool {
 
 /// Training parts, and the folders `validation` and `test` where they are. Without `validation` a tenth of the original
 /// videos, with what was made from them, is taken from the training parts.
-pub(super) fn list(root: &Path) -> Result<Vec<Found>> {
+pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
     let validation = root.join("validation");
     let train = match is_labelled(&validation) {
         true => Plan::Official(Split::Train),
         false => Plan::TrainOrValidation,
     };
-    let mut found = Vec::new();
     for part in parts(root) {
-        add(&part, train, &mut found)?;
+        add(&part, train, finds)?;
     }
     for (folder, split) in [(validation, Split::Validation), (root.join("test"), Split::Test)] {
         if is_labelled(&folder) {
-            add(&folder, Plan::Official(split), &mut found)?;
+            add(&folder, Plan::Official(split), finds)?;
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The folders `dfdc_train_part_N`, in `train` or at once.
@@ -72,18 +71,20 @@ fn is_labelled(folder: &Path) -> bool {
     folder.join("metadata.json").is_file() || folder.join("labels.csv").is_file()
 }
 
-fn add(folder: &Path, plan: Plan, found: &mut Vec<Found>) -> Result<()> {
+/// Adds the labelled videos of a folder; those without a label are left out.
+fn add(folder: &Path, plan: Plan, finds: &mut Finds) -> Result<()> {
     let known = labels(folder)?;
     for video in Videos::of(folder)? {
         let path = video.input.path();
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let Some(Known { label, original }) = known.get(&file) else {
-            bail!("{} has no label in metadata.json or labels.csv; move it elsewhere", path.display());
+            finds.left_out.push(LeftOut::new(path, "without a label in metadata.json or labels.csv"));
+            continue;
         };
         let manipulation = if *label == Label::Real { ORIGINAL } else { DATASET };
         let alone = video.found(DATASET, manipulation, *label, plan);
         let group = original.as_deref().map_or(alone.group.as_str(), without_extension).to_owned();
-        found.push(Found { group, ..alone });
+        finds.found.push(Found { group, ..alone });
     }
     Ok(())
 }
@@ -93,7 +94,8 @@ fn labels(folder: &Path) -> Result<BTreeMap<String, Known>> {
     let path = folder.join("labels.csv");
     if path.is_file() {
         let damaged = || format!("{} has no columns `filename` and `label`; get it again", path.display());
-        let rows = csv::Reader::from_path(&path).with_context(damaged)?.into_deserialize();
+        let text = files::read_text(&path)?;
+        let rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize();
         let rows = rows.collect::<Result<Vec<Row>, _>>().with_context(damaged)?;
         let label = |row: Row| (row.filename, Known { label: of_number(row.label), original: None });
         return Ok(rows.into_iter().map(label).collect());
@@ -129,12 +131,14 @@ struct PreviewVideo {
 }
 
 /// The preview. A tenth of the persons of its training set validates.
-pub(super) fn list_preview(root: &Path) -> Result<Vec<Found>> {
+pub(super) fn list_preview(root: &Path, finds: &mut Finds) -> Result<()> {
     let path = root.join("dataset.json");
     let videos: BTreeMap<String, PreviewVideo> = read_json(&path)?;
-    let mut found = Vec::new();
     for (key, video) in videos {
-        let Some(file) = preview_file(root, &key) else { continue };
+        let Some(file) = preview_file(root, &key) else {
+            finds.left_out.push(LeftOut::new(root.join(key), "listed in dataset.json and not there"));
+            continue;
+        };
         let plan = match video.set.as_str() {
             "train" => Plan::TrainOrValidation,
             "test" => Plan::Official(Split::Test),
@@ -153,9 +157,10 @@ pub(super) fn list_preview(root: &Path) -> Result<Vec<Found>> {
         });
         let alone = Videos { input: media::Input::Video(file), name };
         let alone = alone.found(PREVIEW, manipulation, video.label, plan);
-        found.push(Found { group: person.clone().unwrap_or_else(|| alone.group.clone()), person, ..alone });
+        let group = person.clone().unwrap_or_else(|| alone.group.clone());
+        finds.found.push(Found { group, person, ..alone });
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The file of a key such as `method_A/1/2/3.mp4`: as it stands there, or in DeepfakeBench's `method_A/videos/3.mp4`.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::{Videos, read_json};
-use crate::datasets::source::Found;
+use crate::datasets::source::{Finds, Found, LeftOut};
 use crate::datasets::split::Plan;
 use crate::datasets::{Compression, Label, ORIGINAL, Split};
 
@@ -19,38 +19,47 @@ const DFD: &str = "DeepFakeDetection";
 const SPLITS: [(Split, &str); 3] =
     [(Split::Train, "train.json"), (Split::Validation, "val.json"), (Split::Test, "test.json")];
 
-/// Videos of one compression.
-pub(super) fn list(root: &Path, compression: Compression) -> Result<Vec<Found>> {
+/// Why a video is left out.
+const UNKNOWN: &str = "in none of train.json, val.json and test.json";
+
+/// Videos of one compression. What the official splits do not know is left out.
+pub(super) fn list(root: &Path, compression: Compression, finds: &mut Finds) -> Result<()> {
+    let Finds { found, left_out } = finds;
     let videos = |folder: &str| Videos::of(&root.join(folder).join(compression.as_str()));
     let mut youtube: Vec<(&str, Label, Vec<Videos>)> =
         vec![(ORIGINAL, Label::Real, videos("original_sequences/youtube")?)];
     for manipulation in MANIPULATIONS {
         youtube.push((manipulation, Label::Fake, videos(&format!("manipulated_sequences/{manipulation}"))?));
     }
-    let mut found = Vec::new();
+    let actors = [
+        (ORIGINAL, Label::Real, videos("original_sequences/actors")?),
+        (DFD, Label::Fake, videos(&format!("manipulated_sequences/{DFD}"))?),
+    ];
     if youtube.iter().any(|(_, _, videos)| !videos.is_empty()) {
         let splits = splits(root)?;
         for (manipulation, label, videos) in youtube {
             for video in videos {
-                let split = splits.get(target(&video.name)).with_context(|| {
-                    let path = video.input.path().display();
-                    format!("{path} is in none of train.json, val.json and test.json; move it elsewhere")
-                })?;
-                found.push(video.found("FaceForensics++", manipulation, label, Plan::Official(*split)));
+                match splits.get(target(&video.name)) {
+                    Some(split) => {
+                        found.push(video.found("FaceForensics++", manipulation, label, Plan::Official(*split)))
+                    }
+                    None => left_out.push(LeftOut::new(video.input.path(), UNKNOWN)),
+                }
             }
         }
     }
-    for (manipulation, label, videos) in [
-        (ORIGINAL, Label::Real, videos("original_sequences/actors")?),
-        (DFD, Label::Fake, videos(&format!("manipulated_sequences/{DFD}"))?),
-    ] {
+    for (manipulation, label, videos) in actors {
         found.extend(videos.into_iter().map(|video| {
             // `01_02__scene__ID`: actor 01's video with the face of actor 02.
             let person = target(&video.name).to_owned();
-            Found { person: Some(person), ..video.found(DFD, manipulation, label, Plan::Official(Split::Test)) }
+            Found {
+                group: person.clone(),
+                person: Some(person),
+                ..video.found(DFD, manipulation, label, Plan::Official(Split::Test))
+            }
         }));
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The number of the video that a fake was made in: the first of `000_003`, where the face comes from the second.

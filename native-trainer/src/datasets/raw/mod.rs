@@ -6,16 +6,17 @@
 mod celeb_df;
 mod dfdc;
 mod faceforensics;
+mod lav_df;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 
-use super::source::{Found, Source, folder_name, folders, name_of, settle, stem};
+use super::source::{Finds, Found, LeftOut, Listing, folder_name, folders, inputs_below, name_of, settle, stem};
 use super::split::Plan;
 use super::{Compression, Label, Split};
-use crate::media;
+use crate::{files, media};
 
 /// A data set that is known by its folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ enum Known {
     CelebDf,
     Dfdc,
     DfdcPreview,
+    LavDf,
     Uadfv,
 }
 
@@ -40,6 +42,8 @@ impl Known {
             Some(Self::DfdcPreview)
         } else if dfdc::is_dfdc(folder) {
             Some(Self::Dfdc)
+        } else if lav_df::is_lav_df(folder) {
+            Some(Self::LavDf)
         } else if is("UADFV") && has("real") && has("fake") {
             Some(Self::Uadfv)
         } else {
@@ -54,25 +58,32 @@ pub(super) fn is_known(root: &Path) -> bool {
 }
 
 /// The videos of all known data sets in `root`.
-pub(super) fn list(root: &Path, compression: Compression) -> Result<Vec<Source>> {
-    let mut found = Vec::new();
+pub(super) fn list(root: &Path, compression: Compression) -> Result<Listing> {
+    let mut finds = Finds::default();
     for (folder, known) in known_in(root) {
-        found.extend(match known {
-            Known::FaceForensics => faceforensics::list(&folder, compression)?,
-            Known::CelebDf => celeb_df::list(&folder)?,
-            Known::Dfdc => dfdc::list(&folder)?,
-            Known::DfdcPreview => dfdc::list_preview(&folder)?,
-            Known::Uadfv => uadfv(&folder)?,
-        });
+        match known {
+            Known::FaceForensics => faceforensics::list(&folder, compression, &mut finds)?,
+            Known::CelebDf => celeb_df::list(&folder, &mut finds)?,
+            Known::Dfdc => dfdc::list(&folder, &mut finds)?,
+            Known::DfdcPreview => dfdc::list_preview(&folder, &mut finds)?,
+            Known::LavDf => lav_df::list(&folder, &mut finds)?,
+            Known::Uadfv => uadfv(&folder, &mut finds)?,
+        }
     }
-    if found.is_empty() {
+    if finds.found.is_empty() {
         bail!(
-            "{} holds none of FaceForensics++, DeepFakeDetection, Celeb-DF, DFDC, DFDCP and UADFV (or no video of the \
-             compression asked for); choose another --layout",
-            root.display()
+            "{} holds no video of FaceForensics++, DeepFakeDetection, Celeb-DF, DFDC, DFDCP, LAV-DF or UADFV that can be used \
+             (of FaceForensics++, in the compression asked for){}; choose another --layout",
+            root.display(),
+            first_reason(&finds.left_out)
         );
     }
-    settle(root, found)
+    settle(root, finds)
+}
+
+/// Why the first file was left out, in brackets.
+fn first_reason(left_out: &[LeftOut]) -> String {
+    left_out.first().map_or(String::new(), |first| format!(" ({} is {})", first.path.display(), first.reason))
 }
 
 fn known_in(root: &Path) -> Vec<(PathBuf, Known)> {
@@ -83,14 +94,13 @@ fn known_in(root: &Path) -> Vec<(PathBuf, Known)> {
 }
 
 /// Yang et al. 2019: 49 videos and as many made with FakeApp. All of it tests.
-fn uadfv(root: &Path) -> Result<Vec<Found>> {
-    let mut found = Vec::new();
+fn uadfv(root: &Path, finds: &mut Finds) -> Result<()> {
     for (folder, label, manipulation) in [("real", Label::Real, super::ORIGINAL), ("fake", Label::Fake, "FakeApp")] {
         for video in Videos::of(&root.join(folder))? {
-            found.push(video.found("UADFV", manipulation, label, Plan::Official(Split::Test)));
+            finds.found.push(video.found("UADFV", manipulation, label, Plan::Official(Split::Test)));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A video in one of the folders.
@@ -107,7 +117,7 @@ impl Videos {
         if !folder.is_dir() {
             return Ok(Vec::new());
         }
-        let inputs = media::expand(&folder)?;
+        let inputs = inputs_below(&folder)?;
         Ok(inputs.into_iter().map(|input| Self { name: name_of(&folder, &input), input }).collect())
     }
 
@@ -123,8 +133,7 @@ impl Videos {
 /// Reads a data set's own JSON.
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let shown = path.display();
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read; it comes with the data set"))?;
+    let text = files::read_text(path).with_context(|| format!("{shown} cannot be read; it comes with the data set"))?;
     serde_json::from_str(&text)
         .with_context(|| format!("{shown} is not as the data set's authors wrote it; get it again"))
 }

@@ -1,0 +1,148 @@
+//! `unmask eval` measures what `unmask score` does, and refuses what would be a figure of something else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Place, clip, golden, sample, text};
+use crate::training::{arguments, easy_set, recipe_from};
+
+/// What rounding in batches of another size may change.
+const TOLERANCE: f64 = 1e-5;
+/// Frames of each video; no multiple of the clips' length, so that the last clip is a short one.
+const FRAMES: &str = "12";
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// The score of a video, given at once.
+fn scored(place: &Place, model: &Path, video: &Path) -> f64 {
+    let report = place.succeed(["score", text(video), "--model", text(model), "--frames", FRAMES, "--json"]);
+    json(&report)["score"].as_f64().expect("a score")
+}
+
+/// The score of a video by its crops, stored without loss.
+fn evaluated(place: &Place, model: &Path, video: &Path, name: &str) -> f64 {
+    let (input, crops, out) = [name, "crops", "results"].map(|part| place.path(&format!("{name}/{part}"))).into();
+    fs::create_dir_all(&input).expect("a folder");
+    fs::copy(video, input.join(video.file_name().expect("a name"))).expect("copied");
+    let crop = json(&place.succeed(["info", text(model), "--json"]))["detector"]["crop"].clone();
+    let [size, margin] = ["size", "margin"].map(|key| crop[key].to_string());
+    let geometry = crop["geometry"].as_str().expect("a geometry");
+    let preprocess = ["preprocess", "--input", text(&input), "--output", text(&crops), "--label", "real"];
+    let settings = ["--frames", FRAMES, "--geometry", geometry, "--crop-size", &size, "--margin", &margin];
+    place.succeed(preprocess.iter().chain(&settings));
+    let eval = ["eval", "--model", text(model), "--data", text(&crops), "--split", "all", "--out", text(&out)];
+    place.succeed(eval.iter().chain(&["--frames", FRAMES]));
+    let summary = json(&fs::read_to_string(out.join("summary.json")).expect("a summary"));
+    assert_eq!(summary["remarks"].as_array().map(Vec::len), Some(0), "{}", summary["remarks"]);
+    let scores = fs::read_to_string(out.join("videos.csv")).expect("scores");
+    let [_, line] = scores.lines().collect::<Vec<_>>()[..] else { panic!("one video in {scores}") };
+    line.split(',').nth(5).expect("a score").parse().expect("a number")
+}
+
+#[test]
+fn crops_of_a_video_evaluate_to_its_score_for_detectors_of_frames_and_of_clips() {
+    let place = Place::new();
+    let models: [(&str, PathBuf); 3] = [
+        ("frames", place.detector()),
+        ("attention", golden("stan_attention.safetensors")),
+        ("conv", golden("stan_conv.safetensors")),
+    ];
+    let mut videos = vec![sample("real.mp4")];
+    videos.extend(clip("real_multiface_hamilton_640x360.mp4"));
+    for (name, model) in &models {
+        for (number, video) in videos.iter().enumerate() {
+            let expected = scored(&place, model, video);
+            let found = evaluated(&place, model, video, &format!("{name}{number}"));
+            let shown = video.display();
+            assert!((found - expected).abs() < TOLERANCE, "{name}, {shown}: {found} where the score is {expected}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_chosen_on_videos_that_are_reported() {
+    let place = Place::new();
+    let (data, model, out) = (easy_set(&place), place.detector_of_small_crops(), place.path("results"));
+    let calibrated = place.path("calibrated.safetensors");
+    for split in ["val", "all"] {
+        let eval = ["eval", "--model", text(&model), "--data", text(&data), "--split", split, "--out", text(&out)];
+        place.succeed(eval);
+        let summary: Value =
+            serde_json::from_slice(&fs::read(out.join("summary.json")).expect("a summary")).expect("JSON");
+        let videos = &summary["datasets"][0]["videos"];
+        assert!(summary["thresholds"]["videos"].is_null() && videos["at_validation"].is_null(), "{split}: {summary}");
+        assert!(summary["thresholds"]["undefined"].as_str().is_some_and(|why| why.contains("reported")), "{summary}");
+        let refusal = place.fail(eval.iter().chain(&["--calibrate", text(&calibrated)]));
+        assert!(refusal.contains("reports as well") && !calibrated.exists(), "{refusal}");
+    }
+    // What was imported is uncalibrated, and stays so unless thresholds were fitted.
+    let train = ["eval", "--model", text(&model), "--data", text(&data), "--split", "train", "--out", text(&out)];
+    let grade = |path: &Path| {
+        let info: Value = serde_json::from_str(&place.succeed(["info", text(path), "--json"])).expect("JSON");
+        info["detector"]["training"]["reliability"]["grade"].as_str().map(str::to_owned)
+    };
+    assert_eq!(grade(&model), None);
+    place.succeed(train.iter().chain(&["--calibrate", text(&calibrated), "--verdicts", "0.2,0.8"]));
+    assert_eq!(grade(&calibrated).as_deref(), Some("uncalibrated"));
+    place.succeed(train.iter().chain(&["--calibrate", text(&calibrated)]));
+    assert_eq!(grade(&calibrated).as_deref(), Some("calibrated"));
+}
+
+#[test]
+fn a_score_that_is_no_number_ends_an_evaluation_by_the_name_of_its_video() {
+    let place = Place::new();
+    let (data, model, out) = (easy_set(&place), place.detector_of_small_crops(), place.path("results"));
+    // Weights that are finite, and whose products are not.
+    let mut bytes = fs::read(&model).expect("a detector");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("tensors");
+    let weights = file.tensor("tower.post_norm.weight").expect("a norm").data();
+    let (start, length) = (weights.as_ptr() as usize - bytes.as_ptr() as usize, weights.len());
+    for weight in bytes[start..start + length].chunks_mut(4) {
+        weight.copy_from_slice(&f32::MAX.to_le_bytes());
+    }
+    let broken = place.path("broken.safetensors");
+    fs::write(&broken, bytes).expect("written");
+    let eval = ["eval", "--model", text(&broken), "--data", text(&data), "--split", "train", "--out", text(&out)];
+    let refusal = place.fail(eval);
+    assert!(refusal.contains("easy/") && refusal.contains("not a finite number"), "{refusal}");
+    assert!(!out.exists(), "no figure is written");
+}
+
+#[test]
+fn crops_that_the_detector_would_cut_otherwise_are_refused_by_train_and_eval() {
+    let place = Place::new();
+    let (data, out) = (easy_set(&place), place.path("out"));
+    let recipe = recipe_from(&place, &place.detector(), "head", 1);
+    let detector = place.detector();
+    let eval = ["eval", "--model", text(&detector), "--data", text(&data), "--split", "all", "--out", text(&out)];
+    for refusal in [place.fail(arguments(&recipe, &data, &out)), place.fail(eval)] {
+        for part in [text(&data), "crop size 32", "crop size 256", "unmask preprocess --geometry dfb --crop-size 256"] {
+            assert!(refusal.contains(part), "{part}: {refusal}");
+        }
+    }
+    let told = place.succeed(["info", text(&data)]);
+    assert!(told.contains("crops: geometry dfb, crop size 32, margin 1.3"), "{told}");
+    // Somebody else's crops, of which nothing is known, are taken by those who vouch for them.
+    let real = place.path("loose/real");
+    fs::create_dir_all(&real).expect("a folder");
+    fs::copy(data.join("val_real_3_0.png"), real.join("a.png")).expect("copied");
+    let loose = place.path("loose");
+    place.succeed([
+        "eval",
+        "--model",
+        text(&detector),
+        "--data",
+        text(&loose),
+        "--aligned",
+        "--split",
+        "all",
+        "--out",
+        text(&out),
+    ]);
+    let summary = fs::read_to_string(out.join("summary.md")).expect("a summary");
+    assert!(summary.contains("how the crops were cut is not known"), "{summary}");
+}
