@@ -1,4 +1,4 @@
-"""Trains models/landmark_refiner.safetensors, the network that puts MTCNN's five points where YuNet sees them.
+"""Trains models/landmark_refiner.safetensors, the network that puts the finder's five points where YuNet sees them.
 
 Data: Labeled Faces in the Wild (deep-funneled) in ../shared/data/faces/lfw. The people of the 300 photographs in
 tests/goldens/yunet.json take no part; of the others 400 people (one photograph each) choose nothing but are printed
@@ -10,7 +10,7 @@ whose views scatter by more than SCATTER are left out.
 
 Input of the network: a crop of SIDE pixels, aligned by a similarity onto DeepfakeBench's template with MARGIN, RGB,
 (level - 127.5) / 128. Output: what to add to the template's points to reach the face's, in parts of the crop's side.
-In training the similarity is that of the true points, disturbed at random, more than MTCNN's errors disturb it.
+In training the similarity is that of the true points, disturbed at random, more than CenterFace's errors disturb it.
 
 Result after 20 epochs: 3.5 % of the eye distance from the label on people that did not train, disturbed views.
 

@@ -16,7 +16,7 @@ use crate::media::{self, Damage, Input, OpenOptions, TimedFrame};
 use crate::report::Pictures;
 
 /// The face finder's weights, part of the program.
-const FACE_WEIGHTS: &[u8] = include_bytes!("../../models/mtcnn.safetensors");
+const FACE_WEIGHTS: &[u8] = include_bytes!("../../models/centerface.safetensors");
 /// The weights of the network that corrects its landmarks, part of the program.
 const REFINER_WEIGHTS: &[u8] = include_bytes!("../../models/landmark_refiner.safetensors");
 

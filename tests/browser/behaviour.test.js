@@ -240,7 +240,7 @@ test('nothing but its own files and the model is fetched, and its policy blocks 
   const elsewhere = requests.filter((url) => !url.startsWith(PAGE) && !/^(blob|data):/.test(url));
   assert.deepEqual(elsewhere, [], 'nothing is fetched from elsewhere');
   const names = requests.map((url) => url.slice(PAGE.length)).filter((name) => !/^[a-z_]+\.(html|css|js|wasm)$/.test(name));
-  const weights = ['landmark_refiner.safetensors', 'mtcnn.safetensors', 'unmask-lite.safetensors'];
+  const weights = ['centerface.safetensors', 'landmark_refiner.safetensors', 'unmask-lite.safetensors'];
   assert.deepEqual([...new Set(names)].sort(), weights, 'besides code only weights are fetched');
   const blocked = await page.evaluate(async () => {
     const violations = [];

@@ -37,7 +37,7 @@ after(() => browser?.close());
 test('a face finder takes its own weights and no others, and frames of the size they say', async () => {
   const found = await page.evaluate(async () => {
     const { wasm, bytes, refusal } = window.test;
-    const weights = [await bytes('/mtcnn.safetensors'), await bytes('/landmark_refiner.safetensors')];
+    const weights = [await bytes('/centerface.safetensors'), await bytes('/landmark_refiner.safetensors')];
     const finder = new wasm.FaceFinder(...weights);
     return {
       swapped: refusal(() => new wasm.FaceFinder(...weights.toReversed())),
@@ -45,7 +45,7 @@ test('a face finder takes its own weights and no others, and frames of the size 
       short: refusal(() => finder.find(new Uint8Array(7), 64, 48, 0)),
     };
   });
-  assert.match(found.swapped, /mtcnn\.safetensors lacks the tensor/);
+  assert.match(found.swapped, /centerface\.safetensors lacks the tensor/);
   assert.equal(found.black, '[]');
   assert.match(found.short, /^the browser gave a frame of another size than it said/);
 });

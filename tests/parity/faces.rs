@@ -1,223 +1,141 @@
 //! The face finder against YuNet (`tests/goldens/yunet.json`) on 300 photographs and on the clips of `../shared/data`.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
+#[path = "faces/material.rs"]
+mod material;
 #[path = "../support/data.rs"]
 mod shared_data;
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use burn::tensor::Device;
 use rayon::prelude::*;
-use serde::Deserialize;
-use unmask_core::face::finder::{FaceFinder, FindOptions};
-use unmask_core::face::quality::eye_distance;
-use unmask_core::face::{Face, Landmarks, Rect};
-use unmask_core::image::RgbImage;
+use unmask_core::face::finder::FindOptions;
+use unmask_core::face::quality::roll_degrees;
+use unmask_core::face::{Face, Landmarks};
+use unmask_core::image::{Interpolation, RgbImage};
 
-/// YuNet's faces below this score are no measure of ours.
-const CERTAIN: f32 = 0.9;
-/// Smallest side of YuNet's faces that count, in pixels.
-const LEAST_SIDE: f32 = 40.0;
-/// Boxes that overlap by this are the same face: the two detectors draw them differently.
-const SAME_FACE: f32 = 0.3;
-/// Mean distance allowed between their landmarks and ours over photographs and clips, in parts of the eye distance;
-/// measured 0.0591, photographs alone 0.0599 and clips alone 0.0567. YuNet's own landmarks move by 0.06 when an LFW
-/// photograph moves by a few pixels and by 0.075 when it is mirrored.
+use material::{
+    Agreement, Expected, Picture, Seen, clips, data, distance, finder, frames, has_ffmpeg, painted_over, photographs,
+    pictures, quarter_turn, relit,
+};
+
+/// Mean distance allowed between YuNet's landmarks and ours over photographs and clips, in parts of the eye distance. YuNet's
+/// own landmarks move by 0.06 when an LFW photograph moves by a few pixels and by 0.075 when it is mirrored.
 const LANDMARK_DISTANCE: f32 = 0.06;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-/// What YuNet saw in a picture.
-#[derive(Deserialize)]
-struct Picture {
-    /// Relative to `../shared/data`.
-    path: PathBuf,
-    /// Index of a clip's frame.
-    frame: Option<usize>,
-    faces: Vec<Expected>,
-}
-
-#[derive(Clone, Deserialize)]
-struct Expected {
-    #[serde(rename = "box")]
-    bounds: [f32; 4],
-    landmarks: Landmarks,
-    score: f32,
-}
-
-impl Expected {
-    fn bounds(&self) -> Rect {
-        let [x, y, width, height] = self.bounds;
-        Rect { x, y, width, height }
-    }
-
-    fn is_certain(&self) -> bool {
-        self.score >= CERTAIN && self.bounds[2].min(self.bounds[3]) >= LEAST_SIDE
-    }
-
-    /// Distance of the box's centre from that of a frame.
-    fn distance_from_centre(&self, frame: &RgbImage) -> f32 {
-        let [x, y, width, height] = self.bounds;
-        let (across, down) = (frame.width() as f32 / 2.0, frame.height() as f32 / 2.0);
-        (x + width / 2.0 - across).hypot(y + height / 2.0 - down)
-    }
-}
-
-/// How well ours and theirs agree.
-#[derive(Debug, Default)]
-struct Agreement {
-    expected: usize,
-    found: usize,
-    /// Sum of the mean landmark distances in parts of the eye distance.
-    distance: f32,
-}
-
-impl Agreement {
-    fn of(expected: &Expected, found: &[Face]) -> Self {
-        let bounds = expected.bounds();
-        let overlap = |face: &&Face| face.bounds.overlap(&bounds);
-        let best = found.iter().max_by(|one, other| overlap(one).total_cmp(&overlap(other)));
-        match best.filter(|face| overlap(face) >= SAME_FACE) {
-            None => Self { expected: 1, ..Self::default() },
-            Some(face) => Self { expected: 1, found: 1, distance: distance(&face.landmarks, &expected.landmarks) },
-        }
-    }
-
-    fn with(self, other: Self) -> Self {
-        Self {
-            expected: self.expected + other.expected,
-            found: self.found + other.found,
-            distance: self.distance + other.distance,
-        }
-    }
-
-    fn recall(&self) -> f32 {
-        self.found as f32 / self.expected as f32
-    }
-
-    fn mean_distance(&self) -> f32 {
-        self.distance / self.found as f32
-    }
-}
-
-fn distance(found: &Landmarks, expected: &Landmarks) -> f32 {
-    let pairs = found.iter().zip(expected);
-    let total: f32 = pairs.map(|(one, other)| (one[0] - other[0]).hypot(one[1] - other[1])).sum();
-    total / 5.0 / eye_distance(expected)
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The folder with photographs and clips; says so and gives `None` where there is none.
-fn data() -> Option<PathBuf> {
-    shared_data::shared_data("")
-}
-
-fn has_ffmpeg() -> bool {
-    let runs = Command::new("ffmpeg").arg("-version").output().is_ok_and(|output| output.status.success());
-    if !runs {
-        println!("skipped: ffmpeg is not installed");
-    }
-    runs
-}
-
-fn finder() -> Result<FaceFinder, Box<dyn Error>> {
-    let weights = |name: &str| std::fs::read(repository().join("models").join(name));
-    let (mtcnn, refiner) = (weights("mtcnn.safetensors")?, weights("landmark_refiner.safetensors")?);
-    Ok(FaceFinder::from_safetensors(&mtcnn, &refiner, &Device::flex())?)
-}
-
-/// What YuNet saw, with its points counted as ours are. YuNet counts from the corner of the first pixel (the points of a
-/// mirrored picture agree under `width - x` to a tenth of a pixel), we from its centre.
-fn pictures() -> Result<Vec<Picture>, Box<dyn Error>> {
-    let mut pictures: Vec<Picture> =
-        serde_json::from_slice(&std::fs::read(repository().join("tests/goldens/yunet.json"))?)?;
-    for face in pictures.iter_mut().flat_map(|picture| &mut picture.faces) {
-        face.landmarks = face.landmarks.map(|point| point.map(|coordinate| coordinate - 0.5));
-    }
-    Ok(pictures)
-}
-
-fn photograph(path: &Path) -> Result<RgbImage, String> {
-    let image = image::open(path).map_err(|error| format!("{}: {error}", path.display()))?.to_rgb8();
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    RgbImage::new(width, height, image.into_raw()).ok_or_else(|| format!("{}: odd size", path.display()))
-}
-
-/// The frames of a clip whose indices are in `wanted` (all of them if it is empty), in their order.
-fn frames(path: &Path, wanted: &[usize]) -> Result<Vec<RgbImage>, Box<dyn Error>> {
-    let probe = Command::new("ffprobe")
-        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=width,height", "-of", "csv=p=0"])
-        .arg(path)
-        .output()?;
-    let sizes: Vec<usize> =
-        String::from_utf8(probe.stdout)?.trim().split(',').filter_map(|number| number.parse().ok()).collect();
-    let [width, height] = sizes[..] else { return Err(format!("{}: no size", path.display()).into()) };
-    let choice: Vec<String> = wanted.iter().map(|index| format!("eq(n,{index})")).collect();
-    let select = if choice.is_empty() { "select=1".to_string() } else { format!("select='{}'", choice.join("+")) };
-    let output = Command::new("ffmpeg")
-        .args(["-v", "error", "-i"])
-        .arg(path)
-        .args(["-vf", &select, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"])
-        .output()?;
-    let pictures = output.stdout.chunks_exact(width * height * 3);
-    Ok(pictures.filter_map(|pixels| RgbImage::new(width, height, pixels.to_vec())).collect())
-}
-
-/// The face nearest to the middle of each photograph.
-fn on_photographs(finder: &FaceFinder, data: &Path, pictures: &[Picture]) -> Result<Agreement, String> {
-    let options = FindOptions::default();
-    let photographs: Vec<&Picture> = pictures.iter().filter(|picture| picture.frame.is_none()).collect();
-    photographs
-        .into_par_iter()
-        .map(|picture| {
-            let frame = photograph(&data.join(&picture.path))?;
-            let certain = picture.faces.iter().filter(|face| face.is_certain());
-            let main = certain
-                .min_by(|one, other| one.distance_from_centre(&frame).total_cmp(&other.distance_from_centre(&frame)));
-            Ok(main.map(|face| Agreement::of(face, &finder.find(&frame, &options))).unwrap_or_default())
-        })
-        .try_reduce(Agreement::default, |one, other| Ok(one.with(other)))
-}
-
-/// Every face in the chosen frames of the clips.
-fn on_clips(finder: &FaceFinder, data: &Path, pictures: &[Picture]) -> Result<Agreement, Box<dyn Error>> {
-    let options = FindOptions::default();
-    let clips = pictures
-        .chunk_by(|one, other| one.path == other.path)
-        .filter(|clip| clip.iter().all(|picture| picture.frame.is_some()));
-    let mut agreement = Agreement::default();
-    for clip in clips {
-        let path = data.join(&clip[0].path);
-        let wanted: Vec<usize> = clip.iter().filter_map(|picture| picture.frame).collect();
-        for (picture, frame) in clip.iter().zip(frames(&path, &wanted)?) {
-            let found = finder.find(&frame, &options);
-            for expected in picture.faces.iter().filter(|face| face.is_certain()) {
-                agreement = agreement.with(Agreement::of(expected, &found));
-            }
-        }
-    }
-    Ok(agreement)
-}
-
 #[test]
 fn faces_and_landmarks_are_where_yunet_sees_them() -> TestResult {
     let Some(data) = data().filter(|_| has_ffmpeg()) else { return Ok(()) };
-    let (finder, pictures) = (finder()?, pictures()?);
-    let photographs = on_photographs(&finder, &data, &pictures)?;
-    let clips = on_clips(&finder, &data, &pictures)?;
-    for (name, agreement, least) in [("photographs", &photographs, 250), ("clips", &clips, 50)] {
+    let (finder, pictures, options) = (finder()?, pictures()?, FindOptions::default());
+    let kinds = [
+        ("photographs", photographs(&data, &pictures, 1)?, 250),
+        ("clips", clips(&data, "clips", &pictures, 1)?, 50),
+        ("clips-real", clips(&data, "clips-real", &pictures, 1)?, 50),
+    ];
+    let mut all = Agreement::default();
+    for (name, seen, least) in kinds {
+        let agreement = Agreement::over(&seen, |frame| finder.find(frame, &options));
         println!("{name}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
         assert!(agreement.expected >= least, "too few faces: {name} {agreement:?}");
         assert!(agreement.recall() >= 0.98, "{name} {agreement:?}");
+        all = all.with(agreement);
     }
-    let all = photographs.with(clips);
     println!("all: recall {:.4}, mean distance {:.4}", all.recall(), all.mean_distance());
     assert!(all.mean_distance() < LANDMARK_DISTANCE, "{all:?}");
+    Ok(())
+}
+
+/// Photographs and frames of the clips of real people, a few of each.
+fn sample() -> Result<Option<Vec<Seen>>, Box<dyn Error>> {
+    let Some(data) = data().filter(|_| has_ffmpeg()) else { return Ok(None) };
+    let pictures = pictures()?;
+    let mut seen = photographs(&data, &pictures, 10)?;
+    seen.extend(clips(&data, "clips-real", &pictures, 4)?);
+    Ok(Some(seen))
+}
+
+#[test]
+fn faces_are_found_in_the_dark() -> TestResult {
+    let Some(seen) = sample()? else { return Ok(()) };
+    let (finder, options) = (finder()?, FindOptions::default());
+    let darkened: [(&str, fn(f32) -> f32); 2] =
+        [("8 % of the light", |level| level * 0.08), ("gamma 0.35", |level| 255.0 * (level / 255.0).powf(1.0 / 0.35))];
+    for (name, darker) in darkened {
+        let find =
+            |frame: &RgbImage| finder.find(&relit(frame, |level| darker(f32::from(level)).round() as u8), &options);
+        let agreement = Agreement::over(&seen, find);
+        println!("{name}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());
+        assert!(agreement.expected >= 50, "too few faces: {agreement:?}");
+        assert!(agreement.recall() >= 0.98, "{name} {agreement:?}");
+    }
+    Ok(())
+}
+
+/// Points of a picture turned clockwise by so many quarters, which has this size upright, where they are upright.
+fn turned_back(points: &Landmarks, quarters: usize, width: usize, height: usize) -> Landmarks {
+    let (right, bottom) = (width as f32 - 1.0, height as f32 - 1.0);
+    points.map(|[x, y]| match quarters {
+        1 => [y, bottom - x],
+        2 => [right - x, bottom - y],
+        3 => [right - y, x],
+        _ => [x, y],
+    })
+}
+
+#[test]
+fn faces_of_turned_pictures_have_the_same_points_turned() -> TestResult {
+    let Some(seen) = sample()? else { return Ok(()) };
+    let (finder, options) = (finder()?, FindOptions::default());
+    // For each upright face, how far the points of the nearest one are from its own in the turned pictures that have any.
+    let compared: Vec<[Option<f32>; 3]> = seen
+        .par_iter()
+        .filter_map(|picture| {
+            let upright = *finder.find(&picture.frame, &options).first()?;
+            let (width, height) = (picture.frame.width(), picture.frame.height());
+            let mut frame = picture.frame.clone();
+            Some([1, 2, 3].map(|quarters| {
+                frame = quarter_turn(&frame);
+                let found = finder.find(&frame, &options);
+                let points = found.iter().map(|face| turned_back(&face.landmarks, quarters, width, height));
+                points.map(|points| distance(&points, &upright.landmarks)).min_by(f32::total_cmp)
+            }))
+        })
+        .collect();
+    assert!(compared.len() >= 50, "too few faces: {}", compared.len());
+    for (index, degrees) in [90, 180, 270].into_iter().enumerate() {
+        let distances: Vec<f32> = compared.iter().filter_map(|turns| turns[index]).collect();
+        let wrong = distances.iter().filter(|distance| **distance > 0.25).count();
+        let mean = distances.iter().sum::<f32>() / distances.len() as f32;
+        println!(
+            "{degrees}°: {} of {} found, {wrong} with wrong points, mean distance {mean:.4}",
+            distances.len(),
+            compared.len()
+        );
+        assert!(distances.len() as f32 >= 0.97 * compared.len() as f32, "{degrees}°: only {} found", distances.len());
+        assert!(wrong <= 1, "{degrees}°: {wrong} faces have wrong points");
+        assert!(mean < 0.04, "{degrees}°: {mean}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_roll_of_turned_faces_tells_their_turn() -> TestResult {
+    let Some(data) = data() else { return Ok(()) };
+    let (finder, options) = (finder()?, FindOptions::default());
+    let mut counted = 0;
+    for picture in photographs(&data, &pictures()?, 30)? {
+        let mut frame = picture.frame.clone();
+        for expected in [0.0, 90.0, 180.0, -90.0] {
+            let Some(face) = finder.find(&frame, &options).first().copied() else { continue };
+            let off = (roll_degrees(&face.landmarks) - expected).rem_euclid(360.0);
+            assert!(off.min(360.0 - off) < 40.0, "{expected}°: {}", roll_degrees(&face.landmarks));
+            counted += 1;
+            frame = quarter_turn(&frame);
+        }
+    }
+    assert!(counted >= 36, "only {counted} faces");
     Ok(())
 }
 
@@ -225,13 +143,35 @@ fn faces_and_landmarks_are_where_yunet_sees_them() -> TestResult {
 fn nothing_is_found_where_there_is_no_face() -> TestResult {
     let Some(data) = data().filter(|_| has_ffmpeg()) else { return Ok(()) };
     let (finder, options) = (finder()?, FindOptions::default());
-    let wanted: Vec<usize> = (0..40).map(|index| index * 25).collect();
+    let wanted: Vec<usize> = (0..20).map(|index| index * 50).collect();
     let frames = frames(&data.join("clips/noface_intel_bottle_640x360.mp4"), &wanted)?;
-    assert!(frames.len() >= 30, "only {} frames could be read", frames.len());
+    assert!(frames.len() >= 15, "only {} frames could be read", frames.len());
     let found: Vec<Face> = frames.par_iter().flat_map_iter(|frame| finder.find(frame, &options)).collect();
     assert!(found.is_empty(), "{found:?}");
     Ok(())
 }
+
+#[test]
+fn hands_shirts_and_rooms_are_no_faces() -> TestResult {
+    let Some(data) = data().filter(|_| has_ffmpeg()) else { return Ok(()) };
+    let (finder, pictures, options) = (finder()?, pictures()?, FindOptions::default());
+    let mut seen = photographs(&data, &pictures, 6)?;
+    // Behind the speakers of one clip sit people in the dark whom YuNet does not see.
+    let clear: Vec<Picture> = pictures.into_iter().filter(|picture| !picture.path.ends_with(BUSY_CLIP)).collect();
+    seen.extend(clips(&data, "clips", &clear, 2)?);
+    seen.extend(clips(&data, "clips-real", &clear, 4)?);
+    let found: Vec<Face> =
+        seen.par_iter().flat_map_iter(|picture| finder.find(&painted_over(picture), &options)).collect();
+    println!("{} found in {} pictures whose faces are painted over: {found:?}", found.len(), seen.len());
+    assert!(seen.len() >= 100, "too few pictures: {}", seen.len());
+    assert!(found.len() <= MOST_UNKNOWN, "{found:?}");
+    Ok(())
+}
+
+/// A clip with more faces than YuNet sees.
+const BUSY_CLIP: &str = "real_multiface_hamilton_640x360.mp4";
+/// Faces found in pictures whose faces are painted over. One shirt shows a skull.
+const MOST_UNKNOWN: usize = 2;
 
 /// Width of the faces pasted into large frames, in pixels: the smallest that the finder promises to see.
 const SMALL: f32 = 40.0;
@@ -240,11 +180,7 @@ const SMALL: f32 = 40.0;
 fn small_in_a_large_frame(photograph: &RgbImage, face: &Expected, corner: [usize; 2]) -> (RgbImage, Expected) {
     let scale = SMALL / face.bounds[2];
     let side = |length: usize| (length as f32 * scale).round() as usize;
-    let shrunk = photograph.resize(
-        side(photograph.width()),
-        side(photograph.height()),
-        unmask_core::image::Interpolation::Bicubic,
-    );
+    let shrunk = photograph.resize(side(photograph.width()), side(photograph.height()), Interpolation::Bicubic);
     let (width, height, [left, top]) = (1920, 1080, corner);
     let mut pixels = vec![110; width * height * 3];
     for (row, line) in shrunk.pixels().chunks_exact(shrunk.width() * 3).enumerate() {
@@ -262,14 +198,13 @@ fn small_in_a_large_frame(photograph: &RgbImage, face: &Expected, corner: [usize
 fn faces_of_40_pixels_are_found_in_frames_of_1080_lines() -> TestResult {
     let Some(data) = data() else { return Ok(()) };
     let (finder, options) = (finder()?, FindOptions::default());
-    let photographs: Vec<Picture> = pictures()?.into_iter().filter(|picture| picture.frame.is_none()).collect();
-    let chosen: Vec<&Picture> =
-        photographs.iter().filter(|picture| picture.faces.iter().filter(|f| f.is_certain()).count() == 1).collect();
+    let seen = photographs(&data, &pictures()?, 4)?;
+    let chosen = seen.iter().filter(|picture| picture.all.iter().filter(|face| face.is_certain()).count() == 1);
     let mut agreement = Agreement::default();
-    for (index, picture) in chosen.iter().take(60).enumerate() {
-        let Some(face) = picture.faces.iter().find(|face| face.is_certain()) else { continue };
+    for (index, picture) in chosen.take(60).enumerate() {
+        let Some(face) = picture.expected.first() else { continue };
         let corner = [(index * 331) % 1600, (index * 197) % 800];
-        let (frame, expected) = small_in_a_large_frame(&photograph(&data.join(&picture.path))?, face, corner);
+        let (frame, expected) = small_in_a_large_frame(&picture.frame, face, corner);
         agreement = agreement.with(Agreement::of(&expected, &finder.find(&frame, &options)));
     }
     println!("{agreement:?}: recall {:.4}, mean distance {:.4}", agreement.recall(), agreement.mean_distance());

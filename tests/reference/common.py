@@ -1,11 +1,8 @@
-"""Paths, pictures and arguments shared by these scripts, and facenet-pytorch's MTCNN without its heavy dependencies."""
+"""Paths, pictures and arguments shared by these scripts."""
 
 import argparse
-import importlib.util
 import json
 import subprocess
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -21,50 +18,6 @@ def output_argument(description, default=GOLDENS):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--output", type=Path, default=default, help="folder to write to (default: %(default)s)")
     return parser
-
-
-def facenet_mtcnn():
-    """Imports `facenet_pytorch.models.mtcnn` (PNet, RNet, ONet) and its `detect_face`.
-
-    The package's `__init__` pulls in torchvision and requests, which only its recognition half needs. Its folder is
-    therefore put in place as a bare package, and torchvision's `batched_nms`, the one function that detection uses,
-    is given here.
-    """
-    spec = importlib.util.find_spec("facenet_pytorch")
-    if spec is None:
-        raise SystemExit("facenet-pytorch is missing: pip install --no-deps facenet-pytorch==2.6.0")
-    package = types.ModuleType("facenet_pytorch")
-    package.__path__ = list(spec.submodule_search_locations)
-    sys.modules["facenet_pytorch"] = package
-    for name in ("torchvision", "torchvision.transforms", "torchvision.ops", "torchvision.ops.boxes"):
-        sys.modules.setdefault(name, types.ModuleType(name))
-    sys.modules["torchvision.transforms"].functional = types.ModuleType("torchvision.transforms.functional")
-    sys.modules["torchvision.ops.boxes"].batched_nms = batched_nms
-    from facenet_pytorch.models import mtcnn
-    from facenet_pytorch.models.utils import detect_face
-
-    return mtcnn, detect_face
-
-
-def batched_nms(boxes, scores, groups, threshold):
-    """Greedy non-maximum suppression within each group, as `torchvision.ops.boxes.batched_nms`.
-
-    boxes [n,4] as x1,y1,x2,y2 with area (x2-x1)(y2-y1), scores [n], groups [n]. Returns kept indices, best score first.
-    """
-    import torch
-
-    order = torch.argsort(scores, descending=True, stable=True)
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept = []
-    while len(order) > 0:
-        best, rest = order[0], order[1:]
-        kept.append(best)
-        low = torch.maximum(boxes[best, :2], boxes[rest, :2])
-        high = torch.minimum(boxes[best, 2:4], boxes[rest, 2:4])
-        overlap = (high - low).clamp(min=0).prod(dim=1)
-        iou = overlap / (area[best] + area[rest] - overlap)
-        order = rest[~((iou > threshold) & (groups[rest] == groups[best]))]
-    return torch.stack(kept) if kept else torch.empty(0, dtype=torch.long)
 
 
 def clip_frames(path, count):
@@ -100,9 +53,9 @@ def lfw_photographs(count=300):
     return [sorted(person.glob("*.jpg"))[0] for person in people[::step][:count]]
 
 
-def clips():
-    """All clips of the shared data, sorted by name."""
-    return sorted(path for path in (SHARED_DATA / "clips").iterdir() if path.suffix in (".mp4", ".mkv"))
+def clips(folder="clips"):
+    """All clips in a folder of the shared data, sorted by name."""
+    return sorted(path for path in (SHARED_DATA / folder).iterdir() if path.suffix in (".mp4", ".mkv"))
 
 
 def rgb(path):

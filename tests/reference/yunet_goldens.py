@@ -1,4 +1,5 @@
-"""Makes yunet.json: the faces that YuNet (OpenCV's FaceDetectorYN) sees in 300 LFW photographs and 8 frames a clip.
+"""Makes yunet.json: the faces that YuNet (OpenCV's FaceDetectorYN) sees in 300 LFW photographs and frames of clips: 8 of each
+in `clips`, the first and the last of each in `clips-real`.
 
 Each picture goes in at its own size; faces with a score of 0.6 or more after suppression at IoU 0.3 are kept. Pixel
 values are not stored. Coordinates are rounded to 0.1 px, scores to 0.001. Landmarks run left eye, right eye, nose, left
@@ -15,7 +16,7 @@ from common import SHARED_DATA, clip_frames, clips, lfw_photographs, output_argu
 # With the file made for 640x640 FaceDetectorYN takes other sizes as well, and answers as with the dynamic one.
 MODEL = SHARED_DATA / "face-detectors" / "yunet_n_dynamic.onnx"
 SCORE, SUPPRESSION = 0.6, 0.3
-FRAMES = 8
+FRAMES = {"clips": 8, "clips-real": 2}
 
 
 def yunet():
@@ -39,13 +40,14 @@ def faces(detector, picture):
     ]
 
 
-def pictures(frames):
+def pictures():
     """All pictures of the comparison: (path relative to data, frame index or None, RGB array)."""
     for path in lfw_photographs():
         yield str(path.relative_to(SHARED_DATA)), None, rgb(path)
-    for path in clips():
-        for index, picture in clip_frames(path, frames):
-            yield str(path.relative_to(SHARED_DATA)), index, picture
+    for folder, frames in FRAMES.items():
+        for path in clips(folder):
+            for index, picture in clip_frames(path, frames):
+                yield str(path.relative_to(SHARED_DATA)), index, picture
 
 
 def main():
@@ -53,7 +55,7 @@ def main():
     detector = yunet()
     lines = [
         json.dumps({"path": path, "frame": frame, "faces": faces(detector, picture)}, separators=(",", ":"))
-        for path, frame, picture in pictures(FRAMES)
+        for path, frame, picture in pictures()
     ]
     output.mkdir(parents=True, exist_ok=True)
     (output / "yunet.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")

@@ -8,7 +8,7 @@ import { BrokenHelper, Pool } from './pool.js';
  */
 
 /** The face finder's weights, files beside the module. */
-const FACE_WEIGHTS = [new URL('./mtcnn.safetensors', import.meta.url), new URL('./landmark_refiner.safetensors', import.meta.url)];
+const FACE_WEIGHTS = [new URL('./centerface.safetensors', import.meta.url), new URL('./landmark_refiner.safetensors', import.meta.url)];
 
 /**
  * Opens the detector file `model` (over `base`, where it is an adapter), checks it and loads it into helpers.

@@ -12,13 +12,13 @@ pub struct FaceFinder(finder::FaceFinder);
 
 #[wasm_bindgen]
 impl FaceFinder {
-    /// A finder with the networks in the bytes of `mtcnn.safetensors` and `landmark_refiner.safetensors`.
+    /// A finder with the networks in the bytes of `centerface.safetensors` and `landmark_refiner.safetensors`.
     ///
     /// # Errors
     /// Other files, or damaged ones.
     #[wasm_bindgen(constructor)]
-    pub fn new(mtcnn: &[u8], refiner: &[u8]) -> Result<FaceFinder, JsError> {
-        Ok(Self(finder::FaceFinder::from_safetensors(mtcnn, refiner, &Device::flex())?))
+    pub fn new(centerface: &[u8], refiner: &[u8]) -> Result<FaceFinder, JsError> {
+        Ok(Self(finder::FaceFinder::from_safetensors(centerface, refiner, &Device::flex())?))
     }
 
     /// The faces in a frame of `width` × `height` pixels of four bytes (the last is ignored) once it is turned clockwise by

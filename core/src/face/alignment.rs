@@ -89,6 +89,11 @@ impl Similarity {
         libm::hypot(self.a, self.b)
     }
 
+    /// Angle by which directions turn, in radians within -π..=π; positive is clockwise in an image, whose y runs down.
+    pub fn angle(&self) -> f64 {
+        libm::atan2(self.b, self.a)
+    }
+
     /// The transform that undoes this one.
     pub fn inverse(&self) -> Self {
         let square = self.a * self.a + self.b * self.b;
@@ -146,6 +151,7 @@ mod tests {
             assert!((found - known).abs() < 1e-4, "{found} is not {known}");
         }
         assert!((found.scale() - 2.5).abs() < 1e-5);
+        assert!((found.angle() - 0.4).abs() < 1e-5);
     }
 
     #[test]

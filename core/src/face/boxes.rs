@@ -1,9 +1,9 @@
-//! The boxes that pass through the cascade, and how overlapping ones are thinned out.
+//! Boxes with a score, and how overlapping ones are thinned out.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-/// A box with a score, in pixels of the frame; edges, not pixel indices, so that width = right - left.
+/// A box with a score, in pixels of an image; edges, not pixel indices, so that width = right - left.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ScoredBox {
     pub(super) left: f32,
@@ -11,15 +11,6 @@ pub(super) struct ScoredBox {
     pub(super) right: f32,
     pub(super) bottom: f32,
     pub(super) score: f32,
-}
-
-/// How much of two boxes is common, as a part of what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OverlapOf {
-    /// Of their union.
-    Union,
-    /// Of the smaller one: also catches a box inside another.
-    Smaller,
 }
 
 impl ScoredBox {
@@ -31,38 +22,28 @@ impl ScoredBox {
         self.bottom - self.top
     }
 
+    pub(super) fn centre(&self) -> [f32; 2] {
+        [(self.left + self.right) / 2.0, (self.top + self.bottom) / 2.0]
+    }
+
     fn area(&self) -> f32 {
         self.width().max(0.0) * self.height().max(0.0)
     }
 
-    /// Moves the four edges by `offsets`, given in parts of the width and the height.
-    pub(super) fn shifted(&self, offsets: [f32; 4]) -> Self {
-        let (width, height) = (self.width(), self.height());
-        Self {
-            left: self.left + offsets[0] * width,
-            top: self.top + offsets[1] * height,
-            right: self.right + offsets[2] * width,
-            bottom: self.bottom + offsets[3] * height,
-            score: self.score,
-        }
-    }
-
-    /// The square around the same centre that has the longer side.
-    pub(super) fn squared(&self) -> Self {
-        let half = self.width().max(self.height()) / 2.0;
-        let (x, y) = ((self.left + self.right) / 2.0, (self.top + self.bottom) / 2.0);
+    /// The square around the same centre whose side is `factor` times the longer side.
+    pub(super) fn squared(&self, factor: f32) -> Self {
+        let half = self.width().max(self.height()) * factor / 2.0;
+        let [x, y] = self.centre();
         Self { left: x - half, top: y - half, right: x + half, bottom: y + half, score: self.score }
     }
 
-    fn overlap(&self, other: &Self, of: OverlapOf) -> f32 {
+    /// Whether the two are one face: more than `union` of their union is common, or more than `smaller` of the smaller.
+    fn is_same(&self, other: &Self, limits: &Overlap) -> bool {
         let width = self.right.min(other.right) - self.left.max(other.left);
         let height = self.bottom.min(other.bottom) - self.top.max(other.top);
         let common = width.max(0.0) * height.max(0.0);
-        let whole = match of {
-            OverlapOf::Union => self.area() + other.area() - common,
-            OverlapOf::Smaller => self.area().min(other.area()),
-        };
-        if whole > 0.0 { common / whole } else { 0.0 }
+        let (union, smaller) = (self.area() + other.area() - common, self.area().min(other.area()));
+        common > limits.of_union * union || common > limits.of_smaller * smaller
     }
 
     /// Best score first; equal scores by position, so that the order never depends on the input's.
@@ -77,13 +58,29 @@ impl ScoredBox {
     }
 }
 
-/// Non-maximum suppression: keeps, best score first, every item whose box overlaps none of those kept before by more
-/// than `limit`.
-pub(super) fn suppress<T>(mut items: Vec<T>, limit: f32, of: OverlapOf, box_of: impl Fn(&T) -> &ScoredBox) -> Vec<T> {
+/// How much of two boxes must be common for them to be one face.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overlap {
+    /// More than this part of their union, …
+    pub(super) of_union: f32,
+    /// … or more than this part of the smaller one, which catches a box inside another.
+    pub(super) of_smaller: f32,
+}
+
+/// Non-maximum suppression: keeps, best score first, every item that is no face kept before, up to `most`.
+pub(super) fn suppress<T>(
+    mut items: Vec<T>,
+    limits: &Overlap,
+    most: usize,
+    box_of: impl Fn(&T) -> &ScoredBox,
+) -> Vec<T> {
     items.sort_by(|one, other| box_of(one).by_score(box_of(other)));
     let mut kept: Vec<T> = Vec::new();
     for item in items {
-        if kept.iter().all(|better| box_of(better).overlap(box_of(&item), of) <= limit) {
+        if kept.len() == most {
+            break;
+        }
+        if !kept.iter().any(|better| box_of(better).is_same(box_of(&item), limits)) {
             kept.push(item);
         }
     }
@@ -96,6 +93,8 @@ mod tests {
 
     use super::*;
 
+    const HALF: Overlap = Overlap { of_union: 0.5, of_smaller: 1.0 };
+
     fn square(left: f32, top: f32, side: f32, score: f32) -> ScoredBox {
         ScoredBox { left, top, right: left + side, bottom: top + side, score }
     }
@@ -105,31 +104,31 @@ mod tests {
         let best = square(0.0, 0.0, 10.0, 0.9);
         let apart = square(30.0, 0.0, 10.0, 0.5);
         let boxes = vec![square(1.0, 0.0, 10.0, 0.8), apart, best];
-        assert_eq!(suppress(boxes, 0.5, OverlapOf::Union, |item| item), [best, apart]);
+        assert_eq!(suppress(boxes, &HALF, 9, |item| item), [best, apart]);
+    }
+
+    #[test]
+    fn no_more_boxes_are_kept_than_asked_for_and_the_best_of_them() {
+        let boxes: Vec<ScoredBox> = (0..9).map(|i| square(20.0 * i as f32, 0.0, 10.0, 0.1 * i as f32)).collect();
+        assert_eq!(suppress(boxes.clone(), &HALF, 2, |item| item), [boxes[8], boxes[7]]);
     }
 
     #[test]
     fn a_box_inside_another_goes_only_when_the_smaller_one_counts() {
         let boxes = vec![square(0.0, 0.0, 10.0, 0.9), square(2.0, 2.0, 4.0, 0.8)];
-        assert_eq!(suppress(boxes.clone(), 0.7, OverlapOf::Union, |item| item).len(), 2);
-        assert_eq!(suppress(boxes, 0.7, OverlapOf::Smaller, |item| item).len(), 1);
+        assert_eq!(suppress(boxes.clone(), &HALF, 9, |item| item).len(), 2);
+        assert_eq!(suppress(boxes, &Overlap { of_smaller: 0.7, ..HALF }, 9, |item| item).len(), 1);
     }
 
     #[test]
-    fn squaring_keeps_the_centre_and_the_longer_side() {
+    fn squaring_keeps_the_centre_and_multiplies_the_longer_side() {
         let tall = ScoredBox { left: 4.0, top: 0.0, right: 8.0, bottom: 10.0, score: 1.0 };
-        assert_eq!(tall.squared(), square(1.0, 0.0, 10.0, 1.0));
+        assert_eq!(tall.squared(2.0), square(-4.0, -5.0, 20.0, 1.0));
     }
 
     #[test]
-    fn offsets_are_parts_of_the_side() {
-        let moved = square(0.0, 0.0, 10.0, 1.0).shifted([0.1, -0.1, 0.2, 0.0]);
-        assert_eq!(moved, ScoredBox { left: 1.0, top: -1.0, right: 12.0, bottom: 10.0, score: 1.0 });
-    }
-
-    #[test]
-    fn boxes_without_area_do_not_overlap() {
+    fn boxes_without_area_are_never_the_same() {
         let point = square(3.0, 3.0, 0.0, 1.0);
-        assert_eq!(point.overlap(&point, OverlapOf::Smaller), 0.0);
+        assert!(!point.is_same(&point, &HALF));
     }
 }

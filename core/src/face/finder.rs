@@ -1,288 +1,258 @@
-//! Finding faces in a frame: the cascade of Zhang et al. 2016 over an image pyramid.
+//! Finding faces in a frame with [`CenterFace`].
 //!
-//! P-Net proposes boxes on every level of the pyramid, R-Net refuses most of them, O-Net decides and finds the points.
-//! Between the stages overlapping boxes are thinned out. Parts of a box outside the frame are black. At the end
-//! [`Refiner`] corrects the points.
+//! The network looks at the whole frame, made small: so it finds most faces in one pass. It looks again from nearer where
+//! it found nothing or only small faces, and from further away where it found nothing, since a face that fills the
+//! frame is too large for the first look. Whatever it is not sure of, it sees once more on its own and, if need be, turned by quarters.
+//! At the end [`Refiner`] corrects the points.
+//!
+//! A face that lies on its side or upside down is found nearly as well as an upright one, but its points are wrong then,
+//! and its crop with them. What gives it away is that the points are turned or fit no face ([`Detection::merit`]). The turn
+//! in which they fit best is the one that counts, and its points are turned back.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::image::Kernel;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::boxes::{OverlapOf, ScoredBox, suppress};
-use super::mtcnn::{Mtcnn, OUTPUT_SIDE, PROPOSAL_SIDE, PROPOSAL_STRIDE, REFINE_SIDE};
+use super::boxes::suppress;
+use super::centerface::{CenterFace, GRID};
+use super::detection::{Detection, MOST_FACES, ONE_FACE, decode};
 use super::refiner::Refiner;
+use super::turn::{turned, turned_back};
 use super::window::{is_usable, look};
-use super::{Face, FaceError, Landmarks, Rect};
-use crate::image::RgbImage;
+use super::{Face, FaceError};
+use crate::image::{Kernel, RgbImage};
 
-/// Short side of the frame that [`FindOptions::min_face`] refers to.
-const REFERENCE_LINES: f32 = 1080.0;
-/// No face smaller than this is looked for: O-Net's points scatter below.
+/// No face whose shorter side has fewer pixels of the frame: its points scatter.
 const SMALLEST_FACE: f32 = 20.0;
-/// Pixels of a pyramid level that go through P-Net together, as whole rows: what they become in it stays in the
-/// processor's cache.
-const PIXELS_AT_ONCE: usize = 32_768;
-/// Fewest rows that go through together, whatever the width: most of them must be new ones.
-const LEAST_ROWS_AT_ONCE: usize = 32;
-/// Rows that neighbouring parts of a level share, so that every window is whole in one of them.
-const SHARED_ROWS: usize = PROPOSAL_SIDE - PROPOSAL_STRIDE;
-/// Boxes of one level that overlap by more than this are one proposal (published cascade: 0.5).
-const LEVEL_OVERLAP: f32 = 0.5;
-/// The same across levels (published: 0.7; less leaves R-Net fewer looks at the same face).
-const PROPOSAL_OVERLAP: f32 = 0.6;
-/// The same after R-Net (published: 0.7; less leaves O-Net, the most expensive by far, one or two looks at a face).
-const REFINED_OVERLAP: f32 = 0.5;
-/// Faces of which the smaller lies in the other by more than this are one face (published: 0.7).
-const OUTPUT_OVERLAP: f32 = 0.7;
-/// Most boxes a stage hands on, best first: bounds the time a frame full of texture takes.
-const MOST_BOXES: usize = 400;
+/// Longest side to which small frames are enlarged, as a multiple of their own.
+const LARGEST_MAGNIFICATION: usize = 4;
+/// Merit from which a detection is sure, …
+const SURE_MERIT: f32 = 0.6;
+/// … if its points are turned by no more than this, in degrees: of faces turned by a quarter or half, hardly any seems so.
+const SURE_TURN: f32 = 28.0;
+/// Belief from which what is no face yet is seen once more on its own.
+const WORTH_A_LOOK: f32 = 0.35;
+/// Least merit of what was seen on its own: heads seen from behind have less.
+const LEAST_MERIT: f32 = 0.25;
+/// Points turned by more than this, in degrees, are those of a face that is not upright in its frame, …
+const TURNED: f32 = 45.0;
+/// … and belief in it must be greater by this much, since hands and sleeves look like faces in one turn or another.
+const TURNED_SURPLUS: f32 = 0.05;
+/// Most detections of a frame that are seen on their own, best first; bounds the time that crowds and textures take.
+const MOST_DOUBTED: usize = 12;
+/// Side of such a view in pixels, and how many times the face's longer side it shows.
+const VIEW_SIDE: usize = 128;
+const VIEW_OF_FACE: f32 = 2.2;
+/// A detection in such a view is the face that it shows if their centres are no further apart than this, in sides of the view.
+const OFF_CENTRE: f32 = 0.25;
 
-/// What counts as a face.
+/// What counts as a face, and how closely it is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FindOptions {
-    /// Side of the smallest face looked for, in pixels of a frame whose shorter side is 1080: 40. In other frames it
-    /// scales with the shorter side, but is never below 20 pixels. Time grows with its inverse square.
-    pub min_face: f32,
-    /// Size of a pyramid level relative to the one before: 0.709, half the area.
-    pub scale_step: f32,
-    /// P(face) from which P-Net's boxes are looked at: 0.7.
-    pub proposal_threshold: f32,
-    /// P(face) from which R-Net's boxes are looked at: 0.7.
-    pub refine_threshold: f32,
-    /// P(face) from which O-Net's boxes are faces: 0.9. Hands and shirts reach 0.85 at times; faces of 40
-    /// pixels or more stay above 0.9.
-    pub output_threshold: f32,
-    /// Frames with a longer side than this are reduced to it first: 1920 pixels. Boxes and points are in pixels of the
-    /// frame all the same.
-    pub max_side: usize,
+    /// P(face), 0.35 at least, from which something is a face: 0.6. Below it are hands and shirts; faces from the front have 0.8.
+    pub threshold: f32,
+    /// Longer side of the frame, in pixels, in the first look: 320. Time grows with the square of this and the next.
+    pub side: usize,
+    /// The same from nearer, where nothing or only small faces were found: 640.
+    pub near_side: usize,
+    /// The same from further away, where nothing was found: 160.
+    pub far_side: usize,
+    /// Faces are small, and looked for from nearer, if all of them are narrower than this in the first look: 32 pixels.
+    pub small: f32,
+    /// Whether faces are also looked for that lie on their side or upside down: yes.
+    pub turned: bool,
 }
 
 impl Default for FindOptions {
     fn default() -> Self {
-        Self {
-            min_face: 40.0,
-            scale_step: 0.709,
-            proposal_threshold: 0.7,
-            refine_threshold: 0.7,
-            output_threshold: 0.9,
-            max_side: 1920,
-        }
+        Self { threshold: 0.6, side: 320, near_side: 640, far_side: 160, small: 32.0, turned: true }
     }
 }
 
-impl FindOptions {
-    /// Side of the smallest face looked for in a frame of this size, in its pixels.
-    pub fn smallest_face(&self, width: usize, height: usize) -> f32 {
-        (self.min_face * width.min(height) as f32 / REFERENCE_LINES).max(SMALLEST_FACE)
-    }
-}
-
-/// Finds faces. Can be shared between threads.
+/// Finds faces. Has no state and can be shared between threads.
 #[derive(Clone, Debug)]
 pub struct FaceFinder {
-    networks: Mtcnn,
+    network: CenterFace,
     refiner: Refiner,
     device: Device,
 }
 
 impl FaceFinder {
-    /// Reads the three networks from the bytes of `mtcnn.safetensors` and the one that corrects their points from
-    /// those of `landmark_refiner.safetensors`. `device` should be a CPU device: results are read back between the
-    /// stages.
+    /// Reads the network that finds faces from the bytes of `centerface.safetensors` and the one that corrects their
+    /// points from those of `landmark_refiner.safetensors`. `device` should be a CPU device: results are read back
+    /// between the looks.
     ///
     /// # Errors
-    /// As [`Mtcnn::from_safetensors`] and [`Refiner::from_safetensors`].
-    pub fn from_safetensors(mtcnn: &[u8], refiner: &[u8], device: &Device) -> Result<Self, FaceError> {
+    /// As [`CenterFace::from_safetensors`] and [`Refiner::from_safetensors`].
+    pub fn from_safetensors(centerface: &[u8], refiner: &[u8], device: &Device) -> Result<Self, FaceError> {
         Ok(Self {
-            networks: Mtcnn::from_safetensors(mtcnn, device)?,
+            network: CenterFace::from_safetensors(centerface, device)?,
             refiner: Refiner::from_safetensors(refiner, device)?,
             device: device.clone(),
         })
     }
 
-    /// The faces in `frame`, largest first.
+    /// The faces in `frame`, largest first, 200 at most. Their points are those of the upright face wherever it is turned:
+    /// the left eye is the one that is on the left where the face is upright.
+    ///
+    /// A look takes time in proportion to its pixels. A frame with a large, upright face takes one, at 320 pixels; a frame
+    /// without any takes as much time as eight of these, and each of up to 24 faces in doubt as much as one at most.
     pub fn find(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Face> {
         let mut faces = self.coarse(frame, options);
         self.refiner.refine(frame, &mut faces, &self.device);
         faces
     }
 
-    /// The faces with O-Net's points, largest first.
+    /// The faces with the first network's points, largest first.
     fn coarse(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Face> {
-        let longer = frame.width().max(frame.height());
-        if longer <= options.max_side || options.max_side == 0 {
-            return self.cascade(frame, options);
+        if frame.width() == 0 || frame.height() == 0 {
+            return Vec::new();
         }
-        let reduce = |side: usize| (side * options.max_side / longer).max(1);
-        let (width, height) = (reduce(frame.width()), reduce(frame.height()));
-        let reduced = frame.resample(frame.region(), width, height, Kernel::Box);
-        let scale = [frame.width() as f32 / width as f32, frame.height() as f32 / height as f32];
-        self.cascade(&reduced, options).into_iter().map(|face| enlarged(face, scale)).collect()
-    }
-
-    fn cascade(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Face> {
-        let proposals = self.propose(frame, options);
-        let refined = self.refine(frame, proposals, options.refine_threshold);
-        let mut faces = self.decide(frame, refined, options.output_threshold);
+        let mut found = self.decide(frame, self.upright(frame, options), options);
+        if options.turned {
+            let quarters = match found.first() {
+                None => vec![1, 2, 3],
+                Some(best) => Vec::from_iter(best.quarters()),
+            };
+            if !quarters.is_empty() {
+                let reduced = Reduced::of(frame, options.side);
+                let detections = quarters.into_iter().flat_map(|quarters| reduced.detections(self, quarters));
+                found.extend(self.decide(frame, detections.collect(), options));
+            }
+        }
+        let found = suppress(found, &ONE_FACE, MOST_FACES, |detection| &detection.window);
+        let faces = found.iter().filter_map(|detection| detection.face(frame.width(), frame.height()));
+        let mut faces: Vec<Face> =
+            faces.filter(|face| face.bounds.width.min(face.bounds.height) >= SMALLEST_FACE).collect();
         faces.sort_by(|one, other| other.bounds.area().total_cmp(&one.bounds.area()));
         faces
     }
 
-    /// P-Net on every level of the pyramid.
-    fn propose(&self, frame: &RgbImage, options: &FindOptions) -> Vec<ScoredBox> {
-        let mut proposals = Vec::new();
-        for (width, height) in pyramid(frame.width(), frame.height(), options) {
-            let level = frame.resample(frame.region(), width, height, Kernel::Box);
-            let found = self.propose_on_level(frame, &level, options.proposal_threshold);
-            proposals.extend(best(suppress(found, LEVEL_OVERLAP, OverlapOf::Union, |(window, _)| window)));
+    /// What may be a face in the frame as it is, from as many distances as it takes.
+    fn upright(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Detection> {
+        let mut found = Reduced::of(frame, options.side).detections(self, 0);
+        let faces = |found: &[Detection]| -> Vec<f32> {
+            let certain = found.iter().filter(|detection| detection.window.score >= options.threshold);
+            certain.map(|detection| detection.window.width().min(detection.window.height())).collect()
+        };
+        if faces(&found).is_empty() {
+            found.extend(Reduced::of(frame, options.far_side).detections(self, 0));
         }
-        let kept = best(suppress(proposals, PROPOSAL_OVERLAP, OverlapOf::Union, |(window, _)| window));
-        kept.into_iter().map(|(window, offsets)| window.shifted(offsets).squared()).collect()
-    }
-
-    /// The windows that P-Net takes for faces, in pixels of the frame, with the offsets of their edges.
-    fn propose_on_level(&self, frame: &RgbImage, level: &RgbImage, threshold: f32) -> Vec<(ScoredBox, [f32; 4])> {
-        let across = frame.width() as f32 / level.width() as f32;
-        let down = frame.height() as f32 / level.height() as f32;
-        let mut found = Vec::new();
-        let rows_at_once = (PIXELS_AT_ONCE / level.width() / 2 * 2).max(LEAST_ROWS_AT_ONCE);
-        let mut first = 0;
-        while first + PROPOSAL_SIDE <= level.height() {
-            let rows = rows_at_once.min(level.height() - first);
-            let bytes = &level.pixels()[first * level.width() * 3..][..rows * level.width() * 3];
-            let images = self.tensor(scaled(bytes), [1, rows, level.width(), 3]);
-            let (probabilities, offsets) = self.networks.pnet.forward(images);
-            let [_, _, columns, _] = probabilities.dims();
-            let (probabilities, offsets) = (numbers(probabilities), numbers(offsets));
-            let cells = probabilities.iter().zip(offsets.as_chunks::<4>().0).enumerate();
-            for (cell, (&score, &offsets)) in cells.filter(|(_, (score, _))| **score >= threshold) {
-                let (x, y) = (cell % columns * PROPOSAL_STRIDE, first + cell / columns * PROPOSAL_STRIDE);
-                let window = ScoredBox {
-                    left: x as f32 * across,
-                    top: y as f32 * down,
-                    right: (x + PROPOSAL_SIDE) as f32 * across,
-                    bottom: (y + PROPOSAL_SIDE) as f32 * down,
-                    score,
-                };
-                found.push((window, offsets));
-            }
-            first += rows_at_once - SHARED_ROWS;
+        let longer = frame.width().max(frame.height());
+        let small = options.small * longer as f32 / options.side.max(1) as f32;
+        let is_worth_it = options.near_side > options.side && longer > options.side;
+        if is_worth_it && faces(&found).iter().all(|side| *side < small) {
+            found.extend(Reduced::of(frame, options.near_side).detections(self, 0));
         }
         found
     }
 
-    /// R-Net on every proposal.
-    fn refine(&self, frame: &RgbImage, proposals: Vec<ScoredBox>, threshold: f32) -> Vec<ScoredBox> {
-        let proposals: Vec<_> = proposals.into_iter().filter(|window| is_usable(frame, window)).collect();
-        if proposals.is_empty() {
-            return Vec::new();
+    /// Keeps what is sure, and of the rest what is a face when seen on its own; best first.
+    fn decide(&self, frame: &RgbImage, detections: Vec<Detection>, options: &FindOptions) -> Vec<Detection> {
+        let is_sure = |found: &Detection| {
+            found.window.score >= options.threshold && found.merit() >= SURE_MERIT && found.turn() <= SURE_TURN
+        };
+        let candidates = suppress(detections, &ONE_FACE, MOST_FACES, |detection| &detection.window);
+        let mut doubted = 0;
+        let decided = candidates.into_iter().filter_map(|found| {
+            if is_sure(&found) {
+                return Some(found);
+            }
+            doubted += 1;
+            if doubted > MOST_DOUBTED {
+                return None;
+            }
+            let is_face = |found: &Detection| {
+                let surplus = if found.turn() > TURNED { TURNED_SURPLUS } else { 0.0 };
+                found.window.score >= options.threshold + surplus && found.merit() >= LEAST_MERIT
+            };
+            self.seen_alone(frame, &found, options).filter(is_face)
+        });
+        suppress(decided.collect(), &ONE_FACE, MOST_FACES, |detection| &detection.window)
+    }
+
+    /// The detection as it is seen in a view of its own, in the turn in which the points fit best.
+    fn seen_alone(&self, frame: &RgbImage, found: &Detection, options: &FindOptions) -> Option<Detection> {
+        let window = found.window.squared(VIEW_OF_FACE);
+        if !is_usable(frame, &window) {
+            return None;
         }
-        let (probabilities, offsets) = self.networks.rnet.forward(self.windows(frame, &proposals, REFINE_SIDE));
-        let (scores, offsets) = (numbers(probabilities), numbers(offsets));
-        let (offsets, _) = offsets.as_chunks::<4>();
-        let refined = proposals.iter().zip(scores).zip(offsets);
-        let passed = refined
-            .filter(|((_, score), _)| *score >= threshold)
-            .map(|((window, score), offsets)| (ScoredBox { score, ..*window }, *offsets))
-            .collect();
-        let kept = suppress(passed, REFINED_OVERLAP, OverlapOf::Union, |(window, _)| window);
-        kept.into_iter().map(|(window, offsets)| window.shifted(offsets).squared()).collect()
+        let view = look(frame, &window, VIEW_SIDE);
+        let side = VIEW_SIDE as f32;
+        let is_centred = |detection: &Detection| {
+            let [x, y] = detection.window.centre();
+            libm::hypotf(x / side - 0.5, y / side - 0.5) <= OFF_CENTRE
+        };
+        let in_turn = |quarters: usize| {
+            let seen = self.look(&turned(&view, quarters)).into_iter().filter(is_centred);
+            let best = seen.max_by(|one, other| one.merit().total_cmp(&other.merit()))?;
+            Some((best.merit(), best.moved(|place| turned_back(place, quarters, VIEW_SIDE, VIEW_SIDE))))
+        };
+        let upright = in_turn(0);
+        let is_sure = upright.is_some_and(|(merit, found)| merit >= SURE_MERIT && found.turn() <= SURE_TURN);
+        let turns = if is_sure || !options.turned { 1..1 } else { 1..4 };
+        let all = upright.into_iter().chain(turns.filter_map(in_turn));
+        let (_, best) = all.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+        let scale = window.width() / side;
+        Some(best.moved(|[x, y]| [window.left + x * scale, window.top + y * scale]))
     }
 
-    /// O-Net on what R-Net left.
-    fn decide(&self, frame: &RgbImage, refined: Vec<ScoredBox>, threshold: f32) -> Vec<Face> {
-        let refined: Vec<_> = refined.into_iter().filter(|window| is_usable(frame, window)).collect();
-        if refined.is_empty() {
-            return Vec::new();
+    /// What the network may take for faces in `image`, in its pixels. The image is black beyond its right and lower edge.
+    fn look(&self, image: &RgbImage) -> Vec<Detection> {
+        let (width, height) = (image.width().next_multiple_of(GRID), image.height().next_multiple_of(GRID));
+        let mut planes = vec![0.0; 3 * width * height];
+        for (channel, plane) in planes.chunks_exact_mut(width * height).enumerate() {
+            let rows = image.pixels().chunks_exact(3 * image.width()).zip(plane.chunks_exact_mut(width));
+            for (row, target) in rows {
+                let (pixels, _) = row.as_chunks::<3>();
+                pixels.iter().zip(target).for_each(|(pixel, value)| *value = f32::from(pixel[channel]));
+            }
         }
-        let (probabilities, offsets, points) = self.networks.onet.forward(self.windows(frame, &refined, OUTPUT_SIDE));
-        let (scores, offsets, points) = (numbers(probabilities), numbers(offsets), numbers(points));
-        let ((offsets, _), (points, _)) = (offsets.as_chunks::<4>(), points.as_chunks::<10>());
-        let decided = refined.iter().zip(scores).zip(offsets.iter().zip(points));
-        let faces = decided
-            .filter(|((_, score), _)| *score >= threshold)
-            .map(|((window, score), (offsets, points))| {
-                (ScoredBox { score, ..*window }.shifted(*offsets), landmarks(window, points))
-            })
-            .collect();
-        let kept = suppress(faces, OUTPUT_OVERLAP, OverlapOf::Smaller, |(window, _)| window);
-        kept.into_iter().filter_map(|(window, landmarks)| face(frame, &window, landmarks)).collect()
-    }
-
-    /// What the frame shows in each of `windows`: `[n, side, side, 3]`, scaled for the networks.
-    fn windows(&self, frame: &RgbImage, windows: &[ScoredBox], side: usize) -> Tensor<4> {
-        let values = windows.iter().flat_map(|window| scaled(look(frame, window, side).pixels())).collect();
-        self.tensor(values, [windows.len(), side, side, 3])
-    }
-
-    fn tensor(&self, values: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
-        Tensor::from_data(TensorData::new(values, shape), &self.device)
+        let images = Tensor::<4>::from_data(TensorData::new(planes, [1, 3, height, width]), &self.device);
+        let answer = self.network.forward(images);
+        let [_, _, columns, _] = answer.dims();
+        let numbers: Vec<f32> = answer.into_data().iter::<f32>().collect();
+        decode(&numbers, columns, WORTH_A_LOOK)
     }
 }
 
-/// Sizes of the pyramid's levels, largest first: on the first one the smallest face is as large as P-Net's window, on
-/// the last one the window no longer fits.
-fn pyramid(width: usize, height: usize, options: &FindOptions) -> Vec<(usize, usize)> {
-    let step = if options.scale_step.is_finite() { options.scale_step.clamp(0.1, 0.95) } else { 0.709 };
-    let mut scale = PROPOSAL_SIDE as f32 / options.smallest_face(width, height);
-    let mut levels = Vec::new();
-    loop {
-        let (columns, rows) = (even(width as f32 * scale), even(height as f32 * scale));
-        if columns.min(rows) < PROPOSAL_SIDE {
-            return levels;
+/// A frame in another size.
+struct Reduced {
+    image: RgbImage,
+    /// Pixels of the frame a pixel, across and down.
+    scale: [f32; 2],
+}
+
+impl Reduced {
+    /// The frame with a longer side of `side` pixels. `frame` has pixels.
+    fn of(frame: &RgbImage, side: usize) -> Self {
+        let longer = frame.width().max(frame.height());
+        let side = side.min(LARGEST_MAGNIFICATION * longer).max(1);
+        let reduce = |length: usize| ((length * side + longer / 2) / longer).max(1);
+        let (width, height) = (reduce(frame.width()), reduce(frame.height()));
+        let kernel = if side < longer { Kernel::Box } else { Kernel::Triangle };
+        Self {
+            image: frame.resample(frame.region(), width, height, kernel),
+            scale: [frame.width() as f32 / width as f32, frame.height() as f32 / height as f32],
         }
-        levels.push((columns, rows));
-        scale *= step;
     }
-}
 
-/// The nearest even length: no cell of P-Net hangs over the edge.
-fn even(length: f32) -> usize {
-    (length / 2.0 + 0.5) as usize * 2
-}
-
-/// Levels of 0..255 as the networks want them.
-fn scaled(levels: &[u8]) -> Vec<f32> {
-    levels.iter().map(|&level| (f32::from(level) - 127.5) / 128.0).collect()
-}
-
-/// Reads a tensor back.
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
-
-/// The best of what [`suppress`] sorted.
-fn best<T>(mut sorted: Vec<T>) -> Vec<T> {
-    sorted.truncate(MOST_BOXES);
-    sorted
-}
-
-/// O-Net's points, given in parts of the window, in pixels of the frame.
-fn landmarks(window: &ScoredBox, points: &[f32; 10]) -> Landmarks {
-    [0, 1, 2, 3, 4]
-        .map(|point| [window.left + points[point] * window.width(), window.top + points[point + 5] * window.height()])
-}
-
-/// A face with its box cut at the edges of the frame; `None` if nothing of it is inside.
-fn face(frame: &RgbImage, window: &ScoredBox, landmarks: Landmarks) -> Option<Face> {
-    let (x, y) = (window.left.max(0.0), window.top.max(0.0));
-    let width = window.right.min(frame.width() as f32) - x;
-    let height = window.bottom.min(frame.height() as f32) - y;
-    let bounds = Rect { x, y, width, height };
-    (width > 0.0 && height > 0.0).then_some(Face { bounds, landmarks, confidence: window.score })
-}
-
-/// A face of a reduced frame in pixels of the whole frame; `scale` is whole over reduced, across and down. Points name
-/// centres of pixels, so half a pixel is added before and taken off after.
-fn enlarged(face: Face, [across, down]: [f32; 2]) -> Face {
-    let Rect { x, y, width, height } = face.bounds;
-    Face {
-        bounds: Rect { x: x * across, y: y * down, width: width * across, height: height * down },
-        landmarks: face.landmarks.map(|[x, y]| [(x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5]),
-        confidence: face.confidence,
+    /// What may be a face when the image is turned clockwise by `quarters`, in pixels of the frame.
+    fn detections(&self, finder: &FaceFinder, quarters: usize) -> Vec<Detection> {
+        let (width, height) = (self.image.width(), self.image.height());
+        let found = match quarters {
+            0 => finder.look(&self.image),
+            _ => finder.look(&turned(&self.image, quarters)),
+        };
+        let [across, down] = self.scale;
+        let in_frame = |place| {
+            let [x, y] = turned_back(place, quarters, width, height);
+            [x * across, y * down]
+        };
+        found.iter().map(|detection| detection.moved(in_frame)).collect()
     }
 }
 
@@ -293,8 +263,8 @@ mod tests {
     fn finder() -> FaceFinder {
         let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/");
         let file = |name| std::fs::read(std::string::String::from(models) + name).unwrap();
-        let (mtcnn, refiner) = (file("mtcnn.safetensors"), file("landmark_refiner.safetensors"));
-        FaceFinder::from_safetensors(&mtcnn, &refiner, &Device::flex()).unwrap()
+        let (centerface, refiner) = (file("centerface.safetensors"), file("landmark_refiner.safetensors"));
+        FaceFinder::from_safetensors(&centerface, &refiner, &Device::flex()).unwrap()
     }
 
     fn grey(width: usize, height: usize, level: u8) -> RgbImage {
@@ -326,39 +296,21 @@ mod tests {
         };
         let pixels = (0..90 * 70 * 3).map(|_| noise()).collect();
         let frame = RgbImage::new(90, 70, pixels).unwrap();
-        let foolish = FindOptions {
-            min_face: -1.0,
-            scale_step: f32::NAN,
-            proposal_threshold: 0.0,
-            refine_threshold: 0.0,
-            output_threshold: 0.0,
-            max_side: 50,
-        };
+        let foolish =
+            FindOptions { threshold: -1.0, side: 0, near_side: 0, far_side: 0, small: f32::NAN, turned: true };
         finder().find(&frame, &foolish);
-        finder().find(&frame, &FindOptions { max_side: 0, min_face: f32::NAN, ..foolish });
+        let foolish = FindOptions { threshold: f32::NAN, side: 300, near_side: 60, small: -1.0, ..foolish };
+        finder().find(&frame, &foolish);
     }
 
     #[test]
-    fn the_smallest_face_scales_with_the_frame_down_to_20_pixels() {
-        let options = FindOptions::default();
-        assert_eq!(options.smallest_face(1920, 1080), 40.0);
-        assert_eq!(options.smallest_face(3840, 2160), 80.0);
-        assert_eq!(options.smallest_face(640, 360), 20.0);
-    }
-
-    #[test]
-    fn pyramid_levels_are_even_shrink_and_hold_a_window() {
-        let levels = pyramid(640, 480, &FindOptions::default());
-        assert_eq!(levels.first(), Some(&(384, 288)));
-        assert!(levels.iter().all(|&(width, height)| width % 2 == 0 && height % 2 == 0 && width.min(height) >= 12));
-        assert!(levels.is_sorted_by(|one, next| one > next));
-    }
-
-    #[test]
-    fn a_face_of_a_reduced_frame_is_given_in_pixels_of_the_whole() {
-        let bounds = Rect { x: 1.0, y: 2.0, width: 3.0, height: 4.0 };
-        let found = enlarged(Face { bounds, landmarks: [[0.0, 1.5]; 5], confidence: 0.9 }, [2.0, 4.0]);
-        assert_eq!(found.bounds, Rect { x: 2.0, y: 8.0, width: 6.0, height: 16.0 });
-        assert_eq!(found.landmarks[0], [0.5, 7.5]);
+    fn a_frame_keeps_its_shape_when_it_is_reduced() {
+        for (width, height, expected) in
+            [(1920, 1080, (320, 180)), (480, 640, (240, 320)), (9, 5000, (1, 320)), (30, 20, (120, 80))]
+        {
+            let Reduced { image, scale } = Reduced::of(&grey(width, height, 7), 320);
+            assert_eq!((image.width(), image.height()), expected);
+            assert_eq!(scale, [width as f32 / expected.0 as f32, height as f32 / expected.1 as f32]);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The layers of MTCNN and of the landmark refiner on images whose channels lie side by side: `[images, rows, columns, channels]`.
+//! The layers of the landmark refiner on images whose channels lie side by side: `[images, rows, columns, channels]`.
 //!
 //! In that layout the neighbours in a row that a convolution reads are one run of memory, so a sliding view of the
 //! image, which costs nothing, is a matrix; its product with the weights holds the sums over a row of the kernel, for
@@ -11,7 +11,6 @@ use core::ops::Range;
 use burn::module::{Module, Param};
 use burn::nn::PRelu;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
 /// An unpadded convolution of stride 1 with bias, and the PReLU after it if there is one.
 #[derive(Module, Debug)]
@@ -91,51 +90,10 @@ pub(super) fn fold_pairs(x: Tensor<4>) -> Tensor<4> {
     pairs.swap_dims(2, 3).reshape([images, rows / 2, columns / 2, 4 * channels])
 }
 
-/// Max pooling with stride 2 and windows of 2 × 2 or 3 × 3; the last windows may hang over the edge.
-///
-/// # Shapes
-/// - x: `[images, rows, columns, channels]`
-/// - output: `[images, ⌈(rows - side) / 2⌉ + 1, ⌈(columns - side) / 2⌉ + 1, channels]`
-pub(super) fn max_pool(x: Tensor<4>, side: usize) -> Tensor<4> {
-    let [images, rows, columns, channels] = x.dims();
-    let pooled = max_of_runs(x.reshape([images, rows, columns * channels]), side);
-    let [_, rows, _] = pooled.dims();
-    let pooled = max_of_runs(pooled.reshape([images * rows, columns, channels]), side);
-    let [_, columns, _] = pooled.dims();
-    pooled.reshape([images, rows, columns, channels])
-}
-
-/// The maximum of `length` (2 or 3) neighbours along the middle dimension, at every second place.
-fn max_of_runs(x: Tensor<3>, length: usize) -> Tensor<3> {
-    let [outer, count, inner] = x.dims();
-    // Repeating the last one changes no maximum and makes pairs of all.
-    let x = if count % 2 == 0 { x } else { Tensor::cat(Vec::from([x.clone(), x.narrow(1, count - 1, 1)]), 1) };
-    let pairs = count.div_ceil(2);
-    let x: Tensor<4> = x.reshape([outer, pairs, 2, inner]);
-    let even = x.clone().narrow(2, 0, 1);
-    let maxima = maximum(even.clone(), x.narrow(2, 1, 1));
-    let maxima = match (length, count % 2) {
-        (2, _) => maxima,
-        // The last window hangs over the edge: what follows it is its own first.
-        (_, 0) => {
-            let following = Vec::from([even.clone().narrow(1, 1, pairs - 1), even.narrow(1, pairs - 1, 1)]);
-            maximum(Tensor::cat(following, 1), maxima)
-        }
-        (_, _) => maximum(even.narrow(1, 1, pairs - 1), maxima.narrow(1, 0, pairs - 1)),
-    };
-    let [_, places, _, _] = maxima.dims();
-    maxima.reshape([outer, places, inner])
-}
-
-/// The greater of each two numbers, to within rounding. Written this way because a mask would be a tensor of its own.
-fn maximum(one: Tensor<4>, other: Tensor<4>) -> Tensor<4> {
-    relu(one - other.clone()) + other
-}
-
 #[cfg(test)]
 mod tests {
-    use burn::tensor::module::{conv2d, max_pool2d};
-    use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+    use burn::tensor::module::conv2d;
+    use burn::tensor::ops::ConvOptions;
     use burn::tensor::{Device, Distribution};
 
     use super::*;
@@ -174,18 +132,6 @@ mod tests {
             let expected = conv2d(x.clone().permute([0, 3, 1, 2]), weight.clone(), Some(bias.clone()), options);
             let found = Convolution::halving(weight, bias, None).forward(fold_pairs(x));
             assert_same(found, expected, &alloc::format!("{images} {rows} {columns} {inputs} {outputs}"));
-        }
-    }
-
-    #[test]
-    fn max_pooling_equals_the_general_one_with_windows_over_the_edge() {
-        for side in [2, 3] {
-            for (rows, columns) in [(22, 22), (9, 9), (21, 8), (3, 4), (39, 28)] {
-                let x = random([2, rows, columns, 5]);
-                let options = MaxPoolOptions::new([side, side]).with_stride([2, 2]).with_ceil_mode(true);
-                let expected = max_pool2d(x.clone().permute([0, 3, 1, 2]), options);
-                assert_same(max_pool(x, side), expected, &alloc::format!("{side} {rows} {columns}"));
-            }
         }
     }
 }

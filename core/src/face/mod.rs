@@ -1,18 +1,21 @@
-//! From a frame to aligned faces: [`finder`] finds faces and five points in a frame with the three networks of
-//! [`mtcnn`] and has [`refiner`] correct the points, [`alignment`] places the points on a template, [`crop`] cuts the face out accordingly, [`quality`] says
-//! whether the crop is worth scoring, and [`track`] follows faces from one sampled frame to the next.
+//! From a frame to aligned faces: [`finder`] finds faces and five points in a frame with the network of [`centerface`] and
+//! has [`refiner`] correct the points, [`alignment`] places the points on a template, [`crop`] cuts the face out
+//! accordingly, [`quality`] says whether the crop is worth scoring, and [`track`] follows faces from one sampled frame to
+//! the next.
 
 pub mod alignment;
 mod boxes;
+pub mod centerface;
 pub mod crop;
+mod detection;
 mod error;
 pub mod finder;
 mod layers;
-pub mod mtcnn;
 mod parameters;
 pub mod quality;
 pub mod refiner;
 pub mod track;
+mod turn;
 mod window;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use error::FaceError;
 
 /// Five points of a face as they appear in the image, in pixels `[x, y]`: left eye, right eye, nose, left and right
-/// corner of the mouth. Whole numbers are the centres of pixels.
+/// corner of the mouth; left and right as where the face is upright. Whole numbers are the centres of pixels.
 pub type Landmarks = [[f32; 2]; 5];
 
 /// An upright rectangle in pixels of the frame.

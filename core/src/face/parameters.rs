@@ -10,9 +10,6 @@ use super::FaceError;
 use super::layers::Convolution;
 use crate::weights::{Init, Loader, SafetensorsFile, WeightsError};
 
-/// Hands a network its layers.
-pub(super) struct Parameters<'a>(Loader<'a>);
-
 /// What `build` makes of the safetensors file in `bytes`, called `file` in errors; its layers live on `device`.
 ///
 /// # Errors
@@ -21,60 +18,44 @@ pub(super) fn load<T>(
     bytes: &[u8],
     file: &'static str,
     device: &Device,
-    build: impl FnOnce(&mut Parameters) -> Result<T, WeightsError>,
+    build: impl FnOnce(&mut Loader) -> Result<T, WeightsError>,
 ) -> Result<T, FaceError> {
     let all = || {
         let mut tensors = SafetensorsFile::open(bytes)?;
-        let mut parameters = Parameters(Loader::new(&mut tensors, device));
-        let built = build(&mut parameters)?;
-        parameters.0.finish()?;
+        let mut loader = Loader::new(&mut tensors, device);
+        let built = build(&mut loader)?;
+        loader.finish()?;
         Ok(built)
     };
     all().map_err(|problem| FaceError { file, problem })
 }
 
-impl Parameters<'_> {
-    /// An unpadded convolution of stride 1 with bias; `shape` is `[channels_out, channels_in, height, width]`.
-    /// `activation` names the PReLU after it.
-    pub(super) fn convolution(
-        &mut self,
-        layer: &str,
-        shape: [usize; 4],
-        activation: Option<&str>,
-    ) -> Result<Convolution, WeightsError> {
-        let weight = self.tensor(&format!("{layer}.weight"), shape)?;
-        let bias = self.tensor(&format!("{layer}.bias"), [shape[0]])?;
-        let activation = activation.map(|name| self.prelu(name, shape[0])).transpose()?;
-        Ok(Convolution::new(weight, bias, activation))
-    }
+/// An unpadded convolution of 4 × 4 and stride 2 with bias and the PReLU named `activation`, as a layer for images
+/// folded by [`fold_pairs`](super::layers::fold_pairs); `shape` is the file's, `[channels_out, channels_in, 4, 4]`.
+pub(super) fn halving_convolution(
+    loader: &mut Loader,
+    layer: &str,
+    shape: [usize; 4],
+    activation: &str,
+) -> Result<Convolution, WeightsError> {
+    let weight = tensor(loader, &format!("{layer}.weight"), shape)?;
+    let bias = tensor(loader, &format!("{layer}.bias"), [shape[0]])?;
+    Ok(Convolution::halving(weight, bias, Some(prelu(loader, activation, shape[0])?)))
+}
 
-    /// An unpadded convolution of 4 × 4 and stride 2 with bias and the PReLU named `activation`, as a layer for images
-    /// folded by [`fold_pairs`](super::layers::fold_pairs); `shape` is the file's, `[channels_out, channels_in, 4, 4]`.
-    pub(super) fn halving_convolution(
-        &mut self,
-        layer: &str,
-        shape: [usize; 4],
-        activation: &str,
-    ) -> Result<Convolution, WeightsError> {
-        let weight = self.tensor(&format!("{layer}.weight"), shape)?;
-        let bias = self.tensor(&format!("{layer}.bias"), [shape[0]])?;
-        Ok(Convolution::halving(weight, bias, Some(self.prelu(activation, shape[0])?)))
-    }
+/// A fully connected layer with bias. The file holds `[outputs, inputs]`, as PyTorch does.
+pub(super) fn linear(loader: &mut Loader, layer: &str, inputs: usize, outputs: usize) -> Result<Linear, WeightsError> {
+    let weight: Tensor<2> = tensor(loader, &format!("{layer}.weight"), [outputs, inputs])?;
+    let bias = tensor(loader, &format!("{layer}.bias"), [outputs])?;
+    Ok(Linear { weight: Param::from_tensor(weight.transpose()), bias: Some(Param::from_tensor(bias)) })
+}
 
-    /// A fully connected layer with bias. The file holds `[outputs, inputs]`, as PyTorch does.
-    pub(super) fn linear(&mut self, layer: &str, inputs: usize, outputs: usize) -> Result<Linear, WeightsError> {
-        let weight: Tensor<2> = self.tensor(&format!("{layer}.weight"), [outputs, inputs])?;
-        let bias = self.tensor(&format!("{layer}.bias"), [outputs])?;
-        Ok(Linear { weight: Param::from_tensor(weight.transpose()), bias: Some(Param::from_tensor(bias)) })
-    }
+/// A PReLU with one slope for each of `channels`.
+pub(super) fn prelu(loader: &mut Loader, layer: &str, channels: usize) -> Result<PRelu, WeightsError> {
+    let alpha = tensor(loader, &format!("{layer}.weight"), [channels])?;
+    Ok(PRelu { alpha: Param::from_tensor(alpha), alpha_value: 0.25 })
+}
 
-    /// A PReLU with one slope for each of `channels`.
-    pub(super) fn prelu(&mut self, layer: &str, channels: usize) -> Result<PRelu, WeightsError> {
-        let alpha = self.tensor(&format!("{layer}.weight"), [channels])?;
-        Ok(PRelu { alpha: Param::from_tensor(alpha), alpha_value: 0.25 })
-    }
-
-    fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, WeightsError> {
-        Ok(self.0.param(name, shape, Init::Zeros)?.val())
-    }
+fn tensor<const D: usize>(loader: &mut Loader, name: &str, shape: [usize; D]) -> Result<Tensor<D>, WeightsError> {
+    Ok(loader.param(name, shape, Init::Zeros)?.val())
 }

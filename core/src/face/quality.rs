@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Landmarks;
+use super::alignment::{CropGeometry, Similarity, template};
 use crate::image::{Interpolation, RgbImage};
 
 /// Side to which a crop is brought before its sharpness is measured, so that the figure does not depend on the crop's.
@@ -14,6 +15,36 @@ const BORDER: usize = 24;
 pub fn eye_distance(landmarks: &Landmarks) -> f32 {
     let [left, right, ..] = landmarks;
     libm::hypotf(right[0] - left[0], right[1] - left[1])
+}
+
+/// How far a face is turned in the image plane, in degrees within -180..=180: 0 is upright, 90 is turned clockwise by a
+/// quarter, as in a frame that was turned clockwise. It is the turn that alignment undoes, so it rests on all five points;
+/// 0 for points that determine none.
+///
+/// ```
+/// use unmask_core::face::quality::roll_degrees;
+/// let upright = [[30.0, 40.0], [70.0, 40.0], [50.0, 60.0], [35.0, 80.0], [65.0, 80.0]];
+/// assert!(roll_degrees(&upright).abs() < 1e-3);
+/// assert!((roll_degrees(&upright.map(|[x, y]: [f32; 2]| [-y, x])) - 90.0).abs() < 1e-3);
+/// ```
+pub fn roll_degrees(landmarks: &Landmarks) -> f32 {
+    let upright = template(CropGeometry::Gend, 1, 1.0);
+    Similarity::estimate(&upright, landmarks).map_or(0.0, |turn| turn.angle().to_degrees() as f32)
+}
+
+/// How badly five points fit a face seen from the front, however it is turned, sized and placed: the mean distance from the
+/// template, laid onto them as well as it can be, in its eye distances. Faces that look at the camera have 0.05, looking
+/// aside 0.15; points on what is no face or on a face that is turned have more. Infinite for points that determine no face.
+pub(super) fn misfit(landmarks: &Landmarks) -> f32 {
+    let upright = template(CropGeometry::Gend, 1, 1.0);
+    let Some(laid) = Similarity::estimate(&upright, landmarks) else { return f32::INFINITY };
+    let pairs = upright.iter().zip(landmarks);
+    let distances = pairs.map(|(from, to)| {
+        let [x, y] = laid.apply(from.map(f64::from));
+        libm::hypot(x - f64::from(to[0]), y - f64::from(to[1]))
+    });
+    let eyes = laid.scale() * f64::from(eye_distance(&upright));
+    (distances.sum::<f64>() / upright.len() as f64 / eyes) as f32
 }
 
 /// Variance of the Laplacian (Pech-Pacheco et al. 2000) of the luma in the middle of an aligned crop, after the crop
@@ -95,5 +126,36 @@ mod tests {
     fn the_eye_distance_is_euclidean() {
         let points = [[1.0, 1.0], [4.0, 5.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]];
         assert!((eye_distance(&points) - 5.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_roll_is_the_turn_from_upright_whatever_size_and_place() {
+        let upright = [[30.0, 42.0], [70.0, 42.0], [50.0, 60.0], [35.0, 80.0], [65.0, 80.0]];
+        for degrees in [0.0f32, 12.5, 90.0, 179.0, -45.0, -90.0, -135.0] {
+            let (sine, cosine) = degrees.to_radians().sin_cos();
+            let turned =
+                upright.map(|[x, y]: [f32; 2]| [900.0 + 3.0 * (x * cosine - y * sine), 3.0 * (x * sine + y * cosine)]);
+            assert!((roll_degrees(&turned) - degrees).abs() < 0.01, "{degrees}: {}", roll_degrees(&turned));
+        }
+        let upside_down = upright.map(|[x, y]: [f32; 2]| [-x, -y]);
+        assert!((roll_degrees(&upside_down).abs() - 180.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn points_that_determine_no_turn_have_no_roll_and_fit_no_face() {
+        for points in [[[3.0; 2]; 5], [[f32::NAN; 2]; 5]] {
+            assert_eq!(roll_degrees(&points), 0.0);
+            assert_eq!(misfit(&points), f32::INFINITY);
+        }
+    }
+
+    #[test]
+    fn the_misfit_is_in_eye_distances_whatever_turn_and_size() {
+        let fitting = template(CropGeometry::Gend, 1, 1.0).map(|[x, y]| [700.0 - 90.0 * y, 90.0 * x - 20.0]);
+        assert!(misfit(&fitting) < 1e-5);
+        // One point moves by half an eye distance: 0.4 of it remain there and 0.1 at the others, less what turn and size take.
+        let mut bent = fitting;
+        bent[2][0] += 0.5 * eye_distance(&fitting);
+        assert!((0.1..0.17).contains(&misfit(&bent)), "{}", misfit(&bent));
     }
 }

@@ -1,5 +1,5 @@
-//! Moving MTCNN's five points to where the face has them: a small network looks at the face again, aligned and larger
-//! than O-Net saw it. `models/landmark_refiner.md` says how it was trained.
+//! Moving the five points that [`CenterFace`](super::centerface::CenterFace) found to where the face has them: a small
+//! network looks at the face again, aligned and larger. `models/landmark_refiner.md` says how it was trained.
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use super::alignment::{CropGeometry, CropSpec, Similarity, template};
 use super::boxes::ScoredBox;
 use super::crop::crop;
 use super::layers::{Convolution, fold_pairs};
-use super::parameters::load;
+use super::parameters::{halving_convolution, linear, load, prelu};
 use super::quality::eye_distance;
 use super::window::{is_usable, look};
 use super::{Face, FaceError, Landmarks};
@@ -21,7 +21,7 @@ use crate::image::RgbImage;
 const VIEW: CropSpec = CropSpec { geometry: CropGeometry::Dfb, size: 78, margin: 1.25 };
 /// Side of an upright square around the view, however it is turned: √2 of its side, and a pixel to interpolate with.
 const AROUND: usize = 112;
-/// Points that would move by more than this on average keep their place, in parts of the eye distance: O-Net errs by
+/// Points that would move by more than this on average keep their place, in parts of the eye distance: the finder errs by
 /// less on faces, so the network has lost its way.
 const FARTHEST: f32 = 0.25;
 
@@ -43,15 +43,15 @@ impl Refiner {
     /// # Errors
     /// The first tensor that is missing, misshapen, not finite or not of this network.
     pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<Self, FaceError> {
-        load(bytes, "landmark_refiner.safetensors", device, |parameters| {
+        load(bytes, "landmark_refiner.safetensors", device, |loader| {
             Ok(Self {
-                conv1: parameters.halving_convolution("conv1", [16, 3, 4, 4], "prelu1")?,
-                conv2: parameters.halving_convolution("conv2", [32, 16, 4, 4], "prelu2")?,
-                conv3: parameters.halving_convolution("conv3", [48, 32, 4, 4], "prelu3")?,
-                conv4: parameters.halving_convolution("conv4", [64, 48, 4, 4], "prelu4")?,
-                dense5: parameters.linear("dense5", 576, 96)?,
-                prelu5: parameters.prelu("prelu5", 96)?,
-                dense6: parameters.linear("dense6", 96, 10)?,
+                conv1: halving_convolution(loader, "conv1", [16, 3, 4, 4], "prelu1")?,
+                conv2: halving_convolution(loader, "conv2", [32, 16, 4, 4], "prelu2")?,
+                conv3: halving_convolution(loader, "conv3", [48, 32, 4, 4], "prelu3")?,
+                conv4: halving_convolution(loader, "conv4", [64, 48, 4, 4], "prelu4")?,
+                dense5: linear(loader, "dense5", 576, 96)?,
+                prelu5: prelu(loader, "prelu5", 96)?,
+                dense6: linear(loader, "dense6", 96, 10)?,
             })
         })
     }

@@ -6,7 +6,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 
 use super::testing::tensor;
-use super::{Activation, ChannelAffine};
+use super::{Activation, ChannelAffine, Steps};
 
 /// A result is rounded to 8 bits, a relative error of 2⁻⁹, after few steps that are rounded too; sums cancel in part,
 /// so errors are measured against the largest result.
@@ -54,6 +54,6 @@ fn operations_keep_bf16_and_are_near_those_in_f32() {
     });
     let (taps, _) = tensor([3, 1, 3, 3], 10);
     assert_near("depthwise convolution", maps, |maps| {
-        super::depthwise_convolution(maps, taps.clone(), 2, affine(3), Some(Activation::Relu6))
+        super::depthwise_convolution(maps, taps.clone(), Steps::same(2), affine(3), Some(Activation::Relu6))
     });
 }

@@ -220,7 +220,7 @@ mod tests {
         let licences = names(&shell, &contents.join("licences")).unwrap();
         assert!(
             licences.contains(&"unmask-lite.LICENSE.md".to_owned())
-                && licences.contains(&"mtcnn.LICENSE.md".to_owned())
+                && licences.contains(&"centerface.LICENSE.md".to_owned())
         );
         let manifest: Value = serde_json::from_str(&shell.read_file(contents.join("package.json")).unwrap()).unwrap();
         assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));

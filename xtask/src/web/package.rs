@@ -16,7 +16,7 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 pub(crate) const MODEL: &str = "unmask-lite.safetensors";
 
 /// The weights that come with the page: its detector, and the networks that find faces.
-const WEIGHTS: [&str; 3] = [MODEL, "mtcnn.safetensors", "landmark_refiner.safetensors"];
+const WEIGHTS: [&str; 3] = [MODEL, "centerface.safetensors", "landmark_refiner.safetensors"];
 
 /// What else goes along, from the root of the repository: notices of what is in the modules.
 const NOTICES: &str = notices::FILE;

@@ -19,7 +19,7 @@ pub use config::{EfficientNetConfig, Stage};
 use self::config::{BlockSizes, STEM_KERNEL, STEM_STRIDE};
 use super::Output;
 use super::clip::Head;
-use crate::ops::{self, Activation, ChannelAffine};
+use crate::ops::{self, Activation, ChannelAffine, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// What keeps the division by the deviation finite, in every batch norm of the reference.
@@ -117,8 +117,9 @@ impl Block {
             None => input.clone(),
         };
         let Convolution { weight, norm } = &self.depthwise;
+        let steps = Steps::same(self.stride);
         let filtered =
-            ops::depthwise_convolution(expanded, weight.val(), self.stride, norm.affine(), Some(Activation::Relu6));
+            ops::depthwise_convolution(expanded, weight.val(), steps, norm.affine(), Some(Activation::Relu6));
         let output = self.project.pointwise(filtered, None);
         if self.residual { output + input } else { output }
     }
@@ -148,7 +149,7 @@ impl Trunk {
 
     /// Normalised pixels `[n, 3, h, w]` to the last convolution's output, channels last: `[n, h / 32, w / 32, d]`.
     pub fn maps(&self, pixels: Tensor<4>) -> Tensor<4> {
-        let patches = ops::patches(pixels, STEM_KERNEL, STEM_STRIDE);
+        let patches = ops::patches(pixels, STEM_KERNEL, Steps::same(STEM_STRIDE));
         let x = self.stem.pointwise(patches, Some(Activation::Relu6));
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
         self.last.pointwise(x, Some(Activation::Relu6))

@@ -7,7 +7,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Slice};
 
-use super::{Axis, ChannelAffine};
+use super::{ChannelAffine, Steps};
 use crate::ops::{Activation, linear};
 
 pub(super) fn pointwise(
@@ -22,23 +22,23 @@ pub(super) fn pointwise(
 pub(super) fn depthwise(
     input: Tensor<4>,
     weight: Tensor<4>,
-    stride: usize,
+    steps: Steps,
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
     let [_, _, _, channels] = input.dims();
     let [_, _, side, _] = weight.dims();
     let weight = weight.cast(input.dtype());
-    let padded = pad(input.permute([0, 3, 1, 2]), side, stride);
-    let output = conv2d(padded, weight, None, ConvOptions::new([stride; 2], [0; 2], [1; 2], channels));
+    let padded = pad(input.permute([0, 3, 1, 2]), side, steps);
+    let output = conv2d(padded, weight, None, ConvOptions::new([steps.stride; 2], [0; 2], [1; 2], channels));
     finish(output.permute([0, 2, 3, 1]), affine, activation)
 }
 
-pub(super) fn patches(pixels: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
+pub(super) fn patches(pixels: Tensor<4>, side: usize, steps: Steps) -> Tensor<4> {
     let [images, channels, rows, columns] = pixels.dims();
-    let (rows, columns) = (Axis::same(rows, side, stride).output, Axis::same(columns, side, stride).output);
-    let padded = pad(pixels, side, stride);
-    let step = stride as isize;
+    let (rows, columns) = (steps.axis(rows, side).output, steps.axis(columns, side).output);
+    let padded = pad(pixels, side, steps);
+    let (stride, step) = (steps.stride, steps.stride as isize);
     let places = |first: usize, count: usize| {
         Slice::new(first as isize, Some((first + (count - 1) * stride + 1) as isize), step)
     };
@@ -52,10 +52,10 @@ pub(super) fn patches(pixels: Tensor<4>, side: usize, stride: usize) -> Tensor<4
     stacked.permute([0, 3, 4, 1, 2]).reshape([images, rows, columns, channels * side * side])
 }
 
-/// `[images, channels, rows, columns]` with zeros around it as [`Axis`] says.
-fn pad(images: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
+/// `[images, channels, rows, columns]` with zeros around it as `steps` says.
+fn pad(images: Tensor<4>, side: usize, steps: Steps) -> Tensor<4> {
     let [_, _, rows, columns] = images.dims();
-    let (rows, columns) = (Axis::same(rows, side, stride), Axis::same(columns, side, stride));
+    let (rows, columns) = (steps.axis(rows, side), steps.axis(columns, side));
     images.pad([(rows.before, rows.after), (columns.before, columns.after)], 0.0)
 }
 

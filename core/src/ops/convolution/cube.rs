@@ -14,7 +14,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::geometry::Axis;
+use super::geometry::Steps;
 use super::kernels::Bounds;
 
 /// Outputs of a pixel that a thread computes together: one load of four weights serves all its pixels.
@@ -40,7 +40,7 @@ pub(super) trait DeviceConvolutions: Backend {
         weight: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        stride: usize,
+        steps: Steps,
         bounds: Option<(f32, f32)>,
     ) -> FloatTensor<Self>;
 }
@@ -89,12 +89,12 @@ impl DeviceConvolutions for Cube {
         weight: CubeTensor,
         scale: CubeTensor,
         shift: CubeTensor,
-        stride: usize,
+        steps: Steps,
         bounds: Option<Bounds>,
     ) -> CubeTensor {
         let [images, rows, columns, channels] = input.shape().dims();
         let [_, _, side, _] = weight.shape().dims();
-        let (rows, columns) = (Axis::same(rows, side, stride), Axis::same(columns, side, stride));
+        let (rows, columns) = (steps.axis(rows, side), steps.axis(columns, side));
         let output = like(&input, [images, rows.output, columns.output, channels]);
         let flat = burn_cubecl::ops::reshape(into_contiguous(weight), Shape::from([channels, side * side]));
         let taps = into_contiguous(burn_cubecl::ops::permute(flat, &[1, 0]));
@@ -121,7 +121,7 @@ impl DeviceConvolutions for Cube {
             low,
             high,
             side,
-            stride,
+            steps.stride,
         );
         output
     }

@@ -8,7 +8,7 @@ use burn::tensor::Bytes;
 
 use alloc::vec::Vec;
 
-use super::geometry::Axis;
+use super::geometry::Steps;
 use super::kernels::{self, Bounds, Depthwise};
 
 /// The convolutions as operations of a backend.
@@ -29,7 +29,7 @@ pub(super) trait Convolutions: Backend {
         weight: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        stride: usize,
+        steps: Steps,
         bounds: Option<(f32, f32)>,
     ) -> FloatTensor<Self>;
 }
@@ -50,11 +50,11 @@ impl Convolutions for Flex {
         weight: FlexTensor,
         scale: FlexTensor,
         shift: FlexTensor,
-        stride: usize,
+        steps: Steps,
         bounds: Option<Bounds>,
     ) -> FlexTensor {
         let weight = taps(&weight);
-        depthwise(&contiguous(input), &weight, &contiguous(scale), &contiguous(shift), stride, bounds)
+        depthwise(&contiguous(input), &weight, &contiguous(scale), &contiguous(shift), steps, bounds)
     }
 }
 
@@ -79,11 +79,11 @@ pub(super) fn taps(weight: &FlexTensor) -> FlexTensor {
     weight.reshape(Shape::from([channels, side * side])).transpose(0, 1).to_contiguous()
 }
 
-pub(super) fn geometry(input: &FlexTensor, taps: &FlexTensor, stride: usize) -> Depthwise {
+pub(super) fn geometry(input: &FlexTensor, taps: &FlexTensor, steps: Steps) -> Depthwise {
     let [_, rows, columns, channels] = dims(input);
     let [places, _] = dims(taps);
     let side = places.isqrt();
-    Depthwise { rows: Axis::same(rows, side, stride), columns: Axis::same(columns, side, stride), channels }
+    Depthwise { rows: steps.axis(rows, side), columns: steps.axis(columns, side), channels }
 }
 
 pub(super) fn pointwise(
@@ -106,10 +106,10 @@ pub(super) fn depthwise(
     taps: &FlexTensor,
     scale: &FlexTensor,
     shift: &FlexTensor,
-    stride: usize,
+    steps: Steps,
     bounds: Option<Bounds>,
 ) -> FlexTensor {
-    let geometry = geometry(input, taps, stride);
+    let geometry = geometry(input, taps, steps);
     let [images, _, _, channels] = dims(input);
     let output = geometry.forward(input.storage(), taps.storage(), scale.storage(), shift.storage(), bounds);
     tensor(output, [images, geometry.rows.output, geometry.columns.output, channels])

@@ -1,9 +1,52 @@
-//! Which input pixels a convolution with "same" padding reads for which output pixels.
+//! Which input pixels a convolution reads for which output pixels.
 
 use alloc::vec::Vec;
 
-/// One axis of a convolution that pads as TensorFlow's `SAME`: the output has `⌈input / stride⌉` places, and what must be
-/// padded for that is shared out evenly, with the odd one after the last pixel.
+/// How a kernel moves over an image, and how many zeros it meets beyond the edge. The two paddings differ where a step is
+/// longer than 1: by which pixels the kernel's middle meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Pixels from one place to the next, at least 1.
+    pub stride: usize,
+    /// Where the first place is.
+    pub padding: Padding,
+}
+
+/// How zeros are shared out around an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// TensorFlow's `SAME`: the output has `⌈input / stride⌉` places, and what must be padded for that is shared out
+    /// evenly, with the odd one after the last pixel.
+    Same,
+    /// PyTorch's `padding = side / 2` for odd sides: the kernel's middle meets the first pixel first.
+    Centred,
+}
+
+impl Steps {
+    /// Steps of `stride` with [`Padding::Same`].
+    pub fn same(stride: usize) -> Self {
+        Self { stride, padding: Padding::Same }
+    }
+
+    /// Steps of `stride` with [`Padding::Centred`].
+    pub fn centred(stride: usize) -> Self {
+        Self { stride, padding: Padding::Centred }
+    }
+
+    /// The axis of a kernel of `side` over `input` pixels; both are at least 1.
+    pub fn axis(self, input: usize, side: usize) -> Axis {
+        let stride = self.stride;
+        let output = input.div_ceil(stride);
+        let read = (output - 1) * stride + side;
+        let before = match self.padding {
+            Padding::Same => read.saturating_sub(input) / 2,
+            Padding::Centred => (side - 1) / 2,
+        };
+        Axis { input, output, side, stride, before, after: read.saturating_sub(input + before) }
+    }
+}
+
+/// One axis of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axis {
     /// Pixels that are read.
@@ -28,14 +71,6 @@ pub(super) struct Meeting {
 }
 
 impl Axis {
-    /// The axis of a kernel of `side`, moved by `stride`, over `input` pixels. All are at least 1.
-    pub fn same(input: usize, side: usize, stride: usize) -> Self {
-        let output = input.div_ceil(stride);
-        let padding = ((output - 1) * stride + side).saturating_sub(input);
-        let before = padding / 2;
-        Self { input, output, side, stride, before, after: padding - before }
-    }
-
     /// For every output pixel, the taps that meet an input pixel.
     pub(super) fn sources(&self) -> Vec<Vec<Meeting>> {
         let meeting = |output: usize, tap: usize| {
@@ -83,15 +118,33 @@ mod tests {
             ((1, 5, 2), (1, 2, 2)),
             ((4, 1, 3), (2, 0, 0)),
         ] {
-            let axis = Axis::same(sizes.0, sizes.1, sizes.2);
+            let axis = Steps::same(sizes.2).axis(sizes.0, sizes.1);
+            assert_eq!((axis.output, axis.before, axis.after), expected, "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn centred_padding_is_pytorchs_half_side() {
+        // Input, side, stride to output: ⌊(input + 2 ⌊side / 2⌋ - side) / stride⌋ + 1, by PyTorch's documented formula.
+        for (sizes, expected) in [
+            ((224, 3, 2), (112, 1, 0)),
+            ((112, 3, 1), (112, 1, 1)),
+            ((56, 5, 2), (28, 2, 1)),
+            ((15, 3, 2), (8, 1, 1)),
+            ((1, 5, 2), (1, 2, 2)),
+            ((4, 1, 3), (2, 0, 0)),
+        ] {
+            let axis = Steps::centred(sizes.2).axis(sizes.0, sizes.1);
             assert_eq!((axis.output, axis.before, axis.after), expected, "{sizes:?}");
         }
     }
 
     #[test]
     fn sources_targets_and_ranges_tell_of_the_same_meetings() {
-        for (input, side, stride) in [(7, 3, 1), (8, 3, 2), (9, 5, 2), (2, 5, 1), (1, 5, 2), (6, 1, 2)] {
-            let axis = Axis::same(input, side, stride);
+        let sizes = [(7, 3, 1), (8, 3, 2), (9, 5, 2), (2, 5, 1), (1, 5, 2), (6, 1, 2)];
+        let both = |(input, side, stride)| [Steps::same(stride), Steps::centred(stride)].map(|s| s.axis(input, side));
+        for axis in sizes.into_iter().flat_map(both) {
+            let Axis { input, side, stride, .. } = axis;
             let (sources, targets) = (axis.sources(), axis.targets());
             for (output, tap, pixel) in
                 (0..axis.output).flat_map(|o| (0..side).flat_map(move |t| (0..input).map(move |p| (o, t, p))))

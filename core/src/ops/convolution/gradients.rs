@@ -17,6 +17,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex, Shape};
 
 use super::flex::{Convolutions, contiguous, depthwise, dims, geometry, pointwise, taps, tensor};
+use super::geometry::Steps;
 use super::kernels::{self, Bounds};
 
 /// What both operations remember for their gradients.
@@ -104,7 +105,7 @@ fn image_products(gradient: &FlexTensor, input: &FlexTensor) -> Vec<f32> {
 
 #[derive(Debug)]
 struct DepthwiseStep {
-    stride: usize,
+    steps: Steps,
 }
 
 impl Backward<Flex, 4> for DepthwiseStep {
@@ -114,7 +115,7 @@ impl Backward<Flex, 4> for DepthwiseStep {
         let [input, weight, scale, shift] = ops.parents;
         let saved = ops.state;
         let (gradient, sums) = saved.unclamped(gradients.consume::<Flex>(&ops.node));
-        let geometry = geometry(&saved.input, &saved.weight, self.stride);
+        let geometry = geometry(&saved.input, &saved.weight, self.steps);
         let [places, channels] = dims(&saved.weight);
         let scales: &[f32] = saved.scale.storage();
         if let Some(shift) = shift {
@@ -177,14 +178,14 @@ impl<C: CheckpointStrategy> Convolutions for Autodiff<Flex, C> {
         weight: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        stride: usize,
+        steps: Steps,
         bounds: Option<Bounds>,
     ) -> FloatTensor<Self> {
         let guards = [input.node(), weight.node(), scale.node(), shift.node()];
         let (input, scale) = (contiguous(input.into_primitive()), contiguous(scale.into_primitive()));
         let (weight, shift) = (taps(&weight.into_primitive()), contiguous(shift.into_primitive()));
-        let output = depthwise(&input, &weight, &scale, &shift, stride, bounds);
-        match (DepthwiseStep { stride }).prepare::<C>(guards).compute_bound().stateful() {
+        let output = depthwise(&input, &weight, &scale, &shift, steps, bounds);
+        match (DepthwiseStep { steps }).prepare::<C>(guards).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
                 let saved = Saved { input, weight, scale, output: bounds.map(|bounds| (output.clone(), bounds)) };
                 step.finish(saved, output)

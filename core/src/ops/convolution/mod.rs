@@ -3,7 +3,7 @@
 //! In that layout a convolution of 1 × 1 is one matrix product over all pixels, and every step of a depthwise one is a run
 //! of neighbouring numbers. Each is one operation with the frozen batch norm and the activation after it, so that no
 //! tensor but input and output is ever written, going forward or back: on a CPU, the time goes into memory and not
-//! into arithmetic. Padding is TensorFlow's `SAME`: see [`Axis`].
+//! into arithmetic. [`Steps`] says how a kernel moves and what it meets beyond the edge.
 //!
 //! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs, `cube`
 //! those for graphics devices.
@@ -24,7 +24,7 @@ use burn::backend::{Dispatch, DispatchDevice};
 use burn::prelude::*;
 use burn::tensor::DType;
 
-pub use geometry::Axis;
+pub use geometry::{Axis, Padding, Steps};
 
 use super::Activation;
 #[cfg(feature = "webgpu")]
@@ -74,12 +74,12 @@ pub fn pointwise_convolution(
 pub fn depthwise_convolution(
     input: Tensor<4>,
     weight: Tensor<4>,
-    stride: usize,
+    steps: Steps,
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
     let Some((body, bounds)) = fast_body(&input, activation) else {
-        return composed::depthwise(input, weight, stride, affine, activation);
+        return composed::depthwise(input, weight, steps, affine, activation);
     };
     let body = match body {
         Body::Flex => Dispatch::depthwise,
@@ -89,7 +89,7 @@ pub fn depthwise_convolution(
     let ChannelAffine { scale, shift } = affine;
     let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
     let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-    Tensor::from_dispatch(body(input, weight, scale, shift, stride, bounds))
+    Tensor::from_dispatch(body(input, weight, scale, shift, steps, bounds))
 }
 
 /// The pixels that each place of a convolution reads, side by side, with zeros beyond the edge: as the input of
@@ -99,8 +99,8 @@ pub fn depthwise_convolution(
 /// # Shapes
 /// - pixels: `[images, channels, rows, columns]`, channels **first**
 /// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, channels * side * side]`
-pub fn patches(pixels: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
-    composed::patches(pixels, side, stride)
+pub fn patches(pixels: Tensor<4>, side: usize, steps: Steps) -> Tensor<4> {
+    composed::patches(pixels, side, steps)
 }
 
 /// Whose bodies are faster than the composed ones.

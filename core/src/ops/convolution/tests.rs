@@ -17,6 +17,14 @@ const SHAPES: [[usize; 6]; 7] = [
     [2, 4, 4, 72, 3, 1],
 ];
 
+/// Each shape with both paddings: images, rows, columns, channels, side, and the steps.
+fn cases() -> impl Iterator<Item = ([usize; 5], Steps)> {
+    SHAPES.into_iter().flat_map(|[images, rows, columns, channels, side, stride]| {
+        let shape = [images, rows, columns, channels, side];
+        [(shape, Steps::same(stride)), (shape, Steps::centred(stride))]
+    })
+}
+
 fn finished(sum: f64, scale: f32, shift: f32, activation: Option<Activation>) -> f64 {
     let value = sum * f64::from(scale) + f64::from(shift);
     activation.map_or(value, |activation| activation.of_scalar(value))
@@ -24,18 +32,18 @@ fn finished(sum: f64, scale: f32, shift: f32, activation: Option<Activation>) ->
 
 #[test]
 fn depthwise_convolution_equals_the_sum_written_out() {
-    for [images, rows, columns, channels, side, stride] in SHAPES {
+    for ([images, rows, columns, channels, side], steps) in cases() {
         for activation in [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu)] {
             let (input, xs) = tensor([images, rows, columns, channels], 1);
             let (weight, ws) = tensor([channels, 1, side, side], 2);
             let (scale, scales) = tensor([channels], 3);
             let (shift, shifts) = tensor([channels], 4);
-            let (vertical, horizontal) = (Axis::same(rows, side, stride), Axis::same(columns, side, stride));
+            let (vertical, horizontal) = (steps.axis(rows, side), steps.axis(columns, side));
             let mut expected = Vec::new();
             for (image, row, column, channel) in places(images, vertical.output, horizontal.output, channels) {
                 let mut sum = 0.0;
                 for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
-                    let (r, c) = (row * stride + y, column * stride + x);
+                    let (r, c) = (row * steps.stride + y, column * steps.stride + x);
                     let inside = |at: usize, axis: Axis| at.checked_sub(axis.before).filter(|at| *at < axis.input);
                     if let (Some(r), Some(c)) = (inside(r, vertical), inside(c, horizontal)) {
                         let pixel = ((image * rows + r) * columns + c) * channels + channel;
@@ -44,7 +52,7 @@ fn depthwise_convolution_equals_the_sum_written_out() {
                 }
                 expected.push(finished(sum, scales[channel], shifts[channel], activation));
             }
-            let output = depthwise_convolution(input, weight, stride, ChannelAffine { scale, shift }, activation);
+            let output = depthwise_convolution(input, weight, steps, ChannelAffine { scale, shift }, activation);
             assert_eq!(output.dims(), [images, vertical.output, horizontal.output, channels]);
             assert_close(output, &expected);
         }
@@ -87,20 +95,20 @@ fn pointwise_convolution_equals_the_sum_written_out() {
 
 #[test]
 fn patches_hold_what_a_convolution_reads() {
-    for [images, rows, columns, channels, side, stride] in SHAPES {
+    for ([images, rows, columns, channels, side], steps) in cases() {
         let (pixels, ps) = tensor([images, channels, rows, columns], 1);
-        let (vertical, horizontal) = (Axis::same(rows, side, stride), Axis::same(columns, side, stride));
+        let (vertical, horizontal) = (steps.axis(rows, side), steps.axis(columns, side));
         let mut expected = Vec::new();
         for (image, row, column, tap) in places(images, vertical.output, horizontal.output, channels * side * side) {
             let (channel, y, x) = (tap / side / side, tap / side % side, tap % side);
-            let (r, c) = (row * stride + y, column * stride + x);
+            let (r, c) = (row * steps.stride + y, column * steps.stride + x);
             let inside = |at: usize, axis: Axis| at.checked_sub(axis.before).filter(|at| *at < axis.input);
             expected.push(match (inside(r, vertical), inside(c, horizontal)) {
                 (Some(r), Some(c)) => f64::from(ps[((image * channels + channel) * rows + r) * columns + c]),
                 _ => 0.0,
             });
         }
-        assert_close(patches(pixels, side, stride), &expected);
+        assert_close(patches(pixels, side, steps), &expected);
     }
 }
 
@@ -149,12 +157,12 @@ mod gradients {
 
     #[test]
     fn of_the_depthwise_convolution_equal_those_of_burns_own() {
-        for [images, rows, columns, channels, side, stride] in SHAPES {
+        for ([images, rows, columns, channels, side], steps) in cases() {
             for activation in [None, Some(Activation::Relu6), Some(Activation::Relu)] {
                 let (input, weight) = ([images, rows, columns, channels], [channels, 1, side, side]);
-                let ours = gradients(input, weight, |x, w, a| depthwise_convolution(x, w, stride, a, activation));
-                let composed = gradients(input, weight, |x, w, a| composed::depthwise(x, w, stride, a, activation));
-                assert_same(&ours, &composed, &alloc::format!("{input:?} {weight:?} {stride} {activation:?}"));
+                let ours = gradients(input, weight, |x, w, a| depthwise_convolution(x, w, steps, a, activation));
+                let composed = gradients(input, weight, |x, w, a| composed::depthwise(x, w, steps, a, activation));
+                assert_same(&ours, &composed, &alloc::format!("{input:?} {weight:?} {steps:?} {activation:?}"));
             }
         }
     }
@@ -178,7 +186,7 @@ mod gradients {
         let (input, weight) = (constant(tensor([1, 4, 4, 8], 1).0), constant(tensor([8, 1, 3, 3], 2).0));
         let (scale, shift) = (tracked([8], 3), tracked([8], 4));
         let affine = ChannelAffine { scale: scale.clone(), shift: shift.clone() };
-        let output = depthwise_convolution(input.clone(), weight.clone(), 1, affine, None);
+        let output = depthwise_convolution(input.clone(), weight.clone(), Steps::same(1), affine, None);
         let found = output.sum().backward();
         assert!(input.grad(&found).is_none() && weight.grad(&found).is_none());
         assert!(scale.grad(&found).is_some() && shift.grad(&found).is_some());

