@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use console::{Style, style};
 use serde_json::{Value, json};
 use unmask_core::pipeline::report::{FrameReport, REPORT_VERSION, Report, Verdict};
-use unmask_core::weights::spec::TrainingStatus;
+use unmask_core::weights::spec::Grade;
 
 /// How reports are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +115,9 @@ fn summary(report: &Report) -> String {
             let _ = writeln!(text, "  person {}: {score:.2}, seen in {} of the frames", track.id, track.frames);
         }
     }
+    for caveat in &report.caveats {
+        let _ = writeln!(text, "  {} {}", Style::new().yellow().apply_to("caveat:"), caveat.words);
+    }
     let _ = writeln!(text, "  {}", style(provenance(report)).dim());
     text
 }
@@ -139,15 +142,25 @@ fn span(frames: &[FrameReport]) -> String {
 }
 
 fn provenance(report: &Report) -> String {
-    let training = match report.model.training {
-        TrainingStatus::Untrained => " (untrained)",
-        TrainingStatus::Imported => " (trained elsewhere, not calibrated)",
-        TrainingStatus::Trained => "",
-    };
     format!(
-        "{}×{}, {} frames in {:.1} s, model {}{training}",
-        report.video.width, report.video.height, report.video.frames_sampled, report.timing_s.total, report.model.name
+        "{}×{}, {} frames in {:.1} s, model {} ({})",
+        report.video.width,
+        report.video.height,
+        report.video.frames_sampled,
+        report.timing_s.total,
+        report.model.name,
+        grade(report.model.reliability.grade),
     )
+}
+
+/// A detector's grade in a word.
+pub(crate) fn grade(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Untrained => "untrained",
+        Grade::Uncalibrated => "uncalibrated",
+        Grade::Weak => "weak",
+        Grade::Calibrated => "calibrated",
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use unmask_core::face::Face;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
-use unmask_core::pipeline::{Faces, Session};
+use unmask_core::pipeline::{Faces, Session, SessionError};
 use unmask_core::weights::spec::DetectorSpec;
 
 use crate::detector_file::Loaded;
@@ -88,12 +88,16 @@ impl Scorer {
             if let Some(pictures) = &mut pictures {
                 group.iter().for_each(|frame| pictures.frame(&frame.image));
             }
-            stages.detect += self.find_faces(&mut session, &group);
-            stages.score += self.score_batches(&mut session, pictures.as_deref_mut())?;
+            let (found, took) = self.find_faces(&group);
+            stages.detect += took;
+            for (frame, faces) in group.iter().zip(&found) {
+                stages.detect += timed(|| session.push(frame.time_s, &frame.image, faces));
+                stages.score += self.score_batches(input, &mut session, pictures.as_deref_mut())?;
+            }
             progress(session.frame_count(), expected);
         }
         session.seal();
-        stages.score += self.score_batches(&mut session, pictures)?;
+        stages.score += self.score_batches(input, &mut session, pictures)?;
         let model = ModelInfo::new(spec, self.loaded.sha256.clone());
         let video = VideoSummary {
             kind: opened.info.kind,
@@ -103,34 +107,49 @@ impl Scorer {
             duration_s: opened.info.duration_s,
             frames_sampled: session.frame_count(),
         };
-        Ok(session.finish(input.path().display().to_string(), spec, model, video, stages.timing(start.elapsed())))
+        let name = input.path().display().to_string();
+        session.finish(name, spec, model, video, stages.timing(start.elapsed())).map_err(|error| naming(input, &error))
     }
 
-    /// Finds the faces of a few frames at once, one frame a core.
-    fn find_faces(&self, session: &mut Session, group: &[TimedFrame]) -> Duration {
+    /// Finds the faces of a few frames at once, one frame a core; says how long it took.
+    fn find_faces(&self, group: &[TimedFrame]) -> (Vec<Vec<Face>>, Duration) {
         let start = Instant::now();
         let options = FindOptions::default();
-        let found: Vec<Vec<Face>> = group.par_iter().map(|frame| self.finder.find(&frame.image, &options)).collect();
-        for (frame, faces) in group.iter().zip(&found) {
-            session.push(frame.time_s, &frame.image, faces);
-        }
-        start.elapsed()
+        let found = group.par_iter().map(|frame| self.finder.find(&frame.image, &options)).collect();
+        (found, start.elapsed())
     }
 
     /// Scores whatever is ready.
-    fn score_batches(&self, session: &mut Session, mut pictures: Option<&mut Pictures>) -> Result<Duration> {
+    fn score_batches(
+        &self,
+        input: &Input,
+        session: &mut Session,
+        mut pictures: Option<&mut Pictures>,
+    ) -> Result<Duration> {
         let start = Instant::now();
         while let Some(batch) = session.next_batch(BATCH) {
             let logits = self.loaded.detector.logits(&batch.crops).into_data().try_into_vec::<f32>();
             let logits = logits.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
             let scores = self.loaded.detector.probabilities(&logits);
-            session.accept(&batch, &scores);
+            session.accept(&batch, &scores).map_err(|error| naming(input, &error))?;
             if let Some(pictures) = &mut pictures {
                 batch.views().zip(&scores).for_each(|(view, score)| pictures.face(&view, *score));
             }
         }
         Ok(start.elapsed())
     }
+}
+
+/// An error of a session with the input's name in front.
+fn naming(input: &Input, error: &SessionError) -> anyhow::Error {
+    anyhow!("{}: {error}", input.path().display())
+}
+
+/// How long `work` takes.
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
 }
 
 /// Time spent in each stage.

@@ -65,7 +65,7 @@ test('an input gives the crops of its faces, takes their scores in any order, an
     }
     const scores = [0.25, 0.75];
     for (const index of [1, 0]) scoring.accept(crops[index].batch, Float32Array.of(scores[index]));
-    const video = { width: 120, height: 120, fps: 2, duration_s: 1, frames_sampled: 0 };
+    const video = { kind: 'video', width: 120, height: 120, fps: 2, duration_s: 1, frames_sampled: 0 };
     const surroundings = { input: 'two frames', video, timing_s: { decode: 0, detect: 0, score: 0, total: 0 } };
     return { crops, report: JSON.parse(scoring.finish(JSON.stringify(surroundings))) };
   });
@@ -73,6 +73,33 @@ test('an input gives the crops of its faces, takes their scores in any order, an
   assert.deepEqual(crops.map(({ bytes, left }) => [bytes, left]), [[3 * side * side, 0], [3 * side * side, 0]]);
   assert.deepEqual(report.frames.map(({ faces }) => faces[0].score), [0.25, 0.75]);
   assert.deepEqual([report.input, report.score, report.model.sha256], ['two frames', 0.5, 'the hash']);
+});
+
+test('scores that are none, too few or missing are refused and make no report', async () => {
+  const found = await page.evaluate(() => {
+    const { wasm, refusal, spec } = window.test;
+    const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]];
+    const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
+    const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
+    const video = { kind: 'still', width: 120, height: 120, fps: null, duration_s: null, frames_sampled: 0 };
+    const surroundings = { input: 'a face', video, timing_s: { decode: 0, detect: 0, score: 0, total: 0 } };
+    const outcome = (scores) => {
+      const scoring = new wasm.Scoring(spec, 'the hash', false);
+      scoring.push(0, pixels, 120, 120, 0, faces);
+      scoring.seal();
+      const { batch } = scoring.nextCrops(1);
+      const accepted = scores === null ? null : refusal(() => scoring.accept(batch, Float32Array.from(scores)));
+      const again = refusal(() => scoring.accept(batch + 1, Float32Array.of(0.5)));
+      return { accepted, again, finished: refusal(() => scoring.finish(JSON.stringify(surroundings))) };
+    };
+    return [[NaN], [Infinity], [-0.5], [], [0.5, 0.5], null].map(outcome);
+  });
+  for (const { accepted, again, finished } of found) {
+    assert.ok(accepted === null || /^the detector `unmask-lite` gave /.test(accepted), accepted);
+    assert.match(again, /never waited for any/);
+    assert.match(finished, /`unmask-lite`/);
+  }
+  assert.equal(found.filter(({ accepted }) => accepted === null).length, 1);
 });
 
 test('what is no description, no faces and no surroundings is refused, and the module goes on', async () => {

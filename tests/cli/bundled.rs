@@ -35,6 +35,11 @@ fn without_a_model_score_uses_the_bundled_detector_and_names_it() {
     assert_eq!(model["name"], "unmask-lite");
     assert_eq!(model["sha256"], sha256(&bytes).as_str());
     assert_eq!(model["training"], "trained");
+    assert_eq!(model["reliability"]["grade"], "weak");
+    let words = model["reliability"]["words"].as_str().expect("words");
+    assert!(words.contains("photographs") && words.contains("no manipulated video"), "{words}");
+    let caveats = reports[0]["caveats"].as_array().expect("a list");
+    assert!(caveats.iter().any(|caveat| caveat["code"] == "weak_detector" && caveat["words"] == words), "{caveats:?}");
     assert!(reports[0]["score"].is_number());
     // By its name and by its file it is the same detector.
     for named in ["unmask-lite", text(&file())] {
@@ -49,6 +54,7 @@ fn the_bundled_detector_is_named_like_any_other_by_info_forward_and_quantize() {
     let info = place.succeed(["info", "unmask-lite"]);
     assert!(info.contains("EfficientNet-Lite") && info.contains("part of this program"), "{info}");
     assert!(info.contains("Apache-2.0") && !info.contains("untrained"), "{info}");
+    assert!(info.contains("weak: the detector learnt from photographs"), "{info}");
     let quantized = place.path("again.safetensors");
     place.succeed(["quantize", "--model", "unmask-lite", "--dtype", "f16", "--output", text(&quantized)]);
     let before = fs::read(file()).expect("the bundled detector");
@@ -59,6 +65,14 @@ fn the_bundled_detector_is_named_like_any_other_by_info_forward_and_quantize() {
     let arguments = ["forward", "--model", "unmask-lite", "--input", text(&input), "--output"];
     let output = place.path("out.safetensors");
     assert!(place.fail(arguments.iter().chain(&[text(&output)])).contains("224"));
+}
+
+#[test]
+fn the_package_for_pages_and_the_card_name_the_bundled_file_by_its_sha_256() {
+    let sha256 = sha256(&fs::read(file()).expect("the bundled detector"));
+    for name in ["wasm/js/bundled.js", "models/unmask-lite.md"] {
+        assert!(fs::read_to_string(root().join(name)).expect("read").contains(&sha256), "{name} names another file");
+    }
 }
 
 #[test]

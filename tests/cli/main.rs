@@ -21,3 +21,4 @@ mod reporting;
 mod self_blended;
 mod support;
 mod training;
+mod verdicts;

@@ -4,5 +4,5 @@
  */
 export const bundled = {
   url: new URL('./unmask-lite.safetensors', import.meta.url),
-  sha256: 'c23893f8c00ef6601752b35e749b5c9030cdcc063e1ee088ccc0f5959d339dec',
+  sha256: '9dc6432c11252d504dc0fda8e474049365cee7743e2abc3fe3c236ead5476429',
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use unmask_core::face::Face;
 use unmask_core::pipeline::report::{ModelInfo, Timing, VideoSummary};
-use unmask_core::pipeline::{Batch, Faces, Session};
+use unmask_core::pipeline::{Batch, Faces, Session, SessionError};
 use unmask_core::weights::spec::DetectorSpec;
 use wasm_bindgen::prelude::*;
 
@@ -88,10 +88,16 @@ impl Scoring {
     }
 
     /// Takes the scores of the crops with that number, one a clip. They may come in any order.
-    pub fn accept(&mut self, batch: u32, scores: &[f32]) {
-        if let Some(batch) = self.handed_out.remove(&batch) {
-            self.session.accept(&batch, scores);
-        }
+    ///
+    /// # Errors
+    /// Not one score from 0 to 1 for each clip, or a number that no crops are waiting under; [`Scoring::finish`] makes no
+    /// report then.
+    pub fn accept(&mut self, batch: u32, scores: &[f32]) -> Result<(), JsError> {
+        let Some(batch) = self.handed_out.remove(&batch) else {
+            let detector = self.spec.name.clone();
+            return Err(SessionError::NotAwaited { detector }.into());
+        };
+        Ok(self.session.accept(&batch, scores)?)
     }
 
     /// How many frames were taken.
@@ -104,11 +110,12 @@ impl Scoring {
     /// knows, as JSON: the report's `input`, `video` and `timing_s`.
     ///
     /// # Errors
-    /// `surroundings` is not such a document.
+    /// `surroundings` is not such a document, or a face that counts has no score from 0 to 1.
     pub fn finish(self, surroundings: &str) -> Result<String, JsError> {
         let Surroundings { input, video, timing_s } = serde_json::from_str(surroundings)?;
         let model = ModelInfo::new(&self.spec, self.sha256);
-        Ok(serde_json::to_string(&self.session.finish(input, &self.spec, model, video, timing_s))?)
+        let report = self.session.finish(input, &self.spec, model, video, timing_s)?;
+        Ok(serde_json::to_string(&report)?)
     }
 }
 

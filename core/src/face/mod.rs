@@ -1,9 +1,10 @@
 //! From a frame to aligned faces: [`finder`] finds faces and five points in a frame with the network of [`centerface`] and
 //! has [`refiner`] correct the points, [`alignment`] places the points on a template, [`crop`] cuts the face out
 //! accordingly, [`quality`] says whether the crop is worth scoring, and [`track`] follows faces from one sampled frame to
-//! the next.
+//! the next, by their places and by how they look ([`appearance`]).
 
 pub mod alignment;
+pub mod appearance;
 mod boxes;
 pub mod centerface;
 pub mod crop;

@@ -1,4 +1,4 @@
-//! Whether a face is large and sharp enough for its score to mean something.
+//! Whether a face is large, sharp, light and upright enough for its score to mean something.
 
 use alloc::vec::Vec;
 
@@ -10,6 +10,12 @@ use crate::image::{Interpolation, RgbImage};
 const MEASURED_SIDE: usize = 128;
 /// The border of the measured crop that does not count: hair, background, and black where the frame ends.
 const BORDER: usize = 24;
+/// Side of the part that counts, …
+const INNER_SIDE: usize = MEASURED_SIDE - 2 * BORDER;
+/// … in so many blocks along either axis …
+const BLOCKS: usize = 5;
+/// … of this side.
+const BLOCK_SIDE: usize = INNER_SIDE / BLOCKS;
 
 /// Distance between the eyes in pixels.
 pub fn eye_distance(landmarks: &Landmarks) -> f32 {
@@ -47,24 +53,87 @@ pub(super) fn misfit(landmarks: &Landmarks) -> f32 {
     (distances.sum::<f64>() / upright.len() as f64 / eyes) as f32
 }
 
+/// What a crop shows of a face's quality.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CropQuality {
+    /// See [`sharpness`].
+    pub sharpness: f32,
+    /// See [`detail`].
+    pub detail: f32,
+    /// See [`brightness`].
+    pub brightness: f32,
+}
+
+impl CropQuality {
+    /// Measures an aligned crop.
+    pub fn of(crop: &RgbImage) -> Self {
+        let laplacian = Laplacian::of(crop);
+        Self { sharpness: laplacian.variance(), detail: laplacian.median_variance(), brightness: brightness(crop) }
+    }
+}
+
+/// Mean luma in the middle of an aligned crop, where the face is: 0 for black, 255 for white.
+pub fn brightness(crop: &RgbImage) -> f32 {
+    let (width, height) = (crop.width(), crop.height());
+    let inner = |length: usize| length * BORDER / MEASURED_SIDE..length - length * BORDER / MEASURED_SIDE;
+    let (pixels, _) = crop.pixels().as_chunks::<3>();
+    let rows = inner(height).map(|row| &pixels[row * width..][..width][inner(width)]);
+    let (count, sum) =
+        rows.flatten().fold((0usize, 0.0f64), |(count, sum), pixel| (count + 1, sum + f64::from(luma(pixel))));
+    (sum / count.max(1) as f64) as f32
+}
+
 /// Variance of the Laplacian (Pech-Pacheco et al. 2000) of the luma in the middle of an aligned crop, after the crop
 /// was brought to 128 × 128 pixels. In squared levels of 0..255; 0 for a crop of one colour. The more detail, the
 /// higher.
 pub fn sharpness(crop: &RgbImage) -> f32 {
-    let small = crop.resize(MEASURED_SIDE, MEASURED_SIDE, Interpolation::Bilinear);
-    let (pixels, _) = small.pixels().as_chunks::<3>();
-    let luma: Vec<f32> = pixels.iter().map(luma).collect();
-    let (mut sum, mut sum_of_squares) = (0.0f64, 0.0f64);
-    for row in BORDER..MEASURED_SIDE - BORDER {
-        for column in BORDER..MEASURED_SIDE - BORDER {
-            let value = f64::from(laplacian(&luma, row * MEASURED_SIDE + column));
-            sum += value;
-            sum_of_squares += value * value;
-        }
+    Laplacian::of(crop).variance()
+}
+
+/// As [`sharpness`], but the median over the variances in 5 × 5 blocks of the same part of the crop: a single edge, such as
+/// that of another picture laid over a blurred face, does not raise it.
+pub fn detail(crop: &RgbImage) -> f32 {
+    Laplacian::of(crop).median_variance()
+}
+
+/// The Laplacian of the luma in the middle of a crop of [`MEASURED_SIDE`], row by row.
+struct Laplacian(Vec<f32>);
+
+impl Laplacian {
+    fn of(crop: &RgbImage) -> Self {
+        let small = crop.resize(MEASURED_SIDE, MEASURED_SIDE, Interpolation::Bilinear);
+        let (pixels, _) = small.pixels().as_chunks::<3>();
+        let luma: Vec<f32> = pixels.iter().map(luma).collect();
+        let inner = BORDER..MEASURED_SIDE - BORDER;
+        let places = inner.clone().flat_map(|row| inner.clone().map(move |column| row * MEASURED_SIDE + column));
+        Self(places.map(|place| laplacian(&luma, place)).collect())
     }
-    let side = (MEASURED_SIDE - 2 * BORDER) as f64;
-    let mean = sum / (side * side);
-    (sum_of_squares / (side * side) - mean * mean).max(0.0) as f32
+
+    fn variance(&self) -> f32 {
+        variance(self.0.iter().copied())
+    }
+
+    fn median_variance(&self) -> f32 {
+        let block = |index: usize| {
+            let (top, left) = (index / BLOCKS * BLOCK_SIDE, index % BLOCKS * BLOCK_SIDE);
+            let rows = (top..top + BLOCK_SIDE).map(|row| &self.0[row * INNER_SIDE + left..][..BLOCK_SIDE]);
+            variance(rows.flatten().copied())
+        };
+        let mut variances: Vec<f32> = (0..BLOCKS * BLOCKS).map(block).collect();
+        variances.sort_by(f32::total_cmp);
+        variances[BLOCKS * BLOCKS / 2]
+    }
+}
+
+fn variance(values: impl Iterator<Item = f32>) -> f32 {
+    let (mut count, mut sum, mut sum_of_squares) = (0.0f64, 0.0f64, 0.0f64);
+    for value in values.map(f64::from) {
+        count += 1.0;
+        sum += value;
+        sum_of_squares += value * value;
+    }
+    let mean = sum / count;
+    (sum_of_squares / count - mean * mean).max(0.0) as f32
 }
 
 /// Luma of ITU-R BT.601.
@@ -105,6 +174,14 @@ mod tests {
     }
 
     #[test]
+    fn one_edge_across_a_smooth_face_makes_no_detail_and_a_checkerboard_does() {
+        let edge = image(128, |x, _| if x < 50 { 40 } else { 200 });
+        assert!(sharpness(&edge) > 400.0 && detail(&edge) == 0.0);
+        let board = image(128, |x, y| if (x + y) % 2 == 0 { 100 } else { 110 });
+        assert!((detail(&board) - 1600.0).abs() < 1.0);
+    }
+
+    #[test]
     fn blur_lowers_the_figure() {
         let stripes = image(256, |x, _| if x / 8 % 2 == 0 { 60 } else { 190 });
         let blurred = stripes.resize(32, 32, Interpolation::Bilinear).resize(256, 256, Interpolation::Bilinear);
@@ -118,8 +195,18 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_pixels_has_no_sharpness() {
-        assert_eq!(sharpness(&RgbImage::new(0, 0, vec![]).unwrap()), 0.0);
+    fn an_image_without_pixels_has_no_sharpness_and_no_brightness() {
+        let empty = RgbImage::new(0, 0, vec![]).unwrap();
+        assert_eq!(CropQuality::of(&empty), CropQuality { sharpness: 0.0, detail: 0.0, brightness: 0.0 });
+    }
+
+    #[test]
+    fn the_brightness_is_the_mean_luma_of_the_middle() {
+        assert!((brightness(&image(200, |_, _| 77)) - 77.0).abs() < 1e-3);
+        let framed = image(128, |x, y| if x < 24 || y < 24 || x > 103 || y > 103 { 0 } else { 200 });
+        assert!((brightness(&framed) - 200.0).abs() < 1e-3);
+        let red = RgbImage::new(8, 8, [100, 0, 0].repeat(64)).unwrap();
+        assert!((brightness(&red) - 29.9).abs() < 1e-3);
     }
 
     #[test]

@@ -1,21 +1,28 @@
 //! Following faces from one sampled frame to the next.
 //!
 //! Samples may be a second apart, so a face may have moved by more than its own width: the farther apart two samples
-//! are, the farther a face may have moved. Where a face stood, how large it was and where it was heading is all a track
-//! knows; a different person in the same place after a scene cut continues the track.
+//! are, the farther a face may have moved. A track knows where a face stood, how large it was, where it was heading and,
+//! where that is given, how it looked lately: another person in the same place after a cut begins a track. Who comes back
+//! to their place within a few samples continues theirs, if they look as before; after longer, or elsewhere, they begin
+//! another.
 
+use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::appearance::Appearance;
 use super::{Face, Landmarks, Rect};
 
 /// Faces of a track never change their side by more than this factor between two samples.
 const LARGEST_GROWTH: f32 = 2.0;
 /// A track's movement is carried on by half a face at most: heads turn back.
 const LONGEST_PREDICTION: f32 = 0.5;
+
+/// A face is compared with how the track looked in so many samples: lights flicker, and heads turn back.
+const LOOKS: usize = 6;
 
 /// When a face continues a track.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +65,8 @@ struct Track {
     /// Pixels a second; zero until the face was seen twice.
     velocity: [f32; 2],
     seen: usize,
+    /// The latest, the oldest first; none where looks are not given.
+    looks: VecDeque<Appearance>,
 }
 
 /// A face that may continue a track, and how well it fits.
@@ -73,21 +82,27 @@ impl Tracker {
         Self { options, ..Self::default() }
     }
 
+    /// [`Tracker::assign_looks`] by the places of the faces alone.
+    pub fn assign(&mut self, time_s: f64, faces: &[Face]) -> Vec<usize> {
+        self.assign_looks(time_s, faces, &[])
+    }
+
     /// The numbers of the tracks to which the faces of the frame at `time_s` belong, in the order of `faces`. Frames
     /// come in the order of time. Each track takes one face at most, the best fitting pairs first; every face left over
-    /// begins a track, the largest first.
-    pub fn assign(&mut self, time_s: f64, faces: &[Face]) -> Vec<usize> {
+    /// begins a track, the largest first. `looks` are those of the faces; a face beyond their end fits any look.
+    pub fn assign_looks(&mut self, time_s: f64, faces: &[Face], looks: &[Option<Appearance>]) -> Vec<usize> {
         // Equal pairs are told apart by size and place, so that the order in which faces are given does not matter.
         let mut sorted: Vec<usize> = (0..faces.len()).collect();
         sorted.sort_by(|&one, &other| by_size_and_place(&faces[one], &faces[other]));
 
         let mut tracks_of_faces: Vec<Option<usize>> = vec![None; faces.len()];
         let mut is_continued = vec![false; self.tracks.len()];
-        for Candidate { track, face, .. } in self.candidates(time_s, faces, &sorted) {
+        for Candidate { track, face, .. } in self.candidates(time_s, faces, looks, &sorted) {
             if !is_continued[track] && tracks_of_faces[face].is_none() {
                 is_continued[track] = true;
                 tracks_of_faces[face] = Some(self.tracks[track].id);
                 self.tracks[track].continue_with(time_s, &faces[face]);
+                self.tracks[track].remember(look(looks, face));
             }
         }
         for (track, _) in self.tracks.iter_mut().zip(&is_continued).filter(|(_, is_continued)| !**is_continued) {
@@ -96,31 +111,43 @@ impl Tracker {
         self.tracks.retain(|track| track.missed <= self.options.max_missed);
         for &face in &sorted {
             if tracks_of_faces[face].is_none() {
-                tracks_of_faces[face] = Some(self.begin(time_s, &faces[face]));
+                tracks_of_faces[face] = Some(self.begin(time_s, &faces[face], look(looks, face)));
             }
         }
         tracks_of_faces.into_iter().flatten().collect()
     }
 
+    /// Whether a later face may still continue the track with this number.
+    pub fn follows(&self, id: usize) -> bool {
+        self.tracks.iter().any(|track| track.id == id)
+    }
+
     /// All pairs of a track and a face that may belong together, best first.
-    fn candidates(&self, time_s: f64, faces: &[Face], sorted: &[usize]) -> Vec<Candidate> {
+    fn candidates(
+        &self,
+        time_s: f64,
+        faces: &[Face],
+        looks: &[Option<Appearance>],
+        sorted: &[usize],
+    ) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for (track, known) in self.tracks.iter().enumerate() {
             for &face in sorted {
-                if let Some(affinity) = known.affinity(time_s, &faces[face], &self.options) {
-                    candidates.push(Candidate { track, face, affinity });
-                }
+                let place = known.affinity(time_s, &faces[face], &self.options);
+                let affinity = place.and_then(|place| Some(place + known.likeness(look(looks, face))?));
+                candidates.extend(affinity.map(|affinity| Candidate { track, face, affinity }));
             }
         }
         candidates.sort_by(|one, other| other.affinity.total_cmp(&one.affinity));
         candidates
     }
 
-    fn begin(&mut self, time_s: f64, face: &Face) -> usize {
+    fn begin(&mut self, time_s: f64, face: &Face, look: Option<&Appearance>) -> usize {
         let id = self.next;
         self.next += 1;
         let Face { bounds, landmarks, .. } = *face;
-        self.tracks.push(Track { id, bounds, landmarks, time_s, missed: 0, velocity: [0.0; 2], seen: 1 });
+        let looks = look.into_iter().cloned().collect();
+        self.tracks.push(Track { id, bounds, landmarks, time_s, missed: 0, velocity: [0.0; 2], seen: 1, looks });
         id
     }
 }
@@ -140,6 +167,20 @@ impl Track {
         let overlap = expected.overlap(&face.bounds);
         (distance <= reach || overlap >= options.min_overlap)
             .then(|| overlap + (1.0 - distance / options.max_reach).max(0.0))
+    }
+
+    /// How much a look is like the track's, 0 to 1; `None` if it is another shot's.
+    fn likeness(&self, look: Option<&Appearance>) -> Option<f32> {
+        let differences = look.into_iter().flat_map(|look| self.looks.iter().map(|known| known.difference(look)));
+        let likeness = 1.0 - differences.min_by(f32::total_cmp).unwrap_or(0.0);
+        (likeness >= 0.0).then_some(likeness)
+    }
+
+    fn remember(&mut self, look: Option<&Appearance>) {
+        if self.looks.len() == LOOKS && look.is_some() {
+            self.looks.pop_front();
+        }
+        self.looks.extend(look.cloned());
     }
 
     fn seconds_until(&self, time_s: f64) -> f32 {
@@ -174,6 +215,11 @@ impl Track {
         self.missed = 0;
         self.seen += 1;
     }
+}
+
+/// The look of a face, where it is given.
+fn look(looks: &[Option<Appearance>], face: usize) -> Option<&Appearance> {
+    looks.get(face).and_then(Option::as_ref)
 }
 
 fn centre(bounds: &Rect) -> [f32; 2] {

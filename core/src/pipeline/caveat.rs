@@ -42,13 +42,11 @@ pub enum CaveatCode {
     ToneMapped,
     /// The faces are very dark.
     Dark,
-    /// The picture was enlarged from a smaller one, or the pixels of the face are fewer than they seem.
-    Upscaled,
     /// The size of frames changes within the video.
     SizeChanges,
     /// Frames bear times that cannot be right, and were spread evenly instead.
     BadTimes,
-    /// Other people are in the picture and were not scored.
+    /// Further faces could have been judged and were not scored: other people's, or the same person's in other shots.
     OthersNotScored,
     /// More faces than are followed: some were left out.
     Crowd,
@@ -56,8 +54,6 @@ pub enum CaveatCode {
     FirstPictureOnly,
     /// The file holds further video streams that were not looked at.
     OtherStreams,
-    /// The material is unlike what the detector was measured on.
-    UnlikeMeasured,
     /// The detector's figures are poor.
     WeakDetector,
     /// The detector's thresholds were not fitted.
@@ -67,6 +63,29 @@ pub enum CaveatCode {
 }
 
 impl CaveatCode {
+    /// All of them, in the order in which a report has them.
+    pub const ALL: [Self; 14] = [
+        Self::DamageSkipped,
+        Self::Turned,
+        Self::Interlaced,
+        Self::ToneMapped,
+        Self::Dark,
+        Self::SizeChanges,
+        Self::BadTimes,
+        Self::OthersNotScored,
+        Self::Crowd,
+        Self::FirstPictureOnly,
+        Self::OtherStreams,
+        Self::WeakDetector,
+        Self::UncalibratedDetector,
+        Self::UntrainedDetector,
+    ];
+
+    /// Whether it is about the detector and not about the input.
+    pub fn is_of_detector(self) -> bool {
+        matches!(self, Self::WeakDetector | Self::UncalibratedDetector | Self::UntrainedDetector)
+    }
+
     /// The usual words.
     pub fn words(self) -> &'static str {
         match self {
@@ -79,14 +98,12 @@ impl CaveatCode {
             }
             Self::ToneMapped => "the video has a high dynamic range and was mapped to the standard one",
             Self::Dark => "the face is very dark, so traces of manipulation may be hidden",
-            Self::Upscaled => "the picture was enlarged from a smaller one, which hides traces of manipulation",
             Self::SizeChanges => "the size of the picture changes within the video",
             Self::BadTimes => "the times of frames in the file cannot be right, so frames were spread by their number",
-            Self::OthersNotScored => "other people are in the picture and were not scored",
-            Self::Crowd => "there are more faces than are followed; the smallest were left out",
+            Self::OthersNotScored => "further faces, of other people or of other shots, were not scored",
+            Self::Crowd => "there are more faces than can be followed, and the smallest were left out",
             Self::FirstPictureOnly => "the file holds several pictures, of which only the first was looked at",
             Self::OtherStreams => "the file holds further video streams that were not looked at",
-            Self::UnlikeMeasured => "the material is unlike what the detector was measured on",
             Self::WeakDetector => "the detector is weak",
             Self::UncalibratedDetector => "the detector's thresholds were not fitted",
             Self::UntrainedDetector => "the detector is untrained, so its score means nothing",

@@ -2,6 +2,8 @@
 
 pub mod aggregate;
 mod caveat;
+mod error;
+pub mod people;
 pub mod report;
 pub mod sampling;
 
@@ -11,4 +13,6 @@ mod tests;
 pub mod verdict;
 
 pub use caveat::{Caveat, CaveatCode};
-pub use session::{Batch, ClipView, Faces, Session};
+pub use error::SessionError;
+pub use people::Faces;
+pub use session::{Batch, ClipView, Session};

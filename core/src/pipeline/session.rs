@@ -6,36 +6,22 @@
 //! What is scored are clips: each `T` crops of a track that follow each other, in order of time. To a detector of single
 //! frames every crop is a clip of its own.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::aggregate;
 use super::caveat::{Caveat, CaveatCode};
+use super::error::SessionError;
+use super::people::{Clip, Faces, People};
 use super::report::{
     FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, VideoSummary,
 };
-use super::verdict::{Evidence, Quality, judge};
+use super::verdict::{Evidence, Quality, TrackQuality, judge};
 use crate::face::Face;
-use crate::face::alignment::CropSpec;
-use crate::face::crop::crop;
-use crate::face::quality::{eye_distance, sharpness};
-use crate::face::track::Tracker;
+use crate::face::quality::{eye_distance, roll_degrees};
 use crate::image::RgbImage;
 use crate::weights::spec::{DetectorSpec, Grade};
-
-/// Which faces of a video are scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Faces {
-    /// The person whose face fills the most of the sampled frames.
-    #[default]
-    Largest,
-    /// Everybody.
-    All,
-}
-
-/// Crops kept for a decision that is still open; past this many they are scored instead of kept.
-const MAX_WAITING_CROPS: usize = 256;
 
 /// Where a face stands in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +53,22 @@ pub struct ClipView<'a> {
 }
 
 impl Batch {
+    /// Clips whose crops are made `length` in number.
+    fn new(clips: Vec<Clip>, length: usize) -> Self {
+        let mut batch =
+            Self { crops: Vec::with_capacity(clips.len() * length), clips: Vec::with_capacity(clips.len()) };
+        for Clip { track, index, crops } in clips {
+            let mut faces = Vec::with_capacity(crops.len());
+            for crop in crops {
+                faces.push(FaceIndex { frame: crop.frame, face: crop.face });
+                batch.crops.push(crop.image);
+            }
+            aggregate::complete(&mut batch.crops, length);
+            batch.clips.push(((track, index), faces));
+        }
+        batch
+    }
+
     /// Its clips, in the order in which [`Session::accept`] takes their scores.
     pub fn views(&self) -> impl Iterator<Item = ClipView<'_>> {
         let length = self.crops.len() / self.clips.len().max(1);
@@ -77,82 +79,54 @@ impl Batch {
     }
 }
 
-/// A face whose crop has not been handed out yet.
-struct Waiting {
-    clip: ClipIndex,
-    index: FaceIndex,
-    crop: RgbImage,
-    wanted: bool,
-}
-
 /// The state of one input.
 pub struct Session {
-    faces: Faces,
-    crop: CropSpec,
+    detector: String,
     clip_length: usize,
-    tracker: Tracker,
+    people: People,
     frames: Vec<FrameReport>,
     qualities: Vec<Quality>,
-    waiting: Vec<Waiting>,
-    /// How many crops of each track were taken.
-    cropped: Vec<usize>,
+    /// Clips that were handed out and have no score yet.
+    awaited: BTreeSet<ClipIndex>,
     scores: BTreeMap<ClipIndex, f32>,
-    selected: Option<Vec<usize>>,
     caveats: Vec<Caveat>,
+    /// Why there will be no report.
+    failure: Option<SessionError>,
 }
 
 impl Session {
     /// A session for a detector that crops, and sees as many frames together, as `spec` says.
     pub fn new(spec: &DetectorSpec, faces: Faces) -> Self {
+        let clip_length = spec.clip_length().max(1);
         Self {
-            faces,
-            crop: spec.crop,
-            clip_length: spec.clip_length().max(1),
-            tracker: Tracker::default(),
+            detector: spec.name.clone(),
+            clip_length,
+            people: People::new(faces, spec.crop, clip_length),
             frames: Vec::new(),
             qualities: Vec::new(),
-            waiting: Vec::new(),
-            cropped: Vec::new(),
+            awaited: BTreeSet::new(),
             scores: BTreeMap::new(),
-            selected: None,
             caveats: Vec::new(),
+            failure: None,
         }
     }
 
     /// Takes the next frame in order of time, and the faces found in it. A face whose landmarks give no crop (all
     /// points in one place) is passed over.
     pub fn push(&mut self, time_s: f64, image: &RgbImage, faces: &[Face]) {
-        let mut cropped: Vec<(&Face, RgbImage)> =
-            faces.iter().filter_map(|face| Some((face, crop(image, &face.landmarks, &self.crop)?))).collect();
-        cropped.sort_by(|(a, _), (b, _)| b.bounds.area().total_cmp(&a.bounds.area()));
-        let found: Vec<Face> = cropped.iter().map(|(face, _)| **face).collect();
-        let tracks = self.tracker.assign(time_s, &found);
-        let frame = self.frames.len();
-        let mut reports = Vec::with_capacity(found.len());
-        for (index, ((face, crop), track)) in cropped.into_iter().zip(tracks).enumerate() {
-            self.qualities.push(Quality {
-                track,
-                area: face.bounds.area(),
-                eye_distance: eye_distance(&face.landmarks),
-                sharpness: sharpness(&crop),
-            });
-            // The largest face of a frame most often belongs to the person who is largest overall: it is scored while
-            // the video is still being decoded.
-            let wanted = self.faces == Faces::All || index == 0;
-            let clip = self.next_clip(track);
-            self.waiting.push(Waiting { clip, index: FaceIndex { frame, face: index }, crop, wanted });
-            reports.push(FaceReport {
-                track,
-                bounds: [face.bounds.x, face.bounds.y, face.bounds.width, face.bounds.height],
-                landmarks: face.landmarks,
-                confidence: face.confidence,
-                score: None,
-            });
+        let sightings = self.people.push(time_s, image, faces);
+        let mut reports = Vec::with_capacity(sightings.len());
+        for sighting in sightings {
+            let (track, Face { bounds, landmarks, confidence }) = (sighting.track, sighting.face);
+            if let Some(crop) = sighting.quality {
+                let (eye_distance, roll_degrees) = (eye_distance(&landmarks), roll_degrees(&landmarks));
+                let is_outshone = sighting.is_outshone;
+                self.qualities.push(Quality { track, eye_distance, roll_degrees, crop, is_outshone });
+            }
+            let bounds = [bounds.x, bounds.y, bounds.width, bounds.height];
+            reports.push(FaceReport { track, bounds, landmarks, confidence, score: None });
         }
         self.frames.push(FrameReport { time_s, faces: reports });
-        if self.waiting.len() > MAX_WAITING_CROPS {
-            self.waiting.iter_mut().for_each(|waiting| waiting.wanted = true);
-        }
     }
 
     /// Notes what weakens the answer and is not seen in frames. Of two with one code the first counts.
@@ -162,46 +136,62 @@ impl Session {
 
     /// Ends the frames: decides whose faces count, and lets the others go.
     pub fn seal(&mut self) {
-        let selected = self.select();
-        for waiting in &mut self.waiting {
-            waiting.wanted = selected.contains(&self.frames[waiting.index.frame].faces[waiting.index.face].track);
-        }
-        self.waiting.retain(|waiting| waiting.wanted);
-        self.selected = Some(selected);
+        self.people.seal();
     }
 
     /// Clips of up to `size` crops, and at least one clip, that need a score: only full batches until [`Session::seal`],
     /// then whatever is left.
     pub fn next_batch(&mut self, size: usize) -> Option<Batch> {
         let most = (size / self.clip_length).max(1);
-        let mut ready = self.ready_clips();
-        if ready.is_empty() || size == 0 || (ready.len() < most && self.selected.is_none()) {
+        let ready = self.people.ready();
+        if ready == 0 || size == 0 || (ready < most && self.people.counted().is_none()) {
             return None;
         }
-        ready.truncate(most);
-        let mut clips: Vec<(ClipIndex, Vec<Waiting>)> = ready.into_iter().map(|clip| (clip, Vec::new())).collect();
-        let mut kept = Vec::with_capacity(self.waiting.len());
-        for waiting in self.waiting.drain(..) {
-            match clips.iter_mut().find(|(clip, _)| *clip == waiting.clip) {
-                Some((_, members)) => members.push(waiting),
-                None => kept.push(waiting),
-            }
-        }
-        self.waiting = kept;
-        Some(self.batch(clips))
+        let clips = self.people.take(most);
+        self.awaited.extend(clips.iter().map(|clip| (clip.track, clip.index)));
+        Some(Batch::new(clips, self.clip_length))
     }
 
     /// Takes the scores of a batch, one a clip, in its order. Every frame of a clip has its clip's score.
-    pub fn accept(&mut self, batch: &Batch, scores: &[f32]) {
+    ///
+    /// # Errors
+    /// [`SessionError::ScoreCount`] or [`SessionError::NotAScore`], and [`SessionError::NotAwaited`] for a batch that has
+    /// its scores or is another session's. None of the scores is taken then, and [`Session::finish`] gives the same error.
+    pub fn accept(&mut self, batch: &Batch, scores: &[f32]) -> Result<(), SessionError> {
+        if let Err(error) = self.check(batch, scores) {
+            self.failure.get_or_insert(error.clone());
+            return Err(error);
+        }
         for ((clip, faces), score) in batch.clips.iter().zip(scores) {
+            self.awaited.remove(clip);
             self.scores.insert(*clip, *score);
             for index in faces {
                 self.frames[index.frame].faces[index.face].score = Some(*score);
             }
         }
+        Ok(())
     }
 
-    /// The report. Batches not handed out or not scored count as not seen.
+    /// Whether these are the scores of that batch.
+    fn check(&self, batch: &Batch, scores: &[f32]) -> Result<(), SessionError> {
+        let detector = || self.detector.clone();
+        if !batch.clips.iter().all(|(clip, _)| self.awaited.contains(clip)) {
+            return Err(SessionError::NotAwaited { detector: detector() });
+        }
+        if scores.len() != batch.clips.len() {
+            let (expected, found) = (batch.clips.len(), scores.len());
+            return Err(SessionError::ScoreCount { detector: detector(), expected, found });
+        }
+        match scores.iter().find(|score| !(0.0..=1.0).contains(*score)) {
+            Some(score) => Err(SessionError::NotAScore { detector: detector(), score: *score }),
+            None => Ok(()),
+        }
+    }
+
+    /// The report.
+    ///
+    /// # Errors
+    /// The first error of [`Session::accept`], or [`SessionError::Unscored`] if a clip that counts has no score.
     pub fn finish(
         mut self,
         input: String,
@@ -209,26 +199,33 @@ impl Session {
         model: ModelInfo,
         video: VideoSummary,
         timing_s: Timing,
-    ) -> Report {
-        if self.selected.is_none() {
+    ) -> Result<Report, SessionError> {
+        if self.people.counted().is_none() {
             self.seal();
         }
-        let selected = self.selected.take().unwrap_or_default();
-        self.forget_unselected_scores(&selected);
-        let tracks: Vec<TrackReport> = (0..self.tracks()).map(|id| self.track_report(id)).collect();
-        let evidence: Vec<Evidence> = selected
-            .iter()
-            .filter_map(|id| {
-                Some(Evidence::new(tracks[*id].score?, self.qualities.iter().filter(|quality| quality.track == *id)))
-            })
-            .collect();
+        let counted = self.people.counted().unwrap_or_default().to_vec();
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let awaited = self.awaited.iter().filter(|(track, _)| counted.binary_search(track).is_ok()).count();
+        let missing = awaited + self.people.ready();
+        if missing > 0 {
+            return Err(SessionError::Unscored { detector: self.detector, missing });
+        }
+        self.forget_scores_of_others(&counted);
+        let still = video.kind == InputKind::Still;
+        let tracks = self.track_reports();
+        let qualities = track_qualities(&self.qualities, tracks.len());
+        let scored = counted.iter().filter_map(|id| Some((tracks[*id].score?, qualities[*id])));
+        let evidence: Vec<Evidence> = scored.map(|(score, quality)| Evidence { score, quality }).collect();
         let mut caveats = self.caveats;
+        caveats.extend(seen_caveats(&qualities, &counted, still).into_iter().map(Caveat::from));
+        caveats.extend(self.people.is_crowded().then_some(Caveat::from(CaveatCode::Crowd)));
         caveats.extend(detector_caveat(&model));
         caveats.sort_by_key(|caveat| caveat.code);
         caveats.dedup_by_key(|caveat| caveat.code);
-        let still = video.kind == InputKind::Still;
         let judgement = judge(&evidence, &spec.calibration, spec.training.status, self.frames.len(), still);
-        Report {
+        Ok(Report {
             version: REPORT_VERSION,
             input,
             verdict: judgement.verdict,
@@ -240,7 +237,7 @@ impl Session {
             tracks,
             frames: self.frames,
             timing_s,
-        }
+        })
     }
 
     /// How many frames were pushed.
@@ -248,82 +245,50 @@ impl Session {
         self.frames.len()
     }
 
-    /// The clip that the next crop of `track` belongs to.
-    fn next_clip(&mut self, track: usize) -> ClipIndex {
-        if self.cropped.len() <= track {
-            self.cropped.resize(track + 1, 0);
-        }
-        let clip = (track, aggregate::clip_of(self.cropped[track], self.clip_length));
-        self.cropped[track] += 1;
-        clip
-    }
-
-    /// The clips that can be scored now, in the order of their first crops: those with a crop that is wanted and with
-    /// all their crops, or all there will be.
-    fn ready_clips(&self) -> Vec<ClipIndex> {
-        let mut members: BTreeMap<ClipIndex, (usize, bool)> = BTreeMap::new();
-        let mut order = Vec::new();
-        for waiting in &self.waiting {
-            let (count, wanted) = members.entry(waiting.clip).or_insert_with(|| {
-                order.push(waiting.clip);
-                (0, false)
-            });
-            *count += 1;
-            *wanted |= waiting.wanted;
-        }
-        let complete = |count: usize| count == self.clip_length || self.selected.is_some();
-        order.retain(|clip| members.get(clip).is_some_and(|(count, wanted)| *wanted && complete(*count)));
-        order
-    }
-
-    /// A batch of clips, short ones made whole.
-    fn batch(&self, clips: Vec<(ClipIndex, Vec<Waiting>)>) -> Batch {
-        let mut batch = Batch { crops: Vec::with_capacity(clips.len() * self.clip_length), clips: Vec::new() };
-        for (clip, members) in clips {
-            let mut faces = Vec::with_capacity(members.len());
-            for waiting in members {
-                faces.push(waiting.index);
-                batch.crops.push(waiting.crop);
-            }
-            aggregate::complete(&mut batch.crops, self.clip_length);
-            batch.clips.push((clip, faces));
-        }
-        batch
-    }
-
-    fn tracks(&self) -> usize {
-        self.qualities.iter().map(|quality| quality.track + 1).max().unwrap_or(0)
-    }
-
-    /// The tracks whose faces are scored.
-    fn select(&self) -> Vec<usize> {
-        let mut area = alloc::vec![0.0f64; self.tracks()];
-        for quality in &self.qualities {
-            area[quality.track] += f64::from(quality.area);
-        }
-        match self.faces {
-            Faces::All => (0..area.len()).collect(),
-            // The earlier of two equal tracks, so that the same video always gets the same answer.
-            Faces::Largest => (0..area.len()).rev().max_by(|a, b| area[*a].total_cmp(&area[*b])).into_iter().collect(),
-        }
-    }
-
-    /// Faces scored ahead whose track was not selected: a report shows scores for what was asked only.
-    fn forget_unselected_scores(&mut self, selected: &[usize]) {
-        self.scores.retain(|(track, _), _| selected.contains(track));
+    /// Faces scored ahead whose track does not count: a report shows scores for what was asked only.
+    fn forget_scores_of_others(&mut self, counted: &[usize]) {
+        self.scores.retain(|(track, _), _| counted.binary_search(track).is_ok());
         for face in self.frames.iter_mut().flat_map(|frame| &mut frame.faces) {
-            if !selected.contains(&face.track) {
+            if counted.binary_search(&face.track).is_err() {
                 face.score = None;
             }
         }
     }
 
-    fn track_report(&self, id: usize) -> TrackReport {
-        let faces = || self.frames.iter().flat_map(|frame| &frame.faces).filter(|face| face.track == id);
-        let clips = self.scores.range((id, 0)..(id + 1, 0)).map(|(_, score)| f64::from(*score));
-        let score = aggregate::mean_score(clips).map(|score| score as f32);
-        TrackReport { id, score, frames: faces().count() }
+    fn track_reports(&self) -> Vec<TrackReport> {
+        let mut reports: Vec<TrackReport> = Vec::new();
+        for face in self.frames.iter().flat_map(|frame| &frame.faces) {
+            while reports.len() <= face.track {
+                reports.push(TrackReport { id: reports.len(), score: None, frames: 0 });
+            }
+            reports[face.track].frames += 1;
+        }
+        for report in &mut reports {
+            let clips = self.scores.range((report.id, 0)..(report.id + 1, 0)).map(|(_, score)| f64::from(*score));
+            report.score = aggregate::mean_score(clips).map(|score| score as f32);
+        }
+        reports
     }
+}
+
+/// How good the faces of each track are.
+fn track_qualities(qualities: &[Quality], tracks: usize) -> Vec<TrackQuality> {
+    let mut of_tracks: Vec<Vec<&Quality>> = alloc::vec![Vec::new(); tracks];
+    qualities.iter().for_each(|quality| of_tracks[quality.track].push(quality));
+    of_tracks.iter().map(|faces| TrackQuality::new(faces)).collect()
+}
+
+/// What is seen in the frames and weakens the answer.
+fn seen_caveats(qualities: &[TrackQuality], counted: &[usize], still: bool) -> Vec<CaveatCode> {
+    let counts = |id: &usize| counted.binary_search(id).is_ok();
+    let scored = || counted.iter().map(|id| &qualities[*id]);
+    let has_others = (0..qualities.len()).any(|id| !counts(&id) && qualities[id].weakness(still).is_none());
+    let found = [
+        (CaveatCode::Turned, scored().any(TrackQuality::is_turned)),
+        (CaveatCode::Dark, scored().any(TrackQuality::is_dark)),
+        (CaveatCode::OthersNotScored, has_others),
+    ];
+    found.into_iter().filter(|(_, is_so)| *is_so).map(|(code, _)| code).collect()
 }
 
 /// What the detector itself weakens.

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::report::{InputKind, ModelInfo, Report, Timing, Verdict, VideoSummary};
-use super::{Faces, Session};
+use super::{CaveatCode, Faces, Session, SessionError};
 use crate::detector::clip::{ClipConfig, HeadKind};
 use crate::detector::stan::StanConfig;
 use crate::face::alignment::{CropGeometry, CropSpec, template};
@@ -54,22 +54,22 @@ fn answer(session: &mut Session, size: usize, score: f32) -> usize {
     let mut scored = 0;
     while let Some(batch) = session.next_batch(size) {
         scored += batch.crops.len();
-        session.accept(&batch, &vec![score; batch.crops.len()]);
+        session.accept(&batch, &vec![score; batch.views().count()]).expect("scores");
     }
     scored
 }
 
 fn report(session: Session) -> Report {
+    finish(session).expect("a report")
+}
+
+fn finish(session: Session) -> Result<Report, SessionError> {
     let model = ModelInfo::new(&spec(), "0".to_string());
-    let video = VideoSummary {
-        kind: InputKind::Video,
-        width: 400,
-        height: 200,
-        fps: Some(25.0),
-        duration_s: Some(1.0),
-        frames_sampled: 0,
-    };
-    session.finish("clip.mp4".to_string(), &spec(), model, video, Timing::default())
+    session.finish("clip.mp4".to_string(), &spec(), model, video(InputKind::Video), Timing::default())
+}
+
+fn video(kind: InputKind) -> VideoSummary {
+    VideoSummary { kind, width: 400, height: 200, fps: Some(25.0), duration_s: Some(1.0), frames_sampled: 0 }
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn everybody_is_scored_on_request_and_the_most_suspicious_decides() {
     let mut nearer = true;
     while let Some(batch) = session.next_batch(1) {
         // The nearer face comes first in each frame.
-        session.accept(&batch, &[if nearer { 0.9 } else { 0.1 }]);
+        session.accept(&batch, &[if nearer { 0.9 } else { 0.1 }]).expect("a score");
         nearer = !nearer;
     }
     let report = report(session);
@@ -135,7 +135,7 @@ fn answer_by_clip(session: &mut Session, size: usize, length: usize, clips: &mut
             scores.push((clips.len() + 1) as f32 / 10.0);
             clips.push(clip.iter().map(|crop| crop.pixels()[3 * (32 * 64 + 32)]).collect());
         }
-        session.accept(&batch, &scores);
+        session.accept(&batch, &scores).expect("scores");
     }
 }
 
@@ -268,6 +268,7 @@ fn a_face_whose_points_fall_together_is_passed_over() {
 fn a_report_survives_being_written_and_read() {
     let mut session = Session::new(&spec(), Faces::All);
     session.push(0.5, &picture(), &[face(20.0, 100)]);
+    answer(&mut session, 1, 0.5);
     let report = report(session);
     let json = serde_json::to_string(&report).expect("JSON");
     assert!(json.contains("\"box\":[20.0,10.0,100.0,100.0]"), "{json}");
@@ -290,5 +291,163 @@ fn a_detector_description_survives_being_written_and_read_and_is_checked() {
     ] {
         assert_ne!(json.replace(from, to), json, "{from} stands in the document");
         assert!(DetectorSpec::from_json(&json.replace(from, to)).is_err(), "{to} was accepted");
+    }
+}
+
+/// A session of one person in `frames` frames.
+fn session_of(frames: usize) -> Session {
+    let mut session = Session::new(&spec(), Faces::Largest);
+    (0..frames).for_each(|index| session.push(index as f64, &picture(), &[face(20.0, 100)]));
+    session.seal();
+    session
+}
+
+#[test]
+fn a_score_that_is_none_is_refused_and_then_there_is_no_report() {
+    for score in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.01, 1.01] {
+        let mut session = session_of(8);
+        let batch = session.next_batch(4).expect("a batch");
+        let error = session.accept(&batch, &[0.1, 0.1, score, 0.1]).expect_err("refused");
+        assert!(matches!(error, SessionError::NotAScore { .. }), "{error}");
+        assert!(error.to_string().contains("`made-up`"), "{error}");
+        // Whatever comes after it does not make up for it.
+        answer(&mut session, 4, 0.1);
+        assert_eq!(finish(session).expect_err("no report").to_string(), error.to_string());
+    }
+}
+
+#[test]
+fn too_few_and_too_many_scores_are_refused_and_then_there_is_no_report() {
+    for count in [0, 3, 5] {
+        let mut session = session_of(4);
+        let batch = session.next_batch(4).expect("a batch");
+        let error = session.accept(&batch, &vec![0.1; count]).expect_err("refused");
+        let detector = "made-up".to_string();
+        assert_eq!(error, SessionError::ScoreCount { detector, expected: 4, found: count });
+        assert_eq!(finish(session), Err(error));
+    }
+}
+
+#[test]
+fn faces_that_were_never_scored_are_an_error_whether_they_were_handed_out_or_not() {
+    let unscored = |missing| Err(SessionError::Unscored { detector: "made-up".to_string(), missing });
+    assert_eq!(finish(session_of(8)), unscored(8));
+    let mut session = session_of(8);
+    let batch = session.next_batch(4).expect("a batch");
+    let lost = session.next_batch(3).expect("another");
+    session.accept(&batch, &[0.1; 4]).expect("scores");
+    assert_eq!(lost.views().count(), 3);
+    assert_eq!(finish(session), unscored(4));
+}
+
+#[test]
+fn scores_for_what_has_its_scores_already_or_is_of_another_session_are_refused() {
+    let mut session = session_of(4);
+    let batch = session.next_batch(4).expect("a batch");
+    session.accept(&batch, &[0.1; 4]).expect("scores");
+    assert!(matches!(session.accept(&batch, &[0.9; 4]), Err(SessionError::NotAwaited { .. })));
+    let strange = session_of(9).next_batch(4).expect("a batch");
+    assert!(matches!(session_of(1).accept(&strange, &[0.9; 4]), Err(SessionError::NotAwaited { .. })));
+}
+
+fn codes(report: &Report) -> Vec<CaveatCode> {
+    report.caveats.iter().map(|caveat| caveat.code).collect()
+}
+
+/// The report on six frames alike with these faces.
+fn report_on(picture: &RgbImage, faces: &[Face], whose: Faces) -> Report {
+    let mut session = Session::new(&spec(), whose);
+    (0..6).for_each(|index| session.push(f64::from(index), picture, faces));
+    session.seal();
+    answer(&mut session, 8, 0.1);
+    report(session)
+}
+
+#[test]
+fn a_face_in_the_dark_is_said_to_be_and_one_in_the_light_is_not() {
+    assert_eq!(codes(&report_on(&picture(), &[face(20.0, 100)], Faces::Largest)), []);
+    let dark = RgbImage::new(400, 200, picture().pixels().iter().map(|level| level / 12).collect()).expect("fits");
+    assert_eq!(codes(&report_on(&dark, &[face(20.0, 100)], Faces::Largest)), [CaveatCode::Dark]);
+}
+
+#[test]
+fn a_face_on_its_side_or_upside_down_is_said_to_be() {
+    let upright = face(40.0, 100);
+    for (turn, is_turned) in [(30.0f32, false), (90.0, true), (-90.0, true), (180.0, true)] {
+        let (sine, cosine) = turn.to_radians().sin_cos();
+        let around = |[x, y]: [f32; 2]| {
+            [90.0 + cosine * (x - 90.0) - sine * (y - 60.0), 60.0 + sine * (x - 90.0) + cosine * (y - 60.0)]
+        };
+        let turned = Face { landmarks: upright.landmarks.map(around), ..upright };
+        let report = report_on(&picture(), &[turned], Faces::Largest);
+        assert_eq!(codes(&report).contains(&CaveatCode::Turned), is_turned, "{turn}");
+    }
+}
+
+#[test]
+fn others_who_could_have_been_judged_are_named_and_small_ones_and_passers_by_are_not() {
+    let (one, other) = (face(20.0, 100), face(220.0, 90));
+    assert_eq!(codes(&report_on(&picture(), &[one, other], Faces::Largest)), [CaveatCode::OthersNotScored]);
+    assert_eq!(codes(&report_on(&picture(), &[one, other], Faces::All)), []);
+    assert_eq!(codes(&report_on(&picture(), &[one, face(220.0, 20)], Faces::Largest)), []);
+}
+
+#[test]
+fn more_faces_than_are_followed_are_a_crowd() {
+    let many: Vec<Face> = (0..70).map(|index| face((index * 5) as f32, 40)).collect();
+    assert!(codes(&report_on(&picture(), &many, Faces::All)).contains(&CaveatCode::Crowd));
+}
+
+#[test]
+fn what_a_detector_is_worth_stands_among_the_caveats_in_the_words_of_its_file() {
+    for (grade, code) in [
+        (Grade::Calibrated, None),
+        (Grade::Weak, Some(CaveatCode::WeakDetector)),
+        (Grade::Uncalibrated, Some(CaveatCode::UncalibratedDetector)),
+        (Grade::Untrained, Some(CaveatCode::UntrainedDetector)),
+    ] {
+        let reliability = Some(Reliability { grade, words: "as its file says".to_string() });
+        let spec = DetectorSpec { training: Training { reliability, ..spec().training }, ..spec() };
+        let mut session = Session::new(&spec, Faces::Largest);
+        session.push(0.0, &picture(), &[face(20.0, 100)]);
+        answer(&mut session, 1, 0.1);
+        let model = ModelInfo::new(&spec, "0".to_string());
+        let report = session.finish("clip.mp4".to_string(), &spec, model, video(InputKind::Video), Timing::default());
+        let report = report.expect("a report");
+        assert_eq!(codes(&report), code.into_iter().collect::<Vec<_>>());
+        assert!(report.caveats.iter().all(|caveat| caveat.words == "as its file says"));
+        assert_eq!(report.model.reliability.grade, grade);
+    }
+}
+
+#[test]
+fn only_a_still_is_judged_by_fewer_than_four_frames_whatever_else_is_known_of_it() {
+    for (kind, verdict) in [
+        (InputKind::Still, Verdict::LikelyReal),
+        (InputKind::Frames, Verdict::Uncertain),
+        (InputKind::Video, Verdict::Uncertain),
+        (InputKind::Live, Verdict::Uncertain),
+    ] {
+        for fps in [None, Some(25.0)] {
+            let mut session = Session::new(&spec(), Faces::Largest);
+            (0..3).for_each(|index| session.push(f64::from(index), &picture(), &[face(20.0, 100)]));
+            session.seal();
+            answer(&mut session, 1, 0.1);
+            let (model, video) = (ModelInfo::new(&spec(), "0".to_string()), VideoSummary { fps, ..video(kind) });
+            let report = session.finish("input".to_string(), &spec(), model, video, Timing::default());
+            assert_eq!(report.expect("a report").verdict, verdict, "{kind:?} {fps:?}");
+        }
+    }
+}
+
+#[test]
+fn the_table_of_caveats_has_every_code_in_its_words_and_no_other() {
+    let table = include_str!("../../../docs/caveats.md");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), CaveatCode::ALL.len());
+    for (code, row) in CaveatCode::ALL.into_iter().zip(rows) {
+        let name = serde_json::to_value(code).expect("JSON");
+        let name = name.as_str().expect("a name");
+        assert!(row.starts_with(&alloc::format!("| `{name}` | {} |", code.words())), "{row}");
     }
 }

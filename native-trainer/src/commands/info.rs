@@ -11,7 +11,7 @@ use serde_json::json;
 use unmask_core::detector::clip::ClipConfig;
 use unmask_core::detector::{Strategy, is_statistic, trainable};
 use unmask_core::weights::TensorSource;
-use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
+use unmask_core::weights::spec::{Architecture, DetectorSpec, Reliability, TrainingStatus};
 
 use crate::datasets::{self, LoadOptions, summary};
 use crate::detector_file::{self, Source};
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
         let document = json!({
             "path": source.to_string(), "sha256": sha256, "tensors": counts.tensors, "parameters": counts.parameters,
             "trainable": { "ln": counts.layer_norm, "stan": counts.stan, "head": counts.head }, "detector": spec,
+            "reliability": spec.training.reliability(),
         });
         say!("{}", serde_json::to_string_pretty(&document).context("the description cannot be written")?);
     } else {
@@ -180,7 +181,8 @@ fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) ->
         TrainingStatus::Trained => "trained",
     };
     row("training", format!("{status}: {}", spec.training.summary));
-    row("reliability", spec.training.reliability().words);
+    let Reliability { grade, words } = spec.training.reliability();
+    row("reliability", format!("{}: {words}", output::grade(grade)));
     row("licence", spec.licence.clone().unwrap_or_else(|| "not stated".to_string()));
     row("base model", spec.base_model.clone().unwrap_or_else(|| "not stated".to_string()));
     table

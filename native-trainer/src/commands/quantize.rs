@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use burn::tensor::TensorData;
 use clap::{Args, ValueEnum};
 use half::f16;
-use unmask_core::weights::spec::SPEC_KEY;
+use unmask_core::weights::spec::{DetectorSpec, Grade, Reliability, SPEC_KEY, TrainingStatus};
 use unmask_core::weights::{TensorSource, WeightsError};
 
 use crate::detector_file::{self, Source};
@@ -20,8 +20,13 @@ use crate::tensors::{StoredTensor, write_tensors};
     after_help = "Matrices and convolutions are stored as f16, which halves the file; norms, biases and statistics stay f32. The
 detector still computes in f32. Scores change by about a thousandth: `unmask eval` on both tells by how much.
 
-Example:
-  unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors"
+Who publishes a detector can say in the same step what its answers are worth: --grade and --words go into the file, and every
+report shows them.
+
+Examples:
+  unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors
+  unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors --grade weak --words 'the detector
+    learnt from photographs and has seen no manipulated video'"
 )]
 pub(crate) struct QuantizeArgs {
     /// A detector file, or the name of a pulled detector
@@ -33,6 +38,33 @@ pub(crate) struct QuantizeArgs {
     /// The detector file to write
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+    /// Write into the file what its answers are worth
+    #[arg(long, value_enum, requires = "words")]
+    grade: Option<GradeArg>,
+    /// That in a sentence for people, without a full stop
+    #[arg(long, value_name = "SENTENCE", requires = "grade")]
+    words: Option<String>,
+}
+
+/// What a detector's answers are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GradeArg {
+    /// The thresholds were not fitted
+    Uncalibrated,
+    /// Measured, and often wrong
+    Weak,
+    /// Thresholds were fitted on videos like those it was trained on
+    Calibrated,
+}
+
+impl From<GradeArg> for Grade {
+    fn from(grade: GradeArg) -> Self {
+        match grade {
+            GradeArg::Uncalibrated => Self::Uncalibrated,
+            GradeArg::Weak => Self::Weak,
+            GradeArg::Calibrated => Self::Calibrated,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,9 +78,12 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
     let source = detector_file::resolve(&args.model)?;
     let mut file = source.open()?;
     let naming = |error| source.naming(error);
-    // Refuses what is no detector; the description itself does not change.
-    source.read_spec(&file)?;
-    let description = file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(naming)?.to_string();
+    // Refuses what is no detector.
+    let spec = source.read_spec(&file)?;
+    let description = match (args.grade, &args.words) {
+        (Some(grade), Some(words)) => described(spec, grade, words)?.to_json().map_err(naming)?,
+        _ => file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(naming)?.to_string(),
+    };
     let mut tensors = Vec::new();
     for name in file.names() {
         let shape = file.shape(&name).unwrap_or_default();
@@ -64,6 +99,19 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
     let (before, after) = (megabytes(&source)?, megabytes(&Source::File(args.output.clone()))?);
     say!("wrote {}: {after:.1} MB in place of {before:.1} MB", args.output.display());
     Ok(())
+}
+
+/// The description with what the detector's answers are worth.
+fn described(mut spec: DetectorSpec, grade: GradeArg, words: &str) -> Result<DetectorSpec> {
+    let words = words.trim().trim_end_matches('.');
+    if words.is_empty() {
+        bail!("--words needs a sentence that says what the detector's answers are worth");
+    }
+    if spec.training.status == TrainingStatus::Untrained {
+        bail!("{} is untrained, so its answers are worth nothing; train it, or leave out --grade", spec.name);
+    }
+    spec.training.reliability = Some(Reliability { grade: grade.into(), words: words.to_owned() });
+    Ok(spec)
 }
 
 /// The values rounded to f16, all of which must be finite there.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use unmask_core::pipeline::report::Report;
-use unmask_core::weights::spec::{DetectorSpec, TrainingStatus};
+use unmask_core::weights::spec::{DetectorSpec, Grade, Reliability};
 
 use super::figures::count;
 use super::page::{Scale, scale};
@@ -17,6 +17,8 @@ pub(super) struct Entry {
     class: &'static str,
     verdict: &'static str,
     reason: Option<String>,
+    /// What weakens the answer, beside the detector, of which the whole page speaks.
+    caveats: Vec<String>,
     picture: Option<String>,
     scale: Option<Scale>,
 }
@@ -33,6 +35,12 @@ impl Entry {
             class,
             verdict,
             reason: report.reason.clone(),
+            caveats: report
+                .caveats
+                .iter()
+                .filter(|caveat| !caveat.code.is_of_detector())
+                .map(|caveat| caveat.words.clone())
+                .collect(),
             picture: face.or_else(frame),
             scale: scale(report, spec),
         }
@@ -52,6 +60,8 @@ pub(super) struct Index<'a> {
     failures: &'a [(String, String)],
     made: &'a str,
     detector: &'a str,
+    /// What the detector's answers are worth.
+    worth: String,
     untrained: bool,
     title: String,
     summary: String,
@@ -64,12 +74,14 @@ impl<'a> Index<'a> {
         spec: &'a DetectorSpec,
         made: &'a str,
     ) -> Self {
+        let Reliability { grade, words } = spec.training.reliability();
         Self {
             entries,
             failures,
             made,
             detector: &spec.name,
-            untrained: spec.training.status == TrainingStatus::Untrained,
+            worth: words::sentence(&words),
+            untrained: grade == Grade::Untrained,
             title: format!("Report on {}", count(entries.len() + failures.len(), "input")),
             summary: summary(entries, failures.len()),
         }

@@ -1,13 +1,14 @@
 //! The page of one input: what the template shows, made of a report.
 
 use askama::Template;
-use unmask_core::pipeline::report::{Report, Verdict, VideoSummary};
-use unmask_core::weights::spec::{DetectorSpec, TrainingStatus};
+use unmask_core::pipeline::report::{InputKind, Report, Verdict, VideoSummary};
+use unmask_core::weights::spec::{DetectorSpec, Grade};
 
 use super::figures::{clock, count, figure, percent, spread};
 use super::pictures::{EXTREMES, Pictures, ScoredFace};
 use super::timeline::{Timeline, timeline};
 use super::words::{self, VerdictWords, scores_of};
+use crate::output::grade;
 
 /// People whose faces are shown at most.
 const MAX_SHOWN: usize = 4;
@@ -42,6 +43,7 @@ pub(super) struct Page<'a> {
     byline: String,
     verdict: VerdictWords,
     untrained: bool,
+    caveats: Vec<String>,
     scale: Option<Scale>,
     rests_on: Vec<String>,
     cannot_know: Vec<String>,
@@ -133,7 +135,8 @@ impl<'a> Page<'a> {
             json: subject.json,
             byline: byline(&report.video),
             verdict: words::verdict(report, spec),
-            untrained: report.model.training == TrainingStatus::Untrained,
+            untrained: report.model.reliability.grade == Grade::Untrained,
+            caveats: report.caveats.iter().map(|caveat| words::sentence(&caveat.words)).collect(),
             scale: scale(report, spec),
             rests_on: words::rests_on(report, spec),
             cannot_know: words::cannot_know(report),
@@ -193,7 +196,7 @@ fn frames(report: &Report, pictures: &Pictures) -> Vec<FramePicture> {
         .filter_map(|index| Some((index, score(index)?)))
         .reduce(|best, next| if next.1 > best.1 { next } else { best });
     let caption = match (report.frames.len(), pictures.kept_frames().count()) {
-        (1, _) => "The picture",
+        _ if report.video.kind == InputKind::Still => "The picture",
         (all, kept) if all == kept => "The frame with the highest score",
         // Of a long input not every frame is kept.
         _ => "A frame with a high score",
@@ -292,7 +295,7 @@ fn detector_facts(report: &Report, spec: &DetectorSpec) -> Facts {
     let mut rows = vec![
         ("Name", report.model.name.clone()),
         (SHA256, report.model.sha256.clone()),
-        ("State", words::training(report.model.training).to_owned()),
+        ("Worth", worth(report)),
         ("Training", spec.training.summary.clone()),
         (
             "Thresholds",
@@ -306,6 +309,12 @@ fn detector_facts(report: &Report, spec: &DetectorSpec) -> Facts {
     rows.extend(spec.base_model.clone().map(|base| ("Made from", base)));
     rows.extend(spec.licence.clone().map(|licence| ("Licence", licence)));
     Facts::new("Detector", rows)
+}
+
+/// The detector's grade, and what it means.
+fn worth(report: &Report) -> String {
+    let reliability = &report.model.reliability;
+    format!("{}: {}", grade(reliability.grade), reliability.words)
 }
 
 fn time_facts(report: &Report) -> Facts {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 use unmask_core::image::{Interpolation, RgbImage};
-use unmask_core::pipeline::ClipView;
 use unmask_core::pipeline::report::*;
+use unmask_core::pipeline::{Caveat, CaveatCode, ClipView};
 use unmask_core::weights::spec::*;
 
 use super::*;
@@ -135,7 +135,7 @@ fn every_verdict_has_a_page_that_says_it_in_words() {
 #[test]
 fn an_untrained_detector_is_called_so_loudly() {
     let mut report = report_of(&[0.9; 4]);
-    report.model.training = TrainingStatus::Untrained;
+    report.model.reliability = Reliability { grade: Grade::Untrained, words: "random".to_string() };
     let page = page_of(&report, &spec(), "clip.mp4");
     assert!(page.contains("role=\"note\"><strong>This detector is untrained.</strong>"), "{page}");
 }
@@ -145,9 +145,15 @@ fn names_and_texts_with_markup_in_them_are_escaped_everywhere() {
     let nasty = "<img src=x onerror=alert(1)>\"'&.mp4";
     let mut report = Report { input: nasty.to_string(), reason: Some(nasty.to_string()), ..report_of(&[0.5; 4]) };
     report.model.name = nasty.to_string();
+    report.model.reliability.words = nasty.to_string();
+    report.caveats = vec![Caveat::with_words(CaveatCode::Dark, nasty)];
     let spec = DetectorSpec {
         name: nasty.to_string(),
-        training: Training { summary: nasty.to_string(), ..spec().training },
+        training: Training {
+            summary: nasty.to_string(),
+            reliability: Some(Reliability { grade: Grade::Weak, words: nasty.to_string() }),
+            ..spec().training
+        },
         licence: Some(nasty.to_string()),
         base_model: Some(nasty.to_string()),
         ..spec()
@@ -179,6 +185,49 @@ fn the_highest_and_the_lowest_faces_are_shown_with_their_times() {
     assert!(at("The lowest scores") < at("The face of person 0 at 0:00.0, score 0.10"));
     assert!(!page.contains("The face of person 0 at 0:02.0"), "the middle one is left out");
     assert!(page.contains("aria-label=\"The frame with the highest score, at 0:04.0\""), "{page}");
+}
+
+#[test]
+fn what_weakens_an_answer_stands_on_its_page_and_in_the_index() {
+    let weak = Reliability { grade: Grade::Weak, words: "the detector learnt from photographs".to_string() };
+    let mut report = report_of(&[0.9; 4]);
+    report.caveats = vec![CaveatCode::Dark.into(), Caveat::with_words(CaveatCode::WeakDetector, weak.words.as_str())];
+    report.model.reliability = weak.clone();
+    let spec = DetectorSpec { training: Training { reliability: Some(weak), ..spec().training }, ..spec() };
+    let page = page_of(&report, &spec, "clip.mp4");
+    for words in [
+        "<h3>What weakens this answer</h3>",
+        "<li>The face is very dark, so traces of manipulation may be hidden.</li>",
+        "<li>The detector learnt from photographs.</li>",
+        "weak: the detector learnt from photographs</td>",
+    ] {
+        assert!(page.contains(words), "no {words} in {page}");
+    }
+    let entries = [Entry::new(&report, &spec, &pictures_of(&report), "clip.mp4", "clip.mp4.html".to_string())];
+    let index = Index::new(&entries, &[], &spec, "today").render().unwrap();
+    assert!(index.contains("Judged by the detector made-up. The detector learnt from photographs.</p>"), "{index}");
+    assert!(index.contains("<p class=\"small caveat\">the face is very dark"), "{index}");
+    assert_eq!(index.matches("learnt from photographs").count(), 1, "of the detector the index speaks once");
+    let without = page_of(&report_of(&[0.9; 4]), &super::tests::spec(), "clip.mp4");
+    assert!(!without.contains("What weakens this answer"), "{without}");
+}
+
+#[test]
+fn words_say_picture_or_video_by_what_the_input_is() {
+    for (kind, judged, frames) in [
+        (InputKind::Still, "calls the picture likely fake", "The picture, with a face in it."),
+        (InputKind::Frames, "calls the video likely fake", "One frame, with a face in it."),
+        (InputKind::Video, "calls the video likely fake", "One frame, with a face in it."),
+        (InputKind::Live, "calls the live picture likely fake", "One frame, with a face in it."),
+    ] {
+        for fps in [None, Some(25.0)] {
+            let mut report = Report { verdict: Verdict::LikelyFake, ..report_of(&[0.9]) };
+            report.video = VideoSummary { kind, fps, ..report.video };
+            let page = page_of(&report, &spec(), "input");
+            assert!(page.contains(judged) && page.contains(frames), "{kind:?}: {page}");
+            assert_eq!(page.contains("The frames between those"), kind != InputKind::Still, "{kind:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a page says in words: the verdict, what it rests on, what it cannot know.
 
-use unmask_core::pipeline::report::{Report, TrackReport, Verdict};
-use unmask_core::weights::spec::{DetectorSpec, TrainingStatus};
+use unmask_core::pipeline::report::{InputKind, Report, TrackReport, Verdict};
+use unmask_core::weights::spec::DetectorSpec;
 
 use super::figures::{clock, count, figure, spread};
 
@@ -57,15 +57,6 @@ pub(super) fn heading(verdict: Verdict) -> (&'static str, &'static str) {
     }
 }
 
-/// How far the detector can be believed, in a few words.
-pub(super) fn training(status: TrainingStatus) -> &'static str {
-    match status {
-        TrainingStatus::Untrained => "untrained: its scores mean nothing",
-        TrainingStatus::Imported => "trained elsewhere, thresholds not fitted",
-        TrainingStatus::Trained => "trained and calibrated with Unmask",
-    }
-}
-
 /// What the verdict rests on, a sentence or two each.
 pub(super) fn rests_on(report: &Report, spec: &DetectorSpec) -> Vec<String> {
     let mut points = vec![looked_at(report)];
@@ -80,14 +71,13 @@ pub(super) fn rests_on(report: &Report, spec: &DetectorSpec) -> Vec<String> {
             .push(format!("The detector judges {clip} frames together, so the frames of one such clip share a score."));
     }
     if report.score.is_some() {
-        points.push(belief(report.model.training).to_owned());
+        points.push(sentence(&report.model.reliability.words));
     }
     points
 }
 
 /// What no such report can know.
 pub(super) fn cannot_know(report: &Report) -> Vec<String> {
-    let is_video = report.video.fps.is_some();
     let of_scores = [
         "Manipulations unlike those the detector was trained on. It may pass over them, above all what newer generators make.",
         "Whether what it reacts to is a forgery. Strong compression, filters, retouching, poor light, and faces unlike those \
@@ -98,14 +88,19 @@ pub(super) fn cannot_know(report: &Report) -> Vec<String> {
                   with a false story.";
     let own: &[&str] = if report.verdict == Verdict::NoFace { &of_nobody } else { &of_scores };
     let mut points: Vec<String> = own.iter().chain([&others]).map(|point| (*point).to_owned()).collect();
-    if is_video {
+    if report.video.kind != InputKind::Still {
         points.push("The frames between those that were looked at.".to_owned());
     }
     points
 }
 
+/// What was judged, as the rest of a sentence names it.
 fn subject(report: &Report) -> &'static str {
-    if report.video.fps.is_none() && report.video.frames_sampled <= 1 { "the picture" } else { "the video" }
+    match report.video.kind {
+        InputKind::Still => "the picture",
+        InputKind::Frames | InputKind::Video => "the video",
+        InputKind::Live => "the live picture",
+    }
 }
 
 fn looked_at(report: &Report) -> String {
@@ -113,11 +108,19 @@ fn looked_at(report: &Report) -> String {
     let (Some(first), Some(last)) = (report.frames.first(), report.frames.last()) else {
         return "No frame could be looked at.".to_owned();
     };
+    if report.video.kind == InputKind::Still {
+        return if seen == 0 { "The picture; no face was found in it." } else { "The picture, with a face in it." }
+            .to_owned();
+    }
+    let spread = match report.video.kind {
+        InputKind::Live => "as they came",
+        _ => "evenly spread",
+    };
     match (frames, seen) {
-        (1, 0) => "The one frame there is; no face was found in it.".to_owned(),
-        (1, _) => "The one frame there is, with a face in it.".to_owned(),
+        (1, 0) => "One frame; no face was found in it.".to_owned(),
+        (1, _) => "One frame, with a face in it.".to_owned(),
         _ => format!(
-            "{} from {} to {}, evenly spread; a face was found in {}.",
+            "{} from {} to {}, {spread}; a face was found in {}.",
             count(frames, "frame"),
             clock(first.time_s),
             clock(last.time_s),
@@ -128,6 +131,13 @@ fn looked_at(report: &Report) -> String {
             },
         ),
     }
+}
+
+/// Words that begin a sentence and end it.
+pub(super) fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
 }
 
 /// How well the scores of a track agree with each other.
@@ -151,26 +161,10 @@ fn others(report: &Report) -> Option<String> {
         (2.., 0) => Some("Everybody was scored; the most suspicious person decides.".to_owned()),
         (_, 0) => None,
         (_, others) => Some(format!(
-            "{} more {} followed and not scored: the person who fills most of the frames counts.",
+            "{} more {} followed and not scored: the person whose sharp face fills most of the frames counts.",
             others,
             if others == 1 { "face was" } else { "faces were" },
         )),
-    }
-}
-
-fn belief(status: TrainingStatus) -> &'static str {
-    match status {
-        TrainingStatus::Untrained => {
-            "A detector whose head is random. Neither its score nor anything drawn from it has a meaning."
-        }
-        TrainingStatus::Imported => {
-            "A detector trained elsewhere. Its thresholds are not fitted, so the score says more or less suspicious and is \
-             not a probability."
-        }
-        TrainingStatus::Trained => {
-            "A detector whose thresholds suit the material that it was trained and checked on. On material of another kind it \
-             errs more often."
-        }
     }
 }
 

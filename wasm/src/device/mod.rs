@@ -4,6 +4,8 @@
 #[cfg(not(feature = "webgpu"))]
 mod cpu;
 #[cfg(feature = "webgpu")]
+mod self_test;
+#[cfg(feature = "webgpu")]
 mod webgpu;
 #[cfg(feature = "webgpu")]
 mod webgpu_input;

@@ -64,7 +64,7 @@ impl DeviceConvolutions for Cube {
         let output = like(&input, [images, rows, columns, outputs]);
         let threads = pixels.div_ceil(PIXELS) * outputs / OUTPUTS;
         let by_input = into_contiguous(burn_cubecl::ops::permute(weight, &[1, 0]));
-        let (low, high) = limits(bounds);
+        let limits = Limits::new(bounds);
         let (count, dim) = launch_size(&output, threads);
         pointwise_kernel::launch(
             &output.client.clone(),
@@ -78,8 +78,10 @@ impl DeviceConvolutions for Cube {
             pixels,
             inputs,
             outputs / OUTPUTS,
-            low,
-            high,
+            limits.low,
+            limits.high,
+            limits.has_low,
+            limits.has_high,
         );
         output
     }
@@ -98,7 +100,7 @@ impl DeviceConvolutions for Cube {
         let output = like(&input, [images, rows.output, columns.output, channels]);
         let flat = burn_cubecl::ops::reshape(into_contiguous(weight), Shape::from([channels, side * side]));
         let taps = into_contiguous(burn_cubecl::ops::permute(flat, &[1, 0]));
-        let (low, high) = limits(bounds);
+        let limits = Limits::new(bounds);
         let (count, dim) = launch_size(&output, output.shape().num_elements());
         depthwise_kernel::launch(
             &output.client.clone(),
@@ -118,8 +120,10 @@ impl DeviceConvolutions for Cube {
                 rows.before,
                 columns.before,
             ),
-            low,
-            high,
+            limits.low,
+            limits.high,
+            limits.has_low,
+            limits.has_high,
             side,
             steps.stride,
         );
@@ -138,11 +142,33 @@ fn launch_size(output: &CubeTensor, threads: usize) -> (CubeCount, CubeDim) {
     (calculate_cube_count_elemwise(&output.client, threads, dim), dim)
 }
 
-/// Every f32 lies within the limits of what is not clamped.
-fn limits(bounds: Option<Bounds>) -> (f32, f32) {
-    let (low, high) = bounds.unwrap_or((f32::MIN, f32::MAX));
-    // Shaders have no infinity.
-    (low, high.min(f32::MAX))
+/// What is clamped to, and whether it is at all: shaders have no infinity that would stand for no limit.
+struct Limits {
+    low: f32,
+    high: f32,
+    has_low: bool,
+    has_high: bool,
+}
+
+impl Limits {
+    fn new(bounds: Option<Bounds>) -> Self {
+        let (low, high) = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        let finite = |value: f32| if value.is_finite() { value } else { 0.0 };
+        Self { low: finite(low), high: finite(high), has_low: low.is_finite(), has_high: high.is_finite() }
+    }
+}
+
+/// The value within the limits there are. NaN stays NaN: a wrong number must not look like a right one.
+#[cube]
+fn clamped<C: CubePrimitive<Scalar: Float>>(
+    value: C,
+    low: C,
+    high: C,
+    #[comptime] has_low: bool,
+    #[comptime] has_high: bool,
+) -> C {
+    let above = if comptime!(has_low) { max_nan(value, low) } else { value };
+    if comptime!(has_high) { min_nan(above, high) } else { above }
 }
 
 /// Each thread computes [`PIXELS`] pixels' [`OUTPUTS`] neighbouring outputs. `weight` is `[inputs, outputs]`.
@@ -159,6 +185,8 @@ fn pointwise_kernel(
     groups: usize,
     low: f32,
     high: f32,
+    #[comptime] has_low: bool,
+    #[comptime] has_high: bool,
 ) {
     let group = ABSOLUTE_POS % groups;
     let first = ABSOLUTE_POS / groups * PIXELS;
@@ -183,7 +211,8 @@ fn pointwise_kernel(
     for pixel in 0..PIXELS {
         if first + pixel < pixels {
             let value = sums[pixel] * scale[group] + shift[group];
-            output[(first + pixel) * groups + group] = clamp(value, Vector::new(low), Vector::new(high));
+            output[(first + pixel) * groups + group] =
+                clamped(value, Vector::new(low), Vector::new(high), has_low, has_high);
         }
     }
 }
@@ -212,6 +241,8 @@ fn depthwise_kernel(
     sizes: DepthwiseSizes,
     low: f32,
     high: f32,
+    #[comptime] has_low: bool,
+    #[comptime] has_high: bool,
     #[comptime] side: usize,
     #[comptime] stride: usize,
 ) {
@@ -239,5 +270,5 @@ fn depthwise_kernel(
             }
         }
     }
-    output[ABSOLUTE_POS] = clamp(sum * scale[channel] + shift[channel], low, high);
+    output[ABSOLUTE_POS] = clamped(sum * scale[channel] + shift[channel], low, high, has_low, has_high);
 }

@@ -234,7 +234,7 @@ fn finish(values: &mut [f32], scale: &[f32], shift: &[f32], bounds: Option<Bound
         match bounds {
             Some((low, high)) => {
                 for (value, (scale, shift)) in pixel.iter_mut().zip(parameters) {
-                    *value = (*value * scale + shift).max(low).min(high);
+                    *value = clamped(*value * scale + shift, low, high);
                 }
             }
             None => {
@@ -244,6 +244,14 @@ fn finish(values: &mut [f32], scale: &[f32], shift: &[f32], bounds: Option<Bound
             }
         }
     }
+}
+
+/// The value within its bounds. NaN stays NaN, which `f32::max` and `f32::min` would turn into a bound: a wrong number
+/// must not look like a right one.
+#[inline(always)]
+fn clamped(value: f32, low: f32, high: f32) -> f32 {
+    let value = if value < low { low } else { value };
+    if value > high { high } else { value }
 }
 
 /// [`finish`] on all cores.
@@ -286,7 +294,8 @@ fn mask_and_sum(gradient: &mut [f32], output: Option<(&[f32], Bounds)>, sums: &m
         Some((output, (low, high))) => {
             for (gradient, output) in gradient.chunks_exact_mut(channels).zip(output.chunks_exact(channels)) {
                 for ((g, y), sum) in gradient.iter_mut().zip(output).zip(sums.iter_mut()) {
-                    *g = if *y > low && *y < high { *g } else { 0.0 };
+                    // NaN was not clamped, and its gradient goes on.
+                    *g = if *y <= low || *y >= high { 0.0 } else { *g };
                     *sum += *g;
                 }
             }

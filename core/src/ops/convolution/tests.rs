@@ -112,6 +112,44 @@ fn patches_hold_what_a_convolution_reads() {
     }
 }
 
+/// The tensor with NaN, infinity and minus infinity in its first places.
+fn with_strange_numbers<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    let (shape, device) = (tensor.dims(), tensor.device());
+    let mut values: Vec<f32> = tensor.into_data().try_into_vec().expect("f32");
+    values.iter_mut().zip([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]).for_each(|(value, strange)| *value = strange);
+    Tensor::from_data(TensorData::new(values, shape), &device)
+}
+
+#[test]
+fn numbers_that_are_none_come_through_every_body_and_activation_as_through_burns_own() {
+    let activations = [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu)];
+    for [images, rows, columns, channels, side, stride] in SHAPES {
+        for activation in activations {
+            let affine = || ChannelAffine { scale: tensor([channels], 3).0, shift: tensor([channels], 4).0 };
+            let input = || with_strange_numbers(tensor([images, rows, columns, channels], 1).0);
+            let weight = || tensor([channels, 1, side, side], 2).0;
+            let ours = depthwise_convolution(input(), weight(), stride, affine(), activation);
+            let composed = composed::depthwise(input(), weight(), stride, affine(), activation);
+            assert_same_strange_numbers(ours, composed);
+            let weight = || tensor([channels, channels], 2).0;
+            let ours = pointwise_convolution(input(), weight(), affine(), activation);
+            let composed = composed::pointwise(input(), weight(), affine(), activation);
+            assert_same_strange_numbers(ours, composed);
+        }
+    }
+}
+
+/// Asserts that NaN stands in the same places, and somewhere; infinities clamp alike.
+fn assert_same_strange_numbers(ours: Tensor<4>, composed: Tensor<4>) {
+    let read = |tensor: Tensor<4>| -> Vec<f32> { tensor.into_data().try_into_vec().expect("f32") };
+    let (ours, composed) = (read(ours), read(composed));
+    assert!(composed.iter().any(|value| value.is_nan()), "NaN went in");
+    for (place, (a, b)) in ours.iter().zip(&composed).enumerate() {
+        let is_same = a.is_nan() == b.is_nan() && (!a.is_infinite() || a == b);
+        assert!(is_same, "place {place}: {a} is not {b}");
+    }
+}
+
 #[cfg(feature = "autodiff")]
 mod gradients {
     use super::*;

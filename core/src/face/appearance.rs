@@ -1,0 +1,247 @@
+//! How a face and its surroundings look, as far as it tells whether two samples of a video show the same person.
+//!
+//! Where a face stands does not tell: after a cut another person's may stand in the same place. No face recognition is
+//! needed either, since the question is only whether a sample goes on with what came just before. Within a shot the
+//! colours of a face, its hair and what is around it hardly change; between two shots they do. The limits were chosen
+//! on 116 clips with one face each. Put after one another in the same place, 99.5 % of 5,092 pairs of two persons'
+//! clips differ by more, and 97.7 % without colour. With 32 samples in 5 seconds one of the clips, under coloured lights that
+//! change, differs from itself by as much; with a sample a second 4 of the 116 do, and 13 without colour. A face that is
+//! swapped within the same shot does not look like another's.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::Landmarks;
+use super::alignment::{CropGeometry, CropSpec};
+use super::crop::crop;
+use crate::image::RgbImage;
+
+/// The crop that is looked at.
+const CROP: CropSpec = CropSpec { geometry: CropGeometry::Dfb, size: 64, margin: 1.3 };
+/// Bins of the histogram on each axis, which is red's or green's part of the light, from …
+const BINS: usize = 20;
+/// … this part to …
+const LEAST: f32 = 0.2;
+/// … this one.
+const MOST: f32 = 0.6;
+/// Levels added to each channel, so that the parts of dark pixels, which are noise, come near a third.
+const DARK: f32 = 8.0;
+/// Mean distance in levels between the channels below which a face counts as grey.
+const GREY: f32 = 6.0;
+/// The luma of the face is compared in so many columns and rows, …
+const FACE_GRID: [usize; 2] = [10, 12];
+/// … of this part of the crop: left, top, right, lower edge.
+const FACE_PART: [usize; 4] = [12, 14, 52, 62];
+/// The luma of the whole frame is compared in so many columns and rows, …
+const FRAME_GRID: usize = 16;
+/// … for each of which as many pixels are read along either axis at most.
+const SAMPLES: usize = 8;
+
+/// Standard deviation in levels below which there is nothing but noise to compare.
+const LEAST_SHAPE: f32 = 1.0;
+
+/// Colours that differ by this are another shot's (one less the Bhattacharyya coefficient of the histograms).
+const OTHER_COLOURS: f32 = 0.085;
+/// Frames whose luma differs by this, one less their correlation, are other shots, if …
+const OTHER_FRAME: f32 = 0.4;
+/// … the face differs by this as well. It serves for faces without colour.
+const OTHER_FACE: f32 = 0.15;
+
+/// The luma of a whole frame, coarsely.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameLook(Vec<f32>);
+
+impl FrameLook {
+    /// Looks at a frame.
+    pub fn new(frame: &RgbImage) -> Self {
+        let (width, height) = (frame.width(), frame.height());
+        let cell = |length: usize, index: usize| (length * index / FRAME_GRID, length * (index + 1) / FRAME_GRID);
+        let mut cells = Vec::with_capacity(FRAME_GRID * FRAME_GRID);
+        for index in 0..FRAME_GRID * FRAME_GRID {
+            let (top, lower) = cell(height, index / FRAME_GRID);
+            let (left, right) = cell(width, index % FRAME_GRID);
+            let rows = (top..lower).step_by((lower - top).div_ceil(SAMPLES).max(1));
+            let columns = (left..right).step_by((right - left).div_ceil(SAMPLES).max(1));
+            let pixels = rows.flat_map(|row| columns.clone().map(move |column| (row * width + column) * 3));
+            cells.push(mean(pixels.map(|start| luma(&frame.pixels()[start..start + 3]))));
+        }
+        Self(normalised(cells))
+    }
+}
+
+/// How a face looks in one sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Appearance {
+    /// Square roots of the parts of the bins, row by row.
+    colours: Vec<f32>,
+    is_grey: bool,
+    face: Vec<f32>,
+    frame: FrameLook,
+}
+
+impl Appearance {
+    /// Looks at a face of a frame. `None` if its landmarks give no crop.
+    pub fn new(image: &RgbImage, landmarks: &Landmarks, frame: &FrameLook) -> Option<Self> {
+        let crop = crop(image, landmarks, &CROP)?;
+        // What lies outside of the frame is black in the crop and says nothing.
+        let (pixels, _) = crop.pixels().as_chunks::<3>();
+        let seen: Vec<[f32; 3]> =
+            pixels.iter().filter(|pixel| **pixel != [0; 3]).map(|pixel| pixel.map(f32::from)).collect();
+        let spread = |[red, green, blue]: &[f32; 3]| (red - green).abs().max((green - blue).abs());
+        Some(Self {
+            colours: colours(&seen),
+            is_grey: mean(seen.iter().map(spread)) < GREY,
+            face: face_luma(&crop),
+            frame: frame.clone(),
+        })
+    }
+
+    /// How much this differs from what another sample shows: from 0, alike, to 1 and above, another shot.
+    pub fn difference(&self, other: &Self) -> f32 {
+        if self.is_grey && other.is_grey {
+            let frame = unlikeness(&self.frame.0, &other.frame.0) / OTHER_FRAME;
+            return frame.min(unlikeness(&self.face, &other.face) / OTHER_FACE);
+        }
+        unlikeness(&self.colours, &other.colours) / OTHER_COLOURS
+    }
+}
+
+/// The histogram of red's and green's parts of the light, which do not change with its strength; each pixel is shared
+/// out between the bins around it.
+fn colours(pixels: &[[f32; 3]]) -> Vec<f32> {
+    let mut bins = vec![0.0f32; BINS * BINS];
+    let place = |part: f32| {
+        let place = ((part - LEAST) / (MOST - LEAST) * BINS as f32 - 0.5).clamp(0.0, (BINS - 1) as f32 - 1e-3);
+        (place as usize, place - (place as usize) as f32)
+    };
+    for [red, green, blue] in pixels {
+        let light = red + green + blue + 3.0 * DARK;
+        let (column, right) = place((red + DARK) / light);
+        let (row, lower) = place((green + DARK) / light);
+        let start = row * BINS + column;
+        bins[start] += (1.0 - right) * (1.0 - lower);
+        bins[start + 1] += right * (1.0 - lower);
+        bins[start + BINS] += (1.0 - right) * lower;
+        bins[start + BINS + 1] += right * lower;
+    }
+    let total = pixels.len().max(1) as f32;
+    bins.iter().map(|bin| libm::sqrtf(bin / total)).collect()
+}
+
+/// The luma of the face in a crop, coarsely.
+fn face_luma(crop: &RgbImage) -> Vec<f32> {
+    let ([columns, rows], [left, top, right, lower]) = (FACE_GRID, FACE_PART);
+    let (width, height) = ((right - left) / columns, (lower - top) / rows);
+    let cell = |index: usize| {
+        let (x, y) = (left + index % columns * width, top + index / columns * height);
+        let starts = (y..y + height).flat_map(|row| (x..x + width).map(move |column| (row * CROP.size + column) * 3));
+        mean(starts.map(|start| luma(&crop.pixels()[start..start + 3])))
+    };
+    normalised((0..columns * rows).map(cell).collect())
+}
+
+/// Luma of ITU-R BT.601.
+fn luma(pixel: &[u8]) -> f32 {
+    0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2])
+}
+
+fn mean(values: impl Iterator<Item = f32>) -> f32 {
+    let (count, sum) = values.fold((0usize, 0.0), |(count, sum), value| (count + 1, sum + value));
+    sum / count.max(1) as f32
+}
+
+/// The values less their mean, with length 1; zeros if they are almost the same, since noise is no shape.
+fn normalised(mut values: Vec<f32>) -> Vec<f32> {
+    let middle = mean(values.iter().copied());
+    values.iter_mut().for_each(|value| *value -= middle);
+    let length = libm::sqrtf(product(&values, &values));
+    let deviation = length / libm::sqrtf(values.len().max(1) as f32);
+    values.iter_mut().for_each(|value| *value = if deviation < LEAST_SHAPE { 0.0 } else { *value / length });
+    values
+}
+
+/// One less the product of two vectors of length 1; 0 where one of them is zero, which tells nothing.
+fn unlikeness(one: &[f32], other: &[f32]) -> f32 {
+    let is_nothing = |values: &[f32]| values.iter().all(|value| *value == 0.0);
+    if is_nothing(one) || is_nothing(other) { 0.0 } else { (1.0 - product(one, other)).max(0.0) }
+}
+
+fn product(one: &[f32], other: &[f32]) -> f32 {
+    one.iter().zip(other).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::alignment::template;
+
+    /// A picture of 128 pixels, coloured by place.
+    fn picture(colour: impl Fn(usize, usize) -> [u8; 3]) -> RgbImage {
+        RgbImage::new(128, 128, (0..128 * 128).flat_map(|index| colour(index % 128, index / 128)).collect()).unwrap()
+    }
+
+    /// A face of skin with darker eyes and mouth before a background.
+    fn portrait(skin: [u8; 3], background: [u8; 3], light: f32) -> RgbImage {
+        picture(|x, y| {
+            let is_face = (x as f32 - 64.0).hypot(y as f32 - 70.0) < 40.0;
+            let is_feature = (56..62).contains(&y) && (x / 12) % 2 == 0 || (95..99).contains(&y) && x % 128 > 50;
+            let colour = if is_face { skin } else { background };
+            let shade = if is_face && is_feature { 0.4 } else { 0.7 + 0.3 * (y as f32 / 128.0) };
+            colour.map(|level| (f32::from(level) * shade * light) as u8)
+        })
+    }
+
+    fn look(image: &RgbImage) -> Appearance {
+        let landmarks = template(CropGeometry::Dfb, 128, 1.3);
+        Appearance::new(image, &landmarks, &FrameLook::new(image)).unwrap()
+    }
+
+    const LIGHT_SKIN: [u8; 3] = [220, 170, 150];
+    const DARK_SKIN: [u8; 3] = [110, 70, 50];
+
+    #[test]
+    fn the_same_face_is_alike_in_more_and_in_less_light() {
+        let known = look(&portrait(LIGHT_SKIN, [60, 90, 140], 1.0));
+        assert!(known.difference(&known) < 1e-3);
+        for light in [0.7, 0.85, 1.1] {
+            let difference = known.difference(&look(&portrait(LIGHT_SKIN, [60, 90, 140], light)));
+            assert!(difference < 0.9, "{difference} at {light}");
+        }
+    }
+
+    #[test]
+    fn another_face_before_another_background_differs() {
+        let known = look(&portrait(LIGHT_SKIN, [60, 90, 140], 1.0));
+        let difference = known.difference(&look(&portrait(DARK_SKIN, [120, 140, 70], 1.0)));
+        assert!(difference > 1.0, "{difference}");
+    }
+
+    #[test]
+    fn faces_without_colour_are_told_apart_by_their_shapes_and_the_frame() {
+        let grey = |level: u8| [level; 3];
+        let known = portrait(grey(200), grey(60), 1.0);
+        assert!(look(&known).difference(&look(&portrait(grey(200), grey(60), 0.7))) < 0.5);
+        let other = picture(|x, y| grey(if (x / 16 + y / 24) % 2 == 0 { 40 } else { 180 }));
+        let difference = look(&known).difference(&look(&other));
+        assert!(difference > 1.0, "{difference}");
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_frame_does_not_count() {
+        let image = portrait(LIGHT_SKIN, [60, 90, 140], 1.0);
+        let cut = RgbImage::new(128, 90, image.pixels()[..128 * 90 * 3].to_vec()).unwrap();
+        let landmarks = template(CropGeometry::Dfb, 128, 1.3);
+        let look_at = |image: &RgbImage| Appearance::new(image, &landmarks, &FrameLook::new(image)).unwrap();
+        assert!(look_at(&image).difference(&look_at(&cut)) < 0.9);
+    }
+
+    #[test]
+    fn black_and_empty_frames_are_looked_at_without_a_panic() {
+        let black = look(&picture(|_, _| [0; 3]));
+        assert_eq!(black.difference(&look(&picture(|_, _| [90; 3]))), 0.0, "where nothing is seen nothing differs");
+        let empty = RgbImage::new(0, 0, Vec::new()).unwrap();
+        assert_eq!(FrameLook::new(&empty).0.len(), FRAME_GRID * FRAME_GRID);
+        let points = [[5.0; 2]; 5];
+        assert_eq!(Appearance::new(&empty, &points, &FrameLook::new(&empty)), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! What becomes a verdict, whose face it is about, and what stands beside it.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use crate::support::{Place, clip, json_lines, sample, text};
+
+const WORDS: &str = "the detector is weak: it has learnt next to nothing";
+
+/// A detector whose weights are finite and whose scores are not.
+fn overflowing(place: &Place) -> PathBuf {
+    let mut bytes = std::fs::read(place.detector()).expect("a detector");
+    let (header, metadata) = SafeTensors::read_metadata(&bytes).expect("a header");
+    let is_norm = |name: &str| name.contains("norm") && name.ends_with("weight");
+    let places: Vec<(usize, usize)> =
+        metadata.tensors().into_iter().filter(|(name, _)| is_norm(name)).map(|(_, info)| info.data_offsets).collect();
+    assert!(!places.is_empty(), "layer norms");
+    for (start, end) in places {
+        for value in bytes[8 + header + start..8 + header + end].as_chunks_mut::<4>().0 {
+            *value = 1e37f32.to_le_bytes();
+        }
+    }
+    let path = place.path("overflowing.safetensors");
+    std::fs::write(&path, bytes).expect("written");
+    path
+}
+
+#[test]
+fn a_detector_that_computes_no_number_gives_an_error_and_no_verdict() {
+    let place = Place::new();
+    let (detector, folder) = (overflowing(&place), place.path("reports"));
+    let (real, nobody) = (sample("real.mp4"), sample("no_face.mp4"));
+    let arguments = ["score", "--jsonl", "--frames", "4", "--model", text(&detector), "--report", text(&folder)];
+    let output = place.run(arguments.iter().chain(&[text(&real), text(&nobody)]));
+    assert_eq!(output.status.code(), Some(1));
+    let documents = json_lines(&String::from_utf8(output.stdout).expect("UTF-8"));
+    let error = documents[0]["error"].as_str().expect("an error");
+    assert!(error.contains("real.mp4") && error.contains("`detector`") && error.contains("NaN"), "{error}");
+    assert!(documents[0].get("verdict").is_none() && documents[0].get("score").is_none(), "{}", documents[0]);
+    assert_eq!(documents[1]["verdict"], "no_face", "the other input is still reported");
+    assert!(!folder.join("real.mp4.json").exists() && !folder.join("real.mp4.html").exists());
+    let sentence = place.fail(["score", "--frames", "4", "--model", text(&detector), text(&real)]);
+    assert!(sentence.contains("real.mp4") && sentence.contains("NaN"), "{sentence}");
+}
+
+#[test]
+fn what_a_detector_is_worth_is_written_into_its_file_and_shown_by_every_output() {
+    let place = Place::new();
+    let (model, weak, folder) = (place.detector(), place.path("weak.safetensors"), place.path("reports"));
+    let quantize = ["quantize", "--model", text(&model), "--dtype", "f16", "--output", text(&weak)];
+    place.succeed(quantize.iter().chain(&["--grade", "weak", "--words", WORDS]));
+    assert!(place.succeed(["info", text(&weak)]).contains(&format!("weak: {WORDS}")));
+    let info: Value = serde_json::from_str(&place.succeed(["info", text(&weak), "--json"])).expect("JSON");
+    assert_eq!(info["reliability"]["grade"], "weak");
+    let (real, nobody) = (sample("real.mp4"), sample("no_face.mp4"));
+    let score = ["score", "--frames", "4", "--model", text(&weak), text(&real), text(&nobody)];
+    let summary = place.succeed(score.iter().chain(&["--report", text(&folder)]));
+    assert_eq!(summary.matches(&format!("caveat: {WORDS}")).count(), 2, "{summary}");
+    assert!(summary.contains("model detector (weak)"), "{summary}");
+    for page in ["real.mp4.html", "no_face.mp4.html", "index.html"] {
+        let page = std::fs::read_to_string(folder.join(page)).expect("a page");
+        assert!(page.contains(&WORDS[1..]), "{page}");
+    }
+    for report in json_lines(&place.succeed(score.iter().chain(&["--jsonl"]))) {
+        assert_eq!(report["model"]["reliability"]["grade"], "weak");
+        assert_eq!(report["model"]["reliability"]["words"], WORDS);
+        let codes: Vec<&Value> = report["caveats"].as_array().expect("a list").iter().map(|c| &c["code"]).collect();
+        assert_eq!(codes, ["weak_detector"], "{report}");
+    }
+}
+
+#[test]
+fn a_grade_needs_its_words_and_an_untrained_detector_gets_none() {
+    let place = Place::new();
+    let (model, output) = (place.detector(), place.path("graded.safetensors"));
+    let quantize =
+        ["quantize", "--model", text(&model), "--dtype", "f16", "--output", text(&output), "--grade", "weak"];
+    assert_eq!(place.run(quantize).status.code(), Some(2));
+    assert!(place.fail(quantize.iter().chain(&["--words", " ."])).contains("--words"));
+    let (input, fresh) = (crate::support::golden("clip_tiny/model.safetensors"), place.path("fresh.safetensors"));
+    place.succeed(["import", "--from", "hf-clip", "--input", text(&input), "--output", text(&fresh)]);
+    let quantize = ["quantize", "--model", text(&fresh), "--dtype", "f16", "--output", text(&output)];
+    let sentence = place.fail(quantize.iter().chain(&["--grade", "calibrated", "--words", "it is good"]));
+    assert!(sentence.contains("untrained"), "{sentence}");
+    assert!(!output.exists());
+}
+
+#[test]
+fn three_pictures_in_a_folder_are_too_few_frames_and_one_picture_is_enough() {
+    let place = Place::new();
+    let (folder, detector) = (place.path("frames"), place.detector());
+    std::fs::create_dir(&folder).expect("made");
+    place.ffmpeg(&["-i", text(&sample("real.mp4")), "-frames:v", "3", text(&folder.join("%03d.png"))]);
+    let kinds = |input: &Path| {
+        let report =
+            json_lines(&place.succeed(["score", "--jsonl", "--model", text(&detector), text(input)])).remove(0);
+        let reason = report["reason"].as_str().unwrap_or_default().to_string();
+        (report["video"]["kind"].as_str().expect("a kind").to_string(), reason)
+    };
+    let (kind, reason) = kinds(&folder);
+    assert!(kind == "frames" && reason.contains("too few to judge"), "{kind}: {reason}");
+    let (kind, reason) = kinds(&folder.join("001.png"));
+    assert!(kind == "still" && !reason.contains("too few"), "{kind}: {reason}");
+    let short = place.path("short.mp4");
+    place.ffmpeg(&["-i", text(&sample("real.mp4")), "-frames:v", "3", text(&short)]);
+    let (kind, reason) = kinds(&short);
+    assert!(kind == "video" && reason.contains("too few to judge"), "{kind}: {reason}");
+}
+
+/// The tracks of a report: number, score, frames, and the middle of their faces across, in parts of the width.
+fn tracks(report: &Value) -> Vec<(u64, Option<f64>, u64, f64)> {
+    let width = report["video"]["width"].as_f64().expect("a width");
+    let faces: Vec<&Value> = report["frames"]
+        .as_array()
+        .expect("frames")
+        .iter()
+        .flat_map(|f| f["faces"].as_array().expect("faces"))
+        .collect();
+    let middle = |id: u64| {
+        let of_track: Vec<f64> = faces
+            .iter()
+            .filter(|face| face["track"] == id)
+            .map(|face| (face["box"][0].as_f64().expect("x") + face["box"][2].as_f64().expect("w") / 2.0) / width)
+            .collect();
+        of_track.iter().sum::<f64>() / of_track.len() as f64
+    };
+    let tracks = report["tracks"].as_array().expect("tracks").iter();
+    tracks
+        .map(|track| {
+            let id = track["id"].as_u64().expect("an id");
+            (id, track["score"].as_f64(), track["frames"].as_u64().expect("frames"), middle(id))
+        })
+        .collect()
+}
+
+#[test]
+fn beside_a_vertical_video_the_blurred_enlarged_copy_is_nobody() {
+    let place = Place::new();
+    let vertical = place.path("vertical.mp4");
+    // Cut upright around the face, before an enlarged and blurred copy of itself moved so that its face is whole.
+    let filter = "[0:v]split[a][b];[a]scale=1000:1000,crop=1000:720:0:0,gblur=sigma=10,pad=1280:720:0:0[back];\
+                  [b]crop=ih*9/16:ih,scale=-2:720[front];[back][front]overlay=W-w:0";
+    place.ffmpeg(&["-i", text(&sample("real.mp4")), "-filter_complex", filter, "-crf", "18", text(&vertical)]);
+    for faces in ["largest", "all"] {
+        let report = place.score(&[text(&vertical), "--frames", "8", "--faces", faces]).remove(0);
+        let all = tracks(&report);
+        let sharp = all.iter().find(|(_, _, frames, middle)| *frames == 8 && *middle > 0.65).expect("the sharp face");
+        assert_eq!(report["score"].as_f64(), sharp.1, "{faces}: {all:?}");
+        if faces == "largest" {
+            let others: Vec<_> = all.iter().filter(|track| track.0 != sharp.0).collect();
+            assert!(!others.is_empty() && others.iter().all(|track| track.1.is_none()), "{all:?}");
+        }
+        let codes = report["caveats"].to_string();
+        assert!(!codes.contains("others_not_scored"), "a blurred copy is nobody: {codes}");
+    }
+}
+
+#[test]
+fn a_cut_to_another_person_does_not_average_the_two() {
+    let place = Place::new();
+    let names = ["real_liveportrait_d18.mp4", "real_vox_lia_driving2_256.mp4"];
+    let [Some(one), Some(other)] = names.map(clip) else { return };
+    let joined = place.path("joined.mkv");
+    let part = |input: usize| {
+        format!("[{input}:v]trim=duration=2,setpts=PTS-STARTPTS,scale=512:512,fps=25,setsar=1,format=yuv420p[v{input}]")
+    };
+    let filter = format!("{};{};[v0][v1]concat=n=2:v=1:a=0", part(0), part(1));
+    place.ffmpeg(&["-i", text(&one), "-i", text(&other), "-filter_complex", &filter, text(&joined)]);
+    let report = place.score(&[text(&joined), "--frames", "16", "--faces", "all"]).remove(0);
+    let seen = tracks(&report);
+    assert!(seen.len() >= 2 && seen.iter().all(|(_, _, frames, _)| *frames <= 9), "{seen:?}");
+    for frames in report["frames"].as_array().expect("frames").windows(2) {
+        let is_cut = frames[0]["time_s"].as_f64() < Some(2.0) && frames[1]["time_s"].as_f64() >= Some(2.0);
+        let tracks = [0, 1].map(|index: usize| &frames[index]["faces"][0]["track"]);
+        assert!(!is_cut || tracks[0] != tracks[1], "the track goes on over the cut: {seen:?}");
+    }
+}
