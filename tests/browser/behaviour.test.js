@@ -79,7 +79,7 @@ test('codecs and containers that the browser lacks are refused by name, and the 
     ['hevc.mkv', /cannot decode its codec, H\.265 \(HEVC\) \(hvc1\.1\.[^)]+\); convert/, ...hevc],
     ['mpeg4.mp4', /cannot decode its codec, mp4v; convert/, '-c:v', 'mpeg4'],
     ['old.avi', /is an AVI file, which this browser does not read; convert it \(`ffmpeg /, '-c:v', 'mpeg4'],
-    ['stream.ts', /is an MPEG transport stream, which this browser does not read; convert/, '-c:v', 'libx264'],
+    ['stream.mpg', /is an MPEG program stream, which this browser does not read; convert/, '-c:v', 'mpeg2video'],
   ]) {
     const file = pattern(t, name, ...options);
     const code = words.source.includes('codec') ? 'unsupported_codec' : 'unsupported_container';

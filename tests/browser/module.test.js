@@ -41,8 +41,8 @@ test('a face finder takes its own weights and no others, and frames of the size 
     const finder = new wasm.FaceFinder(...weights);
     return {
       swapped: refusal(() => new wasm.FaceFinder(...weights.toReversed())),
-      black: finder.find(new Uint8Array(64 * 48 * 4), 64, 48, 90),
-      short: refusal(() => finder.find(new Uint8Array(7), 64, 48, 0)),
+      black: finder.find(new Uint8Array(64 * 48 * 4), 64, 48, 6),
+      short: refusal(() => finder.find(new Uint8Array(7), 64, 48, 1)),
     };
   });
   assert.match(found.swapped, /centerface\.safetensors lacks the tensor/);
@@ -57,7 +57,7 @@ test('an input gives the crops of its faces, takes their scores in any order, an
     const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]];
     const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
     const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
-    for (const time of [0, 0.5]) scoring.push(time, pixels, 120, 120, 0, faces);
+    for (const time of [0, 0.5]) scoring.push(time, pixels, 120, 120, 1, faces);
     scoring.seal();
     const crops = [];
     for (let next = scoring.nextCrops(1); next; next = scoring.nextCrops(1)) {
@@ -66,13 +66,18 @@ test('an input gives the crops of its faces, takes their scores in any order, an
     const scores = [0.25, 0.75];
     for (const index of [1, 0]) scoring.accept(crops[index].batch, Float32Array.of(scores[index]));
     const video = { kind: 'video', width: 120, height: 120, fps: 2, duration_s: 1, frames_sampled: 0 };
-    const surroundings = { input: 'two frames', video, timing_s: { decode: 0, detect: 0, score: 0, total: 0 } };
+    const timing = { decode: 0, detect: 0, score: 0, total: 0 };
+    const caveats = [{ code: 'size_changes' }, { code: 'interlaced', words: 'two fields' }];
+    const surroundings = { input: 'two frames', video, timing_s: timing, caveats };
     return { crops, report: JSON.parse(scoring.finish(JSON.stringify(surroundings))) };
   });
   const side = await page.evaluate(() => JSON.parse(window.test.spec).crop.size);
   assert.deepEqual(crops.map(({ bytes, left }) => [bytes, left]), [[3 * side * side, 0], [3 * side * side, 0]]);
   assert.deepEqual(report.frames.map(({ faces }) => faces[0].score), [0.25, 0.75]);
   assert.deepEqual([report.input, report.score, report.model.sha256], ['two frames', 0.5, 'the hash']);
+  const words = (code) => report.caveats.find((caveat) => caveat.code === code)?.words;
+  assert.equal(words('interlaced'), 'two fields');
+  assert.match(words('size_changes'), /^the size of the picture changes/);
 });
 
 test('scores that are none, too few or missing are refused and make no report', async () => {
@@ -82,10 +87,11 @@ test('scores that are none, too few or missing are refused and make no report', 
     const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
     const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
     const video = { kind: 'still', width: 120, height: 120, fps: null, duration_s: null, frames_sampled: 0 };
-    const surroundings = { input: 'a face', video, timing_s: { decode: 0, detect: 0, score: 0, total: 0 } };
+    const timing = { decode: 0, detect: 0, score: 0, total: 0 };
+    const surroundings = { input: 'a face', video, timing_s: timing, caveats: [] };
     const outcome = (scores) => {
       const scoring = new wasm.Scoring(spec, 'the hash', false);
-      scoring.push(0, pixels, 120, 120, 0, faces);
+      scoring.push(0, pixels, 120, 120, 1, faces);
       scoring.seal();
       const { batch } = scoring.nextCrops(1);
       const accepted = scores === null ? null : refusal(() => scoring.accept(batch, Float32Array.from(scores)));
@@ -108,7 +114,7 @@ test('what is no description, no faces and no surroundings is refused, and the m
     const scoring = () => new wasm.Scoring(spec, '', true);
     return {
       spec: refusal(() => new wasm.Scoring('{}', '', true)),
-      faces: refusal(() => scoring().push(0, new Uint8Array(4), 1, 1, 0, 'no faces')),
+      faces: refusal(() => scoring().push(0, new Uint8Array(4), 1, 1, 1, 'no faces')),
       surroundings: refusal(() => scoring().finish('{}')),
       after: refusal(() => scoring().seal()),
     };

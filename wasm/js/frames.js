@@ -1,8 +1,22 @@
 /**
- * Frames as pixels: `{ time, pixels, width, height, rotation }`, four bytes a pixel, `rotation` still to be done.
+ * Frames as pixels: three bytes a pixel, or four whose last is ignored, still to be laid as the orientation asks, which is a
+ * number of EXIF.
+ *
+ * @import { PictureFile, VideoFile } from './unmask_wasm.js'
+ *
+ * @typedef {{ pixels: Uint8Array, width: number, height: number }} Picture
+ * @typedef {Picture & { time: number, orientation: number }} Frame
+ * @typedef {(planes: Uint8Array, format: string, width: number, height: number, matrix?: string, fullRange?: boolean) =>
+ *   Uint8Array | undefined} Converter makes pixels of planes, where it knows how
+ * @typedef {{ width: number, height: number, convert: Converter }} Coded
+ *   the size of a frame before it is laid, with square pixels, and what makes pixels of it in that size
+ * @typedef {(code: 'size_changes') => void} Note takes down what weakens the answer
+ * @typedef {{ first: number, last: number, wanted: Map<number, number> }} Run
+ *   samples to decode one after the other, and the times of the frames wanted of them by what tells frames apart
  */
 
-import { toRgba } from './unmask_wasm.js';
+import { UnmaskError } from './error.js';
+import { refuseLarge } from './unmask_wasm.js';
 
 /** Frames that a decoder is given ahead of those that came out of it. */
 const DECODE_AHEAD = 8;
@@ -10,33 +24,71 @@ const DECODE_AHEAD = 8;
 /**
  * The sampled frames of an opened video, in order. Some streams decode from their start only, since what the decoder has
  * to know stands there alone: where a later run fails, all that is left is decoded from the first sample.
+ *
+ * @param {VideoFile} video
+ * @param {VideoDecoderConfig} config
+ * @param {Note} note
+ * @returns {AsyncGenerator<Frame, void, undefined>}
  */
-export async function* videoFrames(video, config) {
+export async function* videoFrames(video, config, note) {
   const runs = Array.from({ length: video.runs }, (_, run) => plannedRun(video, run));
+  const sizes = new Sizes(note);
   try {
-    for (const run of runs) yield* decodedRun(video, config, run);
+    for (const run of runs) yield* decodedRun(video, config, run, sizes);
   } catch (error) {
     const left = runs.filter((run) => run.wanted.size > 0);
     if (!(error instanceof DecodingError) || !(left[0]?.first > 0)) throw error;
     const wanted = new Map(left.flatMap((run) => [...run.wanted]));
-    yield* decodedRun(video, config, { first: 0, last: left.at(-1).last, wanted });
+    yield* decodedRun(video, config, { first: 0, last: left[left.length - 1].last, wanted }, sizes);
   }
 }
 
-/** First and last sample of a run, and the times of the frames wanted of it by their stamps. */
+/** Notices frames of several sizes. */
+class Sizes {
+  #note;
+  /** @type {string | null} */
+  #first = null;
+
+  /** @param {Note} note */
+  constructor(note) {
+    this.#note = note;
+  }
+
+  /** @param {VideoFrame} frame */
+  see({ visibleRect }) {
+    const size = `${visibleRect?.width}x${visibleRect?.height}`;
+    this.#first ??= size;
+    if (size !== this.#first) this.#note('size_changes');
+  }
+}
+
+/**
+ * @param {VideoFile} video
+ * @param {number} run
+ * @returns {Run}
+ */
 function plannedRun(video, run) {
   const [first, last] = video.runSamples(run);
   const times = video.wantedTimes(run);
-  return { first, last, wanted: new Map(Array.from(video.wantedTimestamps(run), (stamp, index) => [stamp, times[index]])) };
+  return { first, last, wanted: new Map(Array.from(video.wantedKeys(run), (key, index) => [key, times[index]])) };
 }
 
-async function* decodedRun(video, config, run) {
-  const decoding = new Decoding(config, run.wanted);
+/**
+ * @param {VideoFile} video
+ * @param {VideoDecoderConfig} config
+ * @param {Run} run
+ * @param {Sizes} sizes
+ * @returns {AsyncGenerator<Frame, void, undefined>}
+ */
+async function* decodedRun(video, config, run, sizes) {
+  const decoding = new Decoding(config, run.wanted, video.isCounted);
+  const coded = codedOf(video);
   try {
-    for await (const { frame, time, stamp } of decoding.run(video, run)) {
+    for await (const { frame, time, key } of decoding.run(video, run)) {
       try {
-        yield { time, ...(await pixelsOf(frame, video)), rotation: video.rotation };
-        run.wanted.delete(stamp);
+        sizes.see(frame);
+        yield { time, ...(await pixelsOf(frame, coded)), orientation: video.orientation };
+        run.wanted.delete(key);
       } finally {
         frame.close();
       }
@@ -46,38 +98,67 @@ async function* decodedRun(video, config, run) {
   }
 }
 
-/** What the decoder refused. */
-class DecodingError extends Error {}
+/**
+ * How frames of a video are coded.
+ * @param {VideoFile} video
+ * @returns {Coded}
+ */
+export function codedOf(video) {
+  return { width: video.width, height: video.height, convert: (...all) => video.pixels(...all) };
+}
 
-/** The one frame of an image, turned as its EXIF says, over black where it is transparent. */
-export async function* imageFrame(file) {
+/** What the decoder refused. */
+class DecodingError extends UnmaskError {}
+
+/**
+ * The pictures of a file that is decoded here.
+ * @param {PictureFile} pictures
+ * @returns {AsyncGenerator<Frame, void, undefined>}
+ */
+export async function* pictureFrames(pictures) {
+  const { width, height } = pictures;
+  while (pictures.advance()) yield { time: pictures.time, pixels: pictures.takePixels(), width, height, orientation: 1 };
+}
+
+/**
+ * The one frame of an image that the browser decodes, turned as it says, over black where it is transparent.
+ * @param {Blob} file
+ * @param {Error} refusal the error where it does not
+ * @returns {AsyncGenerator<Frame, void, undefined>}
+ */
+export async function* foreignFrame(file, refusal) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
   } catch {
-    throw new Error('the image does not decode in this browser; save it again as PNG or JPEG');
+    throw refusal;
   }
   try {
-    yield { time: 0, ...drawn(bitmap, bitmap.width, bitmap.height), rotation: 0 };
+    refuseLarge(bitmap.width, bitmap.height);
+    yield { time: 0, ...drawn(bitmap, bitmap.width, bitmap.height), orientation: 1 };
   } finally {
     bitmap.close();
   }
 }
 
-/** What to configure a decoder with; `null` where this browser decodes no such video. */
+/**
+ * What to configure a decoder with; `null` where this browser decodes no such video.
+ * @param {VideoFile} video
+ * @returns {Promise<VideoDecoderConfig | null>}
+ */
 export async function decoderConfig(video) {
-  if (!('VideoDecoder' in globalThis) || !video.codec) return null;
+  const { codec, matrix, description } = video;
+  if (!('VideoDecoder' in globalThis) || !codec) return null;
+  /** @type {any} */
   const config = {
-    codec: video.codec,
+    codec,
     codedWidth: video.codedWidth,
     codedHeight: video.codedHeight,
     displayAspectWidth: video.width,
     displayAspectHeight: video.height,
     // Scores are of colours as they are coded: only the matrix and the range are undone, as the native program does.
-    ...(video.matrix && {
-      colorSpace: { matrix: video.matrix, fullRange: video.fullRange, primaries: 'bt709', transfer: 'bt709' },
-    }),
-    ...(video.description && { description: video.description }),
+    ...(matrix && { colorSpace: { matrix, fullRange: video.fullRange, primaries: 'bt709', transfer: 'bt709' } }),
+    ...(description && { description }),
   };
   const supported = await VideoDecoder.isConfigSupported(config).then((answer) => answer.supported, () => false);
   return supported ? config : null;
@@ -86,14 +167,25 @@ export async function decoderConfig(video) {
 /** A decoder, and the frames that it gave and nobody took yet. */
 class Decoding {
   #decoder;
+  /** @type {Error | null} */
   #failure = null;
-  /** Times of the frames that have not come yet, by their stamps. */
+  /** Times of the frames that have not come yet, by what tells them apart. */
   #wanted;
+  /** Whether that is their number among those that came, and not their time stamp. */
+  #isCounted;
+  #count = 0;
+  /** @type {{ frame: VideoFrame, time: number, key: number }[]} */
   #ready = [];
   #wake = () => {};
 
-  constructor(config, wanted) {
+  /**
+   * @param {VideoDecoderConfig} config
+   * @param {Map<number, number>} wanted
+   * @param {boolean} isCounted
+   */
+  constructor(config, wanted, isCounted) {
     this.#wanted = new Map(wanted);
+    this.#isCounted = isCounted;
     this.#decoder = new VideoDecoder({
       output: (frame) => this.#take(frame),
       error: (error) => {
@@ -105,13 +197,18 @@ class Decoding {
     this.#decoder.configure(config);
   }
 
-  /** Decodes one run of samples, and yields the frames wanted of it. */
+  /**
+   * Decodes one run of samples, and yields the frames wanted of it.
+   * @param {VideoFile} video
+   * @param {Run} run
+   */
   async *run(video, { first, last, wanted }) {
-    const [lastStamp, lastTime] = [...wanted].at(-1);
+    const [lastKey, lastTime] = [...wanted][wanted.size - 1];
     for (let sample = first; sample <= last; sample++) {
       // Whatever came out is taken first: decoders have few frames to lend.
       while (this.#ready.length > 0 || this.#decoder.decodeQueueSize > DECODE_AHEAD) {
-        if (this.#ready.length > 0) yield this.#ready.shift();
+        const ready = this.#ready.shift();
+        if (ready) yield ready;
         else await this.#change();
         this.#check();
       }
@@ -120,8 +217,8 @@ class Decoding {
       this.#feed(new EncodedVideoChunk({ type, timestamp: video.timestamp(sample), data: video.data(sample) }));
     }
     await this.#flush();
-    while (this.#ready.length > 0) yield this.#ready.shift();
-    if (this.#wanted.has(lastStamp)) throw damaged(lastTime, 'its frames there do not decode');
+    for (let ready = this.#ready.shift(); ready; ready = this.#ready.shift()) yield ready;
+    if (this.#wanted.has(lastKey)) throw damaged(lastTime, 'its frames there do not decode');
   }
 
   close() {
@@ -130,23 +227,26 @@ class Decoding {
     if (this.#decoder.state !== 'closed') this.#decoder.close();
   }
 
+  /** @param {VideoFrame} frame */
   #take(frame) {
-    const time = this.#wanted.get(frame.timestamp);
+    const key = this.#isCounted ? this.#count++ : frame.timestamp;
+    const time = this.#wanted.get(key);
     if (time === undefined) {
       frame.close();
     } else {
-      this.#wanted.delete(frame.timestamp);
-      this.#ready.push({ frame, time, stamp: frame.timestamp });
+      this.#wanted.delete(key);
+      this.#ready.push({ frame, time, key });
     }
     this.#wake();
   }
 
   #change() {
-    return new Promise((resolve) => {
+    return new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
       this.#wake = resolve;
     });
   }
 
+  /** @param {EncodedVideoChunk} chunk */
   #feed(chunk) {
     try {
       this.#decoder.decode(chunk);
@@ -170,59 +270,93 @@ class Decoding {
   }
 }
 
+/**
+ * @param {number | undefined} time
+ * @param {string} detail
+ */
 function damaged(time, detail) {
   const near = time === undefined ? '' : ` near ${time.toFixed(1)} s`;
   const reason = detail.replace(/[.\s]+$/, '');
-  return new DecodingError(`the video is damaged${near} (${reason}); re-encode or re-download it`);
+  return new DecodingError('damaged', `the video is damaged${near} (${reason}); re-encode or re-download it`);
 }
 
-/** The pixels of a decoded frame in a size before rotation, by the matrix and range of its `video` where they are known. */
-export async function pixelsOf(frame, video) {
-  const { width, height } = video;
-  const { width: visibleWidth, height: visibleHeight } = frame.visibleRect;
-  if (visibleWidth !== width || visibleHeight !== height) return drawn(frame, width, height);
+/**
+ * The pixels of a decoded frame, by the matrix and range of its video where they are known.
+ * @param {VideoFrame} frame
+ * @param {Coded} coded
+ * @returns {Promise<Picture>}
+ */
+export async function pixelsOf(frame, { width, height, convert }) {
   try {
-    const pixels = (await convertedHere(frame, video)) ?? (await copied(frame, { format: 'RGBA', colorSpace: 'srgb' }));
-    return { pixels, width, height };
-  } catch {
+    const pixels = await convertedHere(frame, convert);
+    if (pixels) return { pixels, width, height };
+    if (frame.visibleRect?.width === width && frame.visibleRect.height === height) {
+      return { pixels: await copied(frame, { format: 'RGBA', colorSpace: 'srgb' }), width, height };
+    }
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) throw error;
     // Not every browser converts every format while copying.
-    return drawn(frame, width, height);
   }
+  return drawn(frame, width, height);
 }
 
-/** The pixels as the native program makes them of the decoder's planes; `undefined` where it gives others than we know. */
-async function convertedHere(frame, video) {
-  const { format, colorSpace } = frame;
-  const matrix = video.matrix ?? colorSpace?.matrix;
-  if (!PLANAR.includes(format) || !matrix) return undefined;
-  const { width, height } = frame.visibleRect;
+/**
+ * The pixels as the native program makes them of the decoder's planes; `undefined` where it gives others than we know.
+ * @param {VideoFrame} frame
+ * @param {Converter} convert
+ */
+async function convertedHere(frame, convert) {
+  const { format, colorSpace, visibleRect } = frame;
+  if (!format || !visibleRect || !PLANAR.includes(format)) return undefined;
+  const { width, height } = visibleRect;
   const planes = await copied(frame, { layout: gapless(format, width, height) });
-  return toRgba(planes, format, width, height, matrix, video.fullRange ?? colorSpace?.fullRange ?? false);
+  return convert(planes, format, width, height, colorSpace?.matrix ?? undefined, colorSpace?.fullRange ?? undefined);
 }
 
+/**
+ * @param {VideoFrame} frame
+ * @param {any} options
+ */
 async function copied(frame, options) {
   const bytes = new Uint8Array(frame.allocationSize(options));
   await frame.copyTo(bytes, options);
   return bytes;
 }
 
-/** Formats whose planes `toRgba` takes. */
-const PLANAR = ['I420', 'I422', 'I444', 'NV12', 'I420P10', 'I422P10', 'I444P10'];
+/** Formats whose planes the module takes. */
+const PLANAR = ['', 'P10', 'P12'].flatMap((deep) => ['I420', 'I422', 'I444'].map((name) => name + deep)).concat('NV12');
 
-/** Where each plane begins and how long its rows are, in bytes, so that there is nothing between them. */
+/**
+ * Where each plane begins and how long its rows are, in bytes, so that there is nothing between them.
+ * @param {string} format
+ * @param {number} width
+ * @param {number} height
+ */
 function gapless(format, width, height) {
   const across = format.startsWith('I444') ? width : Math.ceil(width / 2);
   const down = format.startsWith('I444') || format.startsWith('I422') ? height : Math.ceil(height / 2);
-  const bytes = format.endsWith('P10') ? 2 : 1;
+  const bytes = /P1\d$/.test(format) ? 2 : 1;
   const luma = { offset: 0, stride: bytes * width };
   if (format === 'NV12') return [luma, { offset: width * height, stride: 2 * across }];
-  const chroma = (index) => ({ offset: bytes * (width * height + index * across * down), stride: bytes * across });
+  const chroma = (/** @type {number} */ index) => ({
+    offset: bytes * (width * height + index * across * down),
+    stride: bytes * across,
+  });
   return [luma, chroma(0), chroma(1)];
 }
 
-/** What a canvas of this size shows of a picture that fills it. */
+/**
+ * What a canvas of this size shows of a picture that fills it.
+ * @param {VideoFrame | ImageBitmap} picture
+ * @param {number} width
+ * @param {number} height
+ * @returns {Picture}
+ */
 export function drawn(picture, width, height) {
   const context = new OffscreenCanvas(width, height).getContext('2d', { alpha: false, willReadFrequently: true });
+  if (!context) {
+    throw new UnmaskError('too_large', `the browser draws no picture of ${width}x${height} pixels; scale it down first`);
+  }
   context.drawImage(picture, 0, 0, width, height);
   return { pixels: new Uint8Array(context.getImageData(0, 0, width, height).data.buffer), width, height };
 }

@@ -36,8 +36,8 @@ const TASKS = {
     scorer = await wasm.Scorer.load(model, base);
   },
 
-  find({ pixels, width, height, rotation }) {
-    return /** @type {FaceFinder} */ (finder).find(pixels, width, height, rotation);
+  find({ pixels, width, height, orientation }) {
+    return /** @type {FaceFinder} */ (finder).find(pixels, width, height, orientation);
   },
 
   async score({ crops }) {

@@ -1,13 +1,27 @@
 /**
  * Frames that the page's player shows (`player.js`), as `frames.js` gives them: asked for one at a time, so that one is
  * under way at most.
+ *
+ * @import { Coded, Frame } from './frames.js'
+ * @import { Playing, Shown } from './player.js'
+ * @import { Ask } from './sources.js'
+ * @import { VideoFile } from './unmask_wasm.js'
+ *
+ * @typedef {{ width: number, height: number, orientation?: number, coded?: Coded }} Displayed
+ *   the size of a frame as displayed, and where that is known, how it is laid for that and coded before
  */
-import { drawn, pixelsOf } from './frames.js';
+import { codedOf, drawn, pixelsOf } from './frames.js';
+import { toRgb } from './unmask_wasm.js';
 
-/** The sampled frames of a video whose index is known, each shown at its time. */
+/**
+ * The sampled frames of a video whose index is known, each shown at its time.
+ * @param {VideoFile} video
+ * @param {Ask} ask
+ * @returns {AsyncGenerator<Frame, void, undefined>}
+ */
 export async function* plannedFrames(video, ask) {
-  const { displayedWidth: width, displayedHeight: height, matrix, fullRange } = video;
-  const displayed = { width, height, matrix, fullRange };
+  const { displayedWidth: width, displayedHeight: height, orientation } = video;
+  const displayed = { width, height, orientation, coded: codedOf(video) };
   for (let run = 0; run < video.runs; run++) {
     const [times, seeks] = [video.wantedTimes(run), video.seekTimes(run)];
     for (let index = 0; index < times.length; index++) {
@@ -17,7 +31,13 @@ export async function* plannedFrames(video, ask) {
   }
 }
 
-/** `count` frames evenly spaced over the time that something plays; one that is shown several times counts once. */
+/**
+ * `count` frames evenly spaced over the time that something plays; one that is shown several times counts once.
+ * @param {Playing} playing
+ * @param {number} count
+ * @param {Ask} ask
+ * @returns {AsyncGenerator<Frame, void, undefined>}
+ */
 export async function* evenFrames(playing, count, ask) {
   let last = null;
   for (const asked of evenTimes(playing.duration, count)) {
@@ -31,7 +51,13 @@ export async function* evenFrames(playing, count, ask) {
   }
 }
 
-/** Frames of a live picture, as they come, until there are `count` or it ends. */
+/**
+ * Frames of a live picture, as they come, until there are `count` or it ends.
+ * @param {Playing} playing
+ * @param {number} count
+ * @param {Ask} ask
+ * @returns {AsyncGenerator<Frame, void, undefined>}
+ */
 export async function* liveFrames(playing, count, ask) {
   for (let seen = 0; seen < count; seen++) {
     const shown = await ask('frame');
@@ -43,28 +69,73 @@ export async function* liveFrames(playing, count, ask) {
 /** Before its very end a player shows the last frame; at the end some show none. */
 const END = 0.001;
 
+/**
+ * @param {number | null} duration
+ * @param {number} count
+ */
 function evenTimes(duration, count) {
   const span = Math.max(0, (duration ?? 0) - END);
   return Array.from({ length: count }, (_, index) => (count === 1 ? 0 : (span * index) / (count - 1)));
 }
 
-/** The pixels of a picture that is displayed in this size, and with these colours where they are known. It is let go. */
+/**
+ * The pixels of a picture. It is let go.
+ * @param {Shown['picture']} picture
+ * @param {number} time
+ * @param {Displayed} displayed
+ * @returns {Promise<Frame>}
+ */
 async function taken(picture, time, displayed) {
   try {
     const { width, height } = displayed;
-    return { time, ...((await asDecoded(picture, displayed)) ?? { ...drawn(picture, width, height), rotation: 0 }) };
+    return { time, ...((await asDecoded(picture, displayed)) ?? { ...drawn(picture, width, height), orientation: 1 }) };
   } finally {
     picture.close();
   }
 }
 
-/** The pixels of a decoder's frame that has only to be turned for display; `null` of anything else. */
-async function asDecoded(picture, { width, height, matrix, fullRange }) {
-  if (!('visibleRect' in picture) || picture.flip) return null;
-  const rotation = picture.rotation ?? 0;
-  const sideways = rotation % 180 !== 0;
-  const coded = { width: sideways ? height : width, height: sideways ? width : height, matrix, fullRange };
-  const { width: visibleWidth, height: visibleHeight } = picture.visibleRect;
-  if (visibleWidth !== coded.width || visibleHeight !== coded.height) return null;
-  return { ...(await pixelsOf(picture, coded)), rotation };
+/** Numbers of orientations by the clockwise degrees of a turn. */
+const TURNS = { 0: 1, 90: 6, 180: 3, 270: 8 };
+
+/**
+ * The pixels of a decoder's frame that has only to be laid for display; `null` of anything else.
+ * @param {any} picture
+ * @param {Displayed} displayed
+ */
+async function asDecoded(picture, displayed) {
+  if (!('visibleRect' in picture)) return null;
+  const orientation = orientationOf(picture, displayed);
+  const coded = orientation && (displayed.coded ?? codedAs(displayed, orientation));
+  if (!coded) return null;
+  const { width, height } = picture.visibleRect;
+  // Only of a known video do frames of another size belong to it, since their pixels are not square.
+  if (!displayed.coded && (width !== coded.width || height !== coded.height)) return null;
+  return { ...(await pixelsOf(picture, coded)), orientation };
+}
+
+/**
+ * How a frame has to be laid; nothing where that is not known, or where the browser laid what a known video asks for itself.
+ * @param {{ rotation?: number, flip?: boolean }} picture
+ * @param {Displayed} displayed
+ */
+function orientationOf({ rotation = 0, flip = false }, { orientation }) {
+  const asked = rotation !== 0 || flip;
+  if (orientation) return asked === (orientation !== 1) ? orientation : null;
+  return flip ? null : TURNS[/** @type {0} */ (rotation)];
+}
+
+/**
+ * How a frame of a video that is not known is coded.
+ * @param {Displayed} displayed
+ * @param {number} orientation
+ * @returns {Coded}
+ */
+function codedAs({ width, height }, orientation) {
+  const [wide, high] = orientation > 4 ? [height, width] : [width, height];
+  return {
+    width: wide,
+    height: high,
+    convert: (planes, format, width, height, matrix, fullRange) =>
+      matrix ? toRgb(planes, format, width, height, matrix, fullRange ?? false) : undefined,
+  };
 }

@@ -15,7 +15,7 @@ export async function scoreInput(detector, { file, name, frames, everybody }, co
   const scoring = new Scoring(detector.spec, detector.sha256, everybody);
   try {
     const first = await run.takeFrames(scoring, source);
-    const surroundings = { input: name, video: source.summary(first), timing_s: run.timing() };
+    const surroundings = { input: name, video: source.summary(first), timing_s: run.timing(), caveats: source.caveats() };
     return JSON.parse(scoring.finish(JSON.stringify(surroundings)));
   } catch (error) {
     await run.abandon();
@@ -39,7 +39,7 @@ class Run {
   #spent = { decode: 0, detect: 0, score: 0 };
   /**
    * Frames in order of time, with the faces that are being found in them.
-   * @type {{ time: number, pixels: Uint8Array, width: number, height: number, rotation: number, found: ReturnType<Pool['run']> }[]}
+   * @type {{ time: number, pixels: Uint8Array, width: number, height: number, orientation: number, found: ReturnType<Pool['run']> }[]}
    */
   #finding = [];
   /** @type {Set<Promise<void>>} */
@@ -102,21 +102,21 @@ class Run {
     return done ? null : value;
   }
 
-  #find({ time, pixels, width, height, rotation }) {
-    const found = this.#pool.run('find', { pixels, width, height, rotation });
+  #find({ time, pixels, width, height, orientation }) {
+    const found = this.#pool.run('find', { pixels, width, height, orientation });
     // Whoever waits for it hears of its failure.
     found.catch(() => {});
-    this.#finding.push({ time, pixels, width, height, rotation, found });
+    this.#finding.push({ time, pixels, width, height, orientation, found });
   }
 
   /** Hands the next frame with its faces on. */
   async #takeOne(scoring, total) {
-    const { time, pixels, width, height, rotation, found } = this.#finding[0];
+    const { time, pixels, width, height, orientation, found } = this.#finding[0];
     const { value: faces, milliseconds } = await found.catch(explained);
     this.#finding.shift();
     this.#spent.detect += milliseconds;
     this.#check();
-    scoring.push(time, pixels, width, height, rotation, faces);
+    scoring.push(time, pixels, width, height, orientation, faces);
     this.#scoreReady(scoring);
     this.#control.tell({ stage: 'score', done: scoring.frameCount, total });
     // Crops that wait for a score take memory.

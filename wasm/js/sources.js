@@ -1,28 +1,43 @@
 /**
- * What is looked at, opened by the way that its content and this browser allow: an image, a video whose frames WebCodecs
- * decodes, else whatever the page's player shows.
+ * What is looked at, opened by the way that its content and this browser allow: pictures, which are decoded here or by the
+ * browser, a video whose frames WebCodecs decodes, else whatever the page's player shows.
  *
- * @typedef {{ frames: AsyncGenerator, total: number, summary: (first: object | null) => object, free: () => void }} Source
- *   the frames to come, how many at most, what the report says of the input once the first frame is there, and the end
+ * @import { Frame } from './frames.js'
+ * @import { Playing } from './player.js'
+ * @import { Caveat, Report } from './unmask.d.ts'
+ *
+ * @typedef {{ width: number, height: number }} Size
+ * @typedef {{ code: Caveat['code'], words?: string }} Noted a caveat, in its usual words where it has none
+ * @typedef {(what: 'open' | 'frame', time?: number) => Promise<any>} Ask asks the page's player
+ * @typedef {object} Source
+ * @property {AsyncGenerator<Frame, void, undefined>} frames the frames to come
+ * @property {number} total how many at most
+ * @property {(first: Size | null) => Report['video']} summary what the report says of the input once the first frame is there
+ * @property {() => Noted[]} caveats what weakens the answer, once all frames were there
+ * @property {() => void} free ends it
  */
-import { VideoFile, isImage } from './unmask_wasm.js';
-import { decoderConfig, imageFrame, videoFrames } from './frames.js';
+import { PictureFile, VideoFile, mediaKind, pictureRefusal } from './unmask_wasm.js';
+import { decoderConfig, foreignFrame, pictureFrames, videoFrames } from './frames.js';
 import { evenFrames, liveFrames, plannedFrames } from './played.js';
 
 /**
  * Opens `file`, or what the page's element shows where there is none, to look at `count` frames.
- * @param {(what: 'open' | 'frame', time?: number) => Promise} ask asks the page's player
+ * @param {Blob | null} file
+ * @param {number} count
+ * @param {Ask} ask
  * @returns {Promise<Source>}
  */
 export async function openSource(file, count, ask) {
   if (!file) return playedSource(await ask('open'), count, ask);
-  if (isImage(file)) return { frames: imageFrame(file), total: 1, summary: (first) => summary('still', first), free() {} };
   let video;
   try {
+    const kind = mediaKind(file);
+    if (kind === 'picture') return pictureSource(new PictureFile(file, count));
+    if (kind === 'foreign') return foreignSource(file);
     video = new VideoFile(file, count);
   } catch (error) {
-    if (error.name !== 'OtherContainer') throw error;
-    return playedSource(await openedOr(error.message, ask), count, ask);
+    if (error.code !== 'unsupported_container') throw error;
+    return playedSource(await openedOr(error, ask), count, ask);
   }
   try {
     return await videoSource(video, ask);
@@ -32,37 +47,93 @@ export async function openSource(file, count, ask) {
   }
 }
 
+/**
+ * @param {VideoFile} video
+ * @param {Ask} ask
+ * @returns {Promise<Source>}
+ */
 async function videoSource(video, ask) {
   const config = await decoderConfig(video);
   if (!config) await openedOr(video.refusal, ask);
+  /** @type {Map<string, Noted>} */
+  const noted = new Map();
+  const size = { width: video.displayedWidth, height: video.displayedHeight };
   return {
-    frames: config ? videoFrames(video, config) : plannedFrames(video, ask),
+    frames: config ? videoFrames(video, config, (code) => noted.set(code, { code })) : plannedFrames(video, ask),
     total: video.wantedFrames,
-    summary: () => summary('video', { width: video.displayedWidth, height: video.displayedHeight }, video.fps, video.durationSeconds),
+    summary: () => summary('video', size, video.fps, video.durationSeconds),
+    caveats: () => [...JSON.parse(video.caveats), ...noted.values()],
     free: () => video.free(),
   };
 }
 
+/**
+ * @param {PictureFile} pictures
+ * @returns {Source}
+ */
+function pictureSource(pictures) {
+  return {
+    frames: pictureFrames(pictures),
+    total: pictures.wantedFrames,
+    summary: () => summary(pictures.isMoving ? 'video' : 'still', pictures, pictures.fps, pictures.durationSeconds),
+    caveats: () => JSON.parse(pictures.caveats),
+    free: () => pictures.free(),
+  };
+}
+
+/**
+ * @param {Blob} file
+ * @returns {Source}
+ */
+function foreignSource(file) {
+  return {
+    frames: foreignFrame(file, pictureRefusal(file)),
+    total: 1,
+    summary: (first) => summary('still', first),
+    caveats: () => [],
+    free() {},
+  };
+}
+
+/**
+ * @param {Playing} playing
+ * @param {number} count
+ * @param {Ask} ask
+ * @returns {Source}
+ */
 function playedSource(playing, count, ask) {
   return {
     frames: playing.live ? liveFrames(playing, count, ask) : evenFrames(playing, count, ask),
     total: count,
     summary: () => summary(playing.live ? 'live' : 'video', playing, undefined, playing.duration),
+    caveats: () => [],
     free() {},
   };
 }
 
-/** What the page's player opens; where it does not either, the `refusal` says why and what to do. */
+/**
+ * What the page's player opens; where it does not either, `refusal` says why and what to do.
+ * @param {any} refusal
+ * @param {Ask} ask
+ * @returns {Promise<Playing>}
+ */
 async function openedOr(refusal, ask) {
   try {
     return await ask('open');
   } catch (error) {
     if (error.name === 'Cancelled') throw error;
-    throw new Error(refusal);
+    throw refusal;
   }
 }
 
-/** What the report says of an input; how many frames were looked at, it counts itself. */
+/**
+ * What the report says of an input; how many frames were looked at, it counts itself.
+ * @param {Report['video']['kind']} kind
+ * @param {Size | null} size
+ * @param {number} [fps]
+ * @param {number | null} [duration]
+ * @returns {Report['video']}
+ */
 function summary(kind, size, fps, duration) {
   const { width, height } = size ?? { width: 0, height: 0 };
   return { kind, width, height, fps: fps ?? null, duration_s: duration ?? null, frames_sampled: 0 };

@@ -21,13 +21,13 @@ impl FaceFinder {
         Ok(Self(finder::FaceFinder::from_safetensors(centerface, refiner, &Device::flex())?))
     }
 
-    /// The faces in a frame of `width` × `height` pixels of four bytes (the last is ignored) once it is turned clockwise by
-    /// `rotation` degrees, as the JSON that [`Scoring::push`](crate::Scoring::push) takes.
+    /// The faces in a frame of `width` × `height` pixels, of three bytes or of four whose last is ignored, once it is laid as the
+    /// orientation with this number of EXIF asks; as the JSON that [`Scoring::push`](crate::Scoring::push) takes.
     ///
     /// # Errors
     /// Bytes that do not fit the size.
-    pub fn find(&self, rgba: &[u8], width: usize, height: usize, rotation: u32) -> Result<String, JsError> {
-        let image = upright(rgba, width, height, rotation)?;
-        Ok(serde_json::to_string(&self.0.find(&image, &FindOptions::default()))?)
+    pub fn find(&self, pixels: &[u8], width: usize, height: usize, orientation: u32) -> Result<String, JsValue> {
+        let image = upright(pixels, width, height, orientation)?;
+        Ok(serde_json::to_string(&self.0.find(&image, &FindOptions::default())).map_err(JsError::from)?)
     }
 }

@@ -1,68 +1,86 @@
 //! A decoded frame as the core wants it.
 
 use unmask_core::image::RgbImage;
-use wasm_bindgen::JsError;
+use wasm_bindgen::JsValue;
 
-/// The image that four-byte pixels show once they are turned clockwise by `rotation` degrees.
+use crate::error::coded;
+use crate::media::Orientation;
+
+/// The image that `pixels` show, of three bytes each or of four whose last is ignored, once they are laid as the orientation
+/// with this number asks.
 ///
 /// # Errors
-/// Bytes that do not fit the size.
-pub(crate) fn upright(rgba: &[u8], width: usize, height: usize, rotation: u32) -> Result<RgbImage, JsError> {
-    turned(rgba, width, height, rotation)
-        .ok_or_else(|| JsError::new("the browser gave a frame of another size than it said; try another browser"))
+/// Bytes that do not fit the size, or a number that is none.
+pub(crate) fn upright(pixels: &[u8], width: usize, height: usize, orientation: u32) -> Result<RgbImage, JsValue> {
+    let misfit = || coded("the browser gave a frame of another size than it said; try another browser", "internal");
+    Orientation::numbered(orientation)
+        .and_then(|orientation| laid(pixels, width, height, orientation))
+        .ok_or_else(misfit)
 }
 
 /// The image, or `None` if the number of bytes does not fit the size.
-fn turned(rgba: &[u8], width: usize, height: usize, rotation: u32) -> Option<RgbImage> {
-    let pixels = rgba.as_chunks::<4>().0;
-    if width.checked_mul(height)?.checked_mul(4)? != rgba.len() {
-        return None;
+fn laid(pixels: &[u8], width: usize, height: usize, orientation: Orientation) -> Option<RgbImage> {
+    let count = width.checked_mul(height).filter(|count| *count > 0)?;
+    match pixels.len() / count {
+        3 if pixels.len() % count == 0 => image(pixels.as_chunks::<3>().0, width, height, orientation, |pixel| *pixel),
+        4 if pixels.len() % count == 0 => {
+            image(pixels.as_chunks::<4>().0, width, height, orientation, |[red, green, blue, _]| [*red, *green, *blue])
+        }
+        _ => None,
     }
-    let (turned_width, turned_height) = if rotation % 180 == 90 { (height, width) } else { (width, height) };
-    let mut rgb = vec![0; width * height * 3];
-    let targets = rgb.as_chunks_mut::<3>().0;
-    let place = |target: &mut [u8; 3], source: usize| {
-        let [red, green, blue, _] = pixels[source];
-        *target = [red, green, blue];
-    };
-    if rotation == 0 {
-        targets.iter_mut().enumerate().for_each(|(index, target)| place(target, index));
-        return RgbImage::new(width, height, rgb);
+}
+
+fn image<P>(
+    pixels: &[P],
+    width: usize,
+    height: usize,
+    orientation: Orientation,
+    colour: impl Fn(&P) -> [u8; 3],
+) -> Option<RgbImage> {
+    let (wide, high) = if orientation.is_sideways() { (height, width) } else { (width, height) };
+    let mut rgb = vec![0; wide * high * 3];
+    let targets = rgb.as_chunks_mut::<3>().0.iter_mut();
+    if orientation == Orientation::UPRIGHT {
+        targets.zip(pixels).for_each(|(target, pixel)| *target = colour(pixel));
+    } else {
+        targets.enumerate().for_each(|(index, target)| {
+            let (column, row) = orientation.source((index % wide, index / wide), (width, height));
+            *target = colour(&pixels[row * width + column]);
+        });
     }
-    for (index, target) in targets.iter_mut().enumerate() {
-        let (x, y) = (index % turned_width, index / turned_width);
-        let (column, row) = match rotation {
-            90 => (y, height - 1 - x),
-            180 => (width - 1 - x, height - 1 - y),
-            _ => (width - 1 - y, x),
-        };
-        place(target, row * width + column);
-    }
-    RgbImage::new(turned_width, turned_height, rgb)
+    RgbImage::new(wide, high, rgb)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Three pixels beside two rows, each pixel its number.
-    fn numbers(rotation: u32) -> (usize, usize, Vec<u8>) {
-        let rgba: Vec<u8> = (0..6u8).flat_map(|number| [number, 0, 0, 255]).collect();
-        let image = turned(&rgba, 3, 2, rotation).unwrap();
+    /// Three pixels beside two rows, each pixel its number, of this many bytes.
+    fn numbers(orientation: u32, bytes: usize) -> (usize, usize, Vec<u8>) {
+        let pixels: Vec<u8> = (0..6u8).flat_map(|number| [number, 0, 0, 255].into_iter().take(bytes)).collect();
+        let image = laid(&pixels, 3, 2, Orientation::numbered(orientation).unwrap()).unwrap();
         (image.width(), image.height(), image.pixels().iter().step_by(3).copied().collect())
     }
 
     #[test]
-    fn frames_are_turned_clockwise() {
-        assert_eq!(numbers(0), (3, 2, vec![0, 1, 2, 3, 4, 5]));
-        assert_eq!(numbers(90), (2, 3, vec![3, 0, 4, 1, 5, 2]));
-        assert_eq!(numbers(180), (3, 2, vec![5, 4, 3, 2, 1, 0]));
-        assert_eq!(numbers(270), (2, 3, vec![2, 5, 1, 4, 0, 3]));
+    fn frames_are_laid_as_their_orientation_says() {
+        for bytes in [3, 4] {
+            assert_eq!(numbers(1, bytes), (3, 2, vec![0, 1, 2, 3, 4, 5]));
+            assert_eq!(numbers(2, bytes), (3, 2, vec![2, 1, 0, 5, 4, 3]));
+            assert_eq!(numbers(3, bytes), (3, 2, vec![5, 4, 3, 2, 1, 0]));
+            assert_eq!(numbers(4, bytes), (3, 2, vec![3, 4, 5, 0, 1, 2]));
+            assert_eq!(numbers(5, bytes), (2, 3, vec![0, 3, 1, 4, 2, 5]));
+            assert_eq!(numbers(6, bytes), (2, 3, vec![3, 0, 4, 1, 5, 2]));
+            assert_eq!(numbers(7, bytes), (2, 3, vec![5, 2, 4, 1, 3, 0]));
+            assert_eq!(numbers(8, bytes), (2, 3, vec![2, 5, 1, 4, 0, 3]));
+        }
     }
 
     #[test]
     fn bytes_that_do_not_fit_the_size_are_no_image() {
-        assert!(turned(&[0; 23], 3, 2, 0).is_none());
-        assert!(turned(&[], usize::MAX, 2, 0).is_none());
+        assert!(laid(&[0; 23], 3, 2, Orientation::UPRIGHT).is_none());
+        assert!(laid(&[0; 12], 3, 2, Orientation::UPRIGHT).is_none());
+        assert!(laid(&[], usize::MAX, 2, Orientation::UPRIGHT).is_none());
+        assert!(laid(&[], 0, 2, Orientation::UPRIGHT).is_none());
     }
 }

@@ -12,10 +12,13 @@ mod blob;
 #[cfg(test)]
 mod contract;
 mod device;
+mod error;
 mod finder;
 mod frame;
 pub mod media;
 mod panic;
+#[cfg(feature = "pictures")]
+mod picture_file;
 mod scorer;
 mod scoring;
 mod video_file;
@@ -24,6 +27,8 @@ mod video_file;
 pub use device::probe;
 pub use finder::FaceFinder;
 pub use panic::{last_panic, start};
+#[cfg(feature = "pictures")]
+pub use picture_file::{PictureFile, media_kind, picture_refusal, refuse_large};
 pub use scorer::{Scorer, read_spec, sha256};
 pub use scoring::{Crops, Scoring};
-pub use video_file::{VideoFile, is_image, to_rgba};
+pub use video_file::{VideoFile, to_rgb};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use unmask_core::face::Face;
 use unmask_core::pipeline::report::{ModelInfo, Timing, VideoSummary};
-use unmask_core::pipeline::{Batch, Faces, Session, SessionError};
+use unmask_core::pipeline::{Batch, Caveat, CaveatCode, Faces, Session, SessionError};
 use unmask_core::weights::spec::DetectorSpec;
 use wasm_bindgen::prelude::*;
 
@@ -60,14 +60,14 @@ impl Scoring {
     pub fn push(
         &mut self,
         time_s: f64,
-        rgba: &[u8],
+        pixels: &[u8],
         width: usize,
         height: usize,
-        rotation: u32,
+        orientation: u32,
         faces: &str,
-    ) -> Result<(), JsError> {
-        let faces: Vec<Face> = serde_json::from_str(faces)?;
-        self.session.push(time_s, &upright(rgba, width, height, rotation)?, &faces);
+    ) -> Result<(), JsValue> {
+        let faces: Vec<Face> = serde_json::from_str(faces).map_err(JsError::from)?;
+        self.session.push(time_s, &upright(pixels, width, height, orientation)?, &faces);
         Ok(())
     }
 
@@ -107,12 +107,16 @@ impl Scoring {
     }
 
     /// The report as JSON, the same document as `unmask score --json` prints. `surroundings` is what the worker alone
-    /// knows, as JSON: the report's `input`, `video` and `timing_s`.
+    /// knows, as JSON: the report's `input`, `video` and `timing_s`, and its `caveats`, of which those without words have the usual
+    /// ones.
     ///
     /// # Errors
     /// `surroundings` is not such a document, or a face that counts has no score from 0 to 1.
-    pub fn finish(self, surroundings: &str) -> Result<String, JsError> {
-        let Surroundings { input, video, timing_s } = serde_json::from_str(surroundings)?;
+    pub fn finish(mut self, surroundings: &str) -> Result<String, JsError> {
+        let Surroundings { input, video, timing_s, caveats } = serde_json::from_str(surroundings)?;
+        for Noted { code, words } in caveats {
+            self.session.note(words.map_or_else(|| code.into(), |words| Caveat::with_words(code, words)));
+        }
         let model = ModelInfo::new(&self.spec, self.sha256);
         let report = self.session.finish(input, &self.spec, model, video, timing_s)?;
         Ok(serde_json::to_string(&report)?)
@@ -125,4 +129,12 @@ struct Surroundings {
     input: String,
     video: VideoSummary,
     timing_s: Timing,
+    caveats: Vec<Noted>,
+}
+
+/// A caveat whose words may be the usual ones.
+#[derive(serde::Deserialize)]
+struct Noted {
+    code: CaveatCode,
+    words: Option<String>,
 }

@@ -1,38 +1,17 @@
 //! A video file as the worker sees it: what to configure a decoder with, and which samples to give it.
 
 use js_sys::Uint8Array;
+use unmask_core::image::ToneMap;
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;
 
 use crate::blob::BlobBytes;
-use crate::media::{self, Kind, MediaError, Run, Video};
+use crate::media::{self, Colours, MediaError, Packing, Planes, Run, Shown, Video};
 
-/// Whether `blob` is a still image, by its content.
-///
-/// # Errors
-/// An empty file, or one that is neither image nor video.
-#[wasm_bindgen(js_name = isImage)]
-pub fn is_image(blob: Blob) -> Result<bool, JsError> {
-    let mut bytes = BlobBytes::new(blob).map_err(MediaError::from)?;
-    match media::kind_of(&mut bytes) {
-        Err(MediaError::OtherContainer(_)) => Ok(false),
-        kind => Ok(kind? == Kind::Image),
-    }
-}
-
-/// The error for JavaScript. Its name tells a container that the browser's own player may read.
-fn named(error: MediaError) -> JsValue {
-    let named = js_sys::Error::new(&error.to_string());
-    if matches!(error, MediaError::OtherContainer(_)) {
-        named.set_name("OtherContainer");
-    }
-    named.into()
-}
-
-/// Four-byte pixels of a decoded frame, whose planes are without gaps in a format of WebCodecs; nothing where that or the
-/// matrix is not converted here.
-#[wasm_bindgen(js_name = toRgba)]
-pub fn to_rgba(
+/// Pixels, of three bytes each, of a decoded frame of `width` × `height`, whose planes are without gaps in a format of WebCodecs;
+/// nothing where that or the matrix is not converted here.
+#[wasm_bindgen(js_name = toRgb)]
+pub fn to_rgb(
     planes: &[u8],
     format: &str,
     width: usize,
@@ -40,7 +19,8 @@ pub fn to_rgba(
     matrix: &str,
     full_range: bool,
 ) -> Option<Vec<u8>> {
-    media::rgba(planes, format, (width, height), matrix, full_range)
+    let size = (width, height);
+    Planes { bytes: planes, format, size, shown: size, matrix, full_range }.rgb()
 }
 
 /// An opened video, and the runs of samples to decode.
@@ -49,6 +29,8 @@ pub struct VideoFile {
     bytes: BlobBytes,
     video: Video,
     runs: Vec<Run>,
+    /// What makes pixels of standard range of the video's, where they are others.
+    tone_map: Option<ToneMap>,
 }
 
 #[wasm_bindgen]
@@ -56,14 +38,43 @@ impl VideoFile {
     /// Reads the index of the video in `blob`, and plans to look at `frames` of its frames.
     ///
     /// # Errors
-    /// What is wrong with the file, in one sentence; its name is `OtherContainer` where the browser's own player may read it.
+    /// What is wrong with the file, in one sentence; its code is `unsupported_container` where the browser's own player may read it.
     #[wasm_bindgen(constructor)]
     pub fn new(blob: Blob, frames: usize) -> Result<VideoFile, JsValue> {
-        let mut bytes = BlobBytes::new(blob).map_err(|error| named(error.into()))?;
+        let mut bytes = BlobBytes::new(blob).map_err(MediaError::from)?;
         let size = bytes.size();
-        let video = media::open(&mut bytes, size).map_err(named)?;
+        let video = media::open(&mut bytes, size)?;
         let runs = media::plan(&video, frames);
-        Ok(Self { bytes, video, runs })
+        let tone_map = video.colours.and_then(Colours::tone_map);
+        Ok(Self { bytes, video, runs, tone_map })
+    }
+
+    /// Pixels, of three bytes each, of a decoded frame of `width` × `height`, in the size that the video has before it is turned,
+    /// and in standard range. `matrix` and `full_range` are what the browser says, and count where the stream says nothing.
+    /// Nothing where the format or the matrix is not converted here.
+    pub fn pixels(
+        &self,
+        planes: &[u8],
+        format: &str,
+        width: usize,
+        height: usize,
+        matrix: Option<String>,
+        full_range: Option<bool>,
+    ) -> Option<Vec<u8>> {
+        let matrix = self.matrix().or(matrix)?;
+        let full_range = self.full_range().or(full_range).unwrap_or(false);
+        let (size, shown) = ((width, height), (self.video.width, self.video.height));
+        let planes = Planes { bytes: planes, format, size, shown, matrix: &matrix, full_range };
+        match &self.tone_map {
+            Some(map) => planes.rgb_deep().map(|pixels| map.apply(&pixels)),
+            None => planes.rgb(),
+        }
+    }
+
+    /// What of it weakens an answer, as JSON: a list of the report's caveats.
+    #[wasm_bindgen(getter)]
+    pub fn caveats(&self) -> Result<String, JsError> {
+        Ok(serde_json::to_string(&self.video.caveats())?)
     }
 
     /// The codec's name in WebCodecs.
@@ -91,10 +102,10 @@ impl VideoFile {
         self.video.colours.map(|colours| colours.full_range)
     }
 
-    /// The sentence for a browser that does not decode the codec.
+    /// The error for a browser that does not decode the codec.
     #[wasm_bindgen(getter)]
-    pub fn refusal(&self) -> String {
-        MediaError::UnsupportedCodec(self.video.codec.to_string()).to_string()
+    pub fn refusal(&self) -> JsValue {
+        MediaError::UnsupportedCodec(self.video.codec.to_string()).into()
     }
 
     /// Width of the coded frame in pixels.
@@ -109,13 +120,13 @@ impl VideoFile {
         self.video.coded_height
     }
 
-    /// Width in square pixels before rotation.
+    /// Width in square pixels before it is turned.
     #[wasm_bindgen(getter)]
     pub fn width(&self) -> usize {
         self.video.width
     }
 
-    /// Height in square pixels before rotation.
+    /// Height in square pixels before it is turned.
     #[wasm_bindgen(getter)]
     pub fn height(&self) -> usize {
         self.video.height
@@ -133,10 +144,10 @@ impl VideoFile {
         self.video.displayed_size().1
     }
 
-    /// Clockwise degrees by which frames are turned for display.
+    /// How frames lie, by the numbers of EXIF.
     #[wasm_bindgen(getter)]
-    pub fn rotation(&self) -> u32 {
-        self.video.rotation
+    pub fn orientation(&self) -> u32 {
+        self.video.orientation.number()
     }
 
     /// Mean frames a second.
@@ -169,11 +180,21 @@ impl VideoFile {
         self.runs.get(run).map_or_else(Vec::new, |run| vec![run.first as u32, run.last as u32])
     }
 
-    /// The time stamps, in microseconds, of the frames to look at in a run, in order.
-    #[wasm_bindgen(js_name = wantedTimestamps)]
-    pub fn wanted_timestamps(&self, run: usize) -> Vec<f64> {
+    /// Whether frames are told apart by their number among those that a decoder gives, since their time stamps do not.
+    #[wasm_bindgen(getter, js_name = isCounted)]
+    pub fn is_counted(&self) -> bool {
+        self.video.facts.bad_times
+    }
+
+    /// What tells the frames to look at in a run from others, in order: their time stamps in microseconds, or their numbers.
+    #[wasm_bindgen(js_name = wantedKeys)]
+    pub fn wanted_keys(&self, run: usize) -> Vec<f64> {
         let wanted = self.runs.get(run).map(|run| run.wanted.as_slice()).unwrap_or_default();
-        wanted.iter().map(|shown| self.video.samples[shown.sample].timestamp_us as f64).collect()
+        let key = |shown: &Shown| match self.is_counted() {
+            true => self.video.number(shown.sample) as f64,
+            false => self.video.samples[shown.sample].timestamp_us as f64,
+        };
+        wanted.iter().map(key).collect()
     }
 
     /// When the frames to look at in a run are shown, in seconds, in the same order.
@@ -207,8 +228,12 @@ impl VideoFile {
     /// # Errors
     /// The file can no longer be read.
     #[wasm_bindgen]
-    pub fn data(&self, sample: usize) -> Result<Uint8Array, JsError> {
+    pub fn data(&self, sample: usize) -> Result<Uint8Array, JsValue> {
         let sample = self.video.samples.get(sample).ok_or(MediaError::NoFrames)?;
-        Ok(self.bytes.slice(sample.offset, sample.size.into()).map_err(MediaError::from)?)
+        let bytes = self.bytes.slice(sample.offset, sample.size.into()).map_err(MediaError::from)?;
+        match self.video.packing {
+            Packing::Whole => Ok(bytes),
+            packing => Ok(Uint8Array::from(packing.unpack(bytes.to_vec()).as_slice())),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What a video is coded in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Codec {
     /// Its name for people.
     pub name: String,
@@ -28,8 +28,8 @@ impl Codec {
         Self { name: name.to_owned(), string: None, description: None }
     }
 
-    /// A codec by its name in WebCodecs. H.264 and H.265 need the container's description; the others carry it in the
-    /// stream.
+    /// A codec by its name in WebCodecs. H.264 and H.265 have a container's description, unless the stream itself says what the
+    /// decoder has to know, as that of others does.
     pub(super) fn named(string: String, description: Option<Vec<u8>>) -> Self {
         let (name, described) = match string.get(..4).unwrap_or(&string) {
             "avc1" | "avc3" => ("H.264", true),
@@ -53,6 +53,24 @@ impl Codec {
             _ => None,
         };
         string.map_or_else(|| Self::unknown(id), |string| Self::named(string, private.map(<[u8]>::to_vec)))
+    }
+
+    /// H.264 of this profile, these constraints and this level, between start codes.
+    pub(super) fn h264([profile, constraints, level]: [u8; 3]) -> Self {
+        Self::named(format!("avc1.{profile:02X}{constraints:02X}{level:02X}"), None)
+    }
+
+    /// VP8, VP9 or AV1 by the four letters that stand for it in IVF, and its first frame.
+    pub(super) fn ivf(letters: [u8; 4], frame: &[u8]) -> Self {
+        match &letters {
+            b"VP80" => Self::named("vp8".to_owned(), None),
+            b"VP90" => Self::named(vp9(frame), None),
+            b"AV01" => {
+                let string = super::av1::sequence(frame).map(|sequence| sequence.codec_string());
+                string.map_or_else(|| Self::unknown("AV1"), |string| Self::named(string, None))
+            }
+            letters => Self::unknown(String::from_utf8_lossy(letters).trim()),
+        }
     }
 }
 

@@ -19,9 +19,12 @@ pub enum MediaError {
         "this is {0}, which this browser does not read; convert it (`ffmpeg -i in -c:v libx264 out.mp4`), or use the program `unmask`"
     )]
     OtherContainer(&'static str),
-    /// An image of a kind that browsers do not decode.
-    #[error("this is {0}, which browsers do not read; save it as PNG or JPEG, or use the program `unmask`")]
+    /// An image of a kind that neither is decoded here nor by this browser.
+    #[error("this is {0}, which this browser does not decode; save it as PNG or JPEG, or try another browser")]
     OtherImage(&'static str),
+    /// An image that does not decode.
+    #[error("the image does not decode ({0}); save it again as PNG or JPEG")]
+    BadImage(String),
     /// A media file without a video stream.
     #[error("the file holds no video; give a file with pictures")]
     NoVideo,
@@ -49,8 +52,29 @@ pub enum MediaError {
     Read(#[from] std::io::Error),
 }
 
+impl MediaError {
+    /// What went wrong, for programs; it stays the same where sentences change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotMedia => "not_media",
+            Self::OtherContainer(_) => "unsupported_container",
+            Self::OtherImage(_) => "unsupported_image",
+            Self::NoVideo => "no_video",
+            Self::NoFrames => "no_frames",
+            Self::Damaged(_) | Self::BadImage(_) => "damaged",
+            Self::TooLarge { .. } => "too_large",
+            Self::UnsupportedCodec(_) => "unsupported_codec",
+            Self::Read(_) => "unreadable",
+        }
+    }
+}
+
 /// Refuses sizes without pixels, and those of more than [`MAX_PIXELS`].
-pub(super) fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
+///
+/// # Errors
+/// [`MediaError::NoFrames`] or [`MediaError::TooLarge`].
+pub fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
     match width.checked_mul(height) {
         Some(0) => Err(MediaError::NoFrames),
         Some(pixels) if pixels <= MAX_PIXELS => Ok(()),

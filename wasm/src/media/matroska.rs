@@ -3,12 +3,17 @@
 //! That crate gives frames only with all their bytes, and no key frames of block groups; the walk reads the few bytes
 //! before each frame and skips the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
-use matroska_demuxer::{MatroskaFile, TrackEntry, TrackType};
+use matroska_demuxer::{
+    Colour, DisplayUnit, FlagInterlaced, MatrixCoefficients, MatroskaFile, Primaries, Range, TrackEntry, TrackType,
+    TransferCharacteristics,
+};
 
-use super::{Codec, MediaError, Sample, Shown, Video, mean_rate, square_pixels};
+use super::{
+    Codec, Colours, Facts, MediaError, Sample, Shown, Video, mean_rate, preferred, square_pixels, vp8_is_shown,
+};
 
 /// Elements by their identifiers (RFC 9559, section 27.1).
 mod id {
@@ -26,29 +31,40 @@ mod id {
 const KEY: u8 = 0x80;
 const LACING: u8 = 0x06;
 
-/// The first video track of the file, with its samples.
+/// The video track of the file that is preferred, with its samples.
 pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, MediaError> {
     let file = MatroskaFile::open(&mut *reader).map_err(|error| MediaError::Damaged(error.to_string()))?;
     let scale_ns = file.info().timestamp_scale().get() as i64;
     let is_video = |track: &&TrackEntry| track.track_type() == TrackType::Video && track.video().is_some();
-    let track = file.tracks().iter().find(is_video).ok_or(MediaError::NoVideo)?.clone();
+    let videos = || file.tracks().iter().filter(is_video);
+    let pixels =
+        |track: &TrackEntry| track.video().map_or(0, |video| video.pixel_width().get() * video.pixel_height().get());
+    let track = preferred(videos(), |track| (track.flag_default(), pixels(track))).ok_or(MediaError::NoVideo)?.clone();
+    let other_streams = videos().count() > 1;
     if track.content_encodings().is_some_and(|encodings| !encodings.is_empty()) {
         return Err(MediaError::OtherContainer("a Matroska file with compressed or encrypted tracks"));
     }
     let delays =
         file.tracks().iter().map(|track| (track.track_number().get(), track.codec_delay().unwrap_or(0) as i64));
-    let index = Walk::new(track.track_number().get(), scale_ns, delays.collect()).walk(reader, size)?;
-    describe(reader, &track, index)
+    let walk = Walk::new(track.track_number().get(), track.codec_id() == "V_VP8", scale_ns, delays.collect());
+    let index = walk.walk(reader, size)?;
+    describe(reader, &track, index, other_streams)
 }
 
-fn describe<R: Read + Seek>(reader: &mut R, track: &TrackEntry, index: Index) -> Result<Video, MediaError> {
+fn describe<R: Read + Seek>(
+    reader: &mut R,
+    track: &TrackEntry,
+    index: Index,
+    other_streams: bool,
+) -> Result<Video, MediaError> {
     let video = track.video().ok_or(MediaError::NoVideo)?;
     let (coded_width, coded_height) = (video.pixel_width().get() as usize, video.pixel_height().get() as usize);
-    let aspect = match (video.display_width(), video.display_height()) {
-        (Some(width), Some(height)) => {
+    let display = video.display_width().zip(video.display_height());
+    let aspect = match display.filter(|_| video.display_unit() != Some(DisplayUnit::Unknown)) {
+        Some((width, height)) => {
             (width.get() as f64 / height.get() as f64) / (coded_width as f64 / coded_height as f64)
         }
-        _ => 1.0,
+        None => 1.0,
     };
     let (width, height) = square_pixels(coded_width, coded_height, aspect);
     let mut first_bytes = [0; 1];
@@ -58,22 +74,55 @@ fn describe<R: Read + Seek>(reader: &mut R, track: &TrackEntry, index: Index) ->
     }
     let origin_s = index.origin_ns as f64 / 1e9;
     let time = |(sample, time_ns): (usize, &i64)| Shown { time_s: *time_ns as f64 / 1e9 - origin_s, sample };
-    let shown: Vec<Shown> = index.times_ns.iter().enumerate().map(time).collect();
+    let shown: Vec<Shown> =
+        index.times_ns.iter().enumerate().filter(|(sample, _)| !index.hidden.contains(sample)).map(time).collect();
     let fps = track.default_duration().map(|step| 1e9 / step.get() as f64).or_else(|| mean_rate(&shown));
     let span_s = mean_rate(&shown).map(|rate| (shown.len() - 1) as f64 / rate);
     Ok(Video {
         codec: Codec::matroska(track.codec_id(), track.codec_private(), &first_bytes),
-        colours: None,
+        colours: video.colour().map(colours),
         coded_width,
         coded_height,
         width,
         height,
-        rotation: 0,
         fps,
         duration_s: span_s.zip(fps).map(|(span, fps)| span + 1.0 / fps),
         samples: index.samples,
         shown,
+        facts: Facts {
+            interlaced: video.flag_interlaced() == FlagInterlaced::Interlaced,
+            other_streams,
+            ..Facts::default()
+        },
+        ..Video::default()
     })
+}
+
+/// The numbers of ITU-T H.273 that Matroska has, too; the crate gives names in their place, of which those that count are
+/// turned back.
+fn colours(colour: &Colour) -> Colours {
+    const UNSPECIFIED: u8 = 2;
+    let primaries = match colour.primaries() {
+        Some(Primaries::Bt709) => 1,
+        Some(Primaries::Bt2020) => 9,
+        _ => UNSPECIFIED,
+    };
+    let transfer = match colour.transfer_characteristics() {
+        Some(TransferCharacteristics::Bt709) => 1,
+        Some(TransferCharacteristics::Bt2100) => 16,
+        Some(TransferCharacteristics::Hlg) => 18,
+        _ => UNSPECIFIED,
+    };
+    let matrix = match colour.matrix_coefficients() {
+        Some(MatrixCoefficients::Identity) => 0,
+        Some(MatrixCoefficients::Bt709) => 1,
+        Some(MatrixCoefficients::Bt470bg) => 5,
+        Some(MatrixCoefficients::Smpte170) => 6,
+        Some(MatrixCoefficients::Smpte240) => 7,
+        Some(MatrixCoefficients::Bt2020Ncl) => 9,
+        _ => UNSPECIFIED,
+    };
+    Colours::new([primaries, transfer, matrix], colour.range() == Some(Range::Full))
 }
 
 /// What the walk found.
@@ -82,6 +131,8 @@ struct Index {
     samples: Vec<Sample>,
     /// When each sample is shown.
     times_ns: Vec<i64>,
+    /// Samples that are not shown.
+    hidden: BTreeSet<usize>,
     /// The earliest time of any track.
     origin_ns: i64,
 }
@@ -89,6 +140,8 @@ struct Index {
 /// A walk over all elements, in and out of clusters.
 struct Walk {
     track: u64,
+    /// Whether the track is of VP8, whose frames say whether they are shown.
+    is_vp8: bool,
     scale_ns: i64,
     /// By how much each track's first sounds or frames come before what is to be heard or seen.
     delays_ns: BTreeMap<u64, i64>,
@@ -111,9 +164,9 @@ struct Element {
 }
 
 impl Walk {
-    fn new(track: u64, scale_ns: i64, delays_ns: BTreeMap<u64, i64>) -> Self {
+    fn new(track: u64, is_vp8: bool, scale_ns: i64, delays_ns: BTreeMap<u64, i64>) -> Self {
         let (cluster, refers, grouped, earliest_ns) = (0, false, None, None);
-        Self { track, scale_ns, delays_ns, cluster, refers, grouped, earliest_ns, index: Index::default() }
+        Self { track, is_vp8, scale_ns, delays_ns, cluster, refers, grouped, earliest_ns, index: Index::default() }
     }
 
     fn walk<R: Read + Seek>(mut self, reader: &mut R, size: u64) -> Result<Index, MediaError> {
@@ -179,6 +232,13 @@ impl Walk {
         let Ok(size) = u32::try_from(end.saturating_sub(offset)) else {
             return Err(MediaError::Damaged("a frame of over 4 GB".to_owned()));
         };
+        if self.is_vp8 && size > 0 {
+            let mut first = [0; 1];
+            reader.read_exact(&mut first).map_err(cut_off)?;
+            if !vp8_is_shown(&first) {
+                self.index.hidden.insert(self.index.samples.len());
+            }
+        }
         let key = if simple { flags & KEY != 0 } else { !self.refers };
         self.grouped = (!simple).then_some(self.index.samples.len());
         self.index.samples.push(Sample { offset, size, key, timestamp_us: time_ns.div_euclid(1000) });

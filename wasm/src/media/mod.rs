@@ -1,27 +1,47 @@
-//! What is in a video file, without decoding it: which codec, which size, and where every frame lies.
+//! What is in a media file: which codec, which size, where every frame lies, without decoding videos; and pictures, decoded.
 //!
-//! [`open`] looks at the content, never at the name, and has [`mp4`] or [`matroska`] read the container's index. Only
-//! the index is held in memory, never the frames' bytes. [`plan`] says which frames are decoded, [`rgba`] makes pixels of what
-//! a decoder gives.
+//! [`kind_of`] looks at the content, never at the name. [`open`] has [`mp4`] (and [`boxes`]), [`matroska`], [`transport`] or
+//! [`ivf`] read the container; [`clock`] judges its times; [`colours`], [`h264`] and [`av1`] read the headers of codecs. Only the index is held in memory, never the
+//! frames' bytes. [`plan`] says which frames are decoded, [`Planes`] makes pixels of what a decoder gives, with the filters of
+//! [`scale`]; [`orientation`] says how they lie. `Pictures` are JPEG, PNG, GIF, WebP and BMP.
 
+mod av1;
 mod bits;
+mod boxes;
+mod clock;
 mod codec;
 mod colours;
 mod error;
+mod h264;
+mod ivf;
+#[cfg(feature = "pictures")]
+mod jpeg;
+mod kind;
 mod matroska;
 mod mp4;
+mod orientation;
+#[cfg(feature = "pictures")]
+mod picture;
 mod plan;
 mod rgb;
+mod scale;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::io::{Read, Seek, SeekFrom};
 
+use unmask_core::pipeline::{Caveat, CaveatCode};
+
 pub use codec::Codec;
 pub use colours::Colours;
-pub use error::MediaError;
+pub use error::{MediaError, check_size};
+pub use kind::{Kind, Picture, kind_of};
+pub use orientation::Orientation;
+#[cfg(feature = "pictures")]
+pub use picture::{Pictures, Shot};
 pub use plan::{Run, amid, plan};
-pub use rgb::rgba;
+pub use rgb::Planes;
 
 /// One coded frame, in the order of decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +65,44 @@ pub struct Shown {
     pub sample: usize,
 }
 
+/// How the bytes of a frame lie in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// One after the other.
+    #[default]
+    Whole,
+    /// In packets of a transport stream, mixed with those of other streams.
+    TransportStream {
+        /// The identifier of the video's packets.
+        pid: u16,
+        /// Bytes from the start of a packet to that of the next.
+        stride: usize,
+    },
+}
+
+impl Packing {
+    /// The bytes of a frame alone.
+    pub fn unpack(self, bytes: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Whole => bytes,
+            Self::TransportStream { pid, stride } => transport::unpack(&bytes, pid, stride),
+        }
+    }
+}
+
+/// What headers say that weakens an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Frames may be woven of two fields.
+    pub interlaced: bool,
+    /// There are other video streams.
+    pub other_streams: bool,
+    /// Times of frames cannot be right.
+    pub bad_times: bool,
+}
+
 /// The video stream of a file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Video {
     /// What the samples are coded in.
     pub codec: Codec,
@@ -56,12 +112,12 @@ pub struct Video {
     pub coded_width: usize,
     /// Height of the coded frame in pixels.
     pub coded_height: usize,
-    /// Width in square pixels before rotation.
+    /// Width in square pixels before it is turned.
     pub width: usize,
-    /// Height in square pixels before rotation.
+    /// Height in square pixels before it is turned.
     pub height: usize,
-    /// Clockwise degrees by which the frame is turned for display: 0, 90, 180 or 270.
-    pub rotation: u32,
+    /// How the frame is turned and mirrored for display.
+    pub orientation: Orientation,
     /// Mean frames a second.
     pub fps: Option<f64>,
     /// Length in seconds.
@@ -70,79 +126,33 @@ pub struct Video {
     pub samples: Vec<Sample>,
     /// The frames displayed, in order of time.
     pub shown: Vec<Shown>,
+    /// How the frames' bytes lie in the file.
+    pub packing: Packing,
+    /// What weakens an answer.
+    pub facts: Facts,
 }
 
 impl Video {
     /// Width and height in pixels as displayed.
     pub fn displayed_size(&self) -> (usize, usize) {
-        if self.rotation % 180 == 90 { (self.height, self.width) } else { (self.width, self.height) }
+        if self.orientation.is_sideways() { (self.height, self.width) } else { (self.width, self.height) }
     }
-}
 
-/// What a file is, by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// MP4 or QuickTime.
-    Mp4,
-    /// Matroska or WebM.
-    Matroska,
-    /// A still image of a kind that browsers decode.
-    Image,
-}
+    /// How many frames are displayed before the one of a sample, in the order of decoding.
+    pub fn number(&self, sample: usize) -> usize {
+        self.shown.iter().filter(|shown| shown.sample < sample).count()
+    }
 
-/// How many bytes [`kind`] looks at.
-const SIGNATURE: usize = 16;
-
-/// Tells what a file is by its first bytes.
-///
-/// # Errors
-/// [`MediaError::Empty`], [`MediaError::NotMedia`], or [`MediaError::OtherContainer`] or [`MediaError::OtherImage`] with its name.
-pub fn kind(start: &[u8]) -> Result<Kind, MediaError> {
-    let at = |offset: usize, signature: &[u8]| start.get(offset..).is_some_and(|rest| rest.starts_with(signature));
-    let any = |offset: usize, signatures: &[&[u8]]| signatures.iter().any(|signature| at(offset, signature));
-    if start.is_empty() {
-        return Err(MediaError::Empty);
+    /// What of it weakens an answer, as far as headers say.
+    pub fn caveats(&self) -> Vec<Caveat> {
+        let facts = [
+            (self.facts.interlaced, CaveatCode::Interlaced),
+            (self.facts.bad_times, CaveatCode::BadTimes),
+            (self.facts.other_streams, CaveatCode::OtherStreams),
+        ];
+        let held = facts.into_iter().filter(|(holds, _)| *holds).map(|(_, code)| code.into());
+        held.chain(self.colours.and_then(Colours::caveat)).collect()
     }
-    if at(4, b"ftyp") && any(8, &[b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"]) {
-        return Ok(Kind::Image);
-    }
-    if any(4, &[b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"]) {
-        return Ok(Kind::Mp4);
-    }
-    if at(0, b"\x1A\x45\xDF\xA3") {
-        return Ok(Kind::Matroska);
-    }
-    let webp = at(0, b"RIFF") && at(8, b"WEBP");
-    if webp || any(0, &[b"\xFF\xD8\xFF", b"\x89PNG", b"GIF8", b"BM"]) {
-        return Ok(Kind::Image);
-    }
-    if any(0, &[b"II*\0", b"MM\0*"]) {
-        return Err(MediaError::OtherImage("a TIFF image"));
-    }
-    let others: [(usize, &[u8], &'static str); 6] = [
-        (8, b"AVI ", "an AVI file"),
-        (0, b"FLV", "a Flash video"),
-        (0, b"OggS", "an Ogg file"),
-        (0, b"\x30\x26\xB2\x75", "a Windows Media file"),
-        (0, b"\x00\x00\x01\xBA", "an MPEG program stream"),
-        (0, b"\x47\x40", "an MPEG transport stream"),
-    ];
-    match others.iter().find(|(offset, signature, _)| at(*offset, signature)) {
-        Some(&(_, _, name)) => Err(MediaError::OtherContainer(name)),
-        None => Err(MediaError::NotMedia),
-    }
-}
-
-/// Looks at the first bytes of `reader`, and goes back to its start.
-///
-/// # Errors
-/// As [`kind`], or [`MediaError::Read`].
-pub fn kind_of(reader: &mut (impl Read + Seek)) -> Result<Kind, MediaError> {
-    let mut start = Vec::with_capacity(SIGNATURE);
-    reader.seek(SeekFrom::Start(0))?;
-    reader.by_ref().take(SIGNATURE as u64).read_to_end(&mut start)?;
-    reader.seek(SeekFrom::Start(0))?;
-    kind(&start)
 }
 
 /// Reads the index of the video in `reader`, a file of `size` bytes.
@@ -153,17 +163,42 @@ pub fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, MediaErr
     let mut video = match kind_of(reader)? {
         Kind::Mp4 => mp4::open(reader, size)?,
         Kind::Matroska => matroska::open(reader, size)?,
-        Kind::Image => return Err(MediaError::NoVideo),
+        Kind::TransportStream => transport::open(reader, size)?,
+        Kind::Ivf => ivf::open(reader, size)?,
+        Kind::Picture(_) | Kind::Foreign(_) => return Err(MediaError::NoVideo),
     };
-    error::check_size(video.width as u64, video.height as u64)?;
-    error::check_size(video.coded_width as u64, video.coded_height as u64)?;
+    check_size(video.width as u64, video.height as u64)?;
+    check_size(video.coded_width as u64, video.coded_height as u64)?;
+    leave_out_undecodable(&mut video);
     if video.shown.is_empty() {
         return Err(MediaError::NoFrames);
     }
     refuse_missing_bytes(&video, size)?;
     video.shown.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
-    video.colours = Colours::read(&video.codec, &first_bytes(reader, &video)?);
+    clock::correct(&mut video);
+    video.facts.interlaced |= h264::of_codec(&video.codec).is_some_and(|parameters| parameters.interlaced);
+    let in_stream = Colours::read(&video.codec, &first_bytes(reader, &video)?);
+    video.colours = match (in_stream, video.colours) {
+        (Some(in_stream), Some(in_container)) => Some(in_stream.or(in_container)),
+        (in_stream, in_container) => in_stream.or(in_container),
+    };
     Ok(video)
+}
+
+/// The stream that a player shows: of the highest rank, which goes by whether it is marked as the default, whether it moves, and
+/// its pixels; of equals the first.
+fn preferred<T, R: Ord>(streams: impl DoubleEndedIterator<Item = T>, rank: impl Fn(&T) -> R) -> Option<T> {
+    // Of equals `max_by_key` takes the last.
+    streams.rev().max_by_key(rank)
+}
+
+/// Takes frames off the list that nothing tells how to decode: those before the first key frame, and those after it that are
+/// displayed before it, since they refer to frames from before.
+fn leave_out_undecodable(video: &mut Video) {
+    let Some(key) = video.samples.iter().position(|sample| sample.key) else { return };
+    let time = video.samples[key].timestamp_us;
+    let leading = video.samples[key + 1..].iter().take_while(|sample| sample.timestamp_us < time).count();
+    video.shown.retain(|shown| shown.sample == key || shown.sample > key + leading);
 }
 
 /// The start of the first sample, with the headers of codecs that have them in the stream.
@@ -203,4 +238,9 @@ fn square_pixels(width: usize, height: usize, aspect: f64) -> (usize, usize) {
     } else {
         (width, height)
     }
+}
+
+/// Whether a frame of VP8 is displayed, by its first byte (RFC 6386, 9.1); others only serve those that refer to them.
+fn vp8_is_shown(frame: &[u8]) -> bool {
+    frame.first().is_none_or(|first| first & 0x10 != 0)
 }

@@ -4,14 +4,28 @@ use std::io::{ErrorKind, Read, Seek};
 
 use re_mp4::{BoxType, Error, Mp4, StsdBoxContent, Track, TrakBox};
 
-use super::{Codec, MediaError, Sample, Shown, Video, square_pixels};
+use super::boxes::{self, Extras};
+use super::{Codec, Facts, MediaError, Orientation, Sample, Shown, Video, h264, preferred, square_pixels};
 
-/// The first video track of the file, with its samples.
+/// The flag of a track that is to be shown (ISO/IEC 14496-12, 8.3.2).
+const ENABLED: u32 = 1;
+
+/// The video track of the file that is preferred, with its samples; pictures of chapters are none.
 pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, MediaError> {
-    let mp4 = Mp4::read(reader, size).map_err(problem)?;
+    let mp4 = Mp4::read(&mut *reader, size).map_err(problem)?;
+    let extras = boxes::extras(reader, size);
+    let extras_of = |trak: &TrakBox| extras.get(&trak.tkhd.track_id).copied().unwrap_or_default();
     let tracks = || mp4.moov.traks.iter().filter_map(|trak| Some((trak, mp4.tracks().get(&trak.tkhd.track_id)?)));
-    let is_video = |(trak, _): &(&TrakBox, &Track)| trak.mdia.hdlr.handler_type.value == *b"vide";
-    let (trak, track) = tracks().find(is_video).ok_or(MediaError::NoVideo)?;
+    let is_video = |(trak, _): &(&TrakBox, &Track)| {
+        trak.mdia.hdlr.handler_type.value == *b"vide" && !extras_of(trak).is_of_chapters
+    };
+    let videos = || tracks().filter(is_video);
+    let rank = |(trak, _): &(&TrakBox, &Track)| {
+        let (width, height) = coded_size(trak);
+        (trak.tkhd.flags & ENABLED != 0, trak.mdia.minf.stbl.stsz.sample_count != 1, width * height)
+    };
+    let (trak, track) = preferred(videos(), rank).ok_or(MediaError::NoVideo)?;
+    let Extras { aspect, colours, interlaced, .. } = extras_of(trak);
     let movie_timescale = f64::from(mp4.moov.mvhd.timescale).max(1.0);
     let starts = tracks().filter_map(|(trak, track)| first_time(&presentation(trak, track, movie_timescale)));
     let origin = starts.fold(f64::INFINITY, f64::min);
@@ -19,19 +33,25 @@ pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, M
     let duration_s = duration(track, &shown);
     shown.iter_mut().for_each(|shown| shown.time_s -= origin);
     let (coded_width, coded_height) = coded_size(trak);
-    let (width, height) = square_pixels(coded_width, coded_height, pixel_aspect(trak, coded_width, coded_height));
+    let codec = codec(&mp4, track);
+    let aspect = aspect.or_else(|| pixel_aspect(trak, coded_width, coded_height));
+    let aspect = aspect.or_else(|| h264::of_codec(&codec)?.aspect).unwrap_or(1.0);
+    let (width, height) = square_pixels(coded_width, coded_height, aspect);
+    let matrix = &trak.tkhd.matrix;
     Ok(Video {
-        codec: codec(&mp4, track),
-        colours: None,
+        codec,
+        colours,
         coded_width,
         coded_height,
         width,
         height,
-        rotation: rotation(trak),
+        orientation: Orientation::of_matrix([matrix.a, matrix.b, matrix.c, matrix.d]),
         fps: rate(track),
         duration_s,
         samples: samples(track)?,
         shown,
+        facts: Facts { interlaced, other_streams: videos().count() > 1, ..Facts::default() },
+        ..Video::default()
     })
 }
 
@@ -42,6 +62,7 @@ fn problem(error: Error) -> MediaError {
         Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(),
         Error::Io(error) => MediaError::Read(error),
         Error::BoxNotFound(BoxType::MoovBox) => cut_off(),
+        Error::BoxNotFound(BoxType::FtypBox) => MediaError::OtherContainer("an old QuickTime file"),
         Error::InvalidData(detail) if detail.starts_with("file contains a box") => cut_off(),
         error => MediaError::Damaged(error.to_string()),
     }
@@ -159,18 +180,11 @@ fn coded_size(trak: &TrakBox) -> (usize, usize) {
     (width.into(), height.into())
 }
 
-/// How wide a pixel is to its height: the track's header has the size in square pixels.
-fn pixel_aspect(trak: &TrakBox, coded_width: usize, coded_height: usize) -> f64 {
+/// How wide a pixel is to its height, where the size in the track's header is another than the coded one: it is that in square
+/// pixels.
+fn pixel_aspect(trak: &TrakBox, coded_width: usize, coded_height: usize) -> Option<f64> {
     let (width, height) = (trak.tkhd.width.raw_value(), trak.tkhd.height.raw_value());
-    if width == 0 || height == 0 || coded_width == 0 || coded_height == 0 {
-        return 1.0;
-    }
-    (f64::from(width) / f64::from(height)) / (coded_width as f64 / coded_height as f64)
-}
-
-/// The display matrix as clockwise degrees, to the nearest quarter turn.
-fn rotation(trak: &TrakBox) -> u32 {
-    let matrix = &trak.tkhd.matrix;
-    let degrees = f64::from(matrix.b).atan2(f64::from(matrix.a)).to_degrees();
-    ((degrees / 90.0).round() as i32).rem_euclid(4) as u32 * 90
+    let is_said = width > 0 && height > 0 && coded_width > 0 && coded_height > 0;
+    let aspect = (f64::from(width) / f64::from(height)) / (coded_width as f64 / coded_height as f64);
+    (is_said && aspect != 1.0).then_some(aspect)
 }

@@ -15,9 +15,15 @@ pub struct Run {
     pub wanted: Vec<Shown>,
 }
 
-/// The runs that show `count` frames, evenly spaced as the native program takes them.
+/// The runs that show `count` frames, evenly spaced by their numbers as the native program takes them. Where times do not tell
+/// frames apart, all are decoded.
 pub fn plan(video: &Video, count: usize) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
+    if video.facts.bad_times {
+        let first = video.samples.iter().position(|sample| sample.key).unwrap_or(0);
+        let wanted = frame_indices(video.shown.len(), count).into_iter().map(|index| video.shown[index]).collect();
+        return vec![Run { first, last: video.samples.len() - 1, wanted }];
+    }
     for index in frame_indices(video.shown.len(), count) {
         let wanted = video.shown[index];
         let first = key_before(video, wanted.sample);
@@ -55,7 +61,7 @@ fn key_before(video: &Video, sample: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Codec, Sample};
+    use crate::media::{Facts, Sample};
 
     /// A video with the given times of display, in the order of decoding, and key frames.
     fn video(frames: &[(i64, bool)]) -> Video {
@@ -69,10 +75,7 @@ mod tests {
         let mut shown: Vec<Shown> =
             (0..samples.len()).map(|sample| Shown { time_s: samples[sample].timestamp_us as f64, sample }).collect();
         shown.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
-        let (codec, colours) = (Codec::unknown("none"), None);
-        let (fps, duration_s) = (None, None);
-        let (coded_width, coded_height, width, height, rotation) = (1, 1, 1, 1, 0);
-        Video { codec, colours, coded_width, coded_height, width, height, rotation, fps, duration_s, samples, shown }
+        Video { samples, shown, ..Video::default() }
     }
 
     fn summary(runs: &[Run]) -> Vec<(usize, usize, Vec<usize>)> {
@@ -100,6 +103,14 @@ mod tests {
         // Display order 0 1 2 3; the frame shown at 2 is decoded after the key frame shown at 3.
         let frames = [(0, true), (1, false), (3, true), (2, false)];
         assert_eq!(summary(&plan(&video(&frames), 4)), [(0, 3, vec![0, 1, 3, 2])]);
+    }
+
+    #[test]
+    fn frames_that_times_do_not_tell_apart_are_all_decoded() {
+        let mut video = video(&[(0, false), (0, true), (0, false), (0, false)]);
+        video.shown.remove(0);
+        video.facts = Facts { bad_times: true, ..Facts::default() };
+        assert_eq!(summary(&plan(&video, 2)), [(1, 3, vec![1, 3])]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ struct Probed {
     /// Start and size of each packet in the file, whether it is a key frame, its time from the start of the file, and
     /// whether it is shown.
     packets: Vec<(u64, u32, bool, f64, bool)>,
-    rotation: u32,
+    orientation: u32,
     size: (usize, usize),
 }
 
@@ -62,7 +62,7 @@ fn probed(path: &Path) -> Option<Probed> {
     let size = |name: &str| stream[name].as_u64().map(|size| size as usize);
     Some(Probed {
         packets: json["packets"].as_array()?.iter().map(packet).collect::<Option<_>>()?,
-        rotation: (-turned).rem_euclid(360) as u32,
+        orientation: [1, 6, 3, 8][(-turned).rem_euclid(360) as usize / 90],
         size: (size("width")?, size("height")?),
     })
 }
@@ -73,7 +73,7 @@ fn assert_equals_ffprobe(path: &Path) {
     };
     let name = path.display();
     assert_eq!((video.coded_width, video.coded_height), probed.size, "{name}");
-    assert_eq!(video.rotation, probed.rotation, "{name}");
+    assert_eq!(video.orientation.number(), probed.orientation, "{name}");
     let ours: Vec<(u64, u32, bool)> = video.samples.iter().map(|s| (s.offset, s.size, s.key)).collect();
     let theirs: Vec<(u64, u32, bool)> = probed.packets.iter().map(|(pos, size, key, ..)| (*pos, *size, *key)).collect();
     // In Matroska ffprobe gives where the block begins, which is up to 12 bytes before its frame.
@@ -140,19 +140,28 @@ fn pixels_that_are_not_square_stretch_the_frame() {
     }
 }
 
-/// The matrix by its number in ITU-T H.273, and whether the range is full, as ffprobe names them.
+/// Colours by their numbers in ITU-T H.273, and whether the range is full, as ffprobe names them.
 fn probed_colours(path: &Path) -> Option<Colours> {
     let entries = ["-show_streams", "-of", "json", "-select_streams", "v:0"];
     let json: Value = serde_json::from_slice(&run("ffprobe", &[&entries[..], &[path.to_str()?]].concat())?).ok()?;
     let stream = &json["streams"][0];
-    let matrix = match stream["color_space"].as_str() {
-        None | Some("unknown") => None,
-        Some(name) => {
-            let names = [("gbr", 0), ("bt709", 1), ("bt470bg", 5), ("smpte170m", 6), ("bt2020nc", 9)];
-            names.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
-        }
-    };
-    Some(Colours { matrix, full_range: stream["color_range"] == "pc" })
+    let names = [
+        ("gbr", 0),
+        ("bt709", 1),
+        ("bt470bg", 5),
+        ("smpte170m", 6),
+        ("bt2020nc", 9),
+        ("bt2020", 9),
+        ("smpte2084", 16),
+        ("arib-std-b67", 18),
+    ];
+    let number = |key: &str| names.iter().find(|(known, _)| stream[key] == *known).map(|(_, number)| *number);
+    Some(Colours {
+        primaries: number("color_primaries"),
+        transfer: number("color_transfer"),
+        matrix: number("color_space"),
+        full_range: stream["color_range"] == "pc",
+    })
 }
 
 #[test]
@@ -177,6 +186,16 @@ fn the_colours_of_every_codec_are_what_ffprobe_reads() {
         ("av1.mp4", av1, ""),
         ("av1_709.mkv", av1, "-colorspace bt709"),
         ("vp8.webm", "-t 0.1 -c:v libvpx -deadline realtime", ""),
+        ("vp8_709.webm", "-t 0.1 -c:v libvpx -deadline realtime", "-colorspace bt709"),
+        ("hlg.mp4", h264, "-pix_fmt yuv420p10le -colorspace bt2020nc -color_primaries bt2020 -color_trc arib-std-b67"),
+        ("hlg.mkv", h264, "-pix_fmt yuv420p10le -colorspace bt2020nc -color_primaries bt2020 -color_trc arib-std-b67"),
+        (
+            "pq.webm",
+            vp9,
+            "-pix_fmt yuv420p10le -profile:v 2 -colorspace bt2020nc -color_primaries bt2020 -color_trc smpte2084",
+        ),
+        ("pq_av1.mp4", av1, "-pix_fmt yuv420p10le -colorspace bt2020nc -color_primaries bt2020 -color_trc smpte2084"),
+        ("named.ts", h264, "-colorspace bt709 -color_primaries bt709 -color_trc bt709"),
     ];
     for (name, codec, colours) in table {
         let Some(path) = made(folder.path(), name, &format!("{codec} {colours}")) else { continue };
@@ -212,14 +231,158 @@ fn a_damaged_matroska_file_gives_an_error_or_an_index_and_no_panic() {
     }
 }
 
+/// The times of frames in a file from its start, as ffprobe reads them, in the order of display, and which are key frames.
+fn probed_times(path: &Path) -> Option<Vec<(f64, bool)>> {
+    let entries = ["-show_packets", "-show_format", "-of", "json", "-select_streams", "v:0"];
+    let json: Value = serde_json::from_slice(&run("ffprobe", &[&entries[..], &[path.to_str()?]].concat())?).ok()?;
+    let seconds = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
+    let origin = seconds(&json["format"]["start_time"])?;
+    let time = |packet: &Value| {
+        let key = packet["flags"].as_str()?.contains('K');
+        Some((seconds(&packet["pts_time"])? - origin, key))
+    };
+    let mut times = json["packets"].as_array()?.iter().map(time).collect::<Option<Vec<_>>>()?;
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Some(times)
+}
+
 #[test]
-fn files_are_told_by_their_first_bytes() {
-    assert_eq!(kind(b"\0\0\0\x20ftypisom").unwrap(), Kind::Mp4);
-    assert_eq!(kind(b"\x1A\x45\xDF\xA3...").unwrap(), Kind::Matroska);
-    for image in [&b"\xFF\xD8\xFF\xE0"[..], b"\x89PNG\r\n", b"RIFF....WEBPVP8 ", b"\0\0\0\x1Cftypavif"] {
-        assert_eq!(kind(image).unwrap(), Kind::Image);
+fn transport_streams_and_ivf_have_the_frames_that_ffprobe_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = "-f lavfi -i sine=d=2 -c:a mp2";
+    for (name, options) in [
+        ("plain.ts", "-c:v libx264 -g 10".to_owned()),
+        ("sound.ts", format!("{sound} -c:v libx264 -g 10")),
+        ("late.ts", format!("{sound} -c:v libx264 -output_ts_offset 1000")),
+        ("wraps.ts", "-c:v libx264 -output_ts_offset 95442".to_owned()),
+        ("camera.mts", "-c:v libx264 -g 10 -mpegts_m2ts_mode 1 -f mpegts".to_owned()),
+        ("vp8.ivf", "-c:v libvpx -deadline realtime -g 10".to_owned()),
+        ("vp9.ivf", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 10".to_owned()),
+        ("av1.ivf", "-c:v libsvtav1 -preset 12 -g 10".to_owned()),
+    ] {
+        let Some(path) = made(folder.path(), name, &options) else { continue };
+        let (video, times) = (opened(&path).unwrap(), probed_times(&path).unwrap());
+        assert_eq!((video.coded_width, video.coded_height), (96, 64), "{name}");
+        assert_eq!(video.shown.len(), times.len(), "{name}: frames shown");
+        for (shown, (time, key)) in video.shown.iter().zip(times) {
+            assert!((shown.time_s - time).abs() < 0.002, "{name}: {} s instead of {time} s", shown.time_s);
+            assert_eq!(video.samples[shown.sample].key, key, "{name} at {time} s");
+        }
+        assert!((video.duration_s.unwrap() - 2.0).abs() < 0.05, "{name}: {:?} s", video.duration_s);
+        assert!(video.codec.string.is_some(), "{name}: {}", video.codec);
     }
-    assert!(matches!(kind(b""), Err(MediaError::Empty)));
-    assert!(matches!(kind(b"WEBVTT\n"), Err(MediaError::NotMedia)));
-    assert!(matches!(kind(b"RIFF....AVI LIST"), Err(MediaError::OtherContainer("an AVI file"))));
+}
+
+#[test]
+fn a_frame_of_a_transport_stream_is_unpacked_to_its_own_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = made(folder.path(), "a.ts", "-f lavfi -i sine=d=2 -c:a mp2 -c:v libx264 -g 10") else { return };
+    let stream =
+        run("ffmpeg", &["-i", path.to_str().unwrap(), "-map", "0:v", "-c", "copy", "-f", "h264", "-"]).unwrap();
+    let (bytes, video) = (std::fs::read(&path).unwrap(), opened(&path).unwrap());
+    let unpacked = video.samples.iter().flat_map(|sample| {
+        let start = sample.offset as usize;
+        video.packing.unpack(bytes[start..start + sample.size as usize].to_vec())
+    });
+    assert!(unpacked.eq(stream));
+}
+
+#[test]
+fn a_stream_that_was_cut_amid_a_group_of_pictures_begins_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = made(folder.path(), "a.ts", "-c:v libx264 -g 10 -bf 2") else { return };
+    let bytes = std::fs::read(path).unwrap();
+    let cut = &bytes[bytes.len() / 4 + 77..];
+    let video = open(&mut std::io::Cursor::new(cut), cut.len() as u64).unwrap();
+    let first = video.shown.first().unwrap();
+    assert!(video.samples[first.sample].key && first.sample > 0, "it begins with sample {}", first.sample);
+    assert!(video.shown.iter().all(|shown| shown.sample >= first.sample));
+}
+
+#[test]
+fn a_stream_in_which_no_browser_can_begin_names_no_codec_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = made(folder.path(), "a.ts", "-c:v libx264 -x264-params open-gop=1:keyint=10:bframes=2") else {
+        return;
+    };
+    let bytes = std::fs::read(path).unwrap();
+    let cut = &bytes[bytes.len() / 8..];
+    let video = open(&mut std::io::Cursor::new(cut), cut.len() as u64).unwrap();
+    assert_eq!((video.codec.string, video.codec.name.as_str()), (None, "H.264 without a picture to begin with"));
+}
+
+#[test]
+fn of_several_video_streams_the_default_one_is_taken_and_else_the_largest() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = "-f lavfi -i testsrc2=s=128x96:d=1:r=25 -map 0 -map 1 -c:v libx264";
+    for (name, options, width) in [
+        ("second.mp4", "-disposition:v:0 0 -disposition:v:1 default", 128),
+        ("first.mp4", "-disposition:v:0 default -disposition:v:1 0", 96),
+        ("second.mkv", "-disposition:v:0 0 -disposition:v:1 default", 128),
+        ("first.mkv", "-disposition:v:0 default -disposition:v:1 0", 96),
+        ("both.mkv", "-disposition:v:0 default -disposition:v:1 default", 128),
+        ("thumbnail.mp4", "-filter:v:0 trim=end_frame=1 -disposition:v:0 default -disposition:v:1 default", 128),
+    ] {
+        let Some(path) = made(folder.path(), name, &format!("{second} {options}")) else { continue };
+        let video = opened(&path).unwrap();
+        assert_eq!((video.width, video.facts.other_streams), (width, true), "{name}");
+    }
+}
+
+#[test]
+fn pictures_for_chapters_are_no_video() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = "-f lavfi -i testsrc2=s=128x96:d=1:r=25 -map 0 -map 1 -c:v libx264";
+    let Some(path) = made(folder.path(), "a.mp4", two) else { return };
+    let mut bytes = std::fs::read(path).unwrap();
+    // A reference from the second track to the first in place of its edit list, which is as long.
+    let reference =
+        [&36u32.to_be_bytes()[..], b"tref", &28u32.to_be_bytes(), b"chap", &1u32.to_be_bytes(), &[0; 16]].concat();
+    let track = bytes.windows(4).rposition(|name| name == b"edts").unwrap() - 4;
+    bytes[track..track + 36].copy_from_slice(&reference);
+    let video = open(&mut std::io::Cursor::new(&bytes), bytes.len() as u64).unwrap();
+    assert_eq!((video.width, video.facts.other_streams), (128, false));
+}
+
+#[test]
+fn interlaced_material_is_known_by_its_headers() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, options, interlaced) in [
+        ("woven.mp4", "-c:v libx264 -flags +ildct+ilme -x264-params tff=1", true),
+        ("woven.ts", "-c:v libx264 -flags +ildct+ilme -x264-params tff=1", true),
+        ("flagged.mkv", "-c:v libvpx -deadline realtime -field_order tt", true),
+        ("plain.mp4", "-c:v libx264", false),
+        ("plain.ts", "-c:v libx264", false),
+    ] {
+        let Some(path) = made(folder.path(), name, options) else { continue };
+        assert_eq!(opened(&path).unwrap().facts.interlaced, interlaced, "{name}");
+    }
+}
+
+#[test]
+fn times_that_cannot_be_right_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = made(folder.path(), "still.mkv", "-c:v libx264 -bf 0 -bsf:v setts=pts=100:dts=100") else {
+        return;
+    };
+    let video = opened(&path).unwrap();
+    assert!(video.facts.bad_times);
+    let steps = video.shown.windows(2).map(|pair| pair[1].time_s - pair[0].time_s);
+    assert!(steps.clone().count() > 40 && steps.clone().all(|step| (step - 0.04).abs() < 1e-6));
+}
+
+#[test]
+fn every_truncation_of_a_transport_stream_ends_without_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = made(folder.path(), "a.ts", "-c:v libx264 -t 0.2") else { return };
+    let bytes = std::fs::read(path).unwrap();
+    for length in (0..bytes.len()).step_by(53) {
+        let opened = open(&mut std::io::Cursor::new(&bytes[..length]), length as u64);
+        assert!(opened.is_err() || !opened.unwrap().shown.is_empty());
+    }
+    for index in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[index] ^= 0xFF;
+        let _ = open(&mut std::io::Cursor::new(&changed), changed.len() as u64);
+    }
 }

@@ -36,7 +36,7 @@ const MODULES: [Module; 3] = [
     Module { build: "-p unmask-web --bins", profile: "wasm", file: "unmask-web.wasm", name: "unmask-web" },
     Module { build: "-p unmask-wasm --lib", profile: "wasm", file: "unmask_wasm.wasm", name: "unmask_wasm" },
     Module {
-        build: "-p unmask-wasm --lib --features webgpu",
+        build: "-p unmask-wasm --lib --no-default-features --features webgpu",
         profile: "wasm-gpu",
         file: "unmask_wasm.wasm",
         name: "unmask_gpu",

@@ -1,0 +1,53 @@
+// Two reports of one file, the page's and the native program's, say the same.
+
+import assert from 'node:assert/strict';
+
+/** How far scores may lie apart: of a frame, and on average. */
+const SCORES = { frame: 0.03, mean: 0.02 };
+
+export function near(ours, theirs, tolerance, what) {
+  assert.ok(Math.abs(ours - theirs) <= tolerance, `${what}: ${ours} in the page, ${theirs} in the native program`);
+}
+
+/** Both reports say the same, scores within `scores`. */
+export function assertSameReport(report, expected, scores = SCORES) {
+  assert.equal(report.verdict, expected.verdict);
+  assert.equal(report.reason, expected.reason);
+  assert.deepEqual(report.caveats, expected.caveats);
+  assert.deepEqual(report.model, expected.model);
+  assert.deepEqual(Object.keys(report).sort(), Object.keys(expected).sort());
+  assert.equal(report.score === null, expected.score === null);
+  if (expected.score !== null) near(report.score, expected.score, scores.mean, 'the mean score');
+  compareVideo(report.video, expected.video);
+  assert.equal(report.frames.length, expected.frames.length);
+  report.frames.forEach((frame, index) => compareFrame(frame, expected.frames[index], scores.frame));
+  assert.deepEqual(
+    report.tracks.map(({ id, frames }) => [id, frames]),
+    expected.tracks.map(({ id, frames }) => [id, frames]),
+  );
+  report.tracks.forEach(({ id, score }, index) => near(score, expected.tracks[index].score, scores.mean, `the score of track ${id}`));
+}
+
+function compareVideo(ours, theirs) {
+  const { fps, duration_s: duration, ...exact } = ours;
+  const { fps: nativeFps, duration_s: nativeDuration, ...nativeExact } = theirs;
+  assert.deepEqual(exact, nativeExact);
+  assert.equal(fps === null, nativeFps === null);
+  if (fps === null) return;
+  near(fps, nativeFps, 0.02 * nativeFps, 'frames a second');
+  near(duration, nativeDuration, 2 / nativeFps, 'the duration');
+}
+
+/** Both programs see the same pixels but for a level here and there: over all sample clips scores of frames differ by up to 0.005. */
+function compareFrame(ours, theirs, tolerance) {
+  near(ours.time_s, theirs.time_s, 0.002, 'the time of a frame');
+  assert.equal(ours.faces.length, theirs.faces.length, `faces at ${ours.time_s} s`);
+  ours.faces.forEach((face, index) => {
+    const { box, landmarks, score: nativeScore } = theirs.faces[index];
+    const size = Math.max(box[2], box[3]);
+    face.box.forEach((value, side) => near(value, box[side], 0.01 * size, 'a side of a face'));
+    face.landmarks.flat().forEach((value, point) => near(value, landmarks.flat()[point], 0.01 * size, 'a point of a face'));
+    assert.equal(face.score === null, nativeScore === null);
+    if (nativeScore !== null) near(face.score, nativeScore, tolerance, `the score at ${ours.time_s} s`);
+  });
+}
