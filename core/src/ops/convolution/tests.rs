@@ -123,13 +123,13 @@ fn with_strange_numbers<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
 #[test]
 fn numbers_that_are_none_come_through_every_body_and_activation_as_through_burns_own() {
     let activations = [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu)];
-    for [images, rows, columns, channels, side, stride] in SHAPES {
+    for ([images, rows, columns, channels, side], steps) in cases() {
         for activation in activations {
             let affine = || ChannelAffine { scale: tensor([channels], 3).0, shift: tensor([channels], 4).0 };
             let input = || with_strange_numbers(tensor([images, rows, columns, channels], 1).0);
             let weight = || tensor([channels, 1, side, side], 2).0;
-            let ours = depthwise_convolution(input(), weight(), stride, affine(), activation);
-            let composed = composed::depthwise(input(), weight(), stride, affine(), activation);
+            let ours = depthwise_convolution(input(), weight(), steps, affine(), activation);
+            let composed = composed::depthwise(input(), weight(), steps, affine(), activation);
             assert_same_strange_numbers(ours, composed);
             let weight = || tensor([channels, channels], 2).0;
             let ours = pointwise_convolution(input(), weight(), affine(), activation);
