@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use console::{Style, style};
 use serde_json::{Value, json};
 use unmask_core::pipeline::report::{FrameReport, REPORT_VERSION, Report, Verdict};
 use unmask_core::weights::spec::Grade;
+
+use crate::media::LeftOut;
 
 /// How reports are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,21 @@ impl Output {
         }
     }
 
+    /// Prints which files of a folder are no inputs: their number and some names on standard error, all of them in the JSON.
+    pub(crate) fn left_out(&mut self, folder: &Path, left_out: &[LeftOut]) -> Result<()> {
+        eprintln!("{}", left_out_note(folder, left_out));
+        match self.format {
+            Format::Human => Ok(()),
+            _ => {
+                let listed = |file: &LeftOut| json!({ "path": file.path.display().to_string(), "reason": file.reason });
+                let listed: Vec<Value> = left_out.iter().map(listed).collect();
+                self.document(
+                    json!({ "version": REPORT_VERSION, "input": folder.display().to_string(), "left_out": listed }),
+                )
+            }
+        }
+    }
+
     /// Prints what was held back.
     pub(crate) fn finish(self) -> Result<()> {
         if self.format != Format::Json {
@@ -86,6 +104,21 @@ pub(crate) fn print(text: &str) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         result => result.context("standard output cannot be written to"),
     }
+}
+
+/// How many files of a folder were left out, and the first of them by name.
+fn left_out_note(folder: &Path, left_out: &[LeftOut]) -> String {
+    const NAMED: usize = 8;
+    let name = |file: &LeftOut| {
+        let name = file.path.strip_prefix(folder).unwrap_or(&file.path);
+        format!("{} ({})", name.display(), file.reason)
+    };
+    let mut names: Vec<String> = left_out.iter().take(NAMED).map(name).collect();
+    if left_out.len() > NAMED {
+        names.push(format!("and {} more, which --json and --report list", left_out.len() - NAMED));
+    }
+    let files = if left_out.len() == 1 { "1 file was" } else { &format!("{} files were", left_out.len()) };
+    format!("note: {files} left out of {}: {}", folder.display(), names.join(", "))
 }
 
 /// A report in a few lines.
@@ -171,6 +204,15 @@ mod tests {
     fn frame(score: Option<f32>) -> FrameReport {
         let face = FaceReport { track: 0, bounds: [0.0; 4], landmarks: [[0.0; 2]; 5], confidence: 1.0, score };
         FrameReport { time_s: 0.0, faces: vec![face] }
+    }
+
+    #[test]
+    fn files_left_out_are_counted_and_named_as_far_as_a_line_holds() {
+        let file = |number: usize| LeftOut { path: format!("videos/{number}.txt").into(), reason: "text" };
+        assert_eq!(left_out_note(Path::new("videos"), &[file(1)]), "note: 1 file was left out of videos: 1.txt (text)");
+        let note = left_out_note(Path::new("videos"), &(0..20).map(file).collect::<Vec<_>>());
+        assert!(note.starts_with("note: 20 files were left out of videos: 0.txt (text), "), "{note}");
+        assert!(note.ends_with("7.txt (text), and 12 more, which --json and --report list"), "{note}");
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl Scorer {
             }
             progress(session.frame_count(), expected);
         }
+        frames.caveats().into_iter().for_each(|caveat| session.note(caveat));
         session.seal();
         stages.score += self.score_batches(input, &mut session, pictures)?;
         let model = ModelInfo::new(spec, self.loaded.sha256.clone());

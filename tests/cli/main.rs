@@ -12,6 +12,7 @@ mod data;
 mod data_sets;
 mod evaluating;
 mod importing;
+mod inputs;
 mod layouts;
 mod outputs;
 mod preprocessing;

@@ -88,7 +88,7 @@ fn median_ms(repeat: u32, frames: usize, mut work: impl FnMut() -> Result<()>) -
 }
 
 fn decode(args: &BenchArgs, clip: &Path) -> Result<(Row, Vec<TimedFrame>)> {
-    let Some(input) = media::expand(clip)?.into_iter().next() else {
+    let Some(input) = media::expand(clip)?.inputs.into_iter().next() else {
         bail!("{} holds no video; name one with `--input`", clip.display())
     };
     let options = OpenOptions { frames: 32, damage: Damage::Skip };

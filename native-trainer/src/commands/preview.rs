@@ -118,7 +118,7 @@ fn whole_fake(args: &PreviewArgs, changes: &Changes) -> Result<RgbImage> {
     let finder = scoring::face_finder()?;
     let blend = changes.self_blending.draw(&mut ChaCha8Rng::seed_from_u64(args.seed));
     for path in &args.data {
-        for input in media::expand(path)? {
+        for input in media::expand(path)?.inputs {
             for frame in media::open(&input, &OpenOptions { frames: 1, damage: Damage::Refuse })?.frames {
                 let picture = frame?.image;
                 let face = largest_face(&picture, &finder);
@@ -177,7 +177,7 @@ fn faces(args: &PreviewArgs) -> Result<Vec<Face>> {
     let (wanted, size) = (usize::from(args.rows), usize::from(args.size));
     let mut inputs = Vec::new();
     for path in &args.data {
-        inputs.extend(media::expand(path)?);
+        inputs.extend(media::expand(path)?.inputs);
     }
     // Inputs from all over a folder, and several frames of each where there are few.
     let step = (inputs.len() / wanted).max(1);

@@ -1,6 +1,6 @@
 //! `unmask score`: videos and images in, reports out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use unmask_core::pipeline::report::Report;
 use crate::commands::shard::Shard;
 use crate::detector_file;
 use crate::device::DeviceChoice;
-use crate::media::{self, Damage, Input};
+use crate::media::pipe::{self, Piped};
+use crate::media::{self, Damage, Input, LeftOut, MediaError};
 use crate::output::{Format, Output, say};
 use crate::report::{Pictures, ReportFolder};
 use crate::scoring::{ScoreOptions, Scorer};
@@ -26,7 +27,7 @@ use crate::scoring::{ScoreOptions, Scorer};
   unmask score videos/ --model detector.safetensors --jsonl > scores.jsonl
   unmask score videos/ --shard 1/4 --report reports/")]
 pub(crate) struct ScoreArgs {
-    /// Videos, images, folders of them, or folders of frames
+    /// Videos, images, folders of them, or folders of frames; a pipe, or - for standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// A detector file, or the name of a pulled detector or of the one that is part of the program
@@ -88,9 +89,15 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         damage: args.damaged,
     };
     let scorer = Scorer::new(loaded?, options)?;
-    let (inputs, failures) = expand(args);
+    let Given { inputs, failures, left_out, pipes: _pipes } = expand(args);
     let mut failed = !failures.is_empty();
     let mut output = Output::new(format(args), inputs.len() + failures.len());
+    for (path, left_out) in &left_out {
+        output.left_out(path, left_out)?;
+        if let Some(folder) = &mut folder {
+            folder.leave_out(left_out);
+        }
+    }
     let mut fail = |output: &mut Output, folder: &mut Option<ReportFolder>, input: &str, error: &anyhow::Error| {
         failed = true;
         if let Some(folder) = folder {
@@ -101,16 +108,16 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     for (input, error) in &failures {
         fail(&mut output, &mut folder, input, error)?;
     }
-    for input in &inputs {
+    for (name, input) in &inputs {
         let mut pictures = folder.is_some().then(Pictures::default);
-        match score_one(&scorer, input, pictures.as_mut()) {
+        match score_one(&scorer, input, name, pictures.as_mut()) {
             Ok(report) => {
                 output.report(&report)?;
                 if let (Some(folder), Some(pictures)) = (&mut folder, &pictures) {
                     folder.add(input, &report, scorer.spec(), pictures)?;
                 }
             }
-            Err(error) => fail(&mut output, &mut folder, &input.path().display().to_string(), &error)?,
+            Err(error) => fail(&mut output, &mut folder, name, &error)?,
         }
     }
     output.finish()?;
@@ -129,35 +136,64 @@ fn format(args: &ScoreArgs) -> Format {
     }
 }
 
-/// The inputs of this shard, and those that could not be looked into.
-fn expand(args: &ScoreArgs) -> (Vec<Input>, Vec<(String, anyhow::Error)>) {
-    let (mut inputs, mut failures) = (Vec::new(), Vec::new());
+/// What the user named, looked into.
+#[derive(Default)]
+struct Given {
+    /// The inputs of this shard, with the names that reports call them by.
+    inputs: Vec<(String, Input)>,
+    /// What could not be looked into.
+    failures: Vec<(String, anyhow::Error)>,
+    /// Files of folders that are no inputs.
+    left_out: Vec<(PathBuf, Vec<LeftOut>)>,
+    /// What came through pipes, kept until it is scored.
+    pipes: Vec<Piped>,
+}
+
+impl Given {
+    fn add(&mut self, path: &Path) -> Result<(), MediaError> {
+        if let Some(piped) = pipe::read(path)? {
+            let found = media::expand(&piped.file)?;
+            self.inputs.extend(found.inputs.into_iter().map(|input| (path.display().to_string(), input)));
+            self.pipes.push(piped);
+            return Ok(());
+        }
+        let found = media::expand(path)?;
+        self.inputs.extend(found.inputs.into_iter().map(|input| (input.path().display().to_string(), input)));
+        self.failures.extend(found.failures.into_iter().map(|error| (path.display().to_string(), error.into())));
+        if !found.left_out.is_empty() {
+            self.left_out.push((path.to_owned(), found.left_out));
+        }
+        Ok(())
+    }
+}
+
+fn expand(args: &ScoreArgs) -> Given {
+    let mut given = Given::default();
     for path in &args.inputs {
-        match media::expand(path) {
-            Ok(found) => inputs.extend(found),
-            Err(error) => failures.push((path.display().to_string(), error.into())),
+        if let Err(error) = given.add(path) {
+            given.failures.push((path.display().to_string(), error.into()));
         }
     }
     if let Some(shard) = args.shard {
-        shard.keep(&mut inputs);
+        shard.keep(&mut given.inputs);
     }
-    (inputs, failures)
+    given
 }
 
-/// Scores one input under a progress bar, which is drawn on a terminal only.
-fn score_one(scorer: &Scorer, input: &Input, pictures: Option<&mut Pictures>) -> Result<Report> {
+/// Scores one input under a progress bar, which is drawn on a terminal only. The report calls it by `name`.
+fn score_one(scorer: &Scorer, input: &Input, name: &str, pictures: Option<&mut Pictures>) -> Result<Report> {
     let bar = ProgressBar::with_draw_target(Some(scorer.frames() as u64), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} frames {elapsed}") {
         bar.set_style(style);
     }
-    bar.set_message(input.path().display().to_string());
+    bar.set_message(name.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     let report = scorer.score(input, pictures, |done, expected| {
         bar.set_length(expected as u64);
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    report
+    report.map(|report| Report { input: name.to_owned(), ..report })
 }
 
 fn spinner(message: String) -> ProgressBar {

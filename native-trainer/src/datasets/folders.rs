@@ -93,7 +93,7 @@ fn labels(folder: &Path, dataset: &str, plan: Plan, finds: &mut Finds) -> Result
 }
 
 fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, finds: &mut Finds) -> Result<()> {
-    for input in inputs(folder)? {
+    for input in inputs(folder, &mut finds.left_out)? {
         let whole = name_of(folder, &input);
         let person = match &input {
             Input::Image(path) => person_of(path),

@@ -177,24 +177,29 @@ pub(super) fn stem(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// All that can be scored below a folder; none where it holds nothing.
-pub(super) fn inputs_below(folder: &Path) -> Result<Vec<Input>, MediaError> {
+/// All that can be scored below a folder; none where it holds nothing. What cannot be looked into is left out.
+pub(super) fn inputs_below(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Input>, MediaError> {
     match media::expand(folder) {
         Err(MediaError::EmptyFolder { .. }) => Ok(Vec::new()),
-        inputs => inputs,
+        Ok(found) => {
+            let unreadable = |error: MediaError| LeftOut::new(folder, format!("not readable everywhere ({error})"));
+            left_out.extend(found.failures.into_iter().map(unreadable));
+            Ok(found.inputs)
+        }
+        Err(error) => Err(error),
     }
 }
 
 /// The inputs in a folder, photographs by person told from frames of a video: the files of
 /// `Ada_Lovelace/Ada_Lovelace_0001.jpg`, … are numbered, and are not a video all the same.
-pub(super) fn inputs(folder: &Path) -> Result<Vec<Input>, MediaError> {
-    Ok(inputs_below(folder)?.into_iter().flat_map(photographs_apart).collect())
+pub(super) fn inputs(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Input>, MediaError> {
+    Ok(inputs_below(folder, left_out)?.into_iter().flat_map(photographs_apart).collect())
 }
 
 /// Every image under a folder by itself; videos are left out.
 pub(super) fn images(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<PathBuf>, MediaError> {
     let mut images = Vec::new();
-    for input in inputs_below(folder)? {
+    for input in inputs_below(folder, left_out)? {
         match input {
             Input::Video(path) => left_out.push(LeftOut::new(path, "a video among photographs")),
             Input::Image(path) => images.push(path),

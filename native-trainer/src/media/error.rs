@@ -59,6 +59,47 @@ pub(crate) enum MediaError {
         /// The sign of it, in ffmpeg's words where they are ffmpeg's.
         detail: String,
     },
+    /// An image whose end is missing, where its decoder would make one up.
+    #[error(
+        "{}: the image is cut off; copy or download it again, or pass --damaged skip to score what there is of it",
+        path.display()
+    )]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An image of a format that is left to ffmpeg, which does not read it.
+    #[error("{}: this is a picture in the format {format}, which this ffmpeg does not read; save it as JPEG or PNG", path.display())]
+    UnreadPicture {
+        /// The file.
+        path: PathBuf,
+        /// The format's name.
+        format: &'static str,
+    },
+    /// An address where a path is needed.
+    #[error("{link}: links are not read; download the video and give the file")]
+    Link {
+        /// What was given.
+        link: String,
+    },
+    /// A link in a folder whose target is gone.
+    #[error("{}: this is a link to a file that is not there; remove it or restore the file", path.display())]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A device, which is no file and may never end, or a pipe where none is read.
+    #[error("{}: this is a device or a pipe and no media file; save what comes from it and give the file", path.display())]
+    Device {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// More bytes from a pipe than are kept.
+    #[error("{}: more than {} GiB came through the pipe; save it as a file and give that", path.display(), MAX_PIPED >> 30)]
+    PipeTooLong {
+        /// The path as given.
+        path: PathBuf,
+    },
     /// An image file of a known kind that does not decode.
     #[error("{}: the image does not decode ({detail}); save it again as PNG or JPEG", path.display())]
     BadImage {
@@ -112,6 +153,9 @@ pub(crate) enum MediaError {
         source: io::Error,
     },
 }
+
+/// Most bytes that are read from a pipe, into a temporary file.
+pub(super) const MAX_PIPED: u64 = 32 << 30;
 
 /// Most pixels an image or a video frame may have: its RGB form then takes at most 300 MB.
 pub(crate) const MAX_PIXELS: u64 = 100_000_000;

@@ -1,20 +1,21 @@
 //! What a user names on the command line, turned into inputs.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use image::ImageFormat;
 use walkdir::{DirEntry, WalkDir};
 
+use super::content::{self, Content};
 use super::error::MediaError;
+use super::probe;
+use super::programs::Programs;
 
 /// One thing to score.
 ///
-/// A file is an image if its first bytes are those of a JPEG, PNG, WebP, BMP, GIF or TIFF, whatever its name; any
-/// other file is left to ffprobe as a video. A folder is searched with its subfolders, hidden ones left out, in natural
-/// order (`clip2` before `clip10`), by the usual file extensions; each video and each image in it is an input of
-/// its own, except where the images directly in one folder are the *frames* of one video:
+/// What a file is, its content says, whatever its name: an image if its first bytes are those of a JPEG, PNG, WebP, BMP, GIF or
+/// TIFF that does not move; any other file is left to ffprobe as a video. A folder is searched with its subfolders, hidden ones
+/// left out, in natural order (`clip2` before `clip10`). Each video and each image in it is an input of its own, and so is every
+/// file whose name promises one, so that it fails by name where it is none; what else there is, is listed as left out, with the
+/// reason. Only the images directly in one folder can be the *frames* of one video:
 /// - there are at least two, and no video beside them;
 /// - all names are one stem and a number, with the same extension: `000.png`, `frame_0001.jpg`, `shot-7.png`;
 ///   the numbers need not be consecutive, since data sets keep only some frames;
@@ -45,87 +46,187 @@ impl Input {
     }
 }
 
-/// Extensions that mark a video in a folder. A file named directly needs none.
-const VIDEO_EXTENSIONS: [&str; 21] = [
-    "3gp", "asf", "avi", "flv", "h264", "hevc", "ivf", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf",
-    "ogv", "ts", "vob", "webm", "wmv",
+/// What a path stands for.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// What can be scored.
+    pub(crate) inputs: Vec<Input>,
+    /// Files of a folder that are no inputs.
+    pub(crate) left_out: Vec<LeftOut>,
+    /// What of a folder could not be looked into.
+    pub(crate) failures: Vec<MediaError>,
+}
+
+/// A file in a folder that is no input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// The file, or a whole folder.
+    pub(crate) path: PathBuf,
+    /// Why, in a few words.
+    pub(crate) reason: &'static str,
+}
+
+/// Extensions of files that are meant to be videos, or images that ffmpeg reads: in a folder they are inputs whatever their content.
+const VIDEO_EXTENSIONS: [&str; 36] = [
+    "3g2", "3gp", "apng", "asf", "avi", "avif", "divx", "dv", "f4v", "flv", "h264", "h265", "heic", "heif", "hevc",
+    "ivf", "jxl", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "nut",
+    "ogv", "ts", "vob", "webm", "wmv", "y4m",
 ];
 
-/// Extensions that mark an image in a folder.
-const IMAGE_EXTENSIONS: [&str; 8] = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
-
-/// Formats the image decoder of this program reads; others are tried with ffmpeg.
-const IMAGE_FORMATS: [ImageFormat; 6] =
-    [ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Tiff, ImageFormat::WebP];
+/// Extensions of files that are meant to be images which this program decodes itself.
+const IMAGE_EXTENSIONS: [&str; 10] = ["bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 
 /// How the stems of cameras' and phones' own file names begin.
 const CAMERA_STEMS: [&str; 9] = ["IMG", "DSC", "PXL", "DJI", "GOPR", "PIC", "SAM", "DCIM", "P"];
 
 /// The inputs that `path` stands for: one for a file, as many as it holds for a folder.
 ///
-/// Errors: a missing path, an unreadable or empty file, a folder with nothing to score.
-pub(crate) fn expand(path: &Path) -> Result<Vec<Input>, MediaError> {
-    let metadata = std::fs::metadata(path).map_err(|error| MediaError::io(path, error))?;
-    if !metadata.is_dir() {
-        return Ok(vec![file_input(path)?]);
+/// Errors: a missing path, a link to a page, an unreadable or empty file, a pipe, a folder with nothing to score.
+pub(crate) fn expand(path: &Path) -> Result<Found, MediaError> {
+    let metadata = std::fs::metadata(path).map_err(|error| missing(path, error))?;
+    if metadata.is_file() {
+        return Ok(Found { inputs: vec![file_input(path)?], ..Found::default() });
     }
-    let mut inputs = Vec::new();
-    for (folder, files) in media_by_folder(path)? {
-        if is_frame_sequence(&files) {
-            inputs.push(Input::Frames { folder, files });
+    if !metadata.is_dir() {
+        return Err(MediaError::Device { path: path.to_owned() });
+    }
+    let mut found = Found::default();
+    for (folder, files) in media_by_folder(path, &mut found) {
+        let images = files.iter().all(|file| matches!(file, Input::Image(_)));
+        let paths: Vec<PathBuf> = files.iter().map(|file| file.path().to_owned()).collect();
+        if images && is_frame_sequence(&paths) {
+            found.inputs.push(Input::Frames { folder, files: paths });
         } else {
-            inputs.extend(files.into_iter().map(|file| match has_extension(&file, &IMAGE_EXTENSIONS) {
-                true => Input::Image(file),
-                false => Input::Video(file),
-            }));
+            found.inputs.extend(files);
         }
     }
-    match inputs.is_empty() {
-        true => Err(MediaError::EmptyFolder { path: path.to_owned() }),
-        false => Ok(inputs),
+    if !found.inputs.is_empty() || !found.failures.is_empty() {
+        return Ok(found);
+    }
+    Err(MediaError::EmptyFolder { path: path.to_owned() })
+}
+
+/// The error for a path that leads nowhere; a link to a page never does.
+fn missing(path: &Path, error: std::io::Error) -> MediaError {
+    let text = path.to_string_lossy();
+    let is_scheme = |scheme: &str| scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+');
+    match text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
+        Some(_) => MediaError::Link { link: text.into_owned() },
+        None => MediaError::io(path, error),
     }
 }
 
-/// The input for a single file, told by its content.
+/// The input for a single file.
 fn file_input(path: &Path) -> Result<Input, MediaError> {
-    let mut start = Vec::new();
-    let file = File::open(path).map_err(|error| MediaError::io(path, error))?;
-    file.take(64).read_to_end(&mut start).map_err(|error| MediaError::io(path, error))?;
-    if start.is_empty() {
-        return Err(MediaError::Empty { path: path.to_owned() });
-    }
-    let known = image::guess_format(&start).is_ok_and(|format| IMAGE_FORMATS.contains(&format));
-    Ok(if known { Input::Image(path.to_owned()) } else { Input::Video(path.to_owned()) })
+    Ok(match content::of(path)? {
+        Content::Picture(_) => Input::Image(path.to_owned()),
+        _ => Input::Video(path.to_owned()),
+    })
 }
 
-/// Videos and images under `root`, grouped by the folder they are in, all in natural order.
-fn media_by_folder(root: &Path) -> Result<Vec<(PathBuf, Vec<PathBuf>)>, MediaError> {
+/// Videos and images under `root`, grouped by the folder they are in, all in natural order. What else is there goes to `found`.
+fn media_by_folder(root: &Path, found: &mut Found) -> Vec<(PathBuf, Vec<Input>)> {
     let walk = WalkDir::new(root).follow_links(true).sort_by(|a, b| {
         natord::compare(&a.file_name().to_string_lossy(), &b.file_name().to_string_lossy())
             .then_with(|| a.file_name().cmp(b.file_name()))
     });
-    let mut folders: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
-    for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
-        let entry = entry.map_err(|error| {
-            let place = error.path().unwrap_or(root).to_owned();
-            MediaError::io(&place, error.into())
-        })?;
-        let file = entry.path();
-        let media = has_extension(file, &VIDEO_EXTENSIONS) || has_extension(file, &IMAGE_EXTENSIONS);
-        if !entry.file_type().is_file() || !media {
+    let mut folders: Vec<(PathBuf, Vec<Input>)> = Vec::new();
+    let mut walk = walk.into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                not_walked(root, error, found);
+                continue;
+            }
+        };
+        if entry.depth() > 0 && is_hidden(&entry) {
+            if entry.file_type().is_dir() {
+                walk.skip_current_dir();
+            }
+            found.left_out.push(LeftOut { path: entry.into_path(), reason: "hidden" });
             continue;
         }
-        let folder = file.parent().unwrap_or(root);
-        match folders.iter_mut().rev().find(|(known, _)| known == folder) {
-            Some((_, files)) => files.push(file.to_owned()),
-            None => folders.push((folder.to_owned(), vec![file.to_owned()])),
+        let input = match entry.file_type() {
+            kind if kind.is_dir() => continue,
+            kind if kind.is_file() => media_file(entry.path()),
+            _ => Err(Rejected::LeftOut("a pipe or a device")),
+        };
+        let path = entry.into_path();
+        match input {
+            Ok(input) => {
+                let folder = path.parent().unwrap_or(root);
+                match folders.iter_mut().rev().find(|(known, _)| known == folder) {
+                    Some((_, files)) => files.push(input),
+                    None => folders.push((folder.to_owned(), vec![input])),
+                }
+            }
+            Err(Rejected::LeftOut(reason)) => found.left_out.push(LeftOut { path, reason }),
+            Err(Rejected::Failed(error)) => found.failures.push(error),
         }
     }
-    Ok(folders)
+    folders
+}
+
+/// Why a file of a folder is no input.
+enum Rejected {
+    LeftOut(&'static str),
+    Failed(MediaError),
+}
+
+/// The input that a file of a folder is.
+fn media_file(path: &Path) -> Result<Input, Rejected> {
+    let promised = has_media_extension(path);
+    // Among frames of a video, one that is broken is still one of them.
+    let broken = || match has_extension(path, &IMAGE_EXTENSIONS) {
+        true => Input::Image(path.to_owned()),
+        false => Input::Video(path.to_owned()),
+    };
+    let input = |content| match content {
+        Content::Picture(_) => Input::Image(path.to_owned()),
+        _ => Input::Video(path.to_owned()),
+    };
+    match content::of(path) {
+        Ok(content @ (Content::Picture(_) | Content::Animation(_) | Content::Unread(_))) => Ok(input(content)),
+        // It fails where it is scored, with the same error.
+        Ok(Content::Text | Content::Unknown) | Err(MediaError::Empty { .. }) if promised => Ok(broken()),
+        Ok(content) if promised => Ok(input(content)),
+        Ok(content @ (Content::IsoMedia | Content::Container | Content::MotionJpeg)) => {
+            match probe::probe(&Programs::from_environment(), path) {
+                Err(MediaError::NoVideo { .. }) => Err(Rejected::LeftOut("no video in it, only sound or the like")),
+                Err(MediaError::NotMedia { .. }) => Err(Rejected::LeftOut("no known kind of video or image")),
+                // What it is, and what is wrong with it, is said where it is scored.
+                Ok(_) | Err(_) => Ok(input(content)),
+            }
+        }
+        Ok(Content::Text) => Err(Rejected::LeftOut("text")),
+        Ok(Content::Unknown) => Err(Rejected::LeftOut("no known kind of video or image")),
+        Err(MediaError::Empty { .. }) => Err(Rejected::LeftOut("empty")),
+        Err(error) => Err(Rejected::Failed(error)),
+    }
+}
+
+/// Sorts what the walk could not enter: a loop loses nothing, and neither does a link that leads nowhere, unless it is named as a video.
+fn not_walked(root: &Path, error: walkdir::Error, found: &mut Found) {
+    let path = error.path().unwrap_or(root).to_owned();
+    let dangling = error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    if error.loop_ancestor().is_some() {
+        found.left_out.push(LeftOut { path, reason: "a link to a folder around it" });
+    } else if dangling && !has_media_extension(&path) {
+        found.left_out.push(LeftOut { path, reason: "a link that leads nowhere" });
+    } else if dangling {
+        found.failures.push(MediaError::DanglingLink { path });
+    } else {
+        found.failures.push(MediaError::io(&path, error.into()));
+    }
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+fn has_media_extension(path: &Path) -> bool {
+    has_extension(path, &VIDEO_EXTENSIONS) || has_extension(path, &IMAGE_EXTENSIONS)
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
@@ -166,6 +267,5 @@ fn numbered_name(path: &Path) -> Option<NumberedName> {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = &name[stem.len()..];
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    let usable = !digits.is_empty() && IMAGE_EXTENSIONS.contains(&extension.as_str());
-    usable.then(|| NumberedName { stem: stem.to_owned(), digits: digits.to_owned(), extension })
+    (!digits.is_empty()).then(|| NumberedName { stem: stem.to_owned(), digits: digits.to_owned(), extension })
 }

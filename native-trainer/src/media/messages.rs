@@ -5,19 +5,32 @@ use std::io::{BufRead, BufReader, Read};
 /// One message that matters.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Message {
-    /// A frame left the `showinfo` filter: its presentation time in the stream's own seconds, where it has one.
-    Frame(Option<f64>),
+    /// A frame left the `showinfo` filter.
+    Frame(Announcement),
     /// A sign that the file is damaged, in ffmpeg's words.
     Damage(String),
     /// Any other error.
     Error(String),
 }
 
+/// What is said of a frame before its pixels come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Announcement {
+    /// Presentation time in the stream's own seconds, where it has one.
+    pub(super) stamp_s: Option<f64>,
+    /// Width in pixels.
+    pub(super) width: usize,
+    /// Height in pixels.
+    pub(super) height: usize,
+    /// Whether the decoder calls it two fields.
+    pub(super) interlaced: bool,
+}
+
 /// Words by which demuxers and decoders of ffmpeg 4 to 8 report data that is broken or missing.
 ///
 /// Errors not listed come from healthy files too: `mmco: unref short failure`, `co located POCs unavailable` and
 /// `Could not find ref` after a seek into an open group of pictures, unknown metadata, odd time stamps.
-const DAMAGE_SIGNS: [&str; 19] = [
+const DAMAGE_SIGNS: [&str; 24] = [
     "corrupt decoded frame",
     "corrupt input packet",
     "Packet corrupt",
@@ -37,6 +50,12 @@ const DAMAGE_SIGNS: [&str; 19] = [
     "invalid TU size",
     "ac-tex damaged",
     "Truncating packet",
+    // Matroska and WebM.
+    "invalid as first byte of an EBML number",
+    "exceeds containing master element",
+    "exceeds max length",
+    "Invalid length 0x",
+    "Invalid EBML",
 ];
 
 /// Reads messages line by line; remembers the time base that `showinfo` announces.
@@ -63,8 +82,15 @@ impl Parser {
             return None;
         }
         let (_, rest) = line.split_once("] n:")?;
-        let ticks = rest.split_once(" pts:")?.1.split_whitespace().next()?.parse::<f64>().ok();
-        Some(Message::Frame(ticks.zip(self.time_base_s).map(|(ticks, base)| ticks * base)))
+        let value = |name: &str| rest.split_once(name)?.1.split_whitespace().next();
+        let ticks = value(" pts:")?.parse::<f64>().ok();
+        let (width, height) = value(" s:")?.split_once('x')?;
+        Some(Message::Frame(Announcement {
+            stamp_s: ticks.zip(self.time_base_s).map(|(ticks, base)| ticks * base),
+            width: width.parse().ok()?,
+            height: height.parse().ok()?,
+            interlaced: matches!(value(" i:"), Some("T" | "B")),
+        }))
     }
 }
 
@@ -113,11 +139,13 @@ mod tests {
             parser.read("[Parsed_showinfo_1 @ 0x5] [info] config in time_base: 1/12800, frame_rate: 25/1"),
             None
         );
-        let line = "[Parsed_showinfo_1 @ 0x5] [info] n:   1 pts:  42496 pts_time:3.32    pos:   118571 fmt:yuv420p";
-        let Some(Message::Frame(Some(time_s))) = parser.read(line) else { panic!("no frame in {line}") };
-        assert!((time_s - 3.32).abs() < 1e-9);
-        let line = "[Parsed_showinfo_1 @ 0x5] [info] n:   2 pts: NOPTS pts_time:NOPTS pos: 1 fmt:yuv420p";
-        assert_eq!(parser.read(line), Some(Message::Frame(None)));
+        let line = "[Parsed_showinfo_1 @ 0x5] [info] n:   1 pts:  42496 pts_time:3.32    pos:   118571 fmt:rgb24 sar:1/1 s:64x48 i:T iskey:0";
+        let Some(Message::Frame(frame)) = parser.read(line) else { panic!("no frame in {line}") };
+        assert!((frame.stamp_s.unwrap() - 3.32).abs() < 1e-9);
+        assert_eq!((frame.width, frame.height, frame.interlaced), (64, 48, true));
+        let line = "[Parsed_showinfo_1 @ 0x5] [info] n:   2 pts: NOPTS pts_time:NOPTS pos: 1 fmt:rgb24 sar:1/1 s:2x3 i:P iskey:0";
+        let frame = Announcement { stamp_s: None, width: 2, height: 3, interlaced: false };
+        assert_eq!(parser.read(line), Some(Message::Frame(frame)));
     }
 
     #[test]

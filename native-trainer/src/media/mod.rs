@@ -1,22 +1,35 @@
 //! Frames from files: videos by ffmpeg as a child process, images and folders of frames by the `image` crate.
 //!
-//! [`inputs`] turns what a user names on the command line into inputs; [`open`] gives the sampled frames of one, with
-//! their times, as an iterator that decodes in the background. [`probe`] asks ffprobe what a video is, [`plan`] decides
-//! which frames and by which way (one pass, or a seek for each), [`video`] works the plan off, [`decode`] is one run of
-//! ffmpeg, [`messages`] understands its words, [`children`] ends it, [`still`] decodes images.
+//! [`inputs`] turns what a user names on the command line into inputs, by what [`content`] finds a file to be; [`pipe`] makes a file
+//! of what comes through one. [`open`] gives the sampled frames of an input, with their times, as an iterator that decodes in the
+//! background and collects in [`notes`] what weakens an answer.
+//!
+//! Of a video, [`probe`] asks ffprobe what it is, [`packets`] lists its frames, [`plan`] decides which are decoded and in which runs,
+//! [`video`] works the plan off, [`decode`] is one run of ffmpeg, called by [`command`]; [`messages`] understands its words,
+//! [`children`] ends it, [`orientation`] turns its frames. [`still`] decodes images with what [`jpeg`] and [`tiff`] know of their files,
+//! [`animation`] those that move.
 
+mod animation;
 mod children;
+mod command;
+mod content;
 mod decode;
 mod error;
 mod inputs;
+mod jpeg;
 mod messages;
+mod notes;
+mod orientation;
+mod packets;
 pub(crate) mod pattern;
+pub(crate) mod pipe;
 mod plan;
 mod probe;
 mod programs;
 mod still;
 #[cfg(test)]
 mod tests;
+mod tiff;
 mod video;
 
 use clap::ValueEnum;
@@ -24,8 +37,12 @@ use unmask_core::image::RgbImage;
 use unmask_core::pipeline::Caveat;
 use unmask_core::pipeline::report::InputKind;
 
+use content::Content;
 pub(crate) use error::MediaError;
-pub(crate) use inputs::{Input, expand};
+#[cfg(test)]
+use inputs::Found;
+pub(crate) use inputs::{Input, LeftOut, expand};
+use notes::Notes;
 pub(crate) use programs::Programs;
 
 /// What to do about a video that is damaged.
@@ -62,21 +79,44 @@ pub(crate) struct MediaInfo {
     pub(crate) duration_s: Option<f64>,
     /// Frames in the whole input, where known.
     pub(crate) frame_count: Option<u64>,
-    /// What weakens whatever is concluded from the frames.
+    /// What weakens whatever is concluded from the frames, as far as the header tells; [`Frames::caveats`] has the rest.
     pub(crate) caveats: Vec<Caveat>,
 }
 
 /// One sampled frame.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TimedFrame {
-    /// Presentation time in seconds from the start of the file; a frame of a folder counts 1/25 s.
+    /// Presentation time in seconds from the start of the file; a frame of a folder counts 1/25 s, and one of a video
+    /// whose times cannot be right what its rate says.
     pub(crate) time_s: f64,
     /// The displayed frame: rotated and stretched as its file asks.
     pub(crate) image: RgbImage,
 }
 
 /// The sampled frames of one input, in order of time.
-pub(crate) type Frames = Box<dyn Iterator<Item = Result<TimedFrame, MediaError>> + Send>;
+pub(crate) struct Frames {
+    decoded: Box<dyn Iterator<Item = Result<TimedFrame, MediaError>> + Send>,
+    notes: Notes,
+}
+
+impl Frames {
+    fn new(decoded: impl Iterator<Item = Result<TimedFrame, MediaError>> + Send + 'static, notes: Notes) -> Self {
+        Self { decoded: Box::new(decoded), notes }
+    }
+
+    /// What decoding found out so far that weakens an answer. Complete once the frames have ended.
+    pub(crate) fn caveats(&self) -> Vec<Caveat> {
+        self.notes.caveats()
+    }
+}
+
+impl Iterator for Frames {
+    type Item = Result<TimedFrame, MediaError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.decoded.next()
+    }
+}
 
 /// An opened input.
 pub(crate) struct Opened {
@@ -94,8 +134,13 @@ pub(crate) fn open(input: &Input, options: &OpenOptions) -> Result<Opened, Media
 /// Opens `input` with the given programs.
 pub(crate) fn open_with(programs: &Programs, input: &Input, options: &OpenOptions) -> Result<Opened, MediaError> {
     match input {
-        Input::Video(path) => video::open(programs, path, options),
-        Input::Image(path) => still::open_image(path),
+        Input::Video(path) => match content::of(path)? {
+            Content::Animation(format) => animation::open(path, format, options),
+            _ => video::open(programs, path, options),
+        },
+        // Names of still images may be those of streams.
+        Input::Image(path) if jpeg::is_motion(path) => video::open(programs, path, options),
+        Input::Image(path) => still::open_image(path, options),
         Input::Frames { files, .. } => still::open_folder(files, options),
     }
 }

@@ -1,23 +1,22 @@
-//! Which frames of a video are decoded, and by which way: one pass over it, or a seek for each.
+//! Which frames of a video are decoded, and in how many runs of ffmpeg: one pass over it, or seeks that skip what is not needed.
 
 use std::path::Path;
 
 use unmask_core::pipeline::sampling::frame_indices;
 
 use super::error::MediaError;
-use super::probe::{self, Packets, VideoInfo};
-use super::programs::Programs;
+use super::packets::{Clock, Listed, Listing};
+use super::probe::VideoInfo;
 use super::{Damage, OpenOptions};
 
-/// What one seek costs, in frames of plain decoding: starting ffmpeg, and half a group of pictures (x264 makes them of
-/// up to 250 frames). A video with more frames than this for each sample is read by seeking.
-const SEEK_COST_FRAMES: usize = 150;
+/// What a new run of ffmpeg costs, in frames of plain decoding: starting it, and reading the index.
+const START_COST_FRAMES: usize = 100;
 
 /// Most frames one ffmpeg selects by time; each is a term of its selection's expression.
-const TERMS: usize = 500;
+pub(super) const TERMS: usize = 500;
 
-/// How far back from the end, in seconds, the last frame is looked for, in this order: sound may outlast the video.
-const TAIL_S: [f64; 3] = [5.0, 60.0, 600.0];
+/// Demuxers, by ffmpeg's names, that find a time in the file. With others a seek reads it from the start.
+const SEEKABLE: [&str; 11] = ["mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "mxf", "nut", "ogg", "wtv"];
 
 /// Which frames one run of ffmpeg selects.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +35,8 @@ pub(super) enum Selection {
 /// One run of ffmpeg.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Segment {
-    /// Whether it starts by seeking to before its first threshold.
-    pub(super) seek: bool,
+    /// The time stamp, in seconds, of the key frame to start from; none to read from the start.
+    pub(super) key_s: Option<f64>,
     /// What it selects.
     pub(super) selection: Selection,
     /// Whether its last frame is the last of the video, so that it reads to the end.
@@ -54,124 +53,92 @@ pub(super) struct Plan {
     /// How much later than displayed the decoder stamps frames, in seconds: not zero where packets have no
     /// presentation times, as in AVI.
     pub(super) delay_s: f64,
+    /// Whether times are those of the file; else they are made up from numbers.
+    pub(super) believed: bool,
     /// Whether decoding starts at a key frame; where not, errors before the first frame are no damage.
     pub(super) starts_clean: bool,
-    /// Frames in the whole video, where known.
-    pub(super) frame_count: Option<u64>,
 }
 
-/// The way that costs less. A damaged file is refused here where its packets already show it.
+/// The way that costs least. A damaged file is refused here where its packets already show it.
 pub(super) fn plan(
-    programs: &Programs,
     path: &Path,
     info: &VideoInfo,
+    listing: &Listing,
     options: &OpenOptions,
 ) -> Result<Plan, MediaError> {
-    let by_rate = info.duration_s.zip(info.fps).map(|(duration, fps)| (duration * fps) as usize);
-    let frames = info.frame_count.map(|count| count as usize).or(by_rate);
-    if frames.is_some_and(|frames| frames > options.frames.saturating_mul(SEEK_COST_FRAMES))
-        && let Some(plan) = seeking(programs, path, info, options)?
-    {
-        return Ok(plan);
-    }
-    sequential(programs, path, info, options)
+    refuse_damage(path, info, listing, options)?;
+    refuse_early_end(path, info, listing, options)?;
+    Ok(with_start_cost(info, listing, options.frames, START_COST_FRAMES))
 }
 
-/// One pass over the whole video. The frames are chosen from the list of its packets, so that the count is exact.
-pub(super) fn sequential(
-    programs: &Programs,
-    path: &Path,
-    info: &VideoInfo,
-    options: &OpenOptions,
-) -> Result<Plan, MediaError> {
-    let packets = probe::packets(programs, path, info, None)?;
-    refuse_damage(path, info, &packets, options)?;
-    let times = &packets.times_s;
-    let total = times.len();
-    if total == 0 {
-        return Err(MediaError::NoFrames { path: path.to_owned() });
-    }
-    refuse_early_end(path, info, times, options)?;
-    let span = times.last().zip(times.first()).map_or(0.0, |(last, first)| last - first);
-    let nominal = info.fps.map_or(0.04, |fps| 1.0 / fps);
-    let step_s = if packets.presentation && total > 1 { span / (total - 1) as f64 } else { nominal };
-    let segments = match packets.presentation {
-        true => chunks(times, options.frames, nominal),
-        false => {
-            let selection = Selection::Numbers { total, count: options.frames };
-            vec![Segment { seek: false, selection, to_end: options.frames > 1 || total == 1 }]
-        }
+/// The plan for a run that costs as much to start as decoding so many frames.
+pub(super) fn with_start_cost(info: &VideoInfo, listing: &Listing, count: usize, start_cost: usize) -> Plan {
+    let seekable = info.container.split(',').any(|name| SEEKABLE.contains(&name));
+    let runs = runs(&listing.frames, count, if seekable { start_cost } else { usize::MAX });
+    let by_number = match listing.clock {
+        Clock::Presentation => false,
+        // Where the decoder's order differs, these times are good for seeking, and numbers are better in one pass.
+        Clock::Decoding => runs.len() == 1,
+        Clock::Wrong { .. } => true,
     };
-    Ok(Plan {
+    let delay_s = if listing.clock == Clock::Decoding { f64::from(info.reorder) * listing.step_s } else { 0.0 };
+    let total = listing.frames.len();
+    let segments = match by_number {
+        true => vec![Segment {
+            key_s: None,
+            selection: Selection::Numbers { total, count },
+            to_end: count > 1 || total == 1,
+        }],
+        false => runs.iter().map(|indices| segment(listing, indices, delay_s)).collect(),
+    };
+    Plan {
         segments,
-        step_s: if step_s > 0.0 { step_s } else { nominal },
-        delay_s: delay(info, packets.presentation, nominal),
-        starts_clean: packets.starts_with_key,
-        frame_count: Some(total as u64),
-    })
-}
-
-/// A seek for each sample. None where there is no rate or no end to reckon with.
-pub(super) fn seeking(
-    programs: &Programs,
-    path: &Path,
-    info: &VideoInfo,
-    options: &OpenOptions,
-) -> Result<Option<Plan>, MediaError> {
-    let Some((fps, duration)) = info.fps.zip(info.duration_s) else {
-        return Ok(None);
-    };
-    let end_s = info.first_s.max(info.origin_s) + duration;
-    let mut tail = Packets::default();
-    for back in TAIL_S.into_iter().filter(|back| *back < duration) {
-        tail = probe::packets(programs, path, info, Some(end_s - back))?;
-        refuse_damage(path, info, &tail, options)?;
-        if !tail.times_s.is_empty() {
-            break;
-        }
+        step_s: listing.step_s,
+        delay_s,
+        believed: !matches!(listing.clock, Clock::Wrong { .. }),
+        starts_clean: listing.starts_clean,
     }
-    let Some(last_s) = tail.times_s.last().copied().filter(|last| *last > info.first_s) else {
-        return Ok(None);
-    };
-    let delay_s = delay(info, tail.presentation, 1.0 / fps);
-    let gaps = ((last_s - info.first_s) * fps).round().max(1.0);
-    let step_s = (last_s - info.first_s) / gaps;
-    let indices = frame_indices(gaps as usize + 1, options.frames);
-    let threshold = |index: usize| info.first_s + delay_s + (index as f64 - 0.5) * step_s;
-    let segments = indices.iter().map(|&index| Segment {
-        seek: index > 0,
-        selection: Selection::Times(vec![threshold(index)]),
-        to_end: index == gaps as usize,
-    });
-    Ok(Some(Plan { segments: segments.collect(), step_s, delay_s, starts_clean: true, frame_count: info.frame_count }))
 }
 
-/// The sampled ones of `times`, [`TERMS`] to a run. A threshold lies midway between a frame and the one before it.
-fn chunks(times: &[f64], count: usize, nominal: f64) -> Vec<Segment> {
+/// The sampled ones of `frames`, by index, split where it is cheaper to seek to a key frame than to decode on.
+fn runs(frames: &[Listed], count: usize, start_cost: usize) -> Vec<Vec<usize>> {
+    let mut runs: Vec<Vec<usize>> = Vec::new();
+    // How far the run so far has decoded.
+    let mut place = 0;
+    for index in frame_indices(frames.len(), count) {
+        let frame = &frames[index];
+        let saved = frame.key_place.saturating_sub(place);
+        let full = runs.last().is_some_and(|run| run.len() >= TERMS);
+        match runs.last_mut().filter(|_| saved <= start_cost && !full) {
+            Some(run) => run.push(index),
+            None => runs.push(vec![index]),
+        }
+        place = place.max(frame.place);
+    }
+    runs
+}
+
+/// The run for the frames of the given indices. A threshold lies midway between a frame and the one before it.
+fn segment(listing: &Listing, indices: &[usize], delay_s: f64) -> Segment {
+    let frames = &listing.frames;
     let threshold = |index: usize| match index {
-        0 => times[0] - nominal,
-        _ => (times[index - 1] + times[index]) / 2.0,
+        0 => frames[0].time_s - listing.step_s,
+        _ => (frames[index - 1].time_s + frames[index].time_s) / 2.0,
     };
-    let indices = frame_indices(times.len(), count);
-    let last = times.len() - 1;
-    let segment = |(number, chunk): (usize, &[usize])| Segment {
-        seek: number > 0,
-        selection: Selection::Times(chunk.iter().map(|&index| threshold(index)).collect()),
-        to_end: chunk.last() == Some(&last),
-    };
-    indices.chunks(TERMS).enumerate().map(segment).collect()
+    let first = indices.first().map(|index| &frames[*index]);
+    let is_start = |frame: &Listed| frame.key_place == frames.iter().map(|frame| frame.key_place).min().unwrap_or(0);
+    Segment {
+        key_s: first.filter(|frame| !is_start(frame)).map(|frame| frame.key_time_s + delay_s),
+        selection: Selection::Times(indices.iter().map(|&index| threshold(index) + delay_s).collect()),
+        to_end: indices.last() == Some(&(frames.len() - 1)),
+    }
 }
 
-/// How much later than displayed frames are stamped where packets carry decoding times only.
-fn delay(info: &VideoInfo, presentation: bool, step_s: f64) -> f64 {
-    if presentation { 0.0 } else { f64::from(info.reorder) * step_s }
-}
-
-fn refuse_damage(path: &Path, info: &VideoInfo, packets: &Packets, options: &OpenOptions) -> Result<(), MediaError> {
-    match &packets.damage {
+fn refuse_damage(path: &Path, info: &VideoInfo, listing: &Listing, options: &OpenOptions) -> Result<(), MediaError> {
+    match &listing.damage {
         Some(detail) if options.damage == Damage::Refuse => Err(MediaError::Damaged {
             path: path.to_owned(),
-            near_s: packets.times_s.last().map(|last| last - info.origin_s),
+            near_s: listing.frames.last().map(|last| last.time_s - info.origin_s),
             detail: detail.clone(),
         }),
         _ => Ok(()),
@@ -179,14 +146,44 @@ fn refuse_damage(path: &Path, info: &VideoInfo, packets: &Packets, options: &Ope
 }
 
 /// Refuses an AVI whose packets end a second or more before its header says: its cut-off end gives no other sign.
-fn refuse_early_end(path: &Path, info: &VideoInfo, times: &[f64], options: &OpenOptions) -> Result<(), MediaError> {
-    let expected_s = info.duration_s.filter(|_| info.container == "avi" && options.damage == Damage::Refuse);
-    let last_s = times.last().map(|last| last - info.origin_s);
+fn refuse_early_end(path: &Path, info: &VideoInfo, listing: &Listing, options: &OpenOptions) -> Result<(), MediaError> {
+    let expected_s = info.header_duration_s.filter(|_| info.container == "avi" && options.damage == Damage::Refuse);
+    let last_s = listing.frames.last().map(|last| last.time_s - info.origin_s);
     match expected_s.zip(last_s) {
         Some((expected, last)) if last + 1.0 < expected => {
             let detail = format!("it ends {:.1} s early", expected - last);
             Err(MediaError::Damaged { path: path.to_owned(), near_s: Some(last), detail })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames in the order of decoding, with a key frame every `group`.
+    fn frames(total: usize, group: usize) -> Vec<Listed> {
+        let listed = |place: usize| {
+            let key_place = place / group * group;
+            Listed { time_s: place as f64, place, key_place, key_time_s: key_place as f64 }
+        };
+        (0..total).map(listed).collect()
+    }
+
+    #[test]
+    fn a_seek_is_made_only_where_it_skips_more_than_it_costs() {
+        assert_eq!(runs(&frames(3000, 10), 4, 100), [[0], [999], [1999], [2999]]);
+        // One key frame in all: whatever is wanted lies in one pass.
+        assert_eq!(runs(&frames(15_000, 15_000), 32, 100).len(), 1);
+        assert_eq!(runs(&frames(200, 10), 32, 100).len(), 1);
+        // Groups of half the length: what lies in one group is one run.
+        assert_eq!(runs(&frames(4000, 2000), 4, 100), [vec![0, 1333], vec![2666, 3999]]);
+    }
+
+    #[test]
+    fn a_run_selects_no_more_frames_than_its_expression_holds() {
+        let runs = runs(&frames(1200, 10), 1200, usize::MAX);
+        assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [500, 500, 200]);
     }
 }

@@ -3,56 +3,79 @@
 use std::path::Path;
 use std::process::Output;
 
+use image::ImageFormat;
 use serde::Deserialize;
+use unmask_core::image::{Primaries, Transfer};
+use unmask_core::pipeline::{Caveat, CaveatCode};
 
+use super::content::{self, Content};
 use super::error::{MediaError, check_size};
-use super::messages::{damage_sign, ratio, words};
+use super::jpeg;
+use super::messages::{damage_sign, ratio};
+use super::orientation::Orientation;
 use super::programs::Programs;
 
-/// The first real video stream of a file.
+/// The video stream of a file that is looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct VideoInfo {
-    /// Width in pixels as displayed: after rotation, with square pixels.
+    /// Width in pixels as displayed: turned, with square pixels.
     pub(super) width: usize,
     /// Height in pixels as displayed.
     pub(super) height: usize,
-    /// Mean frames a second.
+    /// Mean frames a second, as the container has it.
     pub(super) fps: Option<f64>,
-    /// Duration in seconds, the stream's own where it has one, else the file's.
-    pub(super) duration_s: Option<f64>,
-    /// Frames the container says the stream has.
-    pub(super) frame_count: Option<u64>,
-    /// Clockwise degrees by which the coded frame is turned for display: 0, 90, 180, 270 or, rarely, others.
-    pub(super) rotation: i32,
+    /// Duration in seconds that the header gives: the stream's own where it has one, else the file's.
+    pub(super) header_duration_s: Option<f64>,
+    /// How the coded picture lies.
+    pub(super) orientation: Orientation,
     /// ffmpeg's name of the pixel format, such as `yuv420p`.
     pub(super) pixel_format: String,
     /// ffmpeg's name of the codec, such as `h264`.
     pub(super) codec: String,
     /// ffmpeg's name of the YCbCr matrix, such as `bt709`; none where the file does not say.
     pub(super) color_space: Option<String>,
+    /// How light is coded.
+    pub(super) transfer: Transfer,
+    /// Which colours red, green and blue are.
+    pub(super) primaries: Primaries,
     /// ffmpeg's demuxer name, such as `matroska,webm`.
     pub(super) container: String,
+    /// The demuxer to open the file with, where its content tells more than ffmpeg would find.
+    pub(super) demuxer: Option<&'static str>,
+    /// Whether the file's first bytes say that it is a picture.
+    pub(super) is_still_format: bool,
     /// The stream's index in the file.
     pub(super) stream: usize,
+    /// Further video streams in the file.
+    pub(super) other_streams: usize,
     /// Time stamp, in seconds, at which the file starts: times of frames count from it.
     pub(super) origin_s: f64,
-    /// Time stamp of the stream's first frame, in seconds.
-    pub(super) first_s: f64,
     /// Frames by which the decoder's order runs ahead of the display's.
     pub(super) reorder: u32,
 }
 
-/// The packets of a stream: one for each frame, save for codecs with packets that show nothing.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Packets {
-    /// Presentation times in seconds, ascending; decoding times where there are no others.
-    pub(super) times_s: Vec<f64>,
-    /// Whether the times are presentation times.
-    pub(super) presentation: bool,
-    /// Whether the first packet is a key frame, so that decoding starts cleanly.
-    pub(super) starts_with_key: bool,
-    /// The first sign of damage that reading them gave.
-    pub(super) damage: Option<String>,
+impl VideoInfo {
+    /// Whether the file is of a format for single pictures.
+    pub(super) fn is_picture(&self) -> bool {
+        self.container.ends_with("_pipe") || self.is_still_format
+    }
+
+    /// What weakens an answer and is known from the header.
+    pub(super) fn caveats(&self) -> Vec<Caveat> {
+        let mut caveats = Vec::new();
+        if self.other_streams > 0 {
+            caveats.push(CaveatCode::OtherStreams.into());
+        }
+        match (self.transfer, self.primaries) {
+            (Transfer::Standard, Primaries::Bt709) => {}
+            (Transfer::Standard, Primaries::Bt2020) => {
+                let words = "the video has wide colours (BT.2020) and was mapped to the usual ones";
+                caveats.push(Caveat::with_words(CaveatCode::ToneMapped, words));
+            }
+            (Transfer::Pq | Transfer::Hlg, _) => caveats.push(CaveatCode::ToneMapped.into()),
+        }
+        caveats
+    }
 }
 
 #[derive(Deserialize)]
@@ -82,9 +105,10 @@ struct Stream {
     sample_aspect_ratio: Option<String>,
     pix_fmt: Option<String>,
     color_space: Option<String>,
+    color_transfer: Option<String>,
+    color_primaries: Option<String>,
     avg_frame_rate: Option<String>,
     r_frame_rate: Option<String>,
-    start_time: Option<String>,
     duration: Option<String>,
     nb_frames: Option<String>,
     has_b_frames: u32,
@@ -96,6 +120,7 @@ struct Stream {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Disposition {
+    default: u8,
     attached_pic: u8,
     timed_thumbnails: u8,
 }
@@ -111,41 +136,50 @@ struct Tags {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct SideData {
+    displaymatrix: Option<String>,
     rotation: Option<f64>,
 }
 
-#[derive(Deserialize)]
-struct PacketReport {
-    #[serde(default)]
-    packets: Vec<Packet>,
-}
-
-#[derive(Deserialize)]
-struct Packet {
-    pts_time: Option<String>,
-    dts_time: Option<String>,
-    #[serde(default)]
-    flags: String,
-}
-
-/// Describes the first real video stream of the file at `path`; a cover picture is none.
+/// Describes the video stream of the file at `path` that is looked at; a cover picture is none.
 pub(super) fn probe(programs: &Programs, path: &Path) -> Result<VideoInfo, MediaError> {
-    let metadata = std::fs::metadata(path).map_err(|error| MediaError::io(path, error))?;
-    if metadata.len() == 0 {
-        return Err(MediaError::Empty { path: path.to_owned() });
-    }
-    let output = programs.ffprobe(path, &["-show_format", "-show_streams"])?;
+    let content = content::of(path)?;
+    // By its name alone, ffprobe would take a stream of JPEGs for one.
+    let is_motion = match content {
+        Content::MotionJpeg => true,
+        Content::Picture(ImageFormat::Jpeg) => jpeg::is_motion(path),
+        _ => false,
+    };
+    let demuxer = is_motion.then_some("mjpeg");
+    let output = programs.ffprobe(path, demuxer, &["-show_format", "-show_streams", "-of", "json"])?;
     let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
     let report = report.filter(|report| output.status.success() && !report.format.format_name.is_empty());
-    describe(path, report.ok_or_else(|| unreadable(path, &output))?)
+    match (content, report) {
+        // A picture of tiles comes as many streams, of which one alone would be a corner of it.
+        (Content::Unread(format), Some(report)) if format.is_tiled() && report.streams.len() > 1 => {
+            Err(MediaError::UnreadPicture { path: path.to_owned(), format: format.name() })
+        }
+        (Content::Unread(format), None) => {
+            Err(MediaError::UnreadPicture { path: path.to_owned(), format: format.name() })
+        }
+        (Content::Unread(format), Some(report)) => match describe(path, report, demuxer) {
+            Ok(info) => Ok(VideoInfo { is_still_format: true, ..info }),
+            Err(MediaError::NoVideo { .. } | MediaError::NoFrames { .. } | MediaError::UnsupportedCodec { .. }) => {
+                Err(MediaError::UnreadPicture { path: path.to_owned(), format: format.name() })
+            }
+            Err(error) => Err(error),
+        },
+        (_, Some(report)) => describe(path, report, demuxer),
+        (_, None) => Err(unreadable(path, &output)),
+    }
 }
 
 /// Picks the video stream out of ffprobe's report.
-fn describe(path: &Path, report: Report) -> Result<VideoInfo, MediaError> {
+fn describe(path: &Path, report: Report, demuxer: Option<&'static str>) -> Result<VideoInfo, MediaError> {
     let is_video = |stream: &&Stream| {
         stream.codec_type == "video" && stream.disposition.attached_pic == 0 && stream.disposition.timed_thumbnails == 0
     };
-    let Some(stream) = report.streams.iter().find(is_video) else {
+    let videos: Vec<&Stream> = report.streams.iter().filter(is_video).collect();
+    let Some(stream) = preferred(&videos) else {
         return Err(no_video(path, &report));
     };
     let codec = stream.codec_name.clone().unwrap_or_else(|| "unknown".to_owned());
@@ -155,30 +189,48 @@ fn describe(path: &Path, report: Report) -> Result<VideoInfo, MediaError> {
             _ => MediaError::NoFrames { path: path.to_owned() },
         });
     }
-    let rotation = rotation(stream);
-    let (width, height) = displayed_size(stream, rotation);
+    let orientation = orientation(stream);
+    let (width, height) = displayed_size(stream, orientation);
     check_size(path, width, height)?;
     check_size(path, stream.width, stream.height)?;
     let seconds = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<f64>().ok());
-    let origin_s = seconds(&report.format.start_time).unwrap_or(0.0);
     let own_duration = seconds(&stream.duration).or_else(|| stream.tags.duration.as_deref().and_then(clock_seconds));
     let rate = |text: &Option<String>| text.as_deref().and_then(ratio).filter(|rate| *rate > 0.0);
+    let named = |text: &Option<String>| text.clone().filter(|name| name != "unknown" && name != "reserved");
     Ok(VideoInfo {
         width: width as usize,
         height: height as usize,
         fps: rate(&stream.avg_frame_rate).or_else(|| rate(&stream.r_frame_rate)),
-        duration_s: own_duration.or_else(|| seconds(&report.format.duration)).filter(|duration| *duration > 0.0),
-        frame_count: stream.nb_frames.as_deref().and_then(|count| count.parse().ok()).filter(|count| *count > 0),
-        rotation,
+        header_duration_s: own_duration.or_else(|| seconds(&report.format.duration)).filter(|duration| *duration > 0.0),
+        orientation,
         pixel_format: stream.pix_fmt.clone().unwrap_or_default(),
         codec,
-        color_space: stream.color_space.clone().filter(|space| space != "unknown" && space != "reserved"),
+        color_space: named(&stream.color_space),
+        transfer: match stream.color_transfer.as_deref() {
+            Some("smpte2084") => Transfer::Pq,
+            Some("arib-std-b67") => Transfer::Hlg,
+            _ => Transfer::Standard,
+        },
+        primaries: match stream.color_primaries.as_deref() {
+            Some("bt2020") => Primaries::Bt2020,
+            _ => Primaries::Bt709,
+        },
         container: report.format.format_name.clone(),
+        demuxer,
+        is_still_format: false,
         stream: stream.index,
-        origin_s,
-        first_s: seconds(&stream.start_time).unwrap_or(origin_s),
+        other_streams: videos.len() - 1,
+        origin_s: seconds(&report.format.start_time).unwrap_or(0.0),
         reorder: stream.has_b_frames,
     })
+}
+
+/// The stream that a player shows: one marked as default, one that moves, the largest, the first, in this order.
+fn preferred<'a>(videos: &[&'a Stream]) -> Option<&'a Stream> {
+    let moves = |stream: &Stream| stream.nb_frames.as_deref() != Some("1");
+    let rank = |stream: &Stream| (stream.disposition.default, moves(stream), stream.width * stream.height);
+    // Of equals `max_by_key` takes the last.
+    videos.iter().rev().copied().max_by_key(|stream| rank(stream))
 }
 
 /// The error for a file without a video stream, naming what it has instead.
@@ -196,7 +248,7 @@ fn no_video(path: &Path, report: &Report) -> MediaError {
 /// The error for a file that ffprobe would not open.
 fn unreadable(path: &Path, output: &Output) -> MediaError {
     let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("moov atom not found") && is_iso_media(path) {
+    if said.contains("moov atom not found") && content::of(path).is_ok_and(|content| content == Content::IsoMedia) {
         let detail = "it is cut off: its index, the moov atom, is missing".to_owned();
         return MediaError::Damaged { path: path.to_owned(), near_s: None, detail };
     }
@@ -209,24 +261,28 @@ fn unreadable(path: &Path, output: &Output) -> MediaError {
     }
 }
 
-/// Whether the file begins with a box of the ISO base media format (MP4, QuickTime).
-fn is_iso_media(path: &Path) -> bool {
-    use std::io::Read;
-    let mut start = [0; 8];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    let boxes: [&[u8]; 6] = [b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"];
-    read.is_ok() && boxes.contains(&&start[4..])
+/// By the display matrix; files of older ffprobes have its angle, counter-clockwise, and old files a clockwise tag.
+fn orientation(stream: &Stream) -> Orientation {
+    let matrix = stream.side_data_list.iter().find_map(|data| data.displaymatrix.as_deref().and_then(matrix));
+    let angle = || stream.side_data_list.iter().find_map(|data| data.rotation).map(|degrees| -degrees);
+    let tag = || stream.tags.rotate.as_deref().and_then(|degrees| degrees.parse().ok());
+    let turned = || Orientation::from_degrees(angle().or_else(tag).unwrap_or(0.0));
+    matrix.map_or_else(turned, Orientation::from_matrix)
 }
 
-/// Clockwise degrees in 0..360. ffprobe gives the display matrix counter-clockwise, older files a clockwise tag.
-fn rotation(stream: &Stream) -> i32 {
-    let matrix = stream.side_data_list.iter().find_map(|data| data.rotation).map(|degrees| -degrees);
-    let tag = || stream.tags.rotate.as_deref().and_then(|degrees| degrees.parse().ok());
-    (matrix.or_else(tag).unwrap_or(0.0).round() as i32).rem_euclid(360)
+/// The upper left part of a matrix that ffprobe writes as three lines of an address and three numbers.
+fn matrix(text: &str) -> Option<[[f64; 2]; 2]> {
+    let mut rows = text.lines().filter_map(|line| {
+        let mut numbers = line.split_once(':')?.1.split_whitespace().map(|number| number.parse::<f64>().ok());
+        Some([numbers.next()??, numbers.next()??])
+    });
+    let matrix = [rows.next()?, rows.next()?];
+    let [[a, b], [c, d]] = matrix;
+    (a * d - b * c != 0.0).then_some(matrix)
 }
 
 /// The displayed size: pixels that are not square stretch the frame along one side, never shrink it, as browsers do.
-fn displayed_size(stream: &Stream, rotation: i32) -> (u64, u64) {
+fn displayed_size(stream: &Stream, orientation: Orientation) -> (u64, u64) {
     let aspect = stream.sample_aspect_ratio.as_deref().and_then(ratio).filter(|aspect| *aspect > 0.0).unwrap_or(1.0);
     let (mut width, mut height) = (stream.width, stream.height);
     if aspect > 1.0 {
@@ -234,50 +290,10 @@ fn displayed_size(stream: &Stream, rotation: i32) -> (u64, u64) {
     } else {
         height = (height as f64 / aspect).round() as u64;
     }
-    if matches!(rotation, 90 | 270) { (height, width) } else { (width, height) }
+    if orientation.exchanges_sides() { (height, width) } else { (width, height) }
 }
 
 /// The seconds of Matroska's `00:01:02.500000000`.
 fn clock_seconds(text: &str) -> Option<f64> {
     text.split(':').try_fold(0.0, |seconds, part| Some(seconds * 60.0 + part.parse::<f64>().ok()?))
-}
-
-/// The packets of the stream from `from_s` (a time stamp) on, or all of them. Reads, but does not decode, the file.
-pub(super) fn packets(
-    programs: &Programs,
-    path: &Path,
-    info: &VideoInfo,
-    from_s: Option<f64>,
-) -> Result<Packets, MediaError> {
-    let stream = info.stream.to_string();
-    let mut arguments = vec!["-select_streams", &stream, "-show_entries", "packet=pts_time,dts_time,flags"];
-    let interval = from_s.map(|from| format!("{from:.3}%"));
-    if let Some(interval) = &interval {
-        arguments.extend(["-read_intervals", interval]);
-    }
-    let output = programs.ffprobe(path, &arguments)?;
-    let report: PacketReport = serde_json::from_slice(&output.stdout).unwrap_or(PacketReport { packets: Vec::new() });
-    let said = String::from_utf8_lossy(&output.stderr);
-    let failed = || {
-        let last = said.lines().last().map_or_else(|| "reading it failed".to_owned(), words);
-        (!output.status.success()).then_some(last)
-    };
-    let damage = said.lines().find_map(damage_sign).or_else(failed);
-    Ok(collect_packets(report.packets, damage))
-}
-
-fn collect_packets(packets: Vec<Packet>, damage: Option<String>) -> Packets {
-    let starts_with_key = packets.first().is_some_and(|packet| packet.flags.contains('K'));
-    // Packets marked D are decoded but, by an edit list, not displayed.
-    let shown: Vec<Packet> = packets.into_iter().filter(|packet| !packet.flags.contains('D')).collect();
-    let presentation = shown.iter().all(|packet| packet.pts_time.is_some());
-    let time = |packet: &Packet| packet.pts_time.as_ref().or(packet.dts_time.as_ref())?.parse::<f64>().ok();
-    let mut times_s: Vec<f64> = shown.iter().filter_map(time).collect();
-    let presentation = presentation && times_s.len() == shown.len();
-    if !presentation {
-        // Without presentation times only the number of packets counts.
-        times_s.resize(shown.len(), times_s.last().copied().unwrap_or(0.0));
-    }
-    times_s.sort_by(f64::total_cmp);
-    Packets { times_s, presentation, starts_with_key, damage }
 }

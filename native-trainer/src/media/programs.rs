@@ -61,10 +61,10 @@ impl Programs {
         command
     }
 
-    /// Runs ffprobe on `path` with `arguments` and gives all it said.
-    pub(super) fn ffprobe(&self, path: &Path, arguments: &[&str]) -> Result<Output, MediaError> {
+    /// Runs ffprobe on `path`, opened with `demuxer` if one is named, with `arguments`, and gives all it said.
+    pub(super) fn ffprobe(&self, path: &Path, demuxer: Option<&str>, arguments: &[&str]) -> Result<Output, MediaError> {
         let mut command = self.command(Program::Ffprobe);
-        command.args(["-loglevel", "level+error"]).args(arguments).args(["-of", "json"]).args(input_arguments(path));
+        command.args(["-loglevel", "level+error"]).args(arguments).args(input_arguments(path, demuxer));
         command.output().map_err(|error| self.not_started(Program::Ffprobe, path, error))
     }
 
@@ -97,9 +97,15 @@ impl Program {
 }
 
 /// The arguments that name `path` as the input: as a file, whatever its name looks like, and that file alone.
-pub(super) fn input_arguments(path: &Path) -> [OsString; 6] {
+pub(super) fn input_arguments(path: &Path, demuxer: Option<&str>) -> Vec<OsString> {
     let mut url = OsString::from("file:");
     url.push(path);
     let demuxers = DEMUXERS.replace(char::is_whitespace, "");
-    ["-protocol_whitelist".into(), "file,pipe".into(), "-format_whitelist".into(), demuxers.into(), "-i".into(), url]
+    let mut arguments: Vec<OsString> =
+        vec!["-protocol_whitelist".into(), "file,pipe".into(), "-format_whitelist".into(), demuxers.into()];
+    if let Some(demuxer) = demuxer {
+        arguments.extend(["-f".into(), demuxer.into()]);
+    }
+    arguments.extend(["-i".into(), url]);
+    arguments
 }

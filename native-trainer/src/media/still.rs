@@ -6,26 +6,31 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbaImage};
 use rayon::prelude::*;
 use unmask_core::image::RgbImage;
+use unmask_core::pipeline::CaveatCode;
 use unmask_core::pipeline::report::InputKind;
 use unmask_core::pipeline::sampling::frame_indices;
 
 use super::error::{MediaError, check_size};
-use super::{Damage, MediaInfo, OpenOptions, Opened, TimedFrame};
+use super::notes::Notes;
+use super::{Damage, Frames, MediaInfo, OpenOptions, Opened, TimedFrame, jpeg, tiff};
 
 /// Most memory a decoder may take, in bytes: 100 megapixels of RGB and what decoding them needs.
-const MAX_DECODER_BYTES: u64 = 512 << 20;
+pub(super) const MAX_DECODER_BYTES: u64 = 512 << 20;
 
 /// What a frame of a folder lasts, in seconds, as long as nothing says otherwise: 25 frames a second.
 const NOMINAL_STEP_S: f64 = 0.04;
 
 /// Opens one image: a single frame at time zero.
-pub(super) fn open_image(path: &Path) -> Result<Opened, MediaError> {
-    let image = decode(path)?;
+///
+/// With `Damage::Skip` a JPEG that is cut off is shown as far as it goes.
+pub(super) fn open_image(path: &Path, options: &OpenOptions) -> Result<Opened, MediaError> {
+    let notes = Notes::default();
+    let image = decode(path, options.damage, &notes)?;
     let info = still_info(InputKind::Still, image.width(), image.height(), 1);
-    Ok(Opened { info, frames: Box::new(std::iter::once(Ok(TimedFrame { time_s: 0.0, image }))) })
+    Ok(Opened { info, frames: Frames::new(std::iter::once(Ok(TimedFrame { time_s: 0.0, image })), notes) })
 }
 
 /// Opens the frames of a folder: `files` in order, sampled, decoded side by side and given in order.
@@ -41,14 +46,18 @@ pub(super) fn open_folder(files: &[PathBuf], options: &OpenOptions) -> Result<Op
         (None, Some(first)) => size(first)?,
         (None, None) => (0, 0),
     };
-    let skip = options.damage == Damage::Skip;
+    let damage = options.damage;
+    let notes = Notes::default();
+    let noted = notes.clone();
     let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         for batch in sampled.chunks(rayon::current_num_threads()) {
-            let decoded: Vec<_> = batch.par_iter().map(|(time_s, path)| timed(*time_s, path)).collect();
-            for frame in decoded.into_iter().filter(|frame| frame.is_ok() || !skip) {
+            let decoded: Vec<_> = batch.par_iter().map(|(time_s, path)| timed(*time_s, path, damage, &noted)).collect();
+            for frame in decoded {
                 let failed = frame.is_err();
-                if sender.send(frame).is_err() || failed {
+                if failed && damage == Damage::Skip {
+                    noted.note(CaveatCode::DamageSkipped);
+                } else if sender.send(frame).is_err() || failed {
                     return;
                 }
             }
@@ -56,12 +65,12 @@ pub(super) fn open_folder(files: &[PathBuf], options: &OpenOptions) -> Result<Op
     });
     Ok(Opened {
         info: still_info(InputKind::Frames, width, height, files.len()),
-        frames: Box::new(receiver.into_iter()),
+        frames: Frames::new(receiver.into_iter(), notes),
     })
 }
 
-fn timed(time_s: f64, path: &Path) -> Result<TimedFrame, MediaError> {
-    Ok(TimedFrame { time_s, image: decode(path)? })
+fn timed(time_s: f64, path: &Path, damage: Damage, notes: &Notes) -> Result<TimedFrame, MediaError> {
+    Ok(TimedFrame { time_s, image: decode(path, damage, notes)? })
 }
 
 fn still_info(kind: InputKind, width: usize, height: usize, frames: usize) -> MediaInfo {
@@ -70,25 +79,61 @@ fn still_info(kind: InputKind, width: usize, height: usize, frames: usize) -> Me
 }
 
 /// Decodes the image at `path`, told by its content, to what a viewer shows: turned as its EXIF says, 8 bits a channel,
-/// the first picture of an animation. What is transparent lies over black, which is also what crops show outside.
-pub(super) fn decode(path: &Path) -> Result<RgbImage, MediaError> {
-    let mut decoder = decoder(path)?;
+/// the first of several pictures. What is transparent lies over black, which is also what crops show outside.
+fn decode(path: &Path, damage: Damage, notes: &Notes) -> Result<RgbImage, MediaError> {
+    let (mut decoder, format) = decoder(path)?;
+    examine(path, format, damage, notes)?;
     let orientation = orientation(&mut decoder);
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| bad_image(path, error))?;
     image.apply_orientation(orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let pixels = if image.color().has_alpha() { over_black(&image) } else { image.into_rgb8().into_raw() };
+    let transparent = image.color().has_alpha();
+    let pixels = if transparent { rgb_over_black(&image.into_rgba8()) } else { image.into_rgb8().into_raw() };
     let sizes_differ = || MediaError::BadImage { path: path.to_owned(), detail: "its size is inconsistent".to_owned() };
     RgbImage::new(width, height, pixels).ok_or_else(sizes_differ)
 }
 
-/// A decoder that has read the header and found the size within the limits.
-fn decoder(path: &Path) -> Result<impl ImageDecoder + use<>, MediaError> {
+/// Looks for what the decoder passes over: an end that is missing, further pictures, a preview in place of the picture.
+fn examine(path: &Path, format: Option<ImageFormat>, damage: Damage, notes: &Notes) -> Result<(), MediaError> {
+    let failed = |error| MediaError::io(path, error);
+    match format {
+        Some(ImageFormat::Jpeg) => {
+            let survey = jpeg::survey(path).map_err(failed)?;
+            if survey.views > 1 {
+                notes.note(CaveatCode::FirstPictureOnly);
+            }
+            match (survey.complete, damage) {
+                (true, _) => Ok(()),
+                (false, Damage::Skip) => {
+                    notes.note(CaveatCode::DamageSkipped);
+                    Ok(())
+                }
+                (false, Damage::Refuse) => Err(MediaError::CutOff { path: path.to_owned() }),
+            }
+        }
+        Some(ImageFormat::Tiff) => {
+            let pages = tiff::pages(path).map_err(|error| bad_image(path, ImageError::IoError(error)))?;
+            if pages.begins_with_preview {
+                let detail = "it is a camera's raw file, whose first picture is only a preview".to_owned();
+                return Err(MediaError::BadImage { path: path.to_owned(), detail });
+            }
+            if pages.pictures > 1 {
+                notes.note(CaveatCode::FirstPictureOnly);
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A decoder that has read the header and found the size within the limits, and what it decodes.
+fn decoder(path: &Path) -> Result<(impl ImageDecoder + use<>, Option<ImageFormat>), MediaError> {
     let reader = ImageReader::open(path).map_err(|error| MediaError::io(path, error))?;
     let mut reader: ImageReader<BufReader<File>> =
         reader.with_guessed_format().map_err(|error| MediaError::io(path, error))?;
     // The limit comes after the size is known, so that the error can name it.
     reader.no_limits();
+    let format = reader.format();
     let mut decoder = reader.into_decoder().map_err(|error| bad_image(path, error))?;
     let (width, height) = decoder.dimensions();
     check_size(path, width.into(), height.into())?;
@@ -98,13 +143,13 @@ fn decoder(path: &Path) -> Result<impl ImageDecoder + use<>, MediaError> {
     // The image crate counts the decoder's own buffers; the output is counted here, for 16 bits a channel double.
     match decoder.total_bytes() > MAX_DECODER_BYTES {
         true => Err(MediaError::TooLarge { path: path.to_owned(), width: width.into(), height: height.into() }),
-        false => Ok(decoder),
+        false => Ok((decoder, format)),
     }
 }
 
 /// The size after rotation, from the header alone.
 fn displayed_size(path: &Path) -> Result<(usize, usize), MediaError> {
-    let mut decoder = decoder(path)?;
+    let (mut decoder, _) = decoder(path)?;
     let (width, height) = decoder.dimensions();
     let turned = matches!(
         orientation(&mut decoder),
@@ -120,17 +165,16 @@ fn orientation(decoder: &mut impl ImageDecoder) -> Orientation {
 }
 
 /// The image over black, as RGB bytes.
-fn over_black(image: &DynamicImage) -> Vec<u8> {
-    let rgba = image.to_rgba8();
-    rgba.pixels()
-        .flat_map(|pixel| {
-            let [red, green, blue, alpha] = pixel.0.map(u16::from);
-            [red, green, blue].map(|channel| ((channel * alpha + 127) / 255) as u8)
-        })
-        .collect()
+pub(super) fn rgb_over_black(rgba: &RgbaImage) -> Vec<u8> {
+    let blended = |pixel: &image::Rgba<u8>| {
+        let [red, green, blue, alpha] = pixel.0.map(u16::from);
+        [red, green, blue].map(|channel| ((channel * alpha + 127) / 255) as u8)
+    };
+    rgba.pixels().flat_map(blended).collect()
 }
 
-fn bad_image(path: &Path, error: ImageError) -> MediaError {
+/// The error for an image that does not decode; the system's own errors stay those.
+pub(super) fn bad_image(path: &Path, error: ImageError) -> MediaError {
     match error {
         ImageError::IoError(source)
             if !matches!(source.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData) =>

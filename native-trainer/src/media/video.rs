@@ -6,15 +6,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use unmask_core::image::ToneMap;
+use unmask_core::pipeline::CaveatCode;
 use unmask_core::pipeline::report::InputKind;
 
 use super::children::Children;
-use super::decode::{Job, check_readable};
+use super::decode::{Decoded, Job, check_readable};
 use super::error::MediaError;
-use super::plan::{self, Plan};
+use super::notes::Notes;
+use super::packets::{self, Clock};
+use super::plan::{self, Plan, Segment, Selection, TERMS};
 use super::probe::{self, VideoInfo};
 use super::programs::Programs;
-use super::{MediaInfo, OpenOptions, Opened, TimedFrame};
+use super::{Damage, Frames, MediaInfo, OpenOptions, Opened, TimedFrame};
 
 /// Runs of ffmpeg side by side where there is more than one.
 const WORKERS: usize = 2;
@@ -28,17 +32,28 @@ type Item = Result<TimedFrame, MediaError>;
 pub(super) fn open(programs: &Programs, path: &Path, options: &OpenOptions) -> Result<Opened, MediaError> {
     check_readable(path)?;
     let info = probe::probe(programs, path)?;
-    let plan = plan::plan(programs, path, &info, options)?;
+    let listing = packets::list(programs, path, &info)?;
+    let plan = plan::plan(path, &info, &listing, options)?;
+    let is_still = listing.frames.len() == 1 && info.is_picture();
+    let mean_rate = || (listing.frames.len() > 1).then(|| 1.0 / listing.step_s);
     let described = MediaInfo {
-        kind: InputKind::Video,
+        kind: if is_still { InputKind::Still } else { InputKind::Video },
         width: info.width,
         height: info.height,
-        fps: info.fps,
-        duration_s: info.duration_s,
-        frame_count: plan.frame_count,
-        caveats: Vec::new(),
+        fps: info.fps.filter(|fps| (fps * listing.step_s - 1.0).abs() < 0.05).or_else(mean_rate).filter(|_| !is_still),
+        duration_s: Some(listing.duration_s).filter(|_| !is_still),
+        frame_count: Some(listing.frames.len() as u64),
+        caveats: info.caveats(),
     };
-    Ok(Opened { info: described, frames: Box::new(VideoFrames::start(programs, path, info, plan, options)) })
+    let notes = Notes::default();
+    if listing.clock == (Clock::Wrong { stated: true }) {
+        notes.note(CaveatCode::BadTimes);
+    }
+    if listing.damage.is_some() && options.damage == Damage::Skip {
+        notes.note(CaveatCode::DamageSkipped);
+    }
+    let frames = VideoFrames::start(programs, path, info, plan, options, notes.clone());
+    Ok(Opened { info: described, frames: Frames::new(frames, notes) })
 }
 
 /// The sampled frames of a video. Dropping it kills the running ffmpegs and waits for them.
@@ -49,23 +64,34 @@ pub(super) struct VideoFrames {
     outputs: std::collections::VecDeque<Receiver<Item>>,
     workers: Vec<JoinHandle<()>>,
     last_time_s: Option<f64>,
+    /// Width and height of the first frame.
+    size: Option<(usize, usize)>,
     finished: bool,
 }
 
 impl VideoFrames {
-    /// Starts to work off `plan`.
-    pub(super) fn start(programs: &Programs, path: &Path, info: VideoInfo, plan: Plan, options: &OpenOptions) -> Self {
+    /// Starts to work off `plan`; what weakens an answer goes to `notes`.
+    pub(super) fn start(
+        programs: &Programs,
+        path: &Path,
+        info: VideoInfo,
+        plan: Plan,
+        options: &OpenOptions,
+        notes: Notes,
+    ) -> Self {
         let workers = plan.segments.len().min(WORKERS);
         let ahead = if plan.segments.len() == 1 { FRAMES_AHEAD } else { 0 };
         let (senders, outputs): (Vec<_>, _) = plan.segments.iter().map(|_| sync_channel(ahead)).unzip();
         let job = Arc::new(Job {
             programs: programs.clone(),
             path: path.to_owned(),
+            tone: ToneMap::new(info.transfer, info.primaries),
             info,
             plan,
             damage: options.damage,
             children: Children::new(workers),
-            run_up: AtomicUsize::new(0),
+            notes,
+            attempt: AtomicUsize::new(0),
         });
         let queue =
             Arc::new(Queue { next: AtomicUsize::new(0), senders: Mutex::new(senders.into_iter().map(Some).collect()) });
@@ -74,7 +100,7 @@ impl VideoFrames {
             std::thread::spawn(move || work(&job, &queue, worker))
         };
         let workers = (0..workers).map(spawn).collect();
-        Self { job, outputs, workers, last_time_s: None, finished: false }
+        Self { job, outputs, workers, last_time_s: None, size: None, finished: false }
     }
 }
 
@@ -91,6 +117,11 @@ impl Queue {
         let sender = self.senders.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)?.take()?;
         Some((index, sender))
     }
+
+    /// All that nobody has taken yet.
+    fn take_rest(&self) -> Vec<(usize, SyncSender<Item>)> {
+        std::iter::from_fn(|| self.take()).collect()
+    }
 }
 
 /// Works off segments until none is left or nobody takes the frames.
@@ -104,10 +135,58 @@ fn work(job: &Job, queue: &Queue, worker: usize) {
             wanted = sender.send(Ok(frame)).is_ok();
             wanted
         });
-        if let Err(error) = decoded {
-            wanted = sender.send(Err(error)).is_ok();
+        match decoded {
+            Ok(Decoded::Done) => {}
+            // Reading from the start for each segment could take a pass over the file for each: this one and all that wait share one.
+            Ok(Decoded::CannotSeek) => {
+                let mut rest = vec![(index, sender)];
+                rest.extend(queue.take_rest());
+                return read_through(job, worker, rest);
+            }
+            Err(error) => wanted = sender.send(Err(error)).is_ok(),
         }
         if !wanted {
+            return;
+        }
+    }
+}
+
+/// Decodes segments together, without seeking, in as few passes as expressions allow.
+fn read_through(job: &Job, worker: usize, rest: Vec<(usize, SyncSender<Item>)>) {
+    let mut rest = std::collections::VecDeque::from(rest);
+    while !rest.is_empty() {
+        let mut thresholds: Vec<f64> = Vec::new();
+        // Where each segment's frames begin, as a time stamp, and where they go.
+        let mut receivers: Vec<(f64, SyncSender<Item>)> = Vec::new();
+        let mut to_end = false;
+        while let Some((index, sender)) = rest.pop_front() {
+            let Some(Segment { selection: Selection::Times(times), to_end: is_last, .. }) =
+                job.plan.segments.get(index)
+            else {
+                continue;
+            };
+            if !thresholds.is_empty() && thresholds.len() + times.len() > TERMS {
+                rest.push_front((index, sender));
+                break;
+            }
+            receivers.push((times.first().copied().unwrap_or(f64::INFINITY), sender));
+            thresholds.extend(times);
+            to_end = *is_last;
+        }
+        let segment = Segment { key_s: None, selection: Selection::Times(thresholds), to_end };
+        let mut receivers = receivers.into_iter().peekable();
+        let mut current = receivers.next();
+        let decoded = job.decode(worker, &segment, &mut |frame| {
+            // Whoever has all its frames is let go, so that what comes after it is asked for.
+            let stamp_s = job.stamp_s(frame.time_s);
+            while let Some(next) = receivers.next_if(|(first_s, _)| stamp_s >= *first_s) {
+                current = Some(next);
+            }
+            current.as_ref().is_some_and(|(_, sender)| sender.send(Ok(frame)).is_ok())
+        });
+        if let (Err(error), Some((_, sender))) = (decoded, current) {
+            // Nobody waits for it any more where the frames were dropped.
+            sender.send(Err(error)).ok();
             return;
         }
     }
@@ -128,6 +207,10 @@ impl Iterator for VideoFrames {
                 Ok(Ok(frame)) if self.last_time_s.is_some_and(|last| frame.time_s <= last) => {}
                 Ok(Ok(frame)) => {
                     self.last_time_s = Some(frame.time_s);
+                    let size = (frame.image.width(), frame.image.height());
+                    if *self.size.get_or_insert(size) != size {
+                        self.job.notes.note(CaveatCode::SizeChanges);
+                    }
                     return Some(Ok(frame));
                 }
                 Ok(Err(error)) => {

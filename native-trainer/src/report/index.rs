@@ -8,6 +8,7 @@ use super::figures::count;
 use super::page::{Scale, scale};
 use super::pictures::Pictures;
 use super::words;
+use crate::media::LeftOut;
 
 /// One input that was scored.
 pub(super) struct Entry {
@@ -58,6 +59,8 @@ pub(super) struct Index<'a> {
     entries: &'a [Entry],
     /// Inputs that failed, with the reason.
     failures: &'a [(String, String)],
+    /// Files of folders that are no inputs: path and reason.
+    left_out: Vec<(String, &'static str)>,
     made: &'a str,
     detector: &'a str,
     /// What the detector's answers are worth.
@@ -71,6 +74,7 @@ impl<'a> Index<'a> {
     pub(super) fn new(
         entries: &'a [Entry],
         failures: &'a [(String, String)],
+        left_out: &[LeftOut],
         spec: &'a DetectorSpec,
         made: &'a str,
     ) -> Self {
@@ -78,6 +82,7 @@ impl<'a> Index<'a> {
         Self {
             entries,
             failures,
+            left_out: left_out.iter().map(|file| (file.path.display().to_string(), file.reason)).collect(),
             made,
             detector: &spec.name,
             worth: words::sentence(&words),

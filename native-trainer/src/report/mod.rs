@@ -23,7 +23,7 @@ use unmask_core::pipeline::report::Report;
 use unmask_core::weights::spec::DetectorSpec;
 
 use crate::files;
-use crate::media::Input;
+use crate::media::{Input, LeftOut};
 
 use index::{Entry, Index};
 use page::{Page, Subject};
@@ -40,6 +40,7 @@ pub(crate) struct ReportFolder {
     names: Names,
     entries: Vec<Entry>,
     failures: Vec<(String, String)>,
+    left_out: Vec<LeftOut>,
 }
 
 impl ReportFolder {
@@ -47,8 +48,8 @@ impl ReportFolder {
     pub(crate) fn create(folder: &Path, part: Option<String>) -> Result<Self> {
         let context = || format!("{} cannot be made; choose another --report folder", folder.display());
         std::fs::create_dir_all(folder).with_context(context)?;
-        let (entries, failures) = (Vec::new(), Vec::new());
-        Ok(Self { folder: folder.to_owned(), part, names: Names::default(), entries, failures })
+        let (entries, failures, left_out) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { folder: folder.to_owned(), part, names: Names::default(), entries, failures, left_out })
     }
 
     /// Writes the report of an input, as JSON and as a page.
@@ -86,16 +87,21 @@ impl ReportFolder {
         self.failures.push((input.to_owned(), format!("{error:#}")));
     }
 
-    /// Writes the index, where there are several inputs, and gives the page to open first.
+    /// Remembers for the index which files of a folder are no inputs.
+    pub(crate) fn leave_out(&mut self, left_out: &[LeftOut]) {
+        self.left_out.extend_from_slice(left_out);
+    }
+
+    /// Writes the index, where there are several inputs or something was left out, and gives the page to open first.
     pub(crate) fn finish(self, spec: &DetectorSpec) -> Result<Option<PathBuf>> {
-        if self.entries.len() + self.failures.len() < 2 {
+        if self.entries.len() + self.failures.len() < 2 && self.left_out.is_empty() {
             return Ok(self.entries.first().map(|entry| self.folder.join(entry.page())));
         }
         let name = match &self.part {
             Some(part) => format!("{INDEX}-{part}.html"),
             None => format!("{INDEX}.html"),
         };
-        self.write(&name, &Index::new(&self.entries, &self.failures, spec, &now()))?;
+        self.write(&name, &Index::new(&self.entries, &self.failures, &self.left_out, spec, &now()))?;
         Ok(Some(self.folder.join(name)))
     }
 

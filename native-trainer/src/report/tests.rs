@@ -160,7 +160,7 @@ fn names_and_texts_with_markup_in_them_are_escaped_everywhere() {
     };
     let entries = [Entry::new(&report, &spec, &pictures_of(&report), nasty, format!("{nasty}.html"))];
     let failures = [(nasty.to_string(), nasty.to_string())];
-    let index = Index::new(&entries, &failures, &spec, nasty).render().unwrap();
+    let index = Index::new(&entries, &failures, &[], &spec, nasty).render().unwrap();
     for page in [page_of(&report, &spec, nasty), index] {
         assert!(!page.contains("<img src=x") && !page.contains("onerror=alert(1)>"), "{page}");
         assert!(page.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;.mp4"), "{page}");
@@ -204,7 +204,7 @@ fn what_weakens_an_answer_stands_on_its_page_and_in_the_index() {
         assert!(page.contains(words), "no {words} in {page}");
     }
     let entries = [Entry::new(&report, &spec, &pictures_of(&report), "clip.mp4", "clip.mp4.html".to_string())];
-    let index = Index::new(&entries, &[], &spec, "today").render().unwrap();
+    let index = Index::new(&entries, &[], &[], &spec, "today").render().unwrap();
     assert!(index.contains("Judged by the detector made-up. The detector learnt from photographs.</p>"), "{index}");
     assert!(index.contains("<p class=\"small caveat\">the face is very dark"), "{index}");
     assert_eq!(index.matches("learnt from photographs").count(), 1, "of the detector the index speaks once");

@@ -29,7 +29,7 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
         ("YouTube-real", Label::Real, ORIGINAL),
         ("Celeb-synthesis", Label::Fake, "Celeb-synthesis"),
     ] {
-        for video in Videos::of(&root.join(folder))? {
+        for video in Videos::of(&root.join(folder), &mut finds.left_out)? {
             let name = format!("{folder}/{}", video.name);
             let plan = match tests.contains(&name) {
                 true => Plan::Official(Split::Test),

@@ -74,7 +74,7 @@ fn is_labelled(folder: &Path) -> bool {
 /// Adds the labelled videos of a folder; those without a label are left out.
 fn add(folder: &Path, plan: Plan, finds: &mut Finds) -> Result<()> {
     let known = labels(folder)?;
-    for video in Videos::of(folder)? {
+    for video in Videos::of(folder, &mut finds.left_out)? {
         let path = video.input.path();
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let Some(Known { label, original }) = known.get(&file) else {

@@ -25,7 +25,7 @@ const UNKNOWN: &str = "in none of train.json, val.json and test.json";
 /// Videos of one compression. What the official splits do not know is left out.
 pub(super) fn list(root: &Path, compression: Compression, finds: &mut Finds) -> Result<()> {
     let Finds { found, left_out } = finds;
-    let videos = |folder: &str| Videos::of(&root.join(folder).join(compression.as_str()));
+    let mut videos = |folder: &str| Videos::of(&root.join(folder).join(compression.as_str()), left_out);
     let mut youtube: Vec<(&str, Label, Vec<Videos>)> =
         vec![(ORIGINAL, Label::Real, videos("original_sequences/youtube")?)];
     for manipulation in MANIPULATIONS {

@@ -77,7 +77,7 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
         finds.found.push(Found { group, ..alone });
     }
     for (folder, _) in SPLITS {
-        for video in Videos::of(&root.join(folder))? {
+        for video in Videos::of(&root.join(folder), &mut finds.left_out)? {
             if !known.contains(video.input.path()) {
                 finds.left_out.push(LeftOut::new(video.input.path(), "not listed in metadata.json"));
             }

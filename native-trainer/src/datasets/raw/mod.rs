@@ -96,7 +96,7 @@ fn known_in(root: &Path) -> Vec<(PathBuf, Known)> {
 /// Yang et al. 2019: 49 videos and as many made with FakeApp. All of it tests.
 fn uadfv(root: &Path, finds: &mut Finds) -> Result<()> {
     for (folder, label, manipulation) in [("real", Label::Real, super::ORIGINAL), ("fake", Label::Fake, "FakeApp")] {
-        for video in Videos::of(&root.join(folder))? {
+        for video in Videos::of(&root.join(folder), &mut finds.left_out)? {
             finds.found.push(video.found("UADFV", manipulation, label, Plan::Official(Split::Test)));
         }
     }
@@ -110,14 +110,14 @@ struct Videos {
 }
 
 impl Videos {
-    /// The videos in `folder/videos`, else in `folder`; none where there is no such folder.
-    fn of(folder: &Path) -> Result<Vec<Self>> {
+    /// The videos in `folder/videos`, else in `folder`; none where there is no such folder. What cannot be looked into is left out.
+    fn of(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Self>> {
         let below = folder.join("videos");
         let folder = if below.is_dir() { below } else { folder.to_owned() };
         if !folder.is_dir() {
             return Ok(Vec::new());
         }
-        let inputs = inputs_below(&folder)?;
+        let inputs = inputs_below(&folder, left_out)?;
         Ok(inputs.into_iter().map(|input| Self { name: name_of(&folder, &input), input }).collect())
     }
 

@@ -1,6 +1,10 @@
 //! Tests of the media code, with clips that ffmpeg makes on the fly; where there is no ffmpeg they are left out.
 
+mod animations;
+mod colours;
+mod containers;
 mod damage;
+mod folders;
 mod stills;
 mod video;
 
@@ -8,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
+use unmask_core::pipeline::CaveatCode;
 
 use super::*;
 
@@ -36,12 +41,21 @@ fn options(frames: usize) -> OpenOptions {
 
 /// The single input that `path` is.
 fn input(path: &Path) -> Result<Input, MediaError> {
-    expand(path).map(|mut inputs| inputs.remove(0))
+    expand(path).map(|mut found| found.inputs.remove(0))
 }
 
 /// All sampled frames of `path`, or the first error.
 fn frames(path: &Path, options: OpenOptions) -> Result<Vec<TimedFrame>, MediaError> {
     open(&input(path)?, &options)?.frames.collect()
+}
+
+/// What is known of `path`, its sampled frames, and the codes of all caveats.
+fn looked_at(path: &Path, options: OpenOptions) -> Result<(MediaInfo, Vec<TimedFrame>, Vec<CaveatCode>), MediaError> {
+    let Opened { info, mut frames } = open(&input(path)?, &options)?;
+    let decoded = frames.by_ref().collect::<Result<_, _>>()?;
+    let caveats = info.caveats.iter().cloned().chain(frames.caveats());
+    let codes = caveats.map(|caveat| caveat.code).collect();
+    Ok((info, decoded, codes))
 }
 
 /// The sentence of the error that `path` must give.

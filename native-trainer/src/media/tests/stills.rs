@@ -4,51 +4,11 @@ use image::{DynamicImage, ImageFormat, Rgb, Rgba};
 
 use super::*;
 
-fn paint(folder: &TempDir, name: &str, colour: [u8; 3]) -> PathBuf {
+pub(super) fn paint(folder: &TempDir, name: &str, colour: [u8; 3]) -> PathBuf {
     let path = folder.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     image::RgbImage::from_pixel(8, 6, Rgb(colour)).save(&path).unwrap();
     path
-}
-
-fn named(inputs: &[Input], folder: &TempDir) -> Vec<String> {
-    let short = |input: &Input| {
-        let name = input.path().strip_prefix(folder.path()).unwrap().to_string_lossy().into_owned();
-        if matches!(input, Input::Frames { .. }) { format!("frames {name}") } else { name }
-    };
-    inputs.iter().map(short).collect()
-}
-
-#[test]
-fn a_folder_gives_its_media_in_natural_order_and_tells_frames_from_photographs() {
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["f/frame_0001.png", "f/frame_0012.png", "sparse/000.png", "sparse/015.png", "sparse/030.png"] {
-        paint(&folder, name, [1, 2, 3]);
-    }
-    for name in
-        ["cam/IMG_0001.png", "cam/IMG_0002.png", "mixed/a.png", "mixed/b10.png", "mixed/b9.png", ".hidden/a.png"]
-    {
-        paint(&folder, name, [1, 2, 3]);
-    }
-    std::fs::write(folder.path().join("clip10.mp4"), "x").unwrap();
-    std::fs::write(folder.path().join("clip2.MP4"), "x").unwrap();
-    std::fs::write(folder.path().join("notes.txt"), "x").unwrap();
-    let inputs = expand(folder.path()).unwrap();
-    let expected = [
-        "cam/IMG_0001.png",
-        "cam/IMG_0002.png",
-        "clip2.MP4",
-        "clip10.mp4",
-        "frames f",
-        "mixed/a.png",
-        "mixed/b9.png",
-        "mixed/b10.png",
-        "frames sparse",
-    ];
-    let mut found = named(&inputs, &folder);
-    // Files of one folder stay together, so the two clips come at the place of the first.
-    found.sort_by(|a, b| natord::compare(a.trim_start_matches("frames "), b.trim_start_matches("frames ")));
-    assert_eq!(found, expected);
 }
 
 #[test]

@@ -1,23 +1,26 @@
 //! Videos: the right frames, at their times, in their shape and colours.
 
-use super::super::plan::{self, Plan};
-use super::super::probe;
+use super::super::notes::Notes;
 use super::super::video::VideoFrames;
+use super::super::{packets, plan, probe};
 use super::*;
 use crate::shared_data::shared_data;
 
-/// Frames of `path` by the plan that `choose` makes.
-fn by_plan(path: &Path, count: usize, choose: impl Fn(&Programs, &probe::VideoInfo) -> Plan) -> Vec<TimedFrame> {
+/// Frames of `path` by the plan for runs that cost as much to start as decoding `start_cost` frames, and how many runs it has.
+fn by_plan(path: &Path, count: usize, start_cost: usize) -> (Vec<TimedFrame>, usize) {
     let programs = Programs::from_environment();
     let info = probe::probe(&programs, path).unwrap();
-    let plan = choose(&programs, &info);
-    VideoFrames::start(&programs, path, info, plan, &options(count)).collect::<Result<_, _>>().unwrap()
+    let listing = packets::list(&programs, path, &info).unwrap();
+    let plan = plan::with_start_cost(&info, &listing, count, start_cost);
+    let runs = plan.segments.len();
+    let frames = VideoFrames::start(&programs, path, info, plan, &options(count), Notes::default());
+    (frames.collect::<Result<_, _>>().unwrap(), runs)
 }
 
-fn assert_both_ways_agree(path: &Path, count: usize) {
-    let asked = options(count);
-    let passed = by_plan(path, count, |programs, info| plan::sequential(programs, path, info, &asked).unwrap());
-    let sought = by_plan(path, count, |programs, info| plan::seeking(programs, path, info, &asked).unwrap().unwrap());
+pub(super) fn assert_both_ways_agree(path: &Path, count: usize) {
+    let (passed, passes) = by_plan(path, count, usize::MAX);
+    let (sought, seeks) = by_plan(path, count, 0);
+    assert!(passes == 1 && seeks > 1, "{}: {passes} and {seeks} runs", path.display());
     assert_eq!((passed.len(), sought.len()), (count, count), "{}", path.display());
     for (a, b) in passed.iter().zip(&sought) {
         assert!((a.time_s - b.time_s).abs() < 2e-3, "{}: {} and {}", path.display(), a.time_s, b.time_s);
@@ -81,16 +84,20 @@ fn more_frames_than_one_selection_holds_are_all_given() {
 }
 
 #[test]
-fn variable_frame_rates_keep_their_times() {
+fn frames_of_a_variable_rate_count_by_their_number_and_keep_their_times() {
     let Some(folder) = workshop() else { return };
-    let filter = "-f lavfi -i testsrc2=s=64x64:r=10:d=1 -vf settb=1/1000,setpts='(N+N*N/4)/10/TB' -vsync vfr -enc_time_base 1/1000";
-    let path = make(&folder, "a.mkv", &format!("{filter} -c:v libx264 -bf 2"));
-    let times: Vec<f64> = frames(&path, options(10)).unwrap().iter().map(|frame| frame.time_s).collect();
-    for (n, time) in times.iter().enumerate() {
-        let n = n as f64;
-        assert!((time - (n + n * n / 4.0) / 10.0).abs() < 0.03, "frame {n} at {time}");
+    let filter = "-f lavfi -i testsrc2=s=64x64:r=10:d=4 -vf settb=1/1000,setpts='(N+N*N/4)/10/TB' -vsync vfr -enc_time_base 1/1000";
+    let path = make(&folder, "a.mkv", &format!("{filter} -c:v libx264 -bf 2 -g 8"));
+    for (count, numbers) in [(40, (0..40).collect::<Vec<_>>()), (4, vec![0, 13, 26, 39])] {
+        let frames = frames(&path, options(count)).unwrap();
+        assert_eq!(frames.len(), count);
+        for (frame, n) in frames.iter().zip(numbers) {
+            let n = f64::from(n);
+            assert!((frame.time_s - (n + n * n / 4.0) / 10.0).abs() < 0.03, "frame {n} at {}", frame.time_s);
+        }
     }
-    assert_eq!(times.len(), 10);
+    // A long file is read by seeks, and gives the same frames.
+    assert_both_ways_agree(&path, 7);
 }
 
 #[test]
@@ -119,20 +126,37 @@ fn known_colours_come_back_within_three_levels() {
     }
 }
 
+/// The first frame of `path` as ffmpeg shows it.
+fn shown_by_ffmpeg(path: &Path) -> Vec<u8> {
+    let arguments = ["-v", "error", "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"];
+    Command::new("ffmpeg").arg("-i").arg(path).args(arguments).output().unwrap().stdout
+}
+
 #[test]
-fn rotation_by_metadata_turns_the_frame() {
+fn a_display_matrix_turns_and_mirrors_the_frame_as_in_ffmpeg() {
     let Some(folder) = workshop() else { return };
-    let half = "-f lavfi -i color=c=red:s=32x48:r=5:d=0.4 -f lavfi -i color=c=blue:s=32x48:r=5:d=0.4";
-    make(&folder, "plain.mp4", &format!("{half} -filter_complex hstack -c:v libx264 -qp 4"));
-    let path = make(&folder, "turned.mp4", "-i plain.mp4 -c copy -metadata:s:v:0 rotate=90");
-    let info = probe::probe(&Programs::from_environment(), &path).unwrap();
-    assert_eq!((info.width, info.height), (48, 64));
-    let frame = &frames(&path, options(1)).unwrap()[0];
-    assert_eq!((frame.image.width(), frame.image.height()), (48, 64));
-    let (top, bottom) = (pixel(frame, 24, 8), pixel(frame, 24, 56));
-    let red_on_top = top[0] > 150 && bottom[2] > 150;
-    let blue_on_top = top[2] > 150 && bottom[0] > 150;
-    assert!(if info.rotation == 90 { red_on_top } else { blue_on_top }, "{} {top:?} {bottom:?}", info.rotation);
+    let plain = make(&folder, "plain.mp4", "-f lavfi -i testsrc=s=64x48:r=5:d=0.4 -c:v libx264 -qp 4");
+    let bytes = std::fs::read(&plain).unwrap();
+    let header = bytes.windows(4).position(|window| window == b"tkhd").unwrap();
+    for matrix in [[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]], [[1, 0], [0, -1]]] {
+        let mut bytes = bytes.clone();
+        // The matrix follows 40 bytes of numbers; its rows have three, in 1/65536.
+        for (place, value) in [0, 4, 12, 16].into_iter().zip(matrix.as_flattened()) {
+            let at = header + 44 + place;
+            bytes[at..at + 4].copy_from_slice(&(value * 65_536_i32).to_be_bytes());
+        }
+        let path = folder.path().join("turned.mp4");
+        std::fs::write(&path, bytes).unwrap();
+        let opened = open(&input(&path).unwrap(), &options(1)).unwrap();
+        let size = if matrix[0][0] == 0 { (48, 64) } else { (64, 48) };
+        assert_eq!((opened.info.width, opened.info.height), size, "{matrix:?}");
+        let frame = opened.frames.collect::<Result<Vec<_>, _>>().unwrap().remove(0);
+        assert_eq!((frame.image.width(), frame.image.height()), size, "{matrix:?}");
+        let theirs = shown_by_ffmpeg(&path);
+        let differences = frame.image.pixels().iter().zip(&theirs).map(|(a, b)| u64::from(a.abs_diff(*b)));
+        let mean = differences.sum::<u64>() / theirs.len() as u64;
+        assert!(theirs.len() == frame.image.pixels().len() && mean <= 4, "{matrix:?}: {mean} levels apart");
+    }
 }
 
 #[test]
@@ -164,7 +188,7 @@ fn awkward_file_names_are_only_names() {
 #[test]
 fn every_sample_clip_gives_its_frames() {
     let (Some(_), Some(clips)) = (workshop(), shared_data("clips")) else { return };
-    for input in expand(&clips).unwrap() {
+    for input in expand(&clips).unwrap().inputs {
         let opened = open(&input, &options(32)).unwrap();
         let expected = opened.info.frame_count.map_or(32, |count| count.min(32) as usize);
         let frames: Vec<TimedFrame> = opened.frames.collect::<Result<_, _>>().unwrap();

@@ -1,0 +1,277 @@
+//! The frames of a video as its container lists them: the whole file is read once, and nothing decoded.
+//!
+//! From the list come the exact number of frames, their times, where decoding can begin, and the first signs of damage.
+
+use std::path::Path;
+
+use super::error::MediaError;
+use super::messages::{damage_sign, words};
+use super::probe::VideoInfo;
+use super::programs::Programs;
+
+/// Frames a second where nothing says how many.
+const USUAL_RATE: f64 = 25.0;
+
+/// A gap between two frames, in seconds, below which it is no jump of the clock.
+const JUMP_S: f64 = 10.0;
+
+/// How much longer than all other time jumps last, together, where the clock is not believed.
+const JUMPS_TO_REST: f64 = 10.0;
+
+/// A usual gap between two frames, in seconds, that no camera reaches: writers that must not repeat a stamp count on by one tick.
+const SHORTEST_S: f64 = 5e-4;
+
+/// Most frames that are decoded before one and displayed after it: what the buffers of H.264 and HEVC hold.
+const MOST_AHEAD: usize = 16;
+
+/// A packet as ffprobe gives it, in the order of decoding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Packet {
+    presentation_s: Option<f64>,
+    decoding_s: Option<f64>,
+    duration_s: Option<f64>,
+    key: bool,
+    /// Whether an edit list has it decoded but not displayed.
+    hidden: bool,
+}
+
+/// What the times of a list's frames are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// Presentation times.
+    Presentation,
+    /// Decoding times, later than those of display by the frames that the decoder reorders.
+    Decoding,
+    /// Nothing to go by: missing, equal, running backwards or jumping. Times are made up from the frames' numbers.
+    Wrong {
+        /// Whether the container has times, which cannot be right.
+        stated: bool,
+    },
+}
+
+/// A frame that can be displayed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Listed {
+    /// The time stamp in seconds.
+    pub(super) time_s: f64,
+    /// Its place in the order of decoding.
+    pub(super) place: usize,
+    /// The place of the last key frame from which it can be decoded.
+    pub(super) key_place: usize,
+    /// That key frame's time stamp in seconds.
+    pub(super) key_time_s: f64,
+}
+
+/// All frames of a stream that can be displayed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Listing {
+    /// The frames in the order of display.
+    pub(super) frames: Vec<Listed>,
+    /// What their times are.
+    pub(super) clock: Clock,
+    /// Seconds from a frame to the next, on average.
+    pub(super) step_s: f64,
+    /// From the first frame's beginning to the last one's end, in seconds.
+    pub(super) duration_s: f64,
+    /// Whether decoding starts at a key frame; where not, errors before the first frame are no damage.
+    pub(super) starts_clean: bool,
+    /// The first sign of damage that reading gave.
+    pub(super) damage: Option<String>,
+}
+
+/// Lists the frames of the stream.
+pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result<Listing, MediaError> {
+    let stream = info.stream.to_string();
+    let entries = "packet=pts_time,dts_time,duration_time,flags";
+    let arguments = ["-select_streams", &stream, "-show_entries", entries, "-of", "compact=print_section=0:nokey=1"];
+    let output = programs.ffprobe(path, info.demuxer, &arguments)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let failed = || {
+        let last = said.lines().last().map_or_else(|| "reading it failed".to_owned(), words);
+        (!output.status.success()).then_some(last)
+    };
+    let packets: Vec<Packet> = String::from_utf8_lossy(&output.stdout).lines().filter_map(packet).collect();
+    // ffprobe decodes the start: what its decoder cannot make of frames before the first key frame is no damage.
+    let decoder = format!("[{} @", info.codec);
+    let starts_clean = packets.first().is_some_and(|packet| packet.key);
+    let mut of_container = said.lines().filter(|line| starts_clean || !line.starts_with(&decoder));
+    let damage = of_container.find_map(damage_sign).or_else(failed);
+    match arrange(packets, info.fps, damage) {
+        Some(listing) => Ok(listing),
+        None => Err(MediaError::NoFrames { path: path.to_owned() }),
+    }
+}
+
+/// A line of ffprobe's: times and flags in the order of its own fields.
+fn packet(line: &str) -> Option<Packet> {
+    let mut fields = line.split('|');
+    let mut seconds = || fields.next().map(|field| field.parse::<f64>().ok());
+    let (presentation_s, decoding_s, duration_s) = (seconds()?, seconds()?, seconds()?);
+    let flags = fields.next()?;
+    let (key, hidden) = (flags.contains('K'), flags.contains('D'));
+    Some(Packet { presentation_s, decoding_s, duration_s, key, hidden })
+}
+
+/// Puts packets into the order of display; none where nothing can be displayed.
+fn arrange(packets: Vec<Packet>, fps: Option<f64>, damage: Option<String>) -> Option<Listing> {
+    let starts_clean = packets.first().is_some_and(|packet| packet.key);
+    // Streams without a single key frame refresh their picture bit by bit: they are decoded from the start.
+    let first_key = packets.iter().position(|packet| packet.key).unwrap_or(0);
+    let nominal_s = 1.0 / fps.unwrap_or(USUAL_RATE);
+    let clock = clock(&packets[first_key.min(packets.len())..]);
+    let mut frames = match clock {
+        Clock::Presentation => by_time(&packets, first_key, |packet| packet.presentation_s),
+        Clock::Decoding => by_time(&packets, first_key, |packet| packet.decoding_s),
+        Clock::Wrong { .. } => by_number(&packets, first_key, nominal_s),
+    };
+    frames.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
+    let (first, last) = (frames.first()?, frames.last()?);
+    let (span_s, gaps) = (last.time_s - first.time_s, (frames.len() - 1) as f64);
+    let step_s = if span_s > 0.0 && clock == Clock::Presentation { span_s / gaps } else { nominal_s };
+    let lasts_s = packets.last().and_then(|packet| packet.duration_s).filter(|duration| (0.0..1.0).contains(duration));
+    let duration_s = span_s + lasts_s.filter(|duration| *duration > 0.0).unwrap_or(step_s);
+    Some(Listing { frames, clock, step_s, duration_s, starts_clean, damage })
+}
+
+/// Frames with the times that `time` gives, without those that a start amid a group of pictures leaves unknown: what comes before the
+/// first key frame, and what is displayed before it.
+fn by_time(packets: &[Packet], first_key: usize, time: impl Fn(&Packet) -> Option<f64>) -> Vec<Listed> {
+    let mut frames: Vec<Listed> = Vec::new();
+    let mut keys: Vec<(usize, f64)> = Vec::new();
+    for (place, packet) in packets.iter().enumerate().skip(first_key) {
+        let Some(time_s) = time(packet) else { continue };
+        if packet.key || keys.is_empty() {
+            keys.push((place, time_s));
+        }
+        // A frame displayed before the last key frame may refer to frames before it, and needs the one before.
+        let usable = keys.iter().rev().find(|(_, key_time_s)| *key_time_s <= time_s);
+        if let Some(&(key_place, key_time_s)) = usable.filter(|_| !packet.hidden) {
+            frames.push(Listed { time_s, place, key_place, key_time_s });
+        }
+    }
+    frames
+}
+
+/// Frames at even times, in the order of decoding: all that is known is how many there are.
+fn by_number(packets: &[Packet], first_key: usize, step_s: f64) -> Vec<Listed> {
+    let shown = packets.iter().enumerate().skip(first_key).filter(|(_, packet)| !packet.hidden);
+    let start_s = packets.get(first_key).and_then(|packet| packet.presentation_s).unwrap_or(0.0);
+    let listed = |(number, (place, _)): (usize, (usize, &Packet))| Listed {
+        time_s: start_s + number as f64 * step_s,
+        place,
+        key_place: first_key,
+        key_time_s: start_s,
+    };
+    shown.enumerate().map(listed).collect()
+}
+
+/// Which times of the packets can be believed.
+fn clock(packets: &[Packet]) -> Clock {
+    let presentation: Vec<f64> = packets.iter().filter_map(|packet| packet.presentation_s).collect();
+    let decoding: Vec<f64> = packets.iter().filter_map(|packet| packet.decoding_s).collect();
+    // A few without one, as at the start of a program stream that was cut, are not missed.
+    if !presentation.is_empty() && presentation.len() * 10 >= packets.len() * 9 {
+        return if runs(presentation) { Clock::Presentation } else { Clock::Wrong { stated: true } };
+    }
+    match decoding.len() == packets.len() {
+        true if runs(decoding) => Clock::Decoding,
+        stated => Clock::Wrong { stated },
+    }
+}
+
+/// Whether times, in the order of decoding, are those of a clock: hardly two alike, never back by more than decoders reorder, not mostly jumps.
+fn runs(mut times_s: Vec<f64>) -> bool {
+    if times_s.len() < 2 {
+        return true;
+    }
+    // The latest so far, the latest of all at the end.
+    let mut ahead: Vec<f64> = Vec::with_capacity(MOST_AHEAD + 2);
+    for time_s in &times_s {
+        if ahead.len() > MOST_AHEAD && *time_s < ahead[0] {
+            return false;
+        }
+        ahead.insert(ahead.partition_point(|other| other < time_s), *time_s);
+        if ahead.len() > MOST_AHEAD + 1 {
+            ahead.remove(0);
+        }
+    }
+    times_s.sort_by(f64::total_cmp);
+    let mut gaps: Vec<f64> = times_s.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let equal = gaps.iter().filter(|gap| **gap <= 0.0).count();
+    if equal * 10 > gaps.len() {
+        return false;
+    }
+    gaps.sort_by(f64::total_cmp);
+    let usual = gaps[gaps.len() / 2];
+    if usual < SHORTEST_S {
+        return false;
+    }
+    let is_jump = |gap: &&f64| **gap > JUMP_S && **gap > 100.0 * usual;
+    let jumps: f64 = gaps.iter().filter(is_jump).sum();
+    jumps <= JUMPS_TO_REST * (gaps.iter().sum::<f64>() - jumps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Packets with the given presentation times and key frames, 40 ms each.
+    fn listing(times: &[(f64, bool)]) -> Option<Listing> {
+        let packet = |(time_s, key): &(f64, bool)| Packet {
+            presentation_s: Some(*time_s),
+            decoding_s: Some(*time_s),
+            duration_s: Some(0.04),
+            key: *key,
+            hidden: false,
+        };
+        arrange(times.iter().map(packet).collect(), Some(25.0), None)
+    }
+
+    fn places(listing: &Listing) -> Vec<(usize, usize)> {
+        listing.frames.iter().map(|frame| (frame.place, frame.key_place)).collect()
+    }
+
+    #[test]
+    fn frames_before_the_first_key_frame_and_those_that_refer_to_them_are_left_out() {
+        let open = listing(&[(0.0, false), (0.04, false), (0.16, true), (0.08, false), (0.12, false), (0.2, false)]);
+        let open = open.unwrap();
+        assert_eq!(places(&open), [(2, 2), (5, 2)]);
+        assert!(!open.starts_clean);
+        assert!((open.duration_s - 0.08).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_frame_shown_before_a_key_frame_is_decoded_from_the_one_before() {
+        let frames = listing(&[(0.0, true), (0.04, false), (0.12, true), (0.08, false)]).unwrap();
+        assert_eq!(places(&frames), [(0, 0), (1, 0), (3, 0), (2, 2)]);
+    }
+
+    #[test]
+    fn clocks_that_stand_still_run_back_or_jump_are_not_believed() {
+        let clock = |times: &[f64]| {
+            let keyed: Vec<_> = times.iter().enumerate().map(|(n, time)| (*time, n == 0)).collect();
+            let listing = listing(&keyed).unwrap();
+            assert_eq!(listing.frames.len(), times.len());
+            listing.clock
+        };
+        let even: Vec<f64> = (0..50).map(|n| f64::from(n) * 0.04).collect();
+        let shifted = |by: f64| -> Vec<f64> {
+            even.iter().enumerate().map(|(n, time)| time + if n < 25 { 0.0 } else { by }).collect()
+        };
+        let (ahead, back, paused) = (shifted(95_443.7), shifted(-5.0), shifted(15.0));
+        assert_eq!(clock(&even), Clock::Presentation);
+        assert_eq!(clock(&paused), Clock::Presentation);
+        let ticking: Vec<f64> = (0..50).map(|n| f64::from(n) / 90_000.0).collect();
+        for wrong in [&ahead, &back, &vec![7.0; 50], &ticking] {
+            assert_eq!(clock(wrong), Clock::Wrong { stated: true });
+        }
+    }
+
+    #[test]
+    fn lines_of_ffprobe_become_packets() {
+        let read = packet("1.234000|N/A|0.040000|K_").unwrap();
+        assert_eq!((read.presentation_s, read.decoding_s, read.key, read.hidden), (Some(1.234), None, true, false));
+        assert!(packet("1.2|1.2|0.04|_D").unwrap().hidden);
+        assert!(packet("").is_none());
+    }
+}
