@@ -53,7 +53,8 @@ impl Output {
         }
     }
 
-    /// Prints which files of a folder are no inputs: their number and some names on standard error, all of them in the JSON.
+    /// Prints which files of a folder are no inputs: their number and some names on standard error, all of them in
+    /// the JSON.
     pub(crate) fn left_out(&mut self, folder: &Path, left_out: &[LeftOut]) -> Result<()> {
         eprintln!("{}", left_out_note(folder, left_out));
         match self.format {

@@ -1,5 +1,5 @@
-//! An 8-bit RGB image in memory: what decoders hand in and what faces are cropped from. `resample` changes its size, `tone` makes it
-//! of a higher dynamic range.
+//! An 8-bit RGB image in memory: what decoders hand in and what faces are cropped from. `resample` changes its size,
+//! `tone` makes it of a higher dynamic range.
 
 #[cfg(any(test, not(feature = "std")))]
 mod convolve;

@@ -45,10 +45,11 @@ const TO_BT709: [[f32; 3]; 3] = [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -
 
 /// Maps 16-bit R'G'B' as a stream codes it to 8-bit R'G'B' of BT.709 for a display of standard range.
 ///
-/// High dynamic range goes through method A of Report ITU-R BT.2446-1 (4.2), from 1000 to 100 cd/m², which was made so that
-/// programmes look as their versions in standard range do; PQ beyond 1000 cd/m² counts as that. HLG is shown first as BT.2100 has it, with a
-/// system gamma of 1.2. Standard range in BT.2020 changes its primaries alone. What BT.709 cannot show is cut off. The result depends on
-/// nothing but the pixel itself, so it is the same on every platform.
+/// High dynamic range goes through method A of Report ITU-R BT.2446-1 (4.2), from 1000 to 100 cd/m², which was made
+/// so that programmes look as their versions in standard range do; PQ beyond 1000 cd/m² counts as that. HLG is shown
+/// first as BT.2100 has it, with a system gamma of 1.2. Standard range in BT.2020 changes its primaries alone. What
+/// BT.709 cannot show is cut off. The result depends on nothing but the pixel itself, so it is the same on every
+/// platform.
 ///
 /// ```
 /// use unmask_core::image::{Primaries, ToneMap, Transfer};
@@ -100,8 +101,8 @@ impl ToneMap {
         })
     }
 
-    /// Maps `rgb`, three codes a pixel from 0 (black) to 65535 (the signal's nominal peak), to as many levels. A pixel cut off at the end is
-    /// left out.
+    /// Maps `rgb`, three codes a pixel from 0 (black) to 65535 (the signal's nominal peak), to as many levels. A
+    /// pixel cut off at the end is left out.
     pub fn apply(&self, rgb: &[u16]) -> Vec<u8> {
         rgb.as_chunks::<3>().0.iter().flat_map(|pixel| self.pixel(*pixel)).collect()
     }

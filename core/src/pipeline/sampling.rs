@@ -1,11 +1,13 @@
 //! Which frames of a video are looked at: evenly spaced from the first to the last.
 //!
-//! One rule holds everywhere, for short files and long ones, natively and in browsers: **frames count by their number**.
-//! All frames that can be displayed are listed in the order of display, and [`frame_indices`] takes its share of the list. Times play no part,
-//! so a video whose rate varies is looked at more often where it has more frames (each is a picture of its own, while a still stretch without
-//! frames has nothing new to show), and stamps that are equal, missing or jump change nothing. What is listed is the container's
-//! packets, without those that cannot be displayed: what an edit list cuts off, and what comes before the first key frame or refers to it.
-//! No frame is decoded to be counted. Only where nothing lists the frames (a player's video element) do [`frame_times`] stand in.
+//! One rule holds everywhere, for short files and long ones, natively and in browsers: **frames count by their
+//! number**. All frames that can be displayed are listed in the order of display, and [`frame_indices`] takes its
+//! share of the list. Times play no part, so a video whose rate varies is looked at more often where it has more
+//! frames (each is a picture of its own, while a still stretch without frames has nothing new to show), and stamps
+//! that are equal, missing or jump change nothing. What is listed is the container's packets, without those that
+//! cannot be displayed: what an edit list cuts off, and what comes before the first key frame or refers to it. No
+//! frame is decoded to be counted. Only where nothing lists the frames (a player's video element) do [`frame_times`]
+//! stand in.
 
 use alloc::vec::Vec;
 

@@ -23,7 +23,8 @@ const USUAL_DELAY_S: f64 = 0.1;
 /// The shortest delay in seconds that browsers keep.
 const SHORTEST_DELAY_S: f64 = 0.011;
 
-/// Opens an animation: its frames are counted in a first pass, and the sampled ones kept in a second. One at a time is in memory.
+/// Opens an animation: its frames are counted in a first pass, and the sampled ones kept in a second. One at a time
+/// is in memory.
 ///
 /// With `Damage::Skip` the frames before the first that does not decode are all there are.
 pub(super) fn open(path: &Path, format: ImageFormat, options: &OpenOptions) -> Result<Opened, MediaError> {

@@ -21,8 +21,8 @@ const RUN_UPS_S: [f64; 2] = [5.0, 30.0];
 /// How far before a key frame, in seconds, the first attempt seeks in a container without an index.
 const FIRST_RUN_UP_S: f64 = 1.0;
 
-/// How far after a key frame, in seconds, the first attempt seeks in a container with an index: ffmpeg goes back by up to 3/23 s
-/// where frames are reordered.
+/// How far after a key frame, in seconds, the first attempt seeks in a container with an index: ffmpeg goes back by
+/// up to 3/23 s where frames are reordered.
 const PAST_KEY_S: f64 = 0.2;
 
 /// Three bytes a pixel.
@@ -65,8 +65,8 @@ pub(super) fn command(job: &Job, segment: &Segment, seek: Option<Seek>) -> Comma
         // Not accurate: frames before the wanted one are dropped by the selection, which must see the key frame.
         command.args(["-noaccurate_seek", "-ss", &format!("{:.6}", seek.position_s)]);
     }
-    // Filters that are set up once keep count of frames when these change their size; turning is left to us, since it would be set
-    // up for the first size, and differs between versions of ffmpeg.
+    // Filters that are set up once keep count of frames when these change their size; turning is left to us, since it
+    // would be set up for the first size, and differs between versions of ffmpeg.
     command.args(["-reinit_filter", "0", "-noautorotate"]);
     command.args(input_arguments(&job.path, job.info.demuxer));
     command.args(["-map", &format!("0:{}", job.info.stream), "-an", "-sn", "-dn"]);
@@ -77,7 +77,8 @@ pub(super) fn command(job: &Job, segment: &Segment, seek: Option<Seek>) -> Comma
     command
 }
 
-/// Selection, conversion of what was selected alone to square pixels, and the announcement of each frame's time and size.
+/// Selection, conversion of what was selected alone to square pixels, and the announcement of each frame's time and
+/// size.
 fn filters(info: &VideoInfo, segment: &Segment, after_seek: bool, format: &str) -> String {
     let select = expression(segment, after_seek);
     let matrix = matrix_option(info);
@@ -90,8 +91,9 @@ fn filters(info: &VideoInfo, segment: &Segment, after_seek: bool, format: &str) 
     )
 }
 
-/// The YCbCr matrix where the file does not name it: that of BT.2020 for high dynamic range, else BT.709 from 720 lines up and
-/// BT.601 below; in full range, which comes from JPEG, always BT.601. Browsers are told the same (`wasm/src/media/colours.rs`).
+/// The YCbCr matrix where the file does not name it: that of BT.2020 for high dynamic range, else BT.709 from 720
+/// lines up and BT.601 below; in full range, which comes from JPEG, always BT.601. Browsers are told the same
+/// (`wasm/src/media/colours.rs`).
 fn matrix_option(info: &VideoInfo) -> &'static str {
     let no_matrix = ["rgb", "bgr", "gbr", "gray", "pal8", "mono"];
     if info.color_space.is_some() || no_matrix.iter().any(|format| info.pixel_format.contains(format)) {
@@ -104,7 +106,8 @@ fn matrix_option(info: &VideoInfo) -> &'static str {
     if info.height >= 720 && !is_jpeg { ":in_color_matrix=bt709" } else { ":in_color_matrix=bt601" }
 }
 
-/// Where samples of colour lie among those of brightness, in 1/256 of these, across and down: in the middle of those that share one.
+/// Where samples of colour lie among those of brightness, in 1/256 of these, across and down: in the middle of those
+/// that share one.
 ///
 /// ffmpeg up to 7.0 assumed this whatever a stream says, and later ones follow the stream. Pinned, so that a score
 /// does not depend on the version, and equals that of browsers (`wasm/src/media/rgb.rs`).

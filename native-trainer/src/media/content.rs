@@ -145,7 +145,8 @@ fn iso_media(start: &[u8]) -> Option<Content> {
     let end = start.get(..4)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)).min(start.len());
     let brands = start.get(8..end).unwrap_or_default().as_chunks::<4>().0;
     let has = |names: &[&[u8; 4]]| brands.iter().any(|brand| names.contains(&brand));
-    // The second number is a version, which no brand resembles. Sequences of pictures have brands of their own beside these.
+    // The second number is a version, which no brand resembles. Sequences of pictures have brands of their own beside
+    // these.
     let is_sequence = brands.first().is_some_and(|major| [b"avis", b"hevc", b"hevx", b"msf1"].contains(&major));
     let is_picture = brands
         .first()
@@ -180,8 +181,8 @@ fn is_text(start: &[u8]) -> bool {
     !valid.is_empty() && !valid.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0C' | '\x1B'))
 }
 
-/// Whether the name says JPEG. Only other names are worth reading a JPEG to its end, to see whether it is a stream of them;
-/// one with this name is looked at when it is opened.
+/// Whether the name says JPEG. Only other names are worth reading a JPEG to its end, to see whether it is a stream of
+/// them; one with this name is looked at when it is opened.
 fn is_named_jpeg(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     ending.is_some_and(|ending| matches!(ending.as_str(), "jpg" | "jpeg" | "jpe" | "jfif"))

@@ -152,7 +152,8 @@ impl<'a> Run<'a> {
         self.end(wanted)
     }
 
-    /// The next frame; none at the end. ffmpeg announces each before its pixels. A frame cut off is the end, too: its loss shows in the count.
+    /// The next frame; none at the end. ffmpeg announces each before its pixels. A frame cut off is the end, too: its
+    /// loss shows in the count.
     fn next_frame(&mut self) -> Result<Option<(Announcement, RgbImage)>, MediaError> {
         loop {
             match self.messages.recv() {
@@ -188,6 +189,7 @@ impl<'a> Run<'a> {
     fn hear(&mut self, message: Message) {
         match message {
             Message::Frame(_) => {}
+            Message::Damage(sign) if self.job.plan.harmless.contains(&sign) => {}
             Message::Damage(sign) => _ = self.sign.get_or_insert(sign),
             Message::Error(error) => self.last_error = Some(error),
         }
@@ -251,8 +253,8 @@ impl<'a> Run<'a> {
         Ok(Outcome::Complete)
     }
 
-    /// Refuses a run that ended before its last frame. Frames missing before that are packets that show nothing; by numbers,
-    /// one such packet is enough to miss the last.
+    /// Refuses a run that ended before its last frame. Frames missing before that are packets that show nothing; by
+    /// numbers, one such packet is enough to miss the last.
     fn judge_missing_end(&self, wanted: usize) -> Result<(), MediaError> {
         if self.given == 0 && self.job.damage == Damage::Refuse {
             return Err(self.nothing_decoded());

@@ -11,11 +11,12 @@ use super::programs::Programs;
 
 /// One thing to score.
 ///
-/// What a file is, its content says, whatever its name: an image if its first bytes are those of a JPEG, PNG, WebP, BMP, GIF or
-/// TIFF that does not move; any other file is left to ffprobe as a video. A folder is searched with its subfolders, hidden ones
-/// left out, in natural order (`clip2` before `clip10`). Each video and each image in it is an input of its own, and so is every
-/// file whose name promises one, so that it fails by name where it is none; what else there is, is listed as left out, with the
-/// reason. Only the images directly in one folder can be the *frames* of one video:
+/// What a file is, its content says, whatever its name: an image if its first bytes are those of a JPEG, PNG, WebP,
+/// BMP, GIF or TIFF that does not move; any other file is left to ffprobe as a video. A folder is searched with its
+/// subfolders, hidden ones left out, in natural order (`clip2` before `clip10`). Each video and each image in it is
+/// an input of its own, and so is every file whose name promises one, so that it fails by name where it is none; what
+/// else there is, is listed as left out, with the reason. Only the images directly in one folder can be the *frames*
+/// of one video:
 /// - there are at least two, and no video beside them;
 /// - all names are one stem and a number, with the same extension: `000.png`, `frame_0001.jpg`, `shot-7.png`;
 ///   the numbers need not be consecutive, since data sets keep only some frames;
@@ -66,7 +67,8 @@ pub(crate) struct LeftOut {
     pub(crate) reason: &'static str,
 }
 
-/// Extensions of files that are meant to be videos, or images that ffmpeg reads: in a folder they are inputs whatever their content.
+/// Extensions of files that are meant to be videos, or images that ffmpeg reads: in a folder they are inputs whatever
+/// their content.
 const VIDEO_EXTENSIONS: [&str; 36] = [
     "3g2", "3gp", "apng", "asf", "avi", "avif", "divx", "dv", "f4v", "flv", "h264", "h265", "heic", "heif", "hevc",
     "ivf", "jxl", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "nut",
@@ -124,7 +126,8 @@ fn file_input(path: &Path) -> Result<Input, MediaError> {
     })
 }
 
-/// Videos and images under `root`, grouped by the folder they are in, all in natural order. What else is there goes to `found`.
+/// Videos and images under `root`, grouped by the folder they are in, all in natural order. What else is there goes
+/// to `found`.
 fn media_by_folder(root: &Path, found: &mut Found) -> Vec<(PathBuf, Vec<Input>)> {
     let walk = WalkDir::new(root).follow_links(true).sort_by(|a, b| {
         natord::compare(&a.file_name().to_string_lossy(), &b.file_name().to_string_lossy())
@@ -206,7 +209,8 @@ fn media_file(path: &Path) -> Result<Input, Rejected> {
     }
 }
 
-/// Sorts what the walk could not enter: a loop loses nothing, and neither does a link that leads nowhere, unless it is named as a video.
+/// Sorts what the walk could not enter: a loop loses nothing, and neither does a link that leads nowhere, unless it
+/// is named as a video.
 fn not_walked(root: &Path, error: walkdir::Error, found: &mut Found) {
     let path = error.path().unwrap_or(root).to_owned();
     let dangling = error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);

@@ -11,7 +11,8 @@ pub(super) struct Survey {
     pub(super) complete: bool,
     /// Whether another JPEG of the same size follows at once and no index of pictures announces it: a stream of frames.
     pub(super) is_motion: bool,
-    /// Pictures that the file's index calls views of the same scene (CIPA DC-007), the first included; 0 without an index.
+    /// Pictures that the file's index calls views of the same scene (CIPA DC-007), the first included; 0 without an
+    /// index.
     pub(super) views: usize,
 }
 
@@ -136,8 +137,8 @@ fn byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
     Ok((reader.read(&mut byte)? == 1).then_some(byte[0]))
 }
 
-/// How many entries of a multi-picture index are views: panorama, disparity, angles (CIPA DC-007, 5.2.3.3). Previews and
-/// maps of brightness are none.
+/// How many entries of a multi-picture index are views: panorama, disparity, angles (CIPA DC-007, 5.2.3.3). Previews
+/// and maps of brightness are none.
 fn views(index: &[u8]) -> Option<usize> {
     const ENTRIES: u16 = 0xB002;
     const ENTRY: usize = 16;

@@ -30,9 +30,8 @@ pub(super) struct Announcement {
 ///
 /// Errors not listed come from healthy files too: `mmco: unref short failure`, `co located POCs unavailable` and
 /// `Could not find ref` after a seek into an open group of pictures, unknown metadata, odd time stamps.
-const DAMAGE_SIGNS: [&str; 24] = [
+const DAMAGE_SIGNS: [&str; 23] = [
     "corrupt decoded frame",
-    "corrupt input packet",
     "Packet corrupt",
     "partial file",
     "File ended prematurely",

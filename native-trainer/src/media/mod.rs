@@ -1,13 +1,13 @@
 //! Frames from files: videos by ffmpeg as a child process, images and folders of frames by the `image` crate.
 //!
-//! [`inputs`] turns what a user names on the command line into inputs, by what [`content`] finds a file to be; [`pipe`] makes a file
-//! of what comes through one. [`open`] gives the sampled frames of an input, with their times, as an iterator that decodes in the
-//! background and collects in [`notes`] what weakens an answer.
+//! [`inputs`] turns what a user names on the command line into inputs, by what [`content`] finds a file to be;
+//! [`pipe`] makes a file of what comes through one. [`open`] gives the sampled frames of an input, with their times,
+//! as an iterator that decodes in the background and collects in [`notes`] what weakens an answer.
 //!
-//! Of a video, [`probe`] asks ffprobe what it is, [`packets`] lists its frames, [`plan`] decides which are decoded and in which runs,
-//! [`video`] works the plan off, [`decode`] is one run of ffmpeg, called by [`command`]; [`messages`] understands its words,
-//! [`children`] ends it, [`orientation`] turns its frames. [`still`] decodes images with what [`jpeg`] and [`tiff`] know of their files,
-//! [`animation`] those that move.
+//! Of a video, [`probe`] asks ffprobe what it is, [`packets`] lists its frames, [`plan`] decides which are decoded
+//! and in which runs, [`video`] works the plan off, [`decode`] is one run of ffmpeg, called by [`command`];
+//! [`messages`] understands its words, [`children`] ends it, [`orientation`] turns its frames. [`still`] decodes
+//! images with what [`jpeg`] and [`tiff`] know of their files, [`animation`] those that move.
 
 mod animation;
 mod children;
@@ -79,7 +79,8 @@ pub(crate) struct MediaInfo {
     pub(crate) duration_s: Option<f64>,
     /// Frames in the whole input, where known.
     pub(crate) frame_count: Option<u64>,
-    /// What weakens whatever is concluded from the frames, as far as the header tells; [`Frames::caveats`] has the rest.
+    /// What weakens whatever is concluded from the frames, as far as the header tells; [`Frames::caveats`] has the
+    /// rest.
     pub(crate) caveats: Vec<Caveat>,
 }
 

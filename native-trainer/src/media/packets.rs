@@ -2,6 +2,7 @@
 //!
 //! From the list come the exact number of frames, their times, where decoding can begin, and the first signs of damage.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::error::MediaError;
@@ -18,7 +19,8 @@ const JUMP_S: f64 = 10.0;
 /// How much longer than all other time jumps last, together, where the clock is not believed.
 const JUMPS_TO_REST: f64 = 10.0;
 
-/// A usual gap between two frames, in seconds, that no camera reaches: writers that must not repeat a stamp count on by one tick.
+/// A usual gap between two frames, in seconds, that no camera reaches: writers that must not repeat a stamp count on
+/// by one tick.
 const SHORTEST_S: f64 = 5e-4;
 
 /// Most frames that are decoded before one and displayed after it: what the buffers of H.264 and HEVC hold.
@@ -28,11 +30,15 @@ const MOST_AHEAD: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Packet {
     presentation_s: Option<f64>,
+    /// The decoding time in ticks of the stream's clock, by which messages name a packet.
+    decoding_ticks: Option<i64>,
     decoding_s: Option<f64>,
     duration_s: Option<f64>,
     key: bool,
     /// Whether an edit list has it decoded but not displayed.
     hidden: bool,
+    /// Whether streams were joined right after it: its end may be missing, and nothing refers to it.
+    joint: bool,
 }
 
 /// What the times of a list's frames are.
@@ -54,6 +60,8 @@ pub(super) enum Clock {
 pub(super) struct Listed {
     /// The time stamp in seconds.
     pub(super) time_s: f64,
+    /// The time stamp of the frame displayed before it, in seconds.
+    pub(super) after_s: f64,
     /// Its place in the order of decoding.
     pub(super) place: usize,
     /// The place of the last key frame from which it can be decoded.
@@ -75,6 +83,8 @@ pub(super) struct Listing {
     pub(super) duration_s: f64,
     /// Whether decoding starts at a key frame; where not, errors before the first frame are no damage.
     pub(super) starts_clean: bool,
+    /// Messages, in ffmpeg's words, that are no damage: a program joined streams there.
+    pub(super) joints: Vec<String>,
     /// The first sign of damage that reading gave.
     pub(super) damage: Option<String>,
 }
@@ -82,38 +92,65 @@ pub(super) struct Listing {
 /// Lists the frames of the stream.
 pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result<Listing, MediaError> {
     let stream = info.stream.to_string();
-    let entries = "packet=pts_time,dts_time,duration_time,flags";
-    let arguments = ["-select_streams", &stream, "-show_entries", entries, "-of", "compact=print_section=0:nokey=1"];
+    let entries = "packet=pts_time,dts,dts_time,duration_time,flags";
+    let format = "compact=print_section=0:nokey=1";
+    let arguments = ["-loglevel", "level+warning", "-select_streams", &stream, "-show_entries", entries, "-of", format];
     let output = programs.ffprobe(path, info.demuxer, &arguments)?;
     let said = String::from_utf8_lossy(&output.stderr);
     let failed = || {
         let last = said.lines().last().map_or_else(|| "reading it failed".to_owned(), words);
         (!output.status.success()).then_some(last)
     };
-    let packets: Vec<Packet> = String::from_utf8_lossy(&output.stdout).lines().filter_map(packet).collect();
+    let mut packets: Vec<Packet> = String::from_utf8_lossy(&output.stdout).lines().filter_map(packet).collect();
+    let joints = find_joints(&mut packets, info.stream, &said);
     // ffprobe decodes the start: what its decoder cannot make of frames before the first key frame is no damage.
     let decoder = format!("[{} @", info.codec);
     let starts_clean = packets.first().is_some_and(|packet| packet.key);
-    let mut of_container = said.lines().filter(|line| starts_clean || !line.starts_with(&decoder));
-    let damage = of_container.find_map(damage_sign).or_else(failed);
-    match arrange(packets, info.fps, damage) {
+    let harmless = |line: &str| !starts_clean && line.starts_with(&decoder) || joints.contains(&words(line));
+    let damage = said.lines().filter(|line| !harmless(line)).find_map(damage_sign).or_else(failed);
+    match arrange(packets, info.fps, joints, damage) {
         Some(listing) => Ok(listing),
         None => Err(MediaError::NoFrames { path: path.to_owned() }),
     }
 }
 
+/// Marks packets that are called corrupt and followed by a key frame, or come before the first, and gives the
+/// messages: where transport streams are put one after the other, as players and people do with downloaded pieces,
+/// the counter in their packets jumps, and what came last is taken for incomplete.
+fn find_joints(packets: &mut [Packet], stream: usize, said: &str) -> Vec<String> {
+    let named = |message: &str| {
+        let ticks = message.strip_prefix("Packet corrupt (stream = ")?.strip_prefix(&stream.to_string())?;
+        ticks.strip_prefix(", dts = ")?.split(')').next()?.parse::<i64>().ok()
+    };
+    let corrupt: HashMap<i64, String> =
+        said.lines().map(words).filter_map(|message| Some((named(&message)?, message))).collect();
+    let mut joints = Vec::new();
+    let first_key = packets.iter().position(|packet| packet.key).unwrap_or(0);
+    for place in 1..packets.len() {
+        let nothing_refers = packets[place].key || place <= first_key;
+        let packet = &mut packets[place - 1];
+        let message = packet.decoding_ticks.filter(|_| nothing_refers).and_then(|ticks| corrupt.get(&ticks));
+        if let Some(message) = message {
+            packet.joint = true;
+            joints.push(message.clone());
+        }
+    }
+    joints
+}
+
 /// A line of ffprobe's: times and flags in the order of its own fields.
 fn packet(line: &str) -> Option<Packet> {
     let mut fields = line.split('|');
-    let mut seconds = || fields.next().map(|field| field.parse::<f64>().ok());
-    let (presentation_s, decoding_s, duration_s) = (seconds()?, seconds()?, seconds()?);
+    let presentation_s = fields.next()?.parse().ok();
+    let decoding_ticks = fields.next()?.parse().ok();
+    let (decoding_s, duration_s) = (fields.next()?.parse().ok(), fields.next()?.parse().ok());
     let flags = fields.next()?;
     let (key, hidden) = (flags.contains('K'), flags.contains('D'));
-    Some(Packet { presentation_s, decoding_s, duration_s, key, hidden })
+    Some(Packet { presentation_s, decoding_ticks, decoding_s, duration_s, key, hidden, joint: false })
 }
 
 /// Puts packets into the order of display; none where nothing can be displayed.
-fn arrange(packets: Vec<Packet>, fps: Option<f64>, damage: Option<String>) -> Option<Listing> {
+fn arrange(packets: Vec<Packet>, fps: Option<f64>, joints: Vec<String>, damage: Option<String>) -> Option<Listing> {
     let starts_clean = packets.first().is_some_and(|packet| packet.key);
     // Streams without a single key frame refresh their picture bit by bit: they are decoded from the start.
     let first_key = packets.iter().position(|packet| packet.key).unwrap_or(0);
@@ -125,16 +162,21 @@ fn arrange(packets: Vec<Packet>, fps: Option<f64>, damage: Option<String>) -> Op
         Clock::Wrong { .. } => by_number(&packets, first_key, nominal_s),
     };
     frames.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
+    let mut after_s = frames.first()?.time_s - nominal_s;
+    for frame in &mut frames {
+        frame.after_s = std::mem::replace(&mut after_s, frame.time_s);
+    }
+    frames.retain(|frame| !packets[frame.place].joint);
     let (first, last) = (frames.first()?, frames.last()?);
     let (span_s, gaps) = (last.time_s - first.time_s, (frames.len() - 1) as f64);
     let step_s = if span_s > 0.0 && clock == Clock::Presentation { span_s / gaps } else { nominal_s };
     let lasts_s = packets.last().and_then(|packet| packet.duration_s).filter(|duration| (0.0..1.0).contains(duration));
     let duration_s = span_s + lasts_s.filter(|duration| *duration > 0.0).unwrap_or(step_s);
-    Some(Listing { frames, clock, step_s, duration_s, starts_clean, damage })
+    Some(Listing { frames, clock, step_s, duration_s, starts_clean, joints, damage })
 }
 
-/// Frames with the times that `time` gives, without those that a start amid a group of pictures leaves unknown: what comes before the
-/// first key frame, and what is displayed before it.
+/// Frames with the times that `time` gives, without those that a start amid a group of pictures leaves unknown: what
+/// comes before the first key frame, and what is displayed before it.
 fn by_time(packets: &[Packet], first_key: usize, time: impl Fn(&Packet) -> Option<f64>) -> Vec<Listed> {
     let mut frames: Vec<Listed> = Vec::new();
     let mut keys: Vec<(usize, f64)> = Vec::new();
@@ -146,7 +188,7 @@ fn by_time(packets: &[Packet], first_key: usize, time: impl Fn(&Packet) -> Optio
         // A frame displayed before the last key frame may refer to frames before it, and needs the one before.
         let usable = keys.iter().rev().find(|(_, key_time_s)| *key_time_s <= time_s);
         if let Some(&(key_place, key_time_s)) = usable.filter(|_| !packet.hidden) {
-            frames.push(Listed { time_s, place, key_place, key_time_s });
+            frames.push(Listed { time_s, after_s: time_s, place, key_place, key_time_s });
         }
     }
     frames
@@ -158,6 +200,7 @@ fn by_number(packets: &[Packet], first_key: usize, step_s: f64) -> Vec<Listed> {
     let start_s = packets.get(first_key).and_then(|packet| packet.presentation_s).unwrap_or(0.0);
     let listed = |(number, (place, _)): (usize, (usize, &Packet))| Listed {
         time_s: start_s + number as f64 * step_s,
+        after_s: start_s,
         place,
         key_place: first_key,
         key_time_s: start_s,
@@ -179,7 +222,8 @@ fn clock(packets: &[Packet]) -> Clock {
     }
 }
 
-/// Whether times, in the order of decoding, are those of a clock: hardly two alike, never back by more than decoders reorder, not mostly jumps.
+/// Whether times, in the order of decoding, are those of a clock: hardly two alike, never back by more than decoders
+/// reorder, not mostly jumps.
 fn runs(mut times_s: Vec<f64>) -> bool {
     if times_s.len() < 2 {
         return true;
@@ -219,12 +263,14 @@ mod tests {
     fn listing(times: &[(f64, bool)]) -> Option<Listing> {
         let packet = |(time_s, key): &(f64, bool)| Packet {
             presentation_s: Some(*time_s),
+            decoding_ticks: Some((*time_s * 90_000.0) as i64),
             decoding_s: Some(*time_s),
             duration_s: Some(0.04),
             key: *key,
             hidden: false,
+            joint: false,
         };
-        arrange(times.iter().map(packet).collect(), Some(25.0), None)
+        arrange(times.iter().map(packet).collect(), Some(25.0), Vec::new(), None)
     }
 
     fn places(listing: &Listing) -> Vec<(usize, usize)> {
@@ -269,9 +315,9 @@ mod tests {
 
     #[test]
     fn lines_of_ffprobe_become_packets() {
-        let read = packet("1.234000|N/A|0.040000|K_").unwrap();
+        let read = packet("1.234000|N/A|N/A|0.040000|K_").unwrap();
         assert_eq!((read.presentation_s, read.decoding_s, read.key, read.hidden), (Some(1.234), None, true, false));
-        assert!(packet("1.2|1.2|0.04|_D").unwrap().hidden);
+        assert!(packet("1.2|108000|1.2|0.04|_D").unwrap().hidden);
         assert!(packet("").is_none());
     }
 }

@@ -17,7 +17,8 @@ pub(crate) struct Piped {
     pub(crate) file: PathBuf,
 }
 
-/// Reads `path` to its end where it is a pipe or this program's standard input (`-`); none where it is a file or a folder.
+/// Reads `path` to its end where it is a pipe or this program's standard input (`-`); none where it is a file or a
+/// folder.
 ///
 /// Errors: it cannot be read, there is no room for it, or it does not end within 32 GiB; another device is refused.
 pub(crate) fn read(path: &Path) -> Result<Option<Piped>, MediaError> {

@@ -1,4 +1,5 @@
-//! Which frames of a video are decoded, and in how many runs of ffmpeg: one pass over it, or seeks that skip what is not needed.
+//! Which frames of a video are decoded, and in how many runs of ffmpeg: one pass over it, or seeks that skip what is
+//! not needed.
 
 use std::path::Path;
 
@@ -57,6 +58,8 @@ pub(super) struct Plan {
     pub(super) believed: bool,
     /// Whether decoding starts at a key frame; where not, errors before the first frame are no damage.
     pub(super) starts_clean: bool,
+    /// Messages, in ffmpeg's words, that are no damage.
+    pub(super) harmless: Vec<String>,
 }
 
 /// The way that costs least. A damaged file is refused here where its packets already show it.
@@ -97,6 +100,7 @@ pub(super) fn with_start_cost(info: &VideoInfo, listing: &Listing, count: usize,
         delay_s,
         believed: !matches!(listing.clock, Clock::Wrong { .. }),
         starts_clean: listing.starts_clean,
+        harmless: listing.joints.clone(),
     }
 }
 
@@ -121,10 +125,7 @@ fn runs(frames: &[Listed], count: usize, start_cost: usize) -> Vec<Vec<usize>> {
 /// The run for the frames of the given indices. A threshold lies midway between a frame and the one before it.
 fn segment(listing: &Listing, indices: &[usize], delay_s: f64) -> Segment {
     let frames = &listing.frames;
-    let threshold = |index: usize| match index {
-        0 => frames[0].time_s - listing.step_s,
-        _ => (frames[index - 1].time_s + frames[index].time_s) / 2.0,
-    };
+    let threshold = |index: usize| (frames[index].after_s + frames[index].time_s) / 2.0;
     let first = indices.first().map(|index| &frames[*index]);
     let is_start = |frame: &Listed| frame.key_place == frames.iter().map(|frame| frame.key_place).min().unwrap_or(0);
     Segment {
@@ -166,7 +167,8 @@ mod tests {
     fn frames(total: usize, group: usize) -> Vec<Listed> {
         let listed = |place: usize| {
             let key_place = place / group * group;
-            Listed { time_s: place as f64, place, key_place, key_time_s: key_place as f64 }
+            let time_s = place as f64;
+            Listed { time_s, after_s: time_s - 1.0, place, key_place, key_time_s: key_place as f64 }
         };
         (0..total).map(listed).collect()
     }

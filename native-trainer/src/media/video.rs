@@ -137,7 +137,8 @@ fn work(job: &Job, queue: &Queue, worker: usize) {
         });
         match decoded {
             Ok(Decoded::Done) => {}
-            // Reading from the start for each segment could take a pass over the file for each: this one and all that wait share one.
+            // Reading from the start for each segment could take a pass over the file for each: this one and all that
+            // wait share one.
             Ok(Decoded::CannotSeek) => {
                 let mut rest = vec![(index, sender)];
                 rest.extend(queue.take_rest());

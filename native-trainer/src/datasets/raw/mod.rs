@@ -110,7 +110,8 @@ struct Videos {
 }
 
 impl Videos {
-    /// The videos in `folder/videos`, else in `folder`; none where there is no such folder. What cannot be looked into is left out.
+    /// The videos in `folder/videos`, else in `folder`; none where there is no such folder. What cannot be looked
+    /// into is left out.
     fn of(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Self>> {
         let below = folder.join("videos");
         let folder = if below.is_dir() { below } else { folder.to_owned() };

@@ -38,6 +38,23 @@ fn a_video_whose_size_changes_is_seen_over_its_whole_length_each_frame_in_its_ow
 }
 
 #[test]
+fn transport_streams_put_one_after_the_other_are_no_damage_and_streams_with_a_gap_are() {
+    let Some(folder) = workshop() else { return };
+    let source = "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264 -g 25 -bf 2";
+    let first = std::fs::read(make(&folder, "a.ts", source)).unwrap();
+    let second = std::fs::read(make(&folder, "b.ts", &format!("{source} -output_ts_offset 2"))).unwrap();
+    let path = folder.path().join("joined.ts");
+    std::fs::write(&path, [&first[..], &second].concat()).unwrap();
+    let (_, frames, caveats) = looked_at(&path, options(50)).unwrap();
+    assert_eq!((frames.len(), caveats), (50, Vec::new()));
+    assert!(frames[49].time_s > 3.8, "{}", frames[49].time_s);
+    // Packets of 188 bytes are missing amid a group of pictures.
+    let gap = first.len() / 2 / 188 * 188;
+    std::fs::write(&path, [&first[..gap], &first[gap + 188 * 5..]].concat()).unwrap();
+    assert!(sentence(&path).contains("damaged"), "{}", sentence(&path));
+}
+
+#[test]
 fn a_stream_cut_off_amid_a_group_of_pictures_is_seen_from_its_first_key_frame_on() {
     let Some(folder) = workshop() else { return };
     let source = "-f lavfi -i testsrc2=s=160x120:r=25:d=8 -g 50 -bf 2";

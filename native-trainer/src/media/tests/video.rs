@@ -6,7 +6,8 @@ use super::super::{packets, plan, probe};
 use super::*;
 use crate::shared_data::shared_data;
 
-/// Frames of `path` by the plan for runs that cost as much to start as decoding `start_cost` frames, and how many runs it has.
+/// Frames of `path` by the plan for runs that cost as much to start as decoding `start_cost` frames, and how many
+/// runs it has.
 fn by_plan(path: &Path, count: usize, start_cost: usize) -> (Vec<TimedFrame>, usize) {
     let programs = Programs::from_environment();
     let info = probe::probe(&programs, path).unwrap();
