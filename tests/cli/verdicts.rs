@@ -9,19 +9,21 @@ use crate::support::{Place, clip, json_lines, sample, text};
 
 const WORDS: &str = "the detector is weak: it has learnt next to nothing";
 
-/// A detector whose weights are finite and whose scores are not.
+/// A detector whose weights are finite and whose logits are not: whatever the sum of the features is, one of the sums of
+/// the head overflows.
 fn overflowing(place: &Place) -> PathBuf {
     let mut bytes = std::fs::read(place.detector()).expect("a detector");
     let (header, metadata) = SafeTensors::read_metadata(&bytes).expect("a header");
-    let is_norm = |name: &str| name.contains("norm") && name.ends_with("weight");
-    let places: Vec<(usize, usize)> =
-        metadata.tensors().into_iter().filter(|(name, _)| is_norm(name)).map(|(_, info)| info.data_offsets).collect();
-    assert!(!places.is_empty(), "layer norms");
-    for (start, end) in places {
-        for value in bytes[8 + header + start..8 + header + end].as_chunks_mut::<4>().0 {
-            *value = 1e37f32.to_le_bytes();
-        }
-    }
+    let offsets = |name: &str| metadata.info(name).expect("a tensor of the head").data_offsets;
+    let mut fill = |(start, end): (usize, usize), value: f32| {
+        let start = 8 + header + start;
+        bytes[start..8 + header + end].as_chunks_mut::<4>().0.fill(value.to_le_bytes());
+    };
+    let (start, end) = offsets("head.layers.0.weight");
+    let middle = (start + end) / 2;
+    fill((start, middle), f32::MAX);
+    fill((middle, end), f32::MIN);
+    fill(offsets("head.layers.0.bias"), f32::MAX);
     let path = place.path("overflowing.safetensors");
     std::fs::write(&path, bytes).expect("written");
     path
