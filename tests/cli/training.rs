@@ -413,3 +413,75 @@ fn one_class_alone_is_not_trained_on_unless_fakes_are_made_of_it() {
     let refusal = place.fail(arguments(&recipe, &data, &place.path("other")));
     assert!(refusal.contains("0 videos to train on"), "{refusal}");
 }
+
+/// A CLIP tower of 12.7 million parameters under transformers' names, and the size of its file in bytes.
+#[cfg(target_os = "linux")]
+fn larger_tower(path: &Path) -> u64 {
+    const WIDTH: usize = 512;
+    let mut shapes = vec![
+        ("embeddings.class_embedding".to_owned(), vec![WIDTH]),
+        ("embeddings.patch_embedding.weight".to_owned(), vec![WIDTH, 3, 8, 8]),
+        ("embeddings.position_embedding.weight".to_owned(), vec![17, WIDTH]),
+    ];
+    let mut module = |name: String, shape: Vec<usize>| {
+        shapes.push((format!("{name}.bias"), shape[..1].to_vec()));
+        shapes.push((format!("{name}.weight"), shape));
+    };
+    module("pre_layrnorm".to_owned(), vec![WIDTH]);
+    module("post_layernorm".to_owned(), vec![WIDTH]);
+    for layer in 0..4 {
+        for name in ["layer_norm1", "layer_norm2"] {
+            module(format!("encoder.layers.{layer}.{name}"), vec![WIDTH]);
+        }
+        for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+            module(format!("encoder.layers.{layer}.self_attn.{name}"), vec![WIDTH, WIDTH]);
+        }
+        module(format!("encoder.layers.{layer}.mlp.fc1"), vec![4 * WIDTH, WIDTH]);
+        module(format!("encoder.layers.{layer}.mlp.fc2"), vec![WIDTH, 4 * WIDTH]);
+    }
+    let bytes = |name: &str, count: usize| -> Vec<u8> {
+        let is_norm = name.contains("norm") && name.ends_with("weight");
+        let value = |index: usize| if is_norm { 1.0 } else { (index as f32 * 0.37).sin() * 0.02 };
+        (0..count).flat_map(|index| value(index).to_le_bytes()).collect()
+    };
+    let stored: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
+        .into_iter()
+        .map(|(name, shape)| {
+            let values = bytes(&name, shape.iter().product());
+            (name, shape, values)
+        })
+        .collect();
+    let views = stored.iter().map(|(name, shape, values)| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), values);
+        (name, view.expect("a view"))
+    });
+    fs::write(path, safetensors::serialize(views, None).expect("serialised")).expect("written");
+    fs::metadata(path).expect("a file").len()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn full_training_holds_the_weights_once_beside_their_gradient_and_moments() {
+    let place = Place::new();
+    let (data, tower, start) = (easy_set(&place), place.path("tower.safetensors"), place.path("start.safetensors"));
+    let weights = larger_tower(&tower);
+    let import = ["import", "--from", "hf-clip", "--input", text(&tower), "--output", text(&start)];
+    place.succeed(import.iter().chain(&["--heads", "8", "--crop-size", "32"]));
+    keep_lines(&data, |line| line["name"].as_str().is_none_or(|name| name.ends_with("_0") || name.ends_with("_1")));
+    let (recipe, out) = (recipe_from(&place, &start, "full", 1), place.path("run"));
+    let mut arguments = arguments(&recipe, &data, &out);
+    arguments.extend(["--set", "run.batch=8", "--set", "run.checkpoint_every=1"]);
+    let mut run = place.unmask().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    let status = PathBuf::from(format!("/proc/{}/status", run.id()));
+    let mut peak = 0;
+    while run.try_wait().expect("its state").is_none() {
+        let told = fs::read_to_string(&status).unwrap_or_default();
+        let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        peak = peak.max(kilobytes.unwrap_or_default() * 1024);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(run.wait().expect("its end").success());
+    // The weights, their gradient and Adam's two moments are four times the weights; the rest is the program.
+    assert!(peak > 4 * weights && peak < 8 * weights, "{} MB for {} MB of weights", peak >> 20, weights >> 20);
+}

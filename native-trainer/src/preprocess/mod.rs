@@ -23,7 +23,7 @@ use crate::datasets::manifest::{CropEntry, Drop, DropKind, Entry, Header, Known,
 use crate::datasets::source::Source;
 use crate::media::{self, Damage, Input, MediaError, OpenOptions};
 use crate::scoring;
-use person::{CroppedFace, People, Whose};
+use person::{CroppedFace, Followed, Whose};
 use picture::PictureFormat;
 use progress::Progress;
 use standing::Standing;
@@ -232,9 +232,9 @@ fn preprocess(task: &Task, root: &str, finder: &FaceFinder, store: &Store, setti
 }
 
 /// Finds the faces of the sampled frames and follows them.
-fn look(source: &Source, finder: &FaceFinder, settings: &Settings) -> Result<People, MediaError> {
+fn look(source: &Source, finder: &FaceFinder, settings: &Settings) -> Result<Followed, MediaError> {
     let opened = media::open(&source.input, &OpenOptions { frames: settings.frames, damage: settings.damage })?;
-    let mut people = People::new(settings.whose, settings.crop);
+    let mut people = Followed::new(settings.whose, settings.crop);
     let options = FindOptions::default();
     let mut frames = opened.frames;
     loop {

@@ -1,16 +1,10 @@
-//! The one person of a video whose faces are kept, followed from frame to frame.
-
-use std::collections::BTreeMap;
+//! The one person of a video whose faces are kept: chosen by the rule that scoring goes by.
 
 use clap::ValueEnum;
 use unmask_core::face::alignment::{CropSpec, Similarity, template};
-use unmask_core::face::crop::crop;
-use unmask_core::face::track::Tracker;
 use unmask_core::face::{Face, Landmarks};
 use unmask_core::image::RgbImage;
-
-/// Faces of a frame that are cropped while it is not known yet whose count: bounds the memory a crowd takes.
-const MOST_FACES: usize = 8;
+use unmask_core::pipeline::people::{Faces, KeptCrop, People};
 
 /// Whose faces are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,17 +24,10 @@ impl Whose {
         }
     }
 
-    /// How much a face in a frame of this size speaks for its person.
-    fn weight(self, face: &Face, image: &RgbImage) -> f64 {
-        let bounds = &face.bounds;
+    fn rule(self) -> Faces {
         match self {
-            Self::Largest => f64::from(bounds.area()),
-            Self::Centre => {
-                let (middle_x, middle_y) = (image.width() as f32 / 2.0, image.height() as f32 / 2.0);
-                let x = bounds.x + bounds.width / 2.0 - middle_x;
-                let y = bounds.y + bounds.height / 2.0 - middle_y;
-                f64::from((1.0 - x.hypot(y) / middle_x.hypot(middle_y)).max(0.0))
-            }
+            Self::Largest => Faces::Largest,
+            Self::Centre => Faces::Centre,
         }
     }
 }
@@ -60,57 +47,46 @@ pub(super) struct CroppedFace {
     pub(super) landmarks: Landmarks,
 }
 
-/// The faces of a video so far.
-pub(super) struct People {
-    whose: Whose,
+/// The faces of a video so far. Of the person who counts as things stand every crop is kept, of all others together as
+/// many as [`People`] keeps in waiting.
+pub(super) struct Followed {
     spec: CropSpec,
-    tracker: Tracker,
-    frames: usize,
-    /// Every track's weight and faces.
-    tracks: BTreeMap<usize, (f64, Vec<CroppedFace>)>,
+    people: People,
+    /// The time and the faces of each frame.
+    frames: Vec<(f64, Vec<Face>)>,
 }
 
-impl People {
+impl Followed {
     /// Nobody yet.
     pub(super) fn new(whose: Whose, spec: CropSpec) -> Self {
-        Self { whose, spec, tracker: Tracker::default(), frames: 0, tracks: BTreeMap::new() }
+        Self { spec, people: People::new(whose.rule(), spec, 1), frames: Vec::new() }
     }
 
     /// Takes the next frame in order of time, and its faces. A face whose points give no crop is passed over.
     pub(super) fn push(&mut self, time_s: f64, image: &RgbImage, faces: &[Face]) {
-        let frame = self.frames;
-        self.frames += 1;
-        let target = template(self.spec.geometry, self.spec.size, self.spec.margin);
-        let aligned: Vec<(Face, Similarity)> =
-            faces.iter().filter_map(|face| Some((*face, Similarity::estimate(&face.landmarks, &target)?))).collect();
-        let faces: Vec<Face> = aligned.iter().map(|(face, _)| *face).collect();
-        let tracks = self.tracker.assign(time_s, &faces);
-        let mut weighed: Vec<_> = aligned
-            .into_iter()
-            .zip(tracks)
-            .map(|((face, to_crop), track)| (self.whose.weight(&face, image), track, face, to_crop))
-            .collect();
-        weighed.sort_by(|(one, ..), (other, ..)| other.total_cmp(one));
-        for (weight, track, face, to_crop) in weighed.into_iter().take(MOST_FACES) {
-            let Some(cropped) = crop(image, &face.landmarks, &self.spec) else { continue };
-            let landmarks =
-                face.landmarks.map(|point| to_crop.apply(point.map(f64::from)).map(|coordinate| coordinate as f32));
-            let (total, seen) = self.tracks.entry(track).or_default();
-            *total += weight;
-            seen.push(CroppedFace { frame, time_s, face, image: cropped, landmarks });
-        }
+        let seen = self.people.push(time_s, image, faces);
+        self.frames.push((time_s, seen.into_iter().map(|sighting| sighting.face).collect()));
     }
 
     /// How many frames were looked at.
     pub(super) fn frames(&self) -> usize {
-        self.frames
+        self.frames.len()
     }
 
-    /// The faces of the person who counts, in order of time; none if nobody was seen. Of two who count alike it is the
-    /// one who was seen first.
-    pub(super) fn chosen(self) -> Vec<CroppedFace> {
-        let best = self.tracks.into_values().rev().max_by(|(one, _), (other, _)| one.total_cmp(other));
-        best.map(|(_, faces)| faces).unwrap_or_default()
+    /// The faces of the person who counts, in order of time; none if nobody was seen.
+    pub(super) fn chosen(mut self) -> Vec<CroppedFace> {
+        self.people.seal();
+        let target = template(self.spec.geometry, self.spec.size, self.spec.margin);
+        let clips = self.people.take(usize::MAX);
+        let cropped = |KeptCrop { frame, face, image }: KeptCrop| {
+            let (time_s, faces) = self.frames.get(frame)?;
+            let face = *faces.get(face)?;
+            let to_crop = Similarity::estimate(&face.landmarks, &target)?;
+            let landmarks =
+                face.landmarks.map(|point| to_crop.apply(point.map(f64::from)).map(|coordinate| coordinate as f32));
+            Some(CroppedFace { frame, time_s: *time_s, face, image, landmarks })
+        };
+        clips.into_iter().flat_map(|clip| clip.crops).filter_map(cropped).collect()
     }
 }
 
@@ -131,9 +107,15 @@ mod tests {
         }
     }
 
+    /// A picture full of edges, so that no crop of it is blurred.
+    fn picture(width: usize, height: usize) -> RgbImage {
+        let pixels = (0..width * height * 3).map(|index| (index / 3 * 7919 % 251) as u8).collect();
+        RgbImage::new(width, height, pixels).unwrap()
+    }
+
     fn chosen(whose: Whose, frames: &[&[Face]]) -> Vec<CroppedFace> {
-        let image = RgbImage::new(300, 200, vec![90; 300 * 200 * 3]).unwrap();
-        let mut people = People::new(whose, SPEC);
+        let image = picture(300, 200);
+        let mut people = Followed::new(whose, SPEC);
         for (index, faces) in frames.iter().enumerate() {
             people.push(index as f64, &image, faces);
         }
@@ -180,5 +162,20 @@ mod tests {
     fn points_in_one_place_give_no_crop_and_do_not_panic() {
         let broken = Face { landmarks: [[5.0, 5.0]; 5], ..face(0.0, 0.0, 50.0) };
         assert!(chosen(Whose::Largest, &[&[broken]]).is_empty());
+    }
+
+    #[test]
+    fn a_crowd_takes_no_more_memory_than_is_kept_in_waiting_and_the_person_loses_no_crop() {
+        let (small, frames) = (CropSpec { size: 8, ..SPEC }, 200);
+        let image = picture(600, 200);
+        let mut people = Followed::new(Whose::Largest, small);
+        for index in 0..frames {
+            let crowd = (0..6).map(|place| face(100.0 + 80.0 * place as f32, 120.0, 40.0));
+            let faces: Vec<Face> = crowd.chain([face(0.0, 20.0, 90.0)]).collect();
+            people.push(f64::from(index), &image, &faces);
+        }
+        let kept = people.chosen();
+        assert_eq!(kept.len(), 200);
+        assert!(kept.iter().all(|kept| kept.face.bounds.width == 90.0));
     }
 }
