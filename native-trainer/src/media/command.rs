@@ -25,6 +25,9 @@ const FIRST_RUN_UP_S: f64 = 1.0;
 /// up to 3/23 s where frames are reordered.
 const PAST_KEY_S: f64 = 0.2;
 
+/// How far before a key frame's time, in seconds, it is selected: its time is known to a microsecond.
+const KEY_MARGIN_S: f64 = 1e-3;
+
 /// Three bytes a pixel.
 const STANDARD: &str = "rgb24";
 
@@ -36,8 +39,6 @@ const DEEP: &str = "gbrp16le";
 pub(super) struct Seek {
     /// To where, in seconds from the start of the file.
     pub(super) position_s: f64,
-    /// Whether errors before the first key frame are the seek's own.
-    pub(super) forgiving: bool,
 }
 
 /// The attempts to start `segment` at its key frame, the cheapest first; none where it reads from the start.
@@ -48,13 +49,8 @@ pub(super) fn seeks(job: &Job, segment: &Segment) -> Vec<Seek> {
     let indexed = job.info.container.split(',').any(|name| INDEXED.contains(&name));
     let first_s = if indexed { threshold_s.min(key_s + PAST_KEY_S) } else { key_s - FIRST_RUN_UP_S };
     let stamps = [first_s].into_iter().chain(RUN_UPS_S.map(|run_up_s| key_s - run_up_s));
-    stamps
-        .enumerate()
-        .map(|(attempt, stamp_s)| Seek {
-            position_s: (stamp_s - job.plan.delay_s - job.info.origin_s).max(0.0),
-            forgiving: !indexed || attempt > 0,
-        })
-        .collect()
+    let seek = |stamp_s: f64| Seek { position_s: (stamp_s - job.plan.delay_s - job.info.origin_s).max(0.0) };
+    stamps.map(seek).collect()
 }
 
 /// `rawvideo` on standard output, nothing else decoded, times kept as they are.
@@ -147,7 +143,9 @@ fn expression(segment: &Segment, after_seek: bool) -> String {
         Selection::Times(thresholds) => thresholds,
     };
     let once = |threshold: &f64| format!("gte(t,{threshold:.6})*not(gte(prev_selected_t,{threshold:.6}))");
-    let mut terms: Vec<String> = thresholds.iter().map(once).collect();
+    // From the key frame on errors count, so the reader has to see it go by.
+    let key_s = segment.key_s.filter(|_| after_seek).map(|key_s| key_s - KEY_MARGIN_S);
+    let mut terms: Vec<String> = key_s.iter().chain(thresholds).map(once).collect();
     if let Some(last) = thresholds.last().filter(|_| !segment.to_end) {
         terms.push(format!("gte(t,{last:.6})"));
     }

@@ -129,13 +129,13 @@ impl<'a> Run<'a> {
         let mut awaiting_key = self.seek.is_some();
         while let Some((announced, image)) = self.next_frame()? {
             let stamp_s = announced.stamp_s;
-            if std::mem::take(&mut awaiting_key) {
-                match self.judge_key_frame(stamp_s) {
+            if self.seek.is_some() && self.given == 0 {
+                match self.judge_key_frame(stamp_s, std::mem::take(&mut awaiting_key)) {
                     KeyFrame::RunUp => continue,
                     KeyFrame::Wanted => {}
-                    KeyFrame::TooLate => return Ok(Outcome::TryEarlier),
+                    KeyFrame::TryEarlier => return Ok(Outcome::TryEarlier),
                 }
-            } else if self.given == 0 && !self.job.plan.starts_clean && self.seek.is_none() {
+            } else if self.given == 0 && !self.job.plan.starts_clean {
                 self.sign = None;
             }
             self.last_time_s = Some(self.time_s(stamp_s));
@@ -195,21 +195,28 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the first key frame after a seek is. Errors before it are the seek's, unless they may be real.
-    fn judge_key_frame(&mut self, stamp_s: Option<f64>) -> KeyFrame {
-        let forgiving = self.seek.is_none_or(|seek| seek.forgiving) || self.job.damage == Damage::Skip;
-        if self.sign.is_some() && !forgiving {
-            return KeyFrame::TooLate;
-        }
-        self.sign = None;
+    /// What a frame after a seek is, as long as none was given; `first` of all comes the key frame that the seek led to.
+    ///
+    /// Errors before the listed key frame are the seek's own: what is displayed before a key frame may refer to frames
+    /// that were skipped. After it they are the same if the seek led right there, which an earlier start tells.
+    fn judge_key_frame(&mut self, stamp_s: Option<f64>, first: bool) -> KeyFrame {
         // ffprobe gives times in microseconds, and ffmpeg in ticks of the stream's clock.
         const SAME_S: f64 = 1e-3;
-        let listed = self.segment.selection.first_threshold().zip(self.segment.key_s);
-        match stamp_s.zip(listed) {
-            Some((stamp, (threshold, _))) if stamp < threshold => KeyFrame::RunUp,
-            Some((stamp, (_, key))) if stamp < key + SAME_S => KeyFrame::Wanted,
-            _ => KeyFrame::TooLate,
+        let listed = stamp_s.zip(self.segment.selection.first_threshold().zip(self.segment.key_s));
+        let Some((stamp, (threshold, key))) = listed else {
+            return KeyFrame::TryEarlier;
+        };
+        if stamp < key + SAME_S {
+            self.sign = None;
         }
+        if stamp < threshold {
+            return KeyFrame::RunUp;
+        }
+        let led_too_late = first && stamp >= key + SAME_S;
+        if led_too_late || (self.sign.is_some() && self.job.damage == Damage::Refuse) {
+            return KeyFrame::TryEarlier;
+        }
+        KeyFrame::Wanted
     }
 
     /// Seconds from the start of the file; by the frame's number where it has no stamp that can be believed.
@@ -285,14 +292,14 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What the first key frame after a seek turned out to be.
+/// What a frame after a seek turned out to be.
 enum KeyFrame {
-    /// Before what is wanted: decoding is clean from here, and the frame is dropped.
+    /// Before what is wanted, and dropped.
     RunUp,
-    /// Itself the frame wanted.
+    /// The first frame wanted.
     Wanted,
-    /// After what is wanted, or what came before it looked like damage.
-    TooLate,
+    /// After what is wanted, or amid errors that an earlier start may not show.
+    TryEarlier,
 }
 
 /// Standard pixels of planes of green, blue and red in 16 bits, a row at a time.
