@@ -3,7 +3,7 @@
  * under way at most.
  *
  * @import { Coded, Frame } from './frames.js'
- * @import { Playing, Shown } from './player.js'
+ * @import { Playing, Shown } from './messages.d.ts'
  * @import { Ask } from './sources.js'
  * @import { VideoFile } from './unmask_wasm.js'
  *

@@ -3,7 +3,7 @@
  * browser, a video whose frames WebCodecs decodes, else whatever the page's player shows.
  *
  * @import { Frame } from './frames.js'
- * @import { Playing } from './player.js'
+ * @import { Playing } from './messages.d.ts'
  * @import { Caveat, Report } from './unmask.d.ts'
  *
  * @typedef {{ width: number, height: number }} Size

@@ -23,9 +23,10 @@ fn variants<T: DeserializeOwned>() -> BTreeSet<String> {
 /// The texts in the union that `beginning` introduces in the declarations.
 fn union(beginning: &str) -> BTreeSet<String> {
     let (_, after) = DECLARATIONS.split_once(beginning).expect(beginning);
-    let (union, _) = after.split_once(';').expect("a union ends");
-    let lines = union.lines().filter(|line| !line.trim_start().starts_with("/**"));
-    lines.flat_map(|line| line.split('\'').skip(1).step_by(2)).map(str::to_owned).collect()
+    let lines = after.lines().filter(|line| !line.trim_start().starts_with("/**"));
+    let code: String = lines.collect();
+    let (union, _) = code.split_once(';').expect("a union ends");
+    union.split('\'').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// The texts of all source files with this ending in a folder of the repository, but for this one; or of one file.

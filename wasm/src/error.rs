@@ -1,5 +1,7 @@
 //! Errors as JavaScript gets them: a sentence for people, and a code for programs.
 
+use unmask_core::pipeline::SessionError;
+use unmask_core::weights::WeightsError;
 use wasm_bindgen::JsValue;
 
 use crate::media::MediaError;
@@ -16,4 +18,14 @@ impl From<MediaError> for JsValue {
     fn from(error: MediaError) -> Self {
         coded(&error.to_string(), error.code())
     }
+}
+
+/// The error for scores that are none.
+pub(crate) fn of_session(error: SessionError) -> JsValue {
+    coded(&error.to_string(), error.code())
+}
+
+/// The error for a detector file.
+pub(crate) fn of_detector(error: WeightsError) -> JsValue {
+    coded(&error.to_string(), error.code())
 }

@@ -1,5 +1,6 @@
 //! A detector file, and the model in it on a device.
 
+use burn::prelude::Device;
 use sha2::{Digest, Sha256};
 use unmask_core::detector::Detector;
 use unmask_core::weights::spec::{DetectorSpec, SPEC_KEY};
@@ -9,6 +10,8 @@ use web_sys::Blob;
 
 use crate::blob::BlobBytes;
 use crate::device::Input;
+use crate::error::of_detector;
+use crate::media::MediaError;
 
 /// How much of a file goes into the hash at once.
 const HASH_PIECE: u64 = 4 << 20;
@@ -18,8 +21,8 @@ const HASH_PIECE: u64 = 4 << 20;
 /// # Errors
 /// What is wrong with the file, in a sentence that begins after the file's name.
 #[wasm_bindgen(js_name = readSpec)]
-pub fn read_spec(blob: Blob) -> Result<String, JsError> {
-    Ok(spec_of(&open(blob)?)?.to_json()?)
+pub fn read_spec(blob: Blob) -> Result<String, JsValue> {
+    open(blob).and_then(|file| spec_of(&file)?.to_json()).map_err(of_detector)
 }
 
 /// SHA-256 of all bytes of `blob`, lower-case hexadecimal.
@@ -27,12 +30,12 @@ pub fn read_spec(blob: Blob) -> Result<String, JsError> {
 /// # Errors
 /// The file can no longer be read.
 #[wasm_bindgen]
-pub fn sha256(blob: Blob) -> Result<String, JsError> {
-    let bytes = BlobBytes::new(blob)?;
+pub fn sha256(blob: Blob) -> Result<String, JsValue> {
+    let bytes = BlobBytes::new(blob).map_err(MediaError::from)?;
     let mut hash = Sha256::new();
     let mut position = 0;
     while position < bytes.size() {
-        let piece = bytes.slice(position, HASH_PIECE)?.to_vec();
+        let piece = bytes.slice(position, HASH_PIECE).map_err(MediaError::from)?.to_vec();
         position += piece.len() as u64;
         hash.update(&piece);
     }
@@ -52,15 +55,11 @@ impl Scorer {
     ///
     /// # Errors
     /// What is wrong with the file, in a sentence that begins after the file's name; or that the device does not work.
-    pub async fn load(blob: Blob, base: Option<Blob>) -> Result<Scorer, JsError> {
-        let mut file = open(blob)?;
-        let spec = spec_of(&file)?;
+    pub async fn load(blob: Blob, base: Option<Blob>) -> Result<Scorer, JsValue> {
+        let file = open(blob).map_err(of_detector)?;
+        let spec = spec_of(&file).map_err(of_detector)?;
         let (input, device) = Input::open(&spec).await?;
-        let detector = match (&spec.adapter, base) {
-            (Some(_), Some(base)) => Detector::load(spec, &mut Adapted::new(file, open(base)?), &device)?,
-            (Some(adapter), None) => return Err(WeightsError::BaseNeeded(adapter.base_sha256.clone()).into()),
-            (None, _) => Detector::load(spec, &mut file, &device)?,
-        };
+        let detector = read(file, base, spec, &device).map_err(of_detector)?;
         Ok(Self { detector, input })
     }
 
@@ -76,6 +75,20 @@ impl Scorer {
         let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("the scores cannot be read back: {error:?}"));
         let logits = logits.map_err(|error| failed(&error))?.try_into_vec::<f32>().map_err(|error| failed(&error))?;
         Ok(self.detector.probabilities(&logits))
+    }
+}
+
+/// The detector that a file describes, over its base where it is an adapter.
+fn read(
+    mut file: SafetensorsFile<BlobBytes>,
+    base: Option<Blob>,
+    spec: DetectorSpec,
+    device: &Device,
+) -> Result<Detector, WeightsError> {
+    match (&spec.adapter, base) {
+        (Some(_), Some(base)) => Detector::load(spec, &mut Adapted::new(file, open(base)?), device),
+        (Some(adapter), None) => Err(WeightsError::BaseNeeded(adapter.base_sha256.clone())),
+        (None, _) => Detector::load(spec, &mut file, device),
     }
 }
 

@@ -8,6 +8,7 @@ use unmask_core::pipeline::{Batch, Caveat, CaveatCode, Faces, Session, SessionEr
 use unmask_core::weights::spec::DetectorSpec;
 use wasm_bindgen::prelude::*;
 
+use crate::error::of_session;
 use crate::frame::upright;
 
 /// One input on its way from frames to a report.
@@ -92,12 +93,12 @@ impl Scoring {
     /// # Errors
     /// Not one score from 0 to 1 for each clip, or a number that no crops are waiting under; [`Scoring::finish`] makes no
     /// report then.
-    pub fn accept(&mut self, batch: u32, scores: &[f32]) -> Result<(), JsError> {
+    pub fn accept(&mut self, batch: u32, scores: &[f32]) -> Result<(), JsValue> {
         let Some(batch) = self.handed_out.remove(&batch) else {
             let detector = self.spec.name.clone();
-            return Err(SessionError::NotAwaited { detector }.into());
+            return Err(of_session(SessionError::NotAwaited { detector }));
         };
-        Ok(self.session.accept(&batch, scores)?)
+        self.session.accept(&batch, scores).map_err(of_session)
     }
 
     /// How many frames were taken.
@@ -112,14 +113,15 @@ impl Scoring {
     ///
     /// # Errors
     /// `surroundings` is not such a document, or a face that counts has no score from 0 to 1.
-    pub fn finish(mut self, surroundings: &str) -> Result<String, JsError> {
-        let Surroundings { input, video, timing_s, caveats } = serde_json::from_str(surroundings)?;
+    pub fn finish(mut self, surroundings: &str) -> Result<String, JsValue> {
+        let surroundings: Surroundings = serde_json::from_str(surroundings).map_err(JsError::from)?;
+        let Surroundings { input, video, timing_s, caveats } = surroundings;
         for Noted { code, words } in caveats {
             self.session.note(words.map_or_else(|| code.into(), |words| Caveat::with_words(code, words)));
         }
         let model = ModelInfo::new(&self.spec, self.sha256);
-        let report = self.session.finish(input, &self.spec, model, video, timing_s)?;
-        Ok(serde_json::to_string(&report)?)
+        let report = self.session.finish(input, &self.spec, model, video, timing_s).map_err(of_session)?;
+        Ok(serde_json::to_string(&report).map_err(JsError::from)?)
     }
 }
 

@@ -44,3 +44,14 @@ pub enum SessionError {
         missing: usize,
     },
 }
+
+impl SessionError {
+    /// What went wrong, for programs; it stays the same where sentences change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ScoreCount { .. } | Self::NotAScore { .. } | Self::NotAwaited { .. } | Self::Unscored { .. } => {
+                "bad_score"
+            }
+        }
+    }
+}
