@@ -2,39 +2,40 @@
 
 import assert from 'node:assert/strict';
 
-/** How far scores may lie apart: of a frame, and on average. */
-const SCORES = { frame: 0.03, mean: 0.02 };
+/** How far scores may lie apart, of a frame and on average, and rates, as a part of them. */
+const LIMITS = { frame: 0.03, mean: 0.02, rate: 0.02 };
 
 export function near(ours, theirs, tolerance, what) {
   assert.ok(Math.abs(ours - theirs) <= tolerance, `${what}: ${ours} in the page, ${theirs} in the native program`);
 }
 
-/** Both reports say the same, scores within `scores`. */
-export function assertSameReport(report, expected, scores = SCORES) {
+/** Both reports say the same within `limits`, of which the usual ones hold where they name none. */
+export function assertSameReport(report, expected, limits = {}) {
+  const { frame: ofFrame, mean, rate } = { ...LIMITS, ...limits };
   assert.equal(report.verdict, expected.verdict);
   assert.equal(report.reason, expected.reason);
   assert.deepEqual(report.caveats, expected.caveats);
   assert.deepEqual(report.model, expected.model);
   assert.deepEqual(Object.keys(report).sort(), Object.keys(expected).sort());
   assert.equal(report.score === null, expected.score === null);
-  if (expected.score !== null) near(report.score, expected.score, scores.mean, 'the mean score');
-  compareVideo(report.video, expected.video);
+  if (expected.score !== null) near(report.score, expected.score, mean, 'the mean score');
+  compareVideo(report.video, expected.video, rate);
   assert.equal(report.frames.length, expected.frames.length);
-  report.frames.forEach((frame, index) => compareFrame(frame, expected.frames[index], scores.frame));
+  report.frames.forEach((frame, index) => compareFrame(frame, expected.frames[index], ofFrame));
   assert.deepEqual(
     report.tracks.map(({ id, frames }) => [id, frames]),
     expected.tracks.map(({ id, frames }) => [id, frames]),
   );
-  report.tracks.forEach(({ id, score }, index) => near(score, expected.tracks[index].score, scores.mean, `the score of track ${id}`));
+  report.tracks.forEach(({ id, score }, index) => near(score, expected.tracks[index].score, mean, `the score of track ${id}`));
 }
 
-function compareVideo(ours, theirs) {
+function compareVideo(ours, theirs, rate) {
   const { fps, duration_s: duration, ...exact } = ours;
   const { fps: nativeFps, duration_s: nativeDuration, ...nativeExact } = theirs;
   assert.deepEqual(exact, nativeExact);
   assert.equal(fps === null, nativeFps === null);
   if (fps === null) return;
-  near(fps, nativeFps, 0.02 * nativeFps, 'frames a second');
+  near(fps, nativeFps, rate * nativeFps, 'frames a second');
   near(duration, nativeDuration, 2 / nativeFps, 'the duration');
 }
 

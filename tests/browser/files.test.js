@@ -32,14 +32,14 @@ function moment(t, name, ...options) {
 }
 
 /** Each of the files, save those that could not be made, gets the native report; gives the page's reports. */
-async function compareAll(files, { frames = FRAMES, scores } = {}) {
+async function compareAll(files, { frames = FRAMES, limits } = {}) {
   const reports = [];
   for (const file of files.filter(Boolean)) {
     const name = file.split('/').at(-1);
     const { report, error } = await score(opened.page, file, { frames });
     assert.equal(error, undefined, error?.message);
     try {
-      assertSameReport(report, native(file, frames), scores);
+      assertSameReport(report, native(file, frames), limits);
     } catch (difference) {
       difference.message = `${name}: ${difference.message}`;
       throw difference;
@@ -113,10 +113,12 @@ test('of several video streams the default one is scored', async (t) => {
 
 test('times that vary or cannot be right leave the frames spread', async (t) => {
   const varied = "setpts='if(lt(N,5),N*0.02,0.1+(N-5)*0.5)/TB'";
-  const reports = await compareAll([
+  const files = [
     moment(t, 'varied.mp4', '-vf', varied, '-vsync', 'vfr', ...H264),
     moment(t, 'varied.webm', '-vf', varied, '-vsync', 'vfr', ...VP9),
-  ]);
+  ];
+  // Which rate such a video has is a matter of opinion.
+  const reports = await compareAll(files, { limits: { rate: 2 } });
   reports.forEach((report) => assert.deepEqual(codes(report), []));
   const still = moment(t, 'still.mkv', ...H264, '-bsf:v', 'setts=pts=100:dts=100');
   for (const report of await compareAll([still])) {
@@ -182,7 +184,7 @@ test('pictures get the native report, however large, deep or turned', async (t) 
       picture('full.jpg', '-vf', 'format=yuvj444p', '-q:v', '3'),
       picture('large.jpg', '-vf', 'scale=7680:-2:flags=bicubic', '-q:v', '3'),
     ],
-    { frames: 1, scores: SAME },
+    { frames: 1, limits: SAME },
   );
 });
 
@@ -194,7 +196,7 @@ test('animations are videos', async (t) => {
       moment(t, 'moving.png', '-r', '10', '-f', 'apng'),
       moment(t, 'moving.webp', '-r', '10', '-c:v', 'libwebp_anim', '-quality', '90'),
     ],
-    { scores: SAME },
+    { limits: SAME },
   );
   reports.forEach(({ video, frames }) => assert.deepEqual([video.kind, frames.length], ['video', FRAMES]));
 });
@@ -223,7 +225,8 @@ test('a damaged WebM is noticed', async (t) => {
   const whole = moment(t, 'whole.webm', ...VP9);
   if (!whole) return;
   const bytes = readFileSync(whole);
-  bytes.fill(0, bytes.length / 2, bytes.length / 2 + 200);
+  const middle = bytes.length >> 1;
+  bytes.fill(0, middle, middle + 200);
   const file = scratch.write('damaged.webm', bytes);
   const { error } = await score(opened.page, file, { frames: FRAMES });
   assert.match(error?.message ?? 'scored', /^damaged\.webm: the video is damaged/);

@@ -198,7 +198,12 @@ fn leave_out_undecodable(video: &mut Video) {
     let Some(key) = video.samples.iter().position(|sample| sample.key) else { return };
     let time = video.samples[key].timestamp_us;
     let leading = video.samples[key + 1..].iter().take_while(|sample| sample.timestamp_us < time).count();
+    let listed = video.shown.len();
     video.shown.retain(|shown| shown.sample == key || shown.sample > key + leading);
+    if video.shown.len() < listed {
+        let step_s = video.fps.map_or(0.0, |fps| 1.0 / fps);
+        video.duration_s = mean_rate(&video.shown).map(|rate| (video.shown.len() - 1) as f64 / rate + step_s);
+    }
 }
 
 /// The start of the first sample, with the headers of codecs that have them in the stream.

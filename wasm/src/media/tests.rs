@@ -297,6 +297,22 @@ fn a_stream_that_was_cut_amid_a_group_of_pictures_begins_with_the_next() {
     let first = video.shown.first().unwrap();
     assert!(video.samples[first.sample].key && first.sample > 0, "it begins with sample {}", first.sample);
     assert!(video.shown.iter().all(|shown| shown.sample >= first.sample));
+    let expected_s = video.shown.len() as f64 / 25.0;
+    assert!((video.duration_s.unwrap() - expected_s).abs() < 0.001, "{:?} s", video.duration_s);
+}
+
+#[test]
+fn transport_streams_that_were_joined_are_whole_and_those_with_gaps_are_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = made(folder.path(), "a.ts", "-c:v libx264 -g 10") else { return };
+    let bytes = std::fs::read(path).unwrap();
+    let opened = |bytes: &[u8]| open(&mut std::io::Cursor::new(bytes), bytes.len() as u64);
+    let joined = opened(&[&bytes[..], &bytes].concat()).unwrap();
+    // The last frame before the joint is left out, since its end may be missing.
+    assert_eq!(joined.shown.len(), 2 * 50 - 1);
+    let middle = bytes.len() / 188 / 2 * 188;
+    let gap = [&bytes[..middle], &bytes[middle + 188..]].concat();
+    assert!(matches!(opened(&gap), Err(MediaError::Damaged(_))));
 }
 
 #[test]

@@ -65,8 +65,9 @@ pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, M
     packets.position = first as u64;
     let mut walk = Walk::new(pid, &streams);
     packets.walk(|packet, offset| walk.take(packet, offset, stride as u64).map(|()| true))?;
+    let index = walk.finish()?;
     let packing = Packing::TransportStream { pid, stride };
-    describe(walk.finish(), packing, Facts { other_streams: videos.len() > 1, ..Facts::default() })
+    describe(index, packing, Facts { other_streams: videos.len() > 1, ..Facts::default() })
 }
 
 const H264: u8 = 0x1B;
@@ -274,6 +275,8 @@ struct Current {
     sample: Sample,
     ticks: i64,
     head: Vec<u8>,
+    /// Whether packets of it may be missing.
+    incomplete: bool,
 }
 
 /// A walk over the packets of all streams.
@@ -286,6 +289,10 @@ struct Walk {
     lone_field: Option<(u32, Field)>,
     /// The counter of the last packet with a payload.
     counter: Option<u8>,
+    /// Whether packets of the last sample may be missing.
+    incomplete: bool,
+    /// Whether packets are missing where others need them.
+    damaged: bool,
     /// The last time stamp, which tells how often the clock has begun anew.
     last_ticks: Option<i64>,
     index: Index,
@@ -299,6 +306,8 @@ impl Walk {
             current: None,
             lone_field: None,
             counter: None,
+            incomplete: false,
+            damaged: false,
             last_ticks: None,
             index: Index::default(),
         }
@@ -309,8 +318,8 @@ impl Walk {
         if !is_video && !(packet.begins && self.streams.contains(&packet.pid)) {
             return Ok(());
         }
-        if is_video && !packet.payload.is_empty() {
-            self.refuse_gap(packet)?;
+        if is_video && !packet.payload.is_empty() && self.follows_gap(packet) {
+            self.current.iter_mut().for_each(|current| current.incomplete = true);
         }
         let time = if packet.begins { elementary(packet.payload).and_then(|header| header.ticks) } else { None };
         let time = time.map(|ticks| self.continued(ticks));
@@ -321,7 +330,7 @@ impl Walk {
         if let Some(ticks) = time {
             self.end_sample();
             let sample = Sample { offset, size: 0, key: false, timestamp_us: 0 };
-            self.current = Some(Current { sample, ticks, head: Vec::new() });
+            self.current = Some(Current { sample, ticks, head: Vec::new(), incomplete: packet.erroneous });
         }
         if let Some(current) = &mut self.current {
             let end = offset + stride - current.sample.offset;
@@ -334,17 +343,14 @@ impl Walk {
         Ok(())
     }
 
-    /// Refuses a stream of which packets are missing or could not be received.
-    fn refuse_gap(&mut self, packet: &Packet<'_>) -> Result<(), MediaError> {
+    /// Whether packets are missing before this one, or it could not be received itself.
+    fn follows_gap(&mut self, packet: &Packet<'_>) -> bool {
         let expected = self.counter.map(|counter| (counter + 1) % 16);
         // A packet may come twice.
         let follows =
             expected.is_none_or(|expected| packet.counter == expected || Some(packet.counter) == self.counter);
         self.counter = Some(packet.counter);
-        match packet.erroneous || !follows && !packet.discontinuous {
-            true => Err(MediaError::Damaged("packets of it are missing or broken".to_owned())),
-            false => Ok(()),
-        }
+        packet.erroneous || !follows && !packet.discontinuous
     }
 
     /// A time stamp with the bits that it lacks: the one nearest to the last.
@@ -357,7 +363,7 @@ impl Walk {
     }
 
     fn end_sample(&mut self) {
-        let Some(Current { mut sample, ticks, head }) = self.current.take() else { return };
+        let Some(Current { mut sample, ticks, head, incomplete }) = self.current.take() else { return };
         let start = h264::start_of_access_unit(&head, self.index.parameters.as_ref());
         if self.index.parameters.is_none() {
             self.index.parameters = start.parameters;
@@ -371,13 +377,29 @@ impl Walk {
         }
         self.lone_field = start.field;
         sample.key = start.key;
+        self.judge_gap(sample.key);
+        self.incomplete = incomplete;
         sample.timestamp_us = ticks * 100 / 9;
         self.index.samples.push((sample, ticks));
     }
 
-    fn finish(mut self) -> Index {
+    /// Judges a last sample that may be incomplete by whether a key frame follows. Where one does, streams were put one after the
+    /// other: nothing refers to that sample, and it is left out. Before the first key frame none is decoded.
+    fn judge_gap(&mut self, key_follows: bool) {
+        match (self.incomplete, key_follows) {
+            (false, _) => {}
+            (true, true) => drop(self.index.samples.pop()),
+            (true, false) => self.damaged |= self.index.samples.iter().any(|(sample, _)| sample.key),
+        }
+    }
+
+    fn finish(mut self) -> Result<Index, MediaError> {
         self.end_sample();
-        self.index
+        self.judge_gap(false);
+        match self.damaged {
+            true => Err(MediaError::Damaged("packets of it are missing or broken".to_owned())),
+            false => Ok(self.index),
+        }
     }
 }
 
@@ -436,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_is_missing_is_damage() {
+    fn a_packet_that_is_missing_leaves_a_gap() {
         let packet = |counter, discontinuous| Packet {
             pid: 1,
             erroneous: false,
@@ -445,12 +467,12 @@ mod tests {
             discontinuous,
             payload: &[0],
         };
-        let refused = |counters: &[u8], discontinuous| {
+        let has_gap = |counters: &[u8], discontinuous| {
             let mut walk = Walk::new(1, &[]);
-            counters.iter().any(|counter| walk.refuse_gap(&packet(*counter, discontinuous)).is_err())
+            counters.iter().any(|counter| walk.follows_gap(&packet(*counter, discontinuous)))
         };
-        assert!(!refused(&[14, 15, 0, 0, 1], false));
-        assert!(refused(&[14, 0], false));
-        assert!(!refused(&[14, 3], true));
+        assert!(!has_gap(&[14, 15, 0, 0, 1], false));
+        assert!(has_gap(&[14, 0], false));
+        assert!(!has_gap(&[14, 3], true));
     }
 }
