@@ -212,7 +212,7 @@ fn pointwise_kernel(
         if first + pixel < pixels {
             let value = sums[pixel] * scale[group] + shift[group];
             output[(first + pixel) * groups + group] =
-                clamped(value, Vector::new(low), Vector::new(high), has_low, has_high);
+                clamped::<Vector<f32, Const<4>>>(value, Vector::new(low), Vector::new(high), has_low, has_high);
         }
     }
 }
@@ -270,5 +270,5 @@ fn depthwise_kernel(
             }
         }
     }
-    output[ABSOLUTE_POS] = clamped(sum * scale[channel] + shift[channel], low, high, has_low, has_high);
+    output[ABSOLUTE_POS] = clamped::<f32>(sum * scale[channel] + shift[channel], low, high, has_low, has_high);
 }
