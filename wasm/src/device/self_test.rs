@@ -3,7 +3,7 @@
 
 use burn::prelude::*;
 use unmask_core::ops::{
-    Activation, ChannelAffine, attention, depthwise_convolution, layer_norm, linear, patch_embedding, patches,
+    Activation, ChannelAffine, Steps, attention, depthwise_convolution, layer_norm, linear, patch_embedding, patches,
     pointwise_convolution,
 };
 
@@ -26,8 +26,8 @@ pub(crate) fn answers(device: &Device) -> Vec<Answer> {
     };
     let tokens = |seed| numbers([1, 13, 24], seed, device);
     let relu6 = Some(Activation::Relu6);
-    let depthwise = |side, stride, activation| {
-        depthwise_convolution(image(), numbers([24, 1, side, side], 4, device), stride, affine(24), activation)
+    let depthwise = |side, steps, activation| {
+        depthwise_convolution(image(), numbers([24, 1, side, side], 4, device), steps, affine(24), activation)
     };
     vec![
         answer(
@@ -35,9 +35,9 @@ pub(crate) fn answers(device: &Device) -> Vec<Answer> {
             pointwise_convolution(image(), numbers([40, 24], 5, device), affine(40), relu6),
         ),
         answer("pointwise convolution", pointwise_convolution(image(), numbers([6, 24], 6, device), affine(6), None)),
-        answer("depthwise convolution", depthwise(3, 1, relu6)),
-        answer("depthwise convolution", depthwise(5, 2, None)),
-        answer("patches", patches(numbers([1, 3, 9, 7], 7, device), 3, 2)),
+        answer("depthwise convolution", depthwise(3, Steps::same(1), relu6)),
+        answer("depthwise convolution", depthwise(5, Steps::same(2), None)),
+        answer("patches", patches(numbers([1, 3, 9, 7], 7, device), 3, Steps::same(2))),
         answer("layer norm", layer_norm(tokens(8), numbers([24], 9, device), numbers([24], 10, device), 1e-5)),
         answer("attention", attention(tokens(11), tokens(12), tokens(13), 3)),
         answer(
