@@ -164,13 +164,14 @@ fn frames_are_spread_by_number_where_their_times_cannot_be_right() {
 #[test]
 fn damaged_matroska_is_noticed_by_its_structure_and_skipped_with_a_caveat() {
     let Some(folder) = workshop() else { return };
-    let source = "-f lavfi -i testsrc2=s=320x240:r=25:d=4 -deadline realtime -cpu-used 8 -g 50";
+    let source = "-f lavfi -i testsrc2=s=320x240:r=25:d=4 -deadline good -cpu-used 8 -threads 1 -g 50";
     for (name, codec) in [("vp8.webm", "libvpx"), ("vp9.webm", "libvpx-vp9")] {
         let path = make(&folder, name, &format!("{source} -c:v {codec}"));
         let whole = std::fs::read(&path).unwrap();
-        let middle = whole.len() / 2;
-        let zeroed = [&whole[..middle], &[0; 6000], &whole[middle + 6000..]].concat();
-        let removed = [&whole[..middle], &whole[middle + 700..]].concat();
+        // Amid frames that are smaller than what is overwritten: inside of one frame nothing of Matroska's is hit.
+        let place = whole.len() / 4 * 3;
+        let zeroed = [&whole[..place], &[0; 6000], &whole[place + 6000..]].concat();
+        let removed = [&whole[..place], &whole[place + 700..]].concat();
         for bytes in [zeroed, removed] {
             std::fs::write(&path, bytes).unwrap();
             assert!(sentence(&path).contains("damaged"), "{name}: {}", sentence(&path));
