@@ -197,8 +197,10 @@ impl<'a> Run<'a> {
 
     /// What a frame after a seek is, as long as none was given; `first` of all comes the key frame that the seek led to.
     ///
-    /// Errors before the listed key frame are the seek's own: what is displayed before a key frame may refer to frames
-    /// that were skipped. After it they are the same if the seek led right there, which an earlier start tells.
+    /// Errors before an earlier frame than the listed key frame are the seek's own: what is displayed before a key frame
+    /// may refer to frames that were skipped. What is said before the listed key frame itself may also be about that one,
+    /// and about all that refers to it: some decoders need what only the start of the stream tells. An earlier start
+    /// shows which it is.
     fn judge_key_frame(&mut self, stamp_s: Option<f64>, first: bool) -> KeyFrame {
         // ffprobe gives times in microseconds, and ffmpeg in ticks of the stream's clock.
         const SAME_S: f64 = 1e-3;
@@ -206,7 +208,7 @@ impl<'a> Run<'a> {
         let Some((stamp, (threshold, key))) = listed else {
             return KeyFrame::TryEarlier;
         };
-        if stamp < key + SAME_S {
+        if stamp < key - SAME_S {
             self.sign = None;
         }
         if stamp < threshold {
