@@ -39,6 +39,8 @@ const DEEP: &str = "gbrp16le";
 pub(super) struct Seek {
     /// To where, in seconds from the start of the file.
     pub(super) position_s: f64,
+    /// Whether decoding begins with a key frame, by the container's index, and not amid frames that refer to others.
+    pub(super) lands_on_key: bool,
 }
 
 /// The attempts to start `segment` at its key frame, the cheapest first; none where it reads from the start.
@@ -49,7 +51,10 @@ pub(super) fn seeks(job: &Job, segment: &Segment) -> Vec<Seek> {
     let indexed = job.info.container.split(',').any(|name| INDEXED.contains(&name));
     let first_s = if indexed { threshold_s.min(key_s + PAST_KEY_S) } else { key_s - FIRST_RUN_UP_S };
     let stamps = [first_s].into_iter().chain(RUN_UPS_S.map(|run_up_s| key_s - run_up_s));
-    let seek = |stamp_s: f64| Seek { position_s: (stamp_s - job.plan.delay_s - job.info.origin_s).max(0.0) };
+    let seek = |stamp_s: f64| Seek {
+        position_s: (stamp_s - job.plan.delay_s - job.info.origin_s).max(0.0),
+        lands_on_key: indexed,
+    };
     stamps.map(seek).collect()
 }
 

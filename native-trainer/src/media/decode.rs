@@ -198,9 +198,9 @@ impl<'a> Run<'a> {
     /// What a frame after a seek is, as long as none was given; `first` of all comes the key frame that the seek led to.
     ///
     /// Errors before an earlier frame than the listed key frame are the seek's own: what is displayed before a key frame
-    /// may refer to frames that were skipped. What is said before the listed key frame itself may also be about that one,
-    /// and about all that refers to it: some decoders need what only the start of the stream tells. An earlier start
-    /// shows which it is.
+    /// may refer to frames that were skipped. Where decoding began with a key frame, what is said before the listed one
+    /// may also be about that one, and about all that refers to it: some decoders need what only the start of the stream
+    /// tells. An earlier start shows which it is. Without an index decoding begins anywhere, and hardly without errors.
     fn judge_key_frame(&mut self, stamp_s: Option<f64>, first: bool) -> KeyFrame {
         // ffprobe gives times in microseconds, and ffmpeg in ticks of the stream's clock.
         const SAME_S: f64 = 1e-3;
@@ -208,7 +208,8 @@ impl<'a> Run<'a> {
         let Some((stamp, (threshold, key))) = listed else {
             return KeyFrame::TryEarlier;
         };
-        if stamp < key - SAME_S {
+        let blameless_s = if self.seek.is_some_and(|seek| seek.lands_on_key) { key - SAME_S } else { key + SAME_S };
+        if stamp < blameless_s {
             self.sign = None;
         }
         if stamp < threshold {
