@@ -60,7 +60,8 @@ fn sample() -> Result<Option<Vec<Seen>>, Box<dyn Error>> {
 fn faces_are_found_in_the_dark() -> TestResult {
     let Some(seen) = sample()? else { return Ok(()) };
     let (finder, options) = (finder()?, FindOptions::default());
-    let darkened: [(&str, fn(f32) -> f32); 2] =
+    type Darker = fn(f32) -> f32;
+    let darkened: [(&str, Darker); 2] =
         [("8 % of the light", |level| level * 0.08), ("gamma 0.35", |level| 255.0 * (level / 255.0).powf(1.0 / 0.35))];
     for (name, darker) in darkened {
         let find =

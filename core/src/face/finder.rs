@@ -6,7 +6,7 @@
 //! At the end [`Refiner`] corrects the points.
 //!
 //! A face that lies on its side or upside down is found nearly as well as an upright one, but its points are wrong then,
-//! and its crop with them. What gives it away is that the points are turned or fit no face ([`Detection::merit`]). The turn
+//! and its crop with them. What gives it away is that the points are turned or fit no face (`Detection::merit`). The turn
 //! in which they fit best is the one that counts, and its points are turned back.
 
 use alloc::vec;

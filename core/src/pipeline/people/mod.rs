@@ -4,7 +4,7 @@
 //! One rule for all: scoring and preparing data to train on have the same people in front of them. A person weighs as
 //! much as their faces do together. Faces too blurred to judge, and those outshone by a far sharper one in the same
 //! frame, weigh nothing where anybody is sharp: the enlarged, blurred copy of a video that fills the bars beside it is
-//! no person. [`crops`] keeps what has been cut out.
+//! no person. `crops` keeps what has been cut out.
 
 mod crops;
 #[cfg(test)]
