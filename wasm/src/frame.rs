@@ -22,8 +22,10 @@ pub(crate) fn upright(pixels: &[u8], width: usize, height: usize, orientation: u
 fn laid(pixels: &[u8], width: usize, height: usize, orientation: Orientation) -> Option<RgbImage> {
     let count = width.checked_mul(height).filter(|count| *count > 0)?;
     match pixels.len() / count {
-        3 if pixels.len() % count == 0 => image(pixels.as_chunks::<3>().0, width, height, orientation, |pixel| *pixel),
-        4 if pixels.len() % count == 0 => {
+        3 if pixels.len().is_multiple_of(count) => {
+            image(pixels.as_chunks::<3>().0, width, height, orientation, |pixel| *pixel)
+        }
+        4 if pixels.len().is_multiple_of(count) => {
             image(pixels.as_chunks::<4>().0, width, height, orientation, |[red, green, blue, _]| [*red, *green, *blue])
         }
         _ => None,

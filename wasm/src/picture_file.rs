@@ -118,7 +118,7 @@ impl PictureFile {
     /// # Errors
     /// It does not decode.
     pub fn advance(&mut self) -> Result<bool, JsValue> {
-        self.current = self.pictures.next()?;
+        self.current = self.pictures.next_shot()?;
         Ok(self.current.is_some())
     }
 

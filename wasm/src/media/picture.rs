@@ -108,7 +108,7 @@ impl Pictures {
     ///
     /// # Errors
     /// [`MediaError::BadImage`].
-    pub fn next(&mut self) -> Result<Option<Shot>, MediaError> {
+    pub fn next_shot(&mut self) -> Result<Option<Shot>, MediaError> {
         match &mut self.source {
             Source::Still(shot) => Ok(shot.take()),
             Source::Moving { frames, taken, wanted } => {

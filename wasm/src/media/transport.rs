@@ -315,7 +315,8 @@ impl Walk {
 
     fn take(&mut self, packet: &Packet<'_>, offset: u64, stride: u64) -> Result<(), MediaError> {
         let is_video = packet.pid == self.pid;
-        if !is_video && !(packet.begins && self.streams.contains(&packet.pid)) {
+        let is_of_interest = is_video || (packet.begins && self.streams.contains(&packet.pid));
+        if !is_of_interest {
             return Ok(());
         }
         if is_video && !packet.payload.is_empty() && self.follows_gap(packet) {
@@ -416,7 +417,7 @@ fn elementary(payload: &[u8]) -> Option<Elementary> {
     let ticks = match rest.get(..length)? {
         [a, b, c, d, e, ..] if flags & 0x80 != 0 => {
             let bits = |byte: &u8, drop: u32| i64::from(byte >> drop);
-            Some(bits(a, 1) % 8 << 30 | bits(b, 0) << 22 | bits(c, 1) << 15 | bits(d, 0) << 7 | bits(e, 1))
+            Some(((bits(a, 1) % 8) << 30) | (bits(b, 0) << 22) | (bits(c, 1) << 15) | (bits(d, 0) << 7) | bits(e, 1))
         }
         _ => None,
     };
