@@ -252,7 +252,7 @@ mod tests {
     fn assert_as_ffmpeg(planes: &Planes<'_>, path: &Path, theirs: &str, scale: &str, limit: u16) {
         let Some(expected) = converted_by_ffmpeg(path, theirs, planes, scale, "rgb24") else { return };
         let words = |bytes: &[u8]| bytes.iter().map(|byte| u16::from(*byte)).collect::<Vec<_>>();
-        assert_near(&words(&planes.rgb().unwrap()), &words(&expected), planes.shown, limit, &format!("{scale}"));
+        assert_near(&words(&planes.rgb().unwrap()), &words(&expected), planes.shown, limit, scale);
     }
 
     #[test]
