@@ -73,7 +73,7 @@ test('a tower as wide as ViT-L/14, in f16, scores a picture as the native progra
   if (!picture) return;
   writeTower(tower);
   const run = (...options) => execFileSync(process.env.UNMASK_PROGRAM, options, { stdio: ['ignore', 'pipe', 'ignore'] });
-  run('import', '--from', 'hf-clip', '--input', tower, '--output', whole);
+  run('import', '--from', 'hf-clip', '--input', tower, '--output', whole, '--heads', '16');
   run('quantize', '--model', whole, '--dtype', 'f16', '--output', detector);
   const expected = JSON.parse(run('score', picture, '--model', detector, '--json'));
   const { page } = await openPage(browser);
