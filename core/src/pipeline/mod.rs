@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 mod caveat;
+pub mod clock;
 mod error;
 pub mod people;
 pub mod report;

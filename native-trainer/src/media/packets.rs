@@ -5,26 +5,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use unmask_core::pipeline::clock::{USUAL_RATE, runs};
+
 use super::error::MediaError;
 use super::messages::{damage_sign, words};
 use super::probe::VideoInfo;
 use super::programs::Programs;
-
-/// Frames a second where nothing says how many.
-const USUAL_RATE: f64 = 25.0;
-
-/// A gap between two frames, in seconds, below which it is no jump of the clock.
-const JUMP_S: f64 = 10.0;
-
-/// How much longer than all other time jumps last, together, where the clock is not believed.
-const JUMPS_TO_REST: f64 = 10.0;
-
-/// A usual gap between two frames, in seconds, that no camera reaches: writers that must not repeat a stamp count on
-/// by one tick.
-const SHORTEST_S: f64 = 5e-4;
-
-/// Most frames that are decoded before one and displayed after it: what the buffers of H.264 and HEVC hold.
-const MOST_AHEAD: usize = 16;
 
 /// A packet as ffprobe gives it, in the order of decoding.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -214,45 +200,12 @@ fn clock(packets: &[Packet]) -> Clock {
     let decoding: Vec<f64> = packets.iter().filter_map(|packet| packet.decoding_s).collect();
     // A few without one, as at the start of a program stream that was cut, are not missed.
     if !presentation.is_empty() && presentation.len() * 10 >= packets.len() * 9 {
-        return if runs(presentation) { Clock::Presentation } else { Clock::Wrong { stated: true } };
+        return if runs(&presentation) { Clock::Presentation } else { Clock::Wrong { stated: true } };
     }
     match decoding.len() == packets.len() {
-        true if runs(decoding) => Clock::Decoding,
+        true if runs(&decoding) => Clock::Decoding,
         stated => Clock::Wrong { stated },
     }
-}
-
-/// Whether times, in the order of decoding, are those of a clock: hardly two alike, never back by more than decoders
-/// reorder, not mostly jumps.
-fn runs(mut times_s: Vec<f64>) -> bool {
-    if times_s.len() < 2 {
-        return true;
-    }
-    // The latest so far, the latest of all at the end.
-    let mut ahead: Vec<f64> = Vec::with_capacity(MOST_AHEAD + 2);
-    for time_s in &times_s {
-        if ahead.len() > MOST_AHEAD && *time_s < ahead[0] {
-            return false;
-        }
-        ahead.insert(ahead.partition_point(|other| other < time_s), *time_s);
-        if ahead.len() > MOST_AHEAD + 1 {
-            ahead.remove(0);
-        }
-    }
-    times_s.sort_by(f64::total_cmp);
-    let mut gaps: Vec<f64> = times_s.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let equal = gaps.iter().filter(|gap| **gap <= 0.0).count();
-    if equal * 10 > gaps.len() {
-        return false;
-    }
-    gaps.sort_by(f64::total_cmp);
-    let usual = gaps[gaps.len() / 2];
-    if usual < SHORTEST_S {
-        return false;
-    }
-    let is_jump = |gap: &&f64| **gap > JUMP_S && **gap > 100.0 * usual;
-    let jumps: f64 = gaps.iter().filter(is_jump).sum();
-    jumps <= JUMPS_TO_REST * (gaps.iter().sum::<f64>() - jumps)
 }
 
 #[cfg(test)]
