@@ -1,10 +1,9 @@
 //! A decoded frame as the core wants it.
 
-use unmask_core::image::RgbImage;
+use unmask_core::image::{Orientation, RgbImage};
 use wasm_bindgen::JsValue;
 
 use crate::error::coded;
-use crate::media::Orientation;
 
 /// The image that `pixels` show, of three bytes each or of four whose last is ignored, once they are laid as the orientation
 /// with this number asks.
@@ -21,36 +20,21 @@ pub(crate) fn upright(pixels: &[u8], width: usize, height: usize, orientation: u
 /// The image, or `None` if the number of bytes does not fit the size.
 fn laid(pixels: &[u8], width: usize, height: usize, orientation: Orientation) -> Option<RgbImage> {
     let count = width.checked_mul(height).filter(|count| *count > 0)?;
-    match pixels.len() / count {
-        3 if pixels.len().is_multiple_of(count) => {
-            image(pixels.as_chunks::<3>().0, width, height, orientation, |pixel| *pixel)
-        }
-        4 if pixels.len().is_multiple_of(count) => {
-            image(pixels.as_chunks::<4>().0, width, height, orientation, |[red, green, blue, _]| [*red, *green, *blue])
-        }
-        _ => None,
-    }
+    let rgb = match pixels.len() / count {
+        _ if !pixels.len().is_multiple_of(count) => return None,
+        3 => pixels.to_vec(),
+        4 => without_fourth(pixels),
+        _ => return None,
+    };
+    RgbImage::new(width, height, rgb).map(|image| orientation.apply(image))
 }
 
-fn image<P>(
-    pixels: &[P],
-    width: usize,
-    height: usize,
-    orientation: Orientation,
-    colour: impl Fn(&P) -> [u8; 3],
-) -> Option<RgbImage> {
-    let (wide, high) = if orientation.is_sideways() { (height, width) } else { (width, height) };
-    let mut rgb = vec![0; wide * high * 3];
-    let targets = rgb.as_chunks_mut::<3>().0.iter_mut();
-    if orientation == Orientation::UPRIGHT {
-        targets.zip(pixels).for_each(|(target, pixel)| *target = colour(pixel));
-    } else {
-        targets.enumerate().for_each(|(index, target)| {
-            let (column, row) = orientation.source((index % wide, index / wide), (width, height));
-            *target = colour(&pixels[row * width + column]);
-        });
-    }
-    RgbImage::new(wide, high, rgb)
+/// The first three of every four bytes.
+fn without_fourth(pixels: &[u8]) -> Vec<u8> {
+    let mut rgb = vec![0; pixels.len() / 4 * 3];
+    let pairs = rgb.as_chunks_mut::<3>().0.iter_mut().zip(pixels.as_chunks::<4>().0);
+    pairs.for_each(|(target, [red, green, blue, _])| *target = [*red, *green, *blue]);
+    rgb
 }
 
 #[cfg(test)]

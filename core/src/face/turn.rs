@@ -1,25 +1,10 @@
 //! Turning images by quarters, and points back.
 
-use crate::image::RgbImage;
+use crate::image::{Orientation, RgbImage};
 
 /// The image turned clockwise by so many quarters, 0 to 3.
 pub(super) fn turned(image: &RgbImage, quarters: usize) -> RgbImage {
-    let (width, height) = (image.width(), image.height());
-    let (across, down) = if quarters.is_multiple_of(2) { (width, height) } else { (height, width) };
-    let mut result = RgbImage::black(across, down);
-    let (source, _) = image.pixels().as_chunks::<3>();
-    let (pixels, _) = result.pixels_mut().as_chunks_mut::<3>();
-    for (index, pixel) in pixels.iter_mut().enumerate() {
-        let (x, y) = (index % across, index / across);
-        let (column, row) = match quarters {
-            0 => (x, y),
-            1 => (y, height - 1 - x),
-            2 => (width - 1 - x, height - 1 - y),
-            _ => (width - 1 - y, x),
-        };
-        *pixel = source[row * width + column];
-    }
-    result
+    Orientation::turned(quarters).laid(image)
 }
 
 /// Where a place of the turned image is in the image itself, which has this size; both count from upper left corners.

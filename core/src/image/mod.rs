@@ -1,9 +1,12 @@
 //! An 8-bit RGB image in memory: what decoders hand in and what faces are cropped from. `resample` changes its size,
-//! `tone` makes it of a higher dynamic range.
+//! `orientation` turns it, `tone` makes it of a higher dynamic range.
 
 #[cfg(any(test, not(feature = "std")))]
 mod convolve;
+#[cfg(feature = "std")]
+pub mod jpeg;
 mod kernel;
+mod orientation;
 mod resample;
 mod tone;
 
@@ -13,6 +16,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use kernel::Kernel;
+pub use orientation::Orientation;
 pub use tone::{Primaries, ToneMap, Transfer};
 
 /// How pixels between pixels are made when an image changes its size.

@@ -6,8 +6,7 @@
 //!
 //! Of a video, [`probe`] asks ffprobe what it is, [`packets`] lists its frames, [`plan`] decides which are decoded
 //! and in which runs, [`video`] works the plan off, [`decode`] is one run of ffmpeg, called by [`command`];
-//! [`messages`] understands its words, [`children`] ends it, [`orientation`] turns its frames. [`still`] decodes
-//! images with what [`jpeg`] and [`tiff`] know of their files, [`animation`] those that move.
+//! [`messages`] understands its words, [`children`] ends it. [`still`] decodes images with what [`jpeg`] and [`tiff`] know of their files, [`animation`] those that move.
 
 mod animation;
 mod children;
@@ -19,7 +18,6 @@ mod inputs;
 mod jpeg;
 mod messages;
 mod notes;
-mod orientation;
 mod packets;
 pub(crate) mod pattern;
 pub(crate) mod pipe;
@@ -139,9 +137,11 @@ pub(crate) fn open_with(programs: &Programs, input: &Input, options: &OpenOption
             Content::Animation(format) => animation::open(path, format, options),
             _ => video::open(programs, path, options),
         },
-        // Names of still images may be those of streams.
-        Input::Image(path) if jpeg::is_motion(path) => video::open(programs, path, options),
-        Input::Image(path) => still::open_image(path, options),
+        // Names of still images may be those of streams. What cannot be read fails where it is decoded.
+        Input::Image(path) => match jpeg::survey(path).ok() {
+            Some(survey) if survey.is_motion => video::open(programs, path, options),
+            survey => still::open_image(path, survey, options),
+        },
         Input::Frames { files, .. } => still::open_folder(files, options),
     }
 }

@@ -5,14 +5,13 @@ use std::process::Output;
 
 use image::ImageFormat;
 use serde::Deserialize;
-use unmask_core::image::{Primaries, Transfer};
+use unmask_core::image::{Orientation, Primaries, Transfer};
 use unmask_core::pipeline::{Caveat, CaveatCode};
 
 use super::content::{self, Content};
 use super::error::{MediaError, check_size};
 use super::jpeg;
 use super::messages::{damage_sign, ratio};
-use super::orientation::Orientation;
 use super::programs::Programs;
 
 /// The video stream of a file that is looked at.
@@ -266,19 +265,18 @@ fn orientation(stream: &Stream) -> Orientation {
     let matrix = stream.side_data_list.iter().find_map(|data| data.displaymatrix.as_deref().and_then(matrix));
     let angle = || stream.side_data_list.iter().find_map(|data| data.rotation).map(|degrees| -degrees);
     let tag = || stream.tags.rotate.as_deref().and_then(|degrees| degrees.parse().ok());
-    let turned = || Orientation::from_degrees(angle().or_else(tag).unwrap_or(0.0));
-    matrix.map_or_else(turned, Orientation::from_matrix)
+    let turned = || Orientation::of_degrees(angle().or_else(tag).unwrap_or(0.0));
+    matrix.map_or_else(turned, Orientation::of_matrix)
 }
 
 /// The upper left part of a matrix that ffprobe writes as three lines of an address and three numbers.
-fn matrix(text: &str) -> Option<[[f64; 2]; 2]> {
+fn matrix(text: &str) -> Option<[f64; 4]> {
     let mut rows = text.lines().filter_map(|line| {
         let mut numbers = line.split_once(':')?.1.split_whitespace().map(|number| number.parse::<f64>().ok());
         Some([numbers.next()??, numbers.next()??])
     });
-    let matrix = [rows.next()?, rows.next()?];
-    let [[a, b], [c, d]] = matrix;
-    (a * d - b * c != 0.0).then_some(matrix)
+    let ([a, b], [c, d]) = (rows.next()?, rows.next()?);
+    (a * d - b * c != 0.0).then_some([a, b, c, d])
 }
 
 /// The displayed size: pixels that are not square stretch the frame along one side, never shrink it, as browsers do.
@@ -290,7 +288,7 @@ fn displayed_size(stream: &Stream, orientation: Orientation) -> (u64, u64) {
     } else {
         height = (height as f64 / aspect).round() as u64;
     }
-    if orientation.exchanges_sides() { (height, width) } else { (width, height) }
+    if orientation.is_sideways() { (height, width) } else { (width, height) }
 }
 
 /// The seconds of Matroska's `00:01:02.500000000`.

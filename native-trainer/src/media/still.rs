@@ -14,6 +14,7 @@ use unmask_core::pipeline::report::InputKind;
 use unmask_core::pipeline::sampling::frame_indices;
 
 use super::error::{MediaError, check_size};
+use super::jpeg::Survey;
 use super::notes::Notes;
 use super::{Damage, Frames, MediaInfo, OpenOptions, Opened, TimedFrame, jpeg, tiff};
 
@@ -25,10 +26,10 @@ const NOMINAL_STEP_S: f64 = 0.04;
 
 /// Opens one image: a single frame at time zero.
 ///
-/// With `Damage::Skip` a JPEG that is cut off is shown as far as it goes.
-pub(super) fn open_image(path: &Path, options: &OpenOptions) -> Result<Opened, MediaError> {
+/// With `Damage::Skip` a JPEG that is cut off is shown as far as it goes. `survey` is its file's, where that was read before.
+pub(super) fn open_image(path: &Path, survey: Option<Survey>, options: &OpenOptions) -> Result<Opened, MediaError> {
     let notes = Notes::default();
-    let image = decode(path, options.damage, &notes)?;
+    let image = decode(path, survey, options.damage, &notes)?;
     let info = still_info(InputKind::Still, image.width(), image.height(), 1);
     Ok(Opened { info, frames: Frames::new(std::iter::once(Ok(TimedFrame { time_s: 0.0, image })), notes) })
 }
@@ -70,7 +71,7 @@ pub(super) fn open_folder(files: &[PathBuf], options: &OpenOptions) -> Result<Op
 }
 
 fn timed(time_s: f64, path: &Path, damage: Damage, notes: &Notes) -> Result<TimedFrame, MediaError> {
-    Ok(TimedFrame { time_s, image: decode(path, damage, notes)? })
+    Ok(TimedFrame { time_s, image: decode(path, None, damage, notes)? })
 }
 
 fn still_info(kind: InputKind, width: usize, height: usize, frames: usize) -> MediaInfo {
@@ -80,9 +81,9 @@ fn still_info(kind: InputKind, width: usize, height: usize, frames: usize) -> Me
 
 /// Decodes the image at `path`, told by its content, to what a viewer shows: turned as its EXIF says, 8 bits a channel,
 /// the first of several pictures. What is transparent lies over black, which is also what crops show outside.
-fn decode(path: &Path, damage: Damage, notes: &Notes) -> Result<RgbImage, MediaError> {
+fn decode(path: &Path, survey: Option<Survey>, damage: Damage, notes: &Notes) -> Result<RgbImage, MediaError> {
     let (mut decoder, format) = decoder(path)?;
-    examine(path, format, damage, notes)?;
+    examine(path, format, survey, damage, notes)?;
     let orientation = orientation(&mut decoder);
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| bad_image(path, error))?;
     image.apply_orientation(orientation);
@@ -94,11 +95,17 @@ fn decode(path: &Path, damage: Damage, notes: &Notes) -> Result<RgbImage, MediaE
 }
 
 /// Looks for what the decoder passes over: an end that is missing, further pictures, a preview in place of the picture.
-fn examine(path: &Path, format: Option<ImageFormat>, damage: Damage, notes: &Notes) -> Result<(), MediaError> {
+fn examine(
+    path: &Path,
+    format: Option<ImageFormat>,
+    survey: Option<Survey>,
+    damage: Damage,
+    notes: &Notes,
+) -> Result<(), MediaError> {
     let failed = |error| MediaError::io(path, error);
     match format {
         Some(ImageFormat::Jpeg) => {
-            let survey = jpeg::survey(path).map_err(failed)?;
+            let survey = survey.map_or_else(|| jpeg::survey(path).map_err(failed), Ok)?;
             if survey.views > 1 {
                 notes.note(CaveatCode::FirstPictureOnly);
             }

@@ -3,7 +3,7 @@
 //! [`kind_of`] looks at the content, never at the name. [`open`] has [`mp4`] (and [`boxes`]), [`matroska`], [`transport`] or
 //! [`ivf`] read the container; [`clock`] judges its times; [`colours`], [`h264`] and [`av1`] read the headers of codecs. Only the index is held in memory, never the
 //! frames' bytes. [`plan`] says which frames are decoded, [`Planes`] makes pixels of what a decoder gives, with the filters of
-//! [`scale`]; [`orientation`] says how they lie. `Pictures` are JPEG, PNG, GIF, WebP and BMP.
+//! [`scale`]. `Pictures` are JPEG, PNG, GIF, WebP and BMP.
 
 mod av1;
 mod bits;
@@ -14,12 +14,9 @@ mod colours;
 mod error;
 mod h264;
 mod ivf;
-#[cfg(feature = "pictures")]
-mod jpeg;
 mod kind;
 mod matroska;
 mod mp4;
-mod orientation;
 #[cfg(feature = "pictures")]
 mod picture;
 mod plan;
@@ -31,13 +28,13 @@ mod transport;
 
 use std::io::{Read, Seek, SeekFrom};
 
+use unmask_core::image::Orientation;
 use unmask_core::pipeline::{Caveat, CaveatCode};
 
 pub use codec::Codec;
 pub use colours::Colours;
 pub use error::{MediaError, check_size};
 pub use kind::{Kind, Picture, kind_of};
-pub use orientation::Orientation;
 #[cfg(feature = "pictures")]
 pub use picture::{Pictures, Shot};
 pub use plan::{Run, amid, plan};

@@ -3,9 +3,10 @@
 use std::io::{ErrorKind, Read, Seek};
 
 use re_mp4::{BoxType, Error, Mp4, StsdBoxContent, Track, TrakBox};
+use unmask_core::image::Orientation;
 
 use super::boxes::{self, Extras};
-use super::{Codec, Facts, MediaError, Orientation, Sample, Shown, Video, h264, preferred, square_pixels};
+use super::{Codec, Facts, MediaError, Sample, Shown, Video, h264, preferred, square_pixels};
 
 /// The flag of a track that is to be shown (ISO/IEC 14496-12, 8.3.2).
 const ENABLED: u32 = 1;
@@ -45,7 +46,7 @@ pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, M
         coded_height,
         width,
         height,
-        orientation: Orientation::of_matrix([matrix.a, matrix.b, matrix.c, matrix.d]),
+        orientation: Orientation::of_matrix([matrix.a, matrix.b, matrix.c, matrix.d].map(f64::from)),
         fps: rate(track),
         duration_s,
         samples: samples(track)?,

@@ -9,11 +9,12 @@ use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation as Turn;
 use image::{AnimationDecoder, DynamicImage, Frame, Frames, ImageDecoder, ImageFormat, ImageReader, Limits};
+use unmask_core::image::jpeg;
 use unmask_core::pipeline::sampling::frame_indices;
 use unmask_core::pipeline::{Caveat, CaveatCode};
 
 use super::error::check_size;
-use super::{MediaError, Picture, jpeg};
+use super::{MediaError, Picture};
 
 /// Most memory a decoder may take, in bytes: 100 megapixels of RGB and what decoding them needs.
 const MAX_DECODER_BYTES: u64 = 512 << 20;
@@ -145,12 +146,12 @@ fn moving<R: BufRead + Seek + 'static>(kind: Picture, reader: R) -> Result<Optio
 fn whole_jpeg(mut reader: impl Read) -> Result<Pictures, MediaError> {
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes)?;
-    let jpeg::Survey { complete, has_more } = jpeg::survey(&bytes);
+    let jpeg::Survey { complete, is_motion, views } = jpeg::survey(bytes.as_slice())?;
     let mut pictures = still(Picture::Jpeg, Cursor::new(bytes))?;
     if !complete {
         return Err(MediaError::BadImage("it is cut off".to_owned()));
     }
-    pictures.caveats.extend(has_more.then(|| CaveatCode::FirstPictureOnly.into()));
+    pictures.caveats.extend((is_motion || views > 1).then(|| CaveatCode::FirstPictureOnly.into()));
     Ok(pictures)
 }
 
