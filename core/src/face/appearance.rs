@@ -74,8 +74,8 @@ impl FrameLook {
 pub struct Appearance {
     /// Square roots of the parts of the bins, row by row.
     colours: Vec<f32>,
-    is_grey: bool,
-    face: Vec<f32>,
+    /// The luma of the face itself, of a face without colour.
+    grey_face: Option<Vec<f32>>,
     frame: FrameLook,
 }
 
@@ -88,21 +88,20 @@ impl Appearance {
         let seen: Vec<[f32; 3]> =
             pixels.iter().filter(|pixel| **pixel != [0; 3]).map(|pixel| pixel.map(f32::from)).collect();
         let spread = |[red, green, blue]: &[f32; 3]| (red - green).abs().max((green - blue).abs());
-        Some(Self {
-            colours: colours(&seen),
-            is_grey: mean(seen.iter().map(spread)) < GREY,
-            face: face_luma(&crop),
-            frame: frame.clone(),
-        })
+        let is_grey = mean(seen.iter().map(spread)) < GREY;
+        let grey_face = is_grey.then(|| face_luma(&crop));
+        Some(Self { colours: colours(&seen), grey_face, frame: frame.clone() })
     }
 
     /// How much this differs from what another sample shows: from 0, alike, to 1 and above, another shot.
     pub fn difference(&self, other: &Self) -> f32 {
-        if self.is_grey && other.is_grey {
-            let frame = unlikeness(&self.frame.0, &other.frame.0) / OTHER_FRAME;
-            return frame.min(unlikeness(&self.face, &other.face) / OTHER_FACE);
+        match (&self.grey_face, &other.grey_face) {
+            (Some(face), Some(other_face)) => {
+                let frame = unlikeness(&self.frame.0, &other.frame.0) / OTHER_FRAME;
+                frame.min(unlikeness(face, other_face) / OTHER_FACE)
+            }
+            _ => unlikeness(&self.colours, &other.colours) / OTHER_COLOURS,
         }
-        unlikeness(&self.colours, &other.colours) / OTHER_COLOURS
     }
 }
 

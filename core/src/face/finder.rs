@@ -111,17 +111,15 @@ impl FaceFinder {
         if frame.width() == 0 || frame.height() == 0 {
             return Vec::new();
         }
-        let mut found = self.decide(frame, self.upright(frame, options), options);
+        let reduced = Reduced::of(frame, options.side);
+        let mut found = self.decide(frame, self.upright(frame, &reduced, options), options);
         if options.turned {
             let quarters = match found.first() {
                 None => vec![1, 2, 3],
                 Some(best) => Vec::from_iter(best.quarters()),
             };
-            if !quarters.is_empty() {
-                let reduced = Reduced::of(frame, options.side);
-                let detections = quarters.into_iter().flat_map(|quarters| reduced.detections(self, quarters));
-                found.extend(self.decide(frame, detections.collect(), options));
-            }
+            let detections = quarters.into_iter().flat_map(|quarters| reduced.detections(self, quarters));
+            found.extend(self.decide(frame, detections.collect(), options));
         }
         let found = suppress(found, &ONE_FACE, MOST_FACES, |detection| &detection.window);
         let faces = found.iter().filter_map(|detection| detection.face(frame.width(), frame.height()));
@@ -131,9 +129,9 @@ impl FaceFinder {
         faces
     }
 
-    /// What may be a face in the frame as it is, from as many distances as it takes.
-    fn upright(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Detection> {
-        let mut found = Reduced::of(frame, options.side).detections(self, 0);
+    /// What may be a face in the frame as it is, from as many distances as it takes; `reduced` is the first of them.
+    fn upright(&self, frame: &RgbImage, reduced: &Reduced, options: &FindOptions) -> Vec<Detection> {
+        let mut found = reduced.detections(self, 0);
         let faces = |found: &[Detection]| -> Vec<f32> {
             let certain = found.iter().filter(|detection| detection.window.score >= options.threshold);
             certain.map(|detection| detection.window.width().min(detection.window.height())).collect()

@@ -82,15 +82,10 @@ impl Tracker {
         Self { options, ..Self::default() }
     }
 
-    /// [`Tracker::assign_looks`] by the places of the faces alone.
-    pub fn assign(&mut self, time_s: f64, faces: &[Face]) -> Vec<usize> {
-        self.assign_looks(time_s, faces, &[])
-    }
-
     /// The numbers of the tracks to which the faces of the frame at `time_s` belong, in the order of `faces`. Frames
     /// come in the order of time. Each track takes one face at most, the best fitting pairs first; every face left over
     /// begins a track, the largest first. `looks` are those of the faces; a face beyond their end fits any look.
-    pub fn assign_looks(&mut self, time_s: f64, faces: &[Face], looks: &[Option<Appearance>]) -> Vec<usize> {
+    pub fn assign(&mut self, time_s: f64, faces: &[Face], looks: &[Option<Appearance>]) -> Vec<usize> {
         // Equal pairs are told apart by size and place, so that the order in which faces are given does not matter.
         let mut sorted: Vec<usize> = (0..faces.len()).collect();
         sorted.sort_by(|&one, &other| by_size_and_place(&faces[one], &faces[other]));
@@ -254,18 +249,18 @@ mod tests {
     #[test]
     fn faces_that_hardly_move_keep_their_tracks() {
         let mut tracker = Tracker::default();
-        assert_eq!(tracker.assign(0.0, &[face(0.0, 0.0, 80.0), face(200.0, 0.0, 60.0)]), [0, 1]);
-        assert_eq!(tracker.assign(0.04, &[face(3.0, 1.0, 81.0), face(198.0, 2.0, 60.0)]), [0, 1]);
+        assert_eq!(tracker.assign(0.0, &[face(0.0, 0.0, 80.0), face(200.0, 0.0, 60.0)], &[]), [0, 1]);
+        assert_eq!(tracker.assign(0.04, &[face(3.0, 1.0, 81.0), face(198.0, 2.0, 60.0)], &[]), [0, 1]);
     }
 
     #[test]
     fn a_second_later_a_face_may_have_moved_by_most_of_its_width() {
         let mut tracker = Tracker::default();
-        tracker.assign(0.0, &[face(100.0, 100.0, 80.0)]);
-        assert_eq!(tracker.assign(1.0, &[face(170.0, 100.0, 80.0)]), [0]);
+        tracker.assign(0.0, &[face(100.0, 100.0, 80.0)], &[]);
+        assert_eq!(tracker.assign(1.0, &[face(170.0, 100.0, 80.0)], &[]), [0]);
         let mut tracker = Tracker::default();
-        tracker.assign(0.0, &[face(100.0, 100.0, 80.0)]);
-        assert_eq!(tracker.assign(0.04, &[face(170.0, 100.0, 80.0)]), [1]);
+        tracker.assign(0.0, &[face(100.0, 100.0, 80.0)], &[]);
+        assert_eq!(tracker.assign(0.04, &[face(170.0, 100.0, 80.0)], &[]), [1]);
     }
 
     #[test]
@@ -274,7 +269,7 @@ mod tests {
         for step in 0..60 {
             let way = step as f32 * 6.0;
             let faces = [face(20.0 + way, 100.0, 80.0), face(380.0 - way, 108.0, 76.0)];
-            assert_eq!(tracker.assign(f64::from(step) * 0.1, &faces), [0, 1], "step {step}");
+            assert_eq!(tracker.assign(f64::from(step) * 0.1, &faces, &[]), [0, 1], "step {step}");
         }
     }
 
@@ -282,30 +277,30 @@ mod tests {
     fn a_face_that_vanishes_and_returns_soon_continues_its_track() {
         let mut tracker = Tracker::default();
         let stays = face(300.0, 50.0, 70.0);
-        assert_eq!(tracker.assign(0.0, &[face(20.0, 50.0, 90.0), stays]), [0, 1]);
+        assert_eq!(tracker.assign(0.0, &[face(20.0, 50.0, 90.0), stays], &[]), [0, 1]);
         for step in 1..=5 {
-            assert_eq!(tracker.assign(f64::from(step), &[stays]), [1]);
+            assert_eq!(tracker.assign(f64::from(step), &[stays], &[]), [1]);
         }
-        assert_eq!(tracker.assign(6.0, &[stays, face(26.0, 50.0, 90.0)]), [1, 0]);
+        assert_eq!(tracker.assign(6.0, &[stays, face(26.0, 50.0, 90.0)], &[]), [1, 0]);
     }
 
     #[test]
     fn a_track_ends_after_too_many_missed_frames() {
         let mut tracker = Tracker::new(TrackOptions { max_missed: 2, ..TrackOptions::default() });
         let same = face(20.0, 50.0, 90.0);
-        assert_eq!(tracker.assign(0.0, &[same]), [0]);
+        assert_eq!(tracker.assign(0.0, &[same], &[]), [0]);
         for step in 1..=3 {
-            assert!(tracker.assign(f64::from(step), &[]).is_empty());
+            assert!(tracker.assign(f64::from(step), &[], &[]).is_empty());
         }
-        assert_eq!(tracker.assign(4.0, &[same]), [1]);
+        assert_eq!(tracker.assign(4.0, &[same], &[]), [1]);
     }
 
     #[test]
     fn a_scene_cut_begins_new_tracks() {
         let mut tracker = Tracker::default();
-        assert_eq!(tracker.assign(0.0, &[face(20.0, 40.0, 90.0), face(200.0, 40.0, 80.0)]), [0, 1]);
+        assert_eq!(tracker.assign(0.0, &[face(20.0, 40.0, 90.0), face(200.0, 40.0, 80.0)], &[]), [0, 1]);
         // One face where nobody was, one close-up over a former face.
-        assert_eq!(tracker.assign(0.5, &[face(420.0, 240.0, 90.0), face(10.0, 0.0, 220.0)]), [3, 2]);
+        assert_eq!(tracker.assign(0.5, &[face(420.0, 240.0, 90.0), face(10.0, 0.0, 220.0)], &[]), [3, 2]);
     }
 
     #[test]
@@ -320,7 +315,7 @@ mod tests {
             let mut tracker = Tracker::default();
             let mut numbers = Vec::new();
             for (step, frame) in frames.iter().enumerate() {
-                let assigned = tracker.assign(step as f64 * 0.5, &order.map(|place| frame[place]));
+                let assigned = tracker.assign(step as f64 * 0.5, &order.map(|place| frame[place]), &[]);
                 let mut by_face = [usize::MAX; 3];
                 order.iter().zip(assigned).for_each(|(&place, track)| by_face[place] = track);
                 numbers.push(by_face);
@@ -334,15 +329,15 @@ mod tests {
     #[test]
     fn one_track_takes_one_face() {
         let mut tracker = Tracker::default();
-        tracker.assign(0.0, &[face(100.0, 100.0, 80.0)]);
-        assert_eq!(tracker.assign(0.1, &[face(110.0, 100.0, 80.0), face(101.0, 100.0, 80.0)]), [1, 0]);
+        tracker.assign(0.0, &[face(100.0, 100.0, 80.0)], &[]);
+        assert_eq!(tracker.assign(0.1, &[face(110.0, 100.0, 80.0), face(101.0, 100.0, 80.0)], &[]), [1, 0]);
     }
 
     #[test]
     fn faces_without_area_or_with_nan_begin_tracks_of_their_own() {
         let mut tracker = Tracker::default();
         let broken = face(f32::NAN, 0.0, 50.0);
-        assert_eq!(tracker.assign(0.0, &[face(5.0, 5.0, 0.0), broken]).len(), 2);
-        assert_eq!(tracker.assign(f64::NAN, &[face(5.0, 5.0, 0.0)]).len(), 1);
+        assert_eq!(tracker.assign(0.0, &[face(5.0, 5.0, 0.0), broken], &[]).len(), 2);
+        assert_eq!(tracker.assign(f64::NAN, &[face(5.0, 5.0, 0.0)], &[]).len(), 1);
     }
 }

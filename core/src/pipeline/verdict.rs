@@ -93,13 +93,6 @@ pub(super) struct Evidence {
     pub(super) quality: TrackQuality,
 }
 
-impl Evidence {
-    /// Why this track cannot be judged, if so.
-    fn weakness(&self, still: bool) -> Option<String> {
-        self.quality.weakness(still)
-    }
-}
-
 /// The verdict with its figure and reason.
 pub(super) struct Judgement {
     pub(super) verdict: Verdict,
@@ -130,14 +123,14 @@ pub(super) fn judge(
         return Judgement { verdict: Verdict::Uncertain, score: None, reason: Some(reason) };
     }
     let uncertain = |score, reason| Judgement { verdict: Verdict::Uncertain, score: Some(score), reason: Some(reason) };
-    let judged: Vec<&Evidence> = tracks.iter().filter(|track| track.weakness(still).is_none()).collect();
+    let judged: Vec<&Evidence> = tracks.iter().filter(|track| track.quality.weakness(still).is_none()).collect();
     let best = judged.iter().max_by(|a, b| a.score.total_cmp(&b.score));
     let score = best.map_or(any.score, |track| track.score);
     if training == TrainingStatus::Untrained {
         return uncertain(score, "the detector is untrained, so its score means nothing".to_string());
     }
     if best.is_none() {
-        return uncertain(score, any.weakness(still).unwrap_or_default());
+        return uncertain(score, any.quality.weakness(still).unwrap_or_default());
     }
     let Calibration { real_below, fake_above, .. } = *calibration;
     if real_below < score && score < fake_above {

@@ -169,7 +169,7 @@ impl People {
         let frame = FrameLook::new(image);
         let looks: Vec<Option<Appearance>> =
             followed.iter().map(|face| Appearance::new(image, &face.landmarks, &frame)).collect();
-        let tracks = self.tracker.assign_looks(time_s, &followed, &looks);
+        let tracks = self.tracker.assign(time_s, &followed, &looks);
         let sighting = |(face, track)| Sighting { track, face, quality: None, is_outshone: false };
         let mut sightings: Vec<Sighting> = followed.into_iter().zip(tracks).map(sighting).collect();
         let crops: Vec<(usize, RgbImage)> = self
