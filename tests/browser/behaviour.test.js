@@ -1,22 +1,11 @@
 // What the page does with bad files, with being stopped, and with the network.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { launch, native, openPage, PAGE, Scratch, score } from './support.js';
+import { test } from 'node:test';
+import { inBrowser, native, openPage, PAGE, score } from './support.js';
 
-let browser;
-let opened;
-const scratch = new Scratch();
-
-before(async () => {
-  browser = await launch();
-  opened = await openPage(browser);
-});
-
-after(async () => {
-  await browser?.close();
-  scratch.remove();
-});
+const here = inBrowser();
+const { scratch } = here;
 
 /** A clip of moving patterns. */
 function pattern(t, name, ...options) {
@@ -24,7 +13,7 @@ function pattern(t, name, ...options) {
 }
 
 /** The file is refused with a code and one sentence that names it and says `words`, and the next file is scored. */
-async function assertRefused(t, file, code, words, page = opened.page) {
+async function assertRefused(t, file, code, words, page = here.opened.page) {
   const { report, error } = await score(page, file, { frames: 2 });
   assert.equal(report, undefined, 'the file is refused');
   assert.deepEqual([error.name, error.code], ['UnmaskError', code], error.message);
@@ -66,10 +55,10 @@ test('a file whose middle is overwritten is scored or refused, and the next file
   for (const start of [40, 200, 600, 1000]) {
     const bytes = readFileSync(whole);
     bytes.fill(0xff, start, start + 64);
-    const { report, error } = await score(opened.page, scratch.write(`broken-${start}.mp4`, bytes), { frames: 2 });
+    const { report, error } = await score(here.opened.page, scratch.write(`broken-${start}.mp4`, bytes), { frames: 2 });
     assert.ok(report || /^broken-\d+\.mp4: /.test(error.message), error?.message);
   }
-  assert.equal((await score(opened.page, whole, { frames: 2 })).report?.verdict, 'no_face');
+  assert.equal((await score(here.opened.page, whole, { frames: 2 })).report?.verdict, 'no_face');
 });
 
 test('codecs and containers that the browser lacks are refused by name, and the next file is scored', async (t) => {
@@ -89,7 +78,7 @@ test('codecs and containers that the browser lacks are refused by name, and the 
 
 /** Scores a clip twice in a page where something breaks once: what came of each. */
 async function scoredTwice(t, broken) {
-  const { page, context } = await openPage(browser, broken);
+  const { page, context } = await openPage(here.browser, broken);
   t.after(() => context.close());
   const file = pattern(t, 'good.mp4', '-c:v', 'libx264');
   if (!file) return null;
@@ -133,7 +122,7 @@ function trapping(task, when = 'true') {
 }
 
 test('a file on which the face finder stops is refused with one sentence, and the next is scored', async (t) => {
-  const { page, context } = await openPage(browser, { inFront: { 'helper.js': trapping('find', 'message.width === 322') } });
+  const { page, context } = await openPage(here.browser, { inFront: { 'helper.js': trapping('find', 'message.width === 322') } });
   t.after(() => context.close());
   const bad = scratch.made(t, 'bad.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=322x240:d=1', '-c:v', 'libx264');
   if (bad) await assertRefused(t, bad, 'stopped', /the detector stopped on this file \(unreachable\); re-encode it/, page);
@@ -141,10 +130,10 @@ test('a file on which the face finder stops is refused with one sentence, and th
 
 test('a helper that stops gives its task to another, and the file is scored as if nothing had been', async (t) => {
   const clip = new URL('../../demo/real.mp4', import.meta.url).pathname;
-  const expected = await score(opened.page, clip, { frames: 2 });
+  const expected = await score(here.opened.page, clip, { frames: 2 });
   for (const task of ['find', 'score']) {
     // Only the first helper's script is changed: the one that takes its place, and all others, are sound.
-    const { page, context } = await openPage(browser, { once: { 'helper.js': trapping(task) } });
+    const { page, context } = await openPage(here.browser, { once: { 'helper.js': trapping(task) } });
     t.after(() => context.close());
     const { report, error } = await score(page, clip, { frames: 2 });
     assert.equal(error, undefined, error?.message);
@@ -157,7 +146,7 @@ test('a score that is no number is refused, and never becomes a verdict', async 
   const clip = new URL('../../demo/real.mp4', import.meta.url).pathname;
   for (const scores of ['Float32Array.of(NaN)', 'Float32Array.of(Infinity)', 'Float32Array.of(-0.5)', 'new Float32Array()']) {
     const script = `queueMicrotask(() => (TASKS.score = () => ${scores}));`;
-    const { page, context } = await openPage(browser, { inFront: { 'helper.js': script } });
+    const { page, context } = await openPage(here.browser, { inFront: { 'helper.js': script } });
     t.after(() => context.close());
     const { report, error } = await score(page, clip, { frames: 1 });
     assert.equal(report, undefined, scores);
@@ -190,17 +179,17 @@ async function assertCancelled(t, page) {
 }
 
 test('scoring can be cancelled midway, and the next file is scored', async (t) => {
-  await assertCancelled(t, opened.page);
+  await assertCancelled(t, here.opened.page);
 });
 
 test('scoring by an element can be cancelled midway, and the next file is scored', async (t) => {
-  const { page, context } = await openPage(browser, { inFront: { 'worker.js': 'delete self.VideoDecoder;' } });
+  const { page, context } = await openPage(here.browser, { inFront: { 'worker.js': 'delete self.VideoDecoder;' } });
   t.after(() => context.close());
   await assertCancelled(t, page);
 });
 
 test('a file that is no detector is refused with one sentence', async () => {
-  const errors = await opened.page.evaluate(async () => {
+  const errors = await here.opened.page.evaluate(async () => {
     const attempt = (source) => window.test.Detector.load(source).then(() => 'loaded', ({ code, message }) => ({ code, message }));
     const text = new File(['not a detector at all'], 'text.safetensors');
     const cut = await fetch('/unmask-lite.safetensors').then((response) => response.arrayBuffer());
@@ -216,7 +205,7 @@ test('a file that is no detector is refused with one sentence', async () => {
 test('the page\u2019s own thread has next to nothing to do while a video is scored', async (t) => {
   const file = pattern(t, 'busy.mp4', '-c:v', 'libx264');
   if (!file) return;
-  const { page } = opened;
+  const { page } = here.opened;
   const session = await page.context().newCDPSession(page);
   // Time in which the thread ran, and not in which it waited for a processor that others used.
   await session.send('Performance.enable', { timeDomain: 'threadTicks' });
@@ -232,7 +221,7 @@ test('the page\u2019s own thread has next to nothing to do while a video is scor
 });
 
 test('nothing but its own files and the model is fetched, and its policy blocks anything else', async (t) => {
-  const { page, context, requests } = await openPage(browser);
+  const { page, context, requests } = await openPage(here.browser);
   const loaded = requests.length;
   const file = pattern(t, 'private.mp4', '-c:v', 'libx264');
   if (file) assert.equal((await score(page, file, { frames: 2 })).report?.verdict, 'no_face');
@@ -265,7 +254,7 @@ test('nothing but its own files and the model is fetched, and its policy blocks 
 });
 
 test('the element takes a file, tells how far it is and shows the verdict to everybody', async (t) => {
-  const context = await browser.newContext();
+  const context = await here.browser.newContext();
   const page = await context.newPage();
   await page.goto(`${PAGE}embed.html`);
   const element = page.locator('unmask-detector');
@@ -302,7 +291,7 @@ test('the element takes a file, tells how far it is and shows the verdict to eve
 
 test('the element says beside a score what weakens it, and computes where its attribute says', async () => {
   const sample = new URL('../../demo/real.mp4', import.meta.url).pathname;
-  const context = await browser.newContext();
+  const context = await here.browser.newContext();
   const page = await context.newPage();
   await page.goto(`${PAGE}embed.html`);
   const element = page.locator('unmask-detector');

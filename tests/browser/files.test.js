@@ -2,29 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { assertSameReport } from './compare.js';
 import { sample } from './page-support.js';
-import { launch, native, openPage, Scratch, score } from './support.js';
+import { inBrowser, native, score } from './support.js';
 
 const FRAMES = 3;
 const H264 = ['-c:v', 'libx264', '-preset', 'veryfast'];
 const VP9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8'];
 
-let browser;
-let opened;
-const scratch = new Scratch();
+const here = inBrowser();
+const { scratch } = here;
 const source = sample('fake');
-
-before(async () => {
-  browser = await launch();
-  opened = await openPage(browser);
-});
-
-after(async () => {
-  await browser?.close();
-  scratch.remove();
-});
 
 /** A file of a moment of the sample clip. */
 function moment(t, name, ...options) {
@@ -36,7 +25,7 @@ async function compareAll(files, { frames = FRAMES, limits } = {}) {
   const reports = [];
   for (const file of files.filter(Boolean)) {
     const name = file.split('/').at(-1);
-    const { report, error } = await score(opened.page, file, { frames });
+    const { report, error } = await score(here.opened.page, file, { frames });
     assert.equal(error, undefined, error?.message);
     try {
       assertSameReport(report, native(file, frames), limits);
@@ -224,7 +213,7 @@ test('what is not read is refused by its name', async (t) => {
     [picture && scratch.truncated('cut.jpg', picture, 0.7), /the image does not decode \(it is cut off\); save it again/],
   ]) {
     if (!file) continue;
-    const { error } = await score(opened.page, file, { frames: 1 });
+    const { error } = await score(here.opened.page, file, { frames: 1 });
     assert.match(error?.message ?? 'scored', sentence);
   }
 });
@@ -236,6 +225,6 @@ test('a damaged WebM is noticed', async (t) => {
   const middle = bytes.length >> 1;
   bytes.fill(0, middle, middle + 200);
   const file = scratch.write('damaged.webm', bytes);
-  const { error } = await score(opened.page, file, { frames: FRAMES });
+  const { error } = await score(here.opened.page, file, { frames: FRAMES });
   assert.match(error?.message ?? 'scored', /^damaged\.webm: the video is damaged/);
 });

@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   assertAccessible, changedDetector, choose, clear, downloaded, examine, finding, launchWithCamera, lookAt, movableServer, openPage,
   sample, settled, still, twoPeople,
 } from './page-support.js';
-import { PAGE, Scratch } from './support.js';
+import { inBrowser, PAGE } from './support.js';
 
 /** Stands in for the package: a detector that changes from WebGPU to the CPU while it scores. */
 const LOSING_DETECTOR = `export class Detector {
@@ -38,22 +38,11 @@ const LOSING_DETECTOR = `export class Detector {
   dispose() {}
 }`;
 
-let browser;
-let opened;
-const scratch = new Scratch();
-
-before(async () => {
-  browser = await launchWithCamera();
-  opened = await openPage(browser);
-});
-
-after(async () => {
-  await browser?.close();
-  scratch.remove();
-});
+const here = inBrowser(launchWithCamera, openPage);
+const { scratch } = here;
 
 test('a video gets a verdict with its figure, its reasons and the report to keep', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   await examine(page, sample('fake'));
   const { headline, figure, caveat, reasons } = await finding(page);
   const { name, content: report } = await downloaded(page, 'Download the report (JSON)');
@@ -70,7 +59,7 @@ test('a video gets a verdict with its figure, its reasons and the report to keep
 });
 
 test('the timeline is gone through with the keyboard and with a click, and shows each frame with its box', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   const { content: report } = await downloaded(page, 'Download the report (JSON)');
   const slider = page.getByRole('slider').first();
   const assertShown = async (frame) => {
@@ -92,7 +81,7 @@ test('the timeline is gone through with the keyboard and with a click, and shows
 });
 
 test('a file that cannot be read is refused with a sentence, and the next one is examined', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   await examine(page, scratch.write('letter.mp4', 'This is not a video.'));
   await page.getByRole('alert').getByText(/^letter\.mp4: .*neither a video nor an image.*\.$/).waitFor();
   await examine(page, sample('no_face'));
@@ -102,7 +91,7 @@ test('a file that cannot be read is refused with a sentence, and the next one is
 });
 
 test('what is dropped anywhere on the page is taken in', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   await clear(page);
   const prevented = await page.evaluate(() => {
     const dataTransfer = new DataTransfer();
@@ -115,7 +104,7 @@ test('what is dropped anywhere on the page is taken in', async () => {
 });
 
 test('several files are examined one after the other; each can be shown and taken away, and all reports kept', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   await clear(page);
   await page.setInputFiles('#files', [sample('real'), scratch.write('text.mp4', 'no video'), sample('no_face')]);
   const rows = page.getByRole('navigation', { name: 'Files' }).getByRole('listitem');
@@ -132,7 +121,7 @@ test('several files are examined one after the other; each can be shown and take
 });
 
 test('an examination can be stopped, and begun again with the keyboard where it was stopped', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   await clear(page);
   await lookAt(page, 64);
   await page.setInputFiles('#files', sample('real'));
@@ -148,7 +137,7 @@ test('an examination can be stopped, and begun again with the keyboard where it 
 test('each person has a lane, the one that decides the verdict first', async (t) => {
   const file = scratch.made(t, 'two.mp4', ...twoPeople(640));
   if (!file) return;
-  const { page } = opened;
+  const { page } = here.opened;
   await examine(page, file);
   const { content: report } = await downloaded(page, 'Download the report (JSON)');
   const scored = report.tracks.filter((track) => track.score !== null);
@@ -162,7 +151,7 @@ test('each person has a lane, the one that decides the verdict first', async (t)
 test('a picture is examined like a video of one frame', async (t) => {
   const file = scratch.made(t, 'portrait.png', '-i', sample('real'), '-frames:v', '1');
   if (!file) return;
-  const { page } = opened;
+  const { page } = here.opened;
   await examine(page, file);
   const { figure, reasons } = await finding(page);
   assert.match(figure, /^0\.\d+$/);
@@ -171,7 +160,7 @@ test('a picture is examined like a video of one frame', async (t) => {
 });
 
 test('a detector of one\u2019s own is used, and an untrained one is called so wherever it scores', async () => {
-  const { page, context } = await openPage(browser);
+  const { page, context } = await openPage(here.browser);
   const use = async (name, change) => {
     const file = scratch.write(`${name}.safetensors`, changedDetector(change));
     await choose(page, 'input[aria-label="Detector file"]', (input) => input.setInputFiles(file));
@@ -203,7 +192,7 @@ test('a detector of one\u2019s own is used, and an untrained one is called so wh
 });
 
 test('the camera is recorded and examined with the keyboard alone, and is off afterwards', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   await clear(page);
   await page.evaluate(() => {
     const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -229,7 +218,7 @@ test('the camera is recorded and examined with the keyboard alone, and is off af
 });
 
 test('a camera that is missing or not allowed is explained, and can be tried again', async () => {
-  const { page, context } = await openPage(browser, {
+  const { page, context } = await openPage(here.browser, {
     before: () => {
       const names = ['NotAllowedError', 'NotFoundError'];
       navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('refused', names.shift() ?? 'NotReadableError'));
@@ -244,7 +233,7 @@ test('a camera that is missing or not allowed is explained, and can be tried aga
 });
 
 test('what went wrong is said by its code: a file that is none, one that is cut off, one that is empty', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   await clear(page);
   for (const [name, content, headline] of [
     ['letter.mp4', 'no video', 'Neither a video nor a picture'],
@@ -260,7 +249,7 @@ test('what went wrong is said by its code: a file that is none, one that is cut 
 });
 
 test('detectors that are kept on this device are listed with their size, and can be deleted with the keyboard', async () => {
-  const { page, context } = await openPage(browser);
+  const { page, context } = await openPage(here.browser);
   const drawer = page.locator('details.settings');
   await drawer.locator('summary').click();
   const section = drawer.getByRole('region', { name: 'Detectors kept on this device' });
@@ -280,7 +269,7 @@ test('detectors that are kept on this device are listed with their size, and can
 });
 
 test('axe finds nothing in any state, light or dark, and nothing is wider than 320 pixels', async () => {
-  const { page } = opened;
+  const { page } = here.opened;
   await clear(page);
   await lookAt(page, 64);
   await assertAccessible(page, 'empty');
@@ -302,7 +291,7 @@ test('axe finds nothing in any state, light or dark, and nothing is wider than 3
 });
 
 test('nothing moves while a video is examined', async () => {
-  const { page, context } = await openPage(browser);
+  const { page, context } = await openPage(here.browser);
   // The first time the detector is made ready, too.
   for (const [width, height] of [[1280, 900], [320, 640]]) {
     await clear(page);
@@ -327,7 +316,7 @@ test('nothing moves while a video is examined', async () => {
 });
 
 test('whoever wants less motion gets none', async () => {
-  const { page, context } = await openPage(browser, { reducedMotion: 'reduce' });
+  const { page, context } = await openPage(here.browser, { reducedMotion: 'reduce' });
   const moving = await page.evaluate(() => {
     const all = [...document.querySelectorAll('*')].map((element) => getComputedStyle(element));
     return all.filter(({ animationName, transitionDuration }) => animationName !== 'none' || transitionDuration !== '0s').length;
@@ -337,7 +326,7 @@ test('whoever wants less motion gets none', async () => {
 });
 
 test('the proof lists every request that the browser saw, and all of them fetch the page\u2019s own files', async () => {
-  const { page, requests } = opened;
+  const { page, requests } = here.opened;
   await page.getByText(/works without a network \(/).waitFor();
   await page.locator('details.proof summary').click();
   const cells = page.locator('.proof tbody tr');
@@ -353,7 +342,7 @@ test('the proof lists every request that the browser saw, and all of them fetch 
 });
 
 test('a graphics device that is lost on the way is told of, with what went on instead', async () => {
-  const context = await browser.newContext({ serviceWorkers: 'block' });
+  const context = await here.browser.newContext({ serviceWorkers: 'block' });
   const page = await context.newPage();
   await page.route('**/unmask.js', (route) => route.fulfill({ contentType: 'text/javascript', body: LOSING_DETECTOR }));
   await page.goto(PAGE);
@@ -369,7 +358,7 @@ test('a graphics device that is lost on the way is told of, with what went on in
 
 test('after the first visit the page works without a network, and a new build replaces the old copy whole', async () => {
   const server = await movableServer();
-  const { page, context } = await openPage(browser, { address: server.address });
+  const { page, context } = await openPage(here.browser, { address: server.address });
   const kept = () => page.getByText(/works without a network \(\d+\.\d MB kept/).waitFor();
   const copies = () => page.evaluate(async () => (await caches.keys()).filter((name) => name.startsWith('unmask-page-')));
   const build = () => page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue('--build').trim());
@@ -405,12 +394,12 @@ test('the page can be installed: its manifest names icons that are what it says'
 });
 
 test('no script of the page failed', () => {
-  assert.deepEqual(opened.problems, []);
+  assert.deepEqual(here.opened.problems, []);
   assert.ok(!readFileSync(new URL('../../web/static/index.html', import.meta.url), 'utf8').includes('style='));
 });
 
 test('a device that is not there is explained, and another one is used when it is chosen', async (t) => {
-  const { page } = opened;
+  const { page } = here.opened;
   if (await page.evaluate(async () => (await navigator.gpu?.requestAdapter()) != null)) {
     t.skip('this browser has a graphics device');
     return;

@@ -1,29 +1,18 @@
 // The page's report is the native program's.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { assertSameReport, near } from './compare.js';
-import { clip, launch, native, openPage, Scratch, score } from './support.js';
+import { clip, inBrowser, native, score } from './support.js';
 
 const FRAMES = 8;
 
-let browser;
-let opened;
-const scratch = new Scratch();
-
-before(async () => {
-  browser = await launch();
-  opened = await openPage(browser);
-});
-
-after(async () => {
-  await browser?.close();
-  scratch.remove();
-});
+const here = inBrowser();
+const { scratch } = here;
 
 /** Both reports of a file say the same. */
 async function compare(file, { frames = FRAMES, faces = 'largest' } = {}) {
-  const { report, error, progress } = await score(opened.page, file, { frames, faces });
+  const { report, error, progress } = await score(here.opened.page, file, { frames, faces });
   assert.equal(error, undefined, error?.message);
   assertSameReport(report, native(file, frames, '--faces', faces));
   assert.deepEqual(progress.at(-1), { stage: 'score', done: report.frames.length, total: report.frames.length });
@@ -80,7 +69,7 @@ test('the same pixels get the native score to two thousandths', async (t) => {
     const file = source && scratch.made(t, 'face.png', '-i', source, '-frames:v', '1');
     if (!file) return;
     const { frames, score: theirs } = native(file, 1);
-    const { report } = await score(opened.page, file);
+    const { report } = await score(here.opened.page, file);
     near(report.score, theirs, 0.002, `the score of ${name}`);
     const [ours, expected] = [report.frames[0].faces[0], frames[0].faces[0]];
     ours.box.forEach((value, side) => near(value, expected.box[side], 0.05, 'a side of the face'));

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after, before } from 'node:test';
 import { chromium } from 'playwright-core';
 
 const { UNMASK_PAGE: page, UNMASK_PROGRAM: program, UNMASK_MODEL: model, UNMASK_CHROMIUM: browserPath } = process.env;
@@ -126,6 +127,23 @@ export async function openPage(browser, { inFront = {}, once = {}, context: give
     window.test = { Detector, detector, input };
   });
   return { page, context, requests, problems };
+}
+
+/**
+ * What the tests of a file share: a browser and a page `opened` in it, from before the first until after the last, and a
+ * folder of their own, `scratch`. Others than the usual ones may launch the browser and open the page.
+ */
+export function inBrowser(launching = launch, opening = openPage) {
+  const here = { browser: null, opened: null, scratch: new Scratch() };
+  before(async () => {
+    here.browser = await launching();
+    here.opened = await opening(here.browser);
+  });
+  after(async () => {
+    await here.browser?.close();
+    here.scratch.remove();
+  });
+  return here;
 }
 
 /**
