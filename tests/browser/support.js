@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { chromium } from 'playwright-core';
+import { patiently, PATIENCE } from './patience.js';
 
 const { UNMASK_PAGE: page, UNMASK_PROGRAM: program, UNMASK_MODEL: model, UNMASK_CHROMIUM: browserPath } = process.env;
 
@@ -14,25 +15,20 @@ export const PAGE = page;
 
 const CLIPS = new URL('../../../shared/data/clips/', import.meta.url).pathname;
 
-/** How long anything is waited for, in milliseconds, before it counts as never: machines may be busy with other things. */
-const PATIENCE = 300_000;
-
 // A browser that talks to nobody by itself, so that every request seen is the page's.
 const FLAGS = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 /** A browser, with `flags` of Chromium besides the usual ones. */
 export async function launch(...flags) {
+  return patiently(await launchPlain(...flags));
+}
+
+/** The same as Playwright gives it. */
+export function launchPlain(...flags) {
   // Chromium's sandbox does not start as root, as in containers.
   const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
   const args = [...FLAGS, ...sandbox, ...flags];
-  const browser = await chromium.launch({ executablePath: browserPath, args, timeout: PATIENCE });
-  const newContext = browser.newContext.bind(browser);
-  browser.newContext = async (options) => {
-    const context = await newContext(options);
-    context.setDefaultTimeout(PATIENCE);
-    return context;
-  };
-  return browser;
+  return chromium.launch({ executablePath: browserPath, args, timeout: PATIENCE });
 }
 
 /**

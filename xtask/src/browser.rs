@@ -2,7 +2,6 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::thread;
 
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
@@ -36,23 +35,19 @@ pub(crate) fn test(shell: &Shell) -> Result<()> {
     install_packages(shell, BUNDLING)?;
     types::check(shell)?;
     let package = dist::assemble(shell, &folder, &Access::default())?.tarball;
-    let server = Server::bind(&folder, 0)?;
-    let stop = server.stopper();
+    let server = Server::start(&folder, 0, &Access::default())?;
     let page = format!("http://localhost:{}/", server.port());
-    let serving = thread::spawn(move || server.serve());
     let program = package::target_folder(shell).join("debug").join("unmask");
     let tests = shell.read_dir(TESTS).context("the tests in a browser could not be listed")?;
     let tests: Vec<PathBuf> = tests.into_iter().filter(|path| path.to_string_lossy().ends_with(".test.js")).collect();
-    let ran = cmd!(shell, "node --test --test-concurrency=1 {tests...}")
+    cmd!(shell, "node --test --test-concurrency=1 {tests...}")
         .env("UNMASK_PAGE", page)
         .env("UNMASK_PROGRAM", program)
         .env("UNMASK_MODEL", folder.join(package::MODEL))
         .env("UNMASK_PACKAGE", package)
         .env("UNMASK_CHROMIUM", chromium)
-        .run();
-    stop();
-    serving.join().ok();
-    Ok(ran?)
+        .run()?;
+    Ok(())
 }
 
 /// Installs what the lock file in `folder` names, where that has not been done since it changed.

@@ -40,8 +40,8 @@ pub(crate) fn run(shell: &Shell, options: ServeOptions) -> Result<()> {
         return Ok(());
     }
     let access = Access { model_origins: options.model_origin, shared: options.share };
-    let server = server::Server::bind(&folder, options.port)?.with_access(&access);
+    let server = server::Server::start(&folder, options.port, &access)?;
     println!("serving http://localhost:{}/ (Ctrl-C ends it)", server.port());
-    server.serve();
+    server.wait();
     Ok(())
 }
