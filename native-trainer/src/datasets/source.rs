@@ -177,17 +177,28 @@ pub(super) fn stem(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// All that can be scored below a folder; none where it holds nothing. What cannot be looked into is left out.
+/// Files that come with data sets and describe them: to say that they are no videos would help nobody.
+const DESCRIPTIONS: [&str; 5] = ["csv", "json", "jsonl", "md", "txt"];
+
+/// All that can be scored below a folder; none where it holds nothing. What cannot be looked into, and what is neither a
+/// video nor an image, is left out.
 pub(super) fn inputs_below(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Input>, MediaError> {
     match media::expand(folder) {
         Err(MediaError::EmptyFolder { .. }) => Ok(Vec::new()),
         Ok(found) => {
             let unreadable = |error: MediaError| LeftOut::new(folder, format!("not readable everywhere ({error})"));
             left_out.extend(found.failures.into_iter().map(unreadable));
+            let strays = found.left_out.into_iter().filter(|stray| !is_description(&stray.path));
+            left_out.extend(strays.map(|stray| LeftOut::new(stray.path, stray.reason)));
             Ok(found.inputs)
         }
         Err(error) => Err(error),
     }
+}
+
+fn is_description(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    extension.is_some_and(|extension| DESCRIPTIONS.contains(&extension.as_str()))
 }
 
 /// The inputs in a folder, photographs by person told from frames of a video: the files of
@@ -250,6 +261,23 @@ pub(super) fn folder_name(folder: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_no_input_is_left_out_by_its_name_unless_it_describes_the_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        image::RgbImage::new(8, 8).save(path("a.png")).unwrap();
+        std::fs::write(path("letter.odt"), "no picture at all").unwrap();
+        std::fs::write(path("labels.csv"), "a.png,0").unwrap();
+        std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), path("loop")).unwrap();
+        let mut left_out = Vec::new();
+        assert_eq!(inputs_below(folder.path(), &mut left_out).unwrap(), [Input::Image(path("a.png"))]);
+        let mut names: Vec<PathBuf> = left_out.into_iter().map(|left_out| left_out.path).collect();
+        names.sort();
+        assert_eq!(names, ["dangling", "letter.odt", "loop"].map(path));
+    }
 
     #[test]
     fn a_photograph_named_after_its_folder_tells_its_person() {
