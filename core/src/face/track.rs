@@ -129,7 +129,7 @@ impl Tracker {
         for (track, known) in self.tracks.iter().enumerate() {
             for &face in sorted {
                 let place = known.affinity(time_s, &faces[face], &self.options);
-                let affinity = place.and_then(|place| Some(place + known.likeness(look(looks, face))?));
+                let affinity = place.and_then(|place| Some(place + known.likeness(time_s, look(looks, face))?));
                 candidates.extend(affinity.map(|affinity| Candidate { track, face, affinity }));
             }
         }
@@ -165,8 +165,9 @@ impl Track {
     }
 
     /// How much a look is like the track's, 0 to 1; `None` if it is another shot's.
-    fn likeness(&self, look: Option<&Appearance>) -> Option<f32> {
-        let differences = look.into_iter().flat_map(|look| self.looks.iter().map(|known| known.difference(look)));
+    fn likeness(&self, time_s: f64, look: Option<&Appearance>) -> Option<f32> {
+        let seconds = self.seconds_until(time_s);
+        let differences = look.into_iter().flat_map(|look| self.looks.iter().map(|known| look.difference(known, seconds)));
         let likeness = 1.0 - differences.min_by(f32::total_cmp).unwrap_or(0.0);
         (likeness >= 0.0).then_some(likeness)
     }
