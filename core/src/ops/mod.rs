@@ -20,7 +20,10 @@ mod patch_embedding;
 
 pub use activation::Activation;
 pub use attention::attention;
-pub use convolution::{Axis, ChannelAffine, Padding, Steps, depthwise_convolution, patches, pointwise_convolution};
+pub use convolution::{
+    Axis, ChannelAffine, InvertedResidual, Padding, Steps, convolution, depthwise_convolution, inverted_residual,
+    patches, pointwise_convolution,
+};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use patch_embedding::patch_embedding;

@@ -6,17 +6,28 @@
 //! into arithmetic. [`Steps`] says how a kernel moves and what it meets beyond the edge.
 //!
 //! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs, `cube`
-//! those for graphics devices.
+//! those for graphics devices. `fused` has those for CPUs where no gradients are asked for: `direct` for a convolution of
+//! any side, `residual` for a whole block, both made of the matrix products of `product`.
 
 mod composed;
 #[cfg(feature = "webgpu")]
 mod cube;
+#[cfg(feature = "simd")]
+mod direct;
 mod flex;
+#[cfg(feature = "simd")]
+mod fused;
+#[cfg(test)]
+mod fused_tests;
 mod geometry;
 #[cfg(feature = "autodiff")]
 mod gradients;
 mod kernels;
 mod parallel;
+#[cfg(feature = "simd")]
+mod product;
+#[cfg(feature = "simd")]
+mod residual;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +62,10 @@ pub fn pointwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    #[cfg(feature = "simd")]
+    if let Some(output) = fused::convolution(&input, &weight, Steps::same(1), &affine, activation) {
+        return output;
+    }
     let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::pointwise(input, weight, affine, activation);
     };
@@ -101,6 +116,69 @@ pub fn depthwise_convolution(
 /// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, channels * side * side]`
 pub fn patches(pixels: Tensor<4>, side: usize, steps: Steps) -> Tensor<4> {
     composed::patches(pixels, side, steps)
+}
+
+/// `activation(convolution(input, weight) * scale + shift)`
+///
+/// # Shapes
+/// - input: `[images, rows, columns, in]`, weight: `[out, in, side, side]`, affine: `[out]`
+/// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, out]`
+pub fn convolution(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    steps: Steps,
+    affine: ChannelAffine,
+    activation: Option<Activation>,
+) -> Tensor<4> {
+    #[cfg(feature = "simd")]
+    if let Some(output) = fused::convolution(&input, &weight, steps, &affine, activation) {
+        return output;
+    }
+    let [_, _, side, _] = weight.dims();
+    let patches = patches(input.permute([0, 3, 1, 2]), side, steps);
+    pointwise_convolution(patches, weight.flatten(1, 3), affine, activation)
+}
+
+/// An inverted residual block (Sandler et al., "MobileNetV2", 2018) as one operation: 1 × 1 to many channels, a filter for
+/// each of these, 1 × 1 to few.
+#[derive(Clone, Debug)]
+pub struct InvertedResidual {
+    /// To many channels, `[inside, in]`; absent where the input's are filtered as they are.
+    pub expand: Option<(Tensor<2>, ChannelAffine)>,
+    /// A kernel for each channel, `[inside, 1, side, side]`.
+    pub filter: Tensor<4>,
+    /// After the filter, `[inside]`.
+    pub filter_affine: ChannelAffine,
+    /// To few channels, `[out, inside]`.
+    pub project: Tensor<2>,
+    /// After the projection, `[out]`.
+    pub project_affine: ChannelAffine,
+    /// How the filter moves.
+    pub steps: Steps,
+    /// After expansion and filter; nothing follows the projection.
+    pub activation: Activation,
+    /// Whether the input is added to the output, which then has its shape.
+    pub residual: bool,
+}
+
+/// The block's output.
+///
+/// # Shapes
+/// - input: `[images, rows, columns, in]`
+/// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, out]`
+pub fn inverted_residual(input: Tensor<4>, block: InvertedResidual) -> Tensor<4> {
+    #[cfg(feature = "simd")]
+    if let Some(output) = fused::inverted_residual(&input, &block) {
+        return output;
+    }
+    let activation = Some(block.activation);
+    let expanded = match block.expand {
+        Some((weight, affine)) => pointwise_convolution(input.clone(), weight, affine, activation),
+        None => input.clone(),
+    };
+    let filtered = depthwise_convolution(expanded, block.filter, block.steps, block.filter_affine, activation);
+    let output = pointwise_convolution(filtered, block.project, block.project_affine, None);
+    if block.residual { output + input } else { output }
 }
 
 /// Whose bodies are faster than the composed ones.

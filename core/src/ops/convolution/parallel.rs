@@ -5,6 +5,9 @@
 //! pass closures marked `#[inline(always)]`.
 
 #[cfg(feature = "simd")]
+use alloc::vec::Vec;
+
+#[cfg(feature = "simd")]
 use pulp::Arch as Processor;
 #[cfg(feature = "threads")]
 use rayon::prelude::*;
@@ -17,6 +20,27 @@ pub(super) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(us
     #[cfg(not(feature = "threads"))]
     let chunks = values.chunks_mut(length).enumerate();
     chunks.for_each(|(index, chunk)| processor.dispatch(Piece { index, chunk, work: &work }));
+}
+
+/// Does every task, with the instructions of `processor`.
+#[cfg(feature = "simd")]
+pub(super) fn for_each_task<T: pulp::WithSimd<Output = ()> + Send>(processor: Processor, tasks: Vec<T>) {
+    #[cfg(feature = "threads")]
+    if tasks.len() > 1 {
+        tasks.into_par_iter().for_each(|task| processor.dispatch(task));
+        return;
+    }
+    tasks.into_iter().for_each(|task| processor.dispatch(task));
+}
+
+/// How many tasks are done at a time.
+#[cfg(feature = "simd")]
+pub(super) fn cores() -> usize {
+    #[cfg(feature = "threads")]
+    let cores = rayon::current_num_threads();
+    #[cfg(not(feature = "threads"))]
+    let cores = 1;
+    cores
 }
 
 /// Calls `work` with the number, every `length` of `values` and every `other_length` of `others` beside it.
