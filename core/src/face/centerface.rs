@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::FaceError;
 use super::parameters::load;
-use crate::ops::{self, Activation, ChannelAffine, Steps};
+use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// Both sides of an input are multiples of this.
@@ -51,12 +51,12 @@ const TAPPED: [usize; 4] = [2, 5, 12, 16];
 /// The network.
 #[derive(Module, Debug)]
 pub struct CenterFace {
-    stem: Layer,
+    stem: Square,
     blocks: Vec<Block>,
-    laterals: Vec<Layer>,
-    rises: Vec<Layer>,
-    smooth: Layer,
-    head: Layer,
+    laterals: Vec<Pointwise>,
+    rises: Vec<Pointwise>,
+    smooth: Square,
+    head: Pointwise,
 }
 
 impl CenterFace {
@@ -69,20 +69,20 @@ impl CenterFace {
     }
 
     fn load(loader: &mut Loader) -> Result<Self, WeightsError> {
-        let stem = loader.within("stem", |l| Layer::square(l, STEM, 3))?;
+        let stem = loader.within("stem", |l| Square::load(l, STEM, 3))?;
         let (mut inputs, mut blocks, mut laterals) = (STEM, Vec::new(), Vec::new());
         for (index, (outputs, stride)) in BLOCKS.into_iter().enumerate() {
             blocks.push(loader.within(&format!("blocks.{index}"), |l| Block::load(l, index, inputs, outputs, stride))?);
             inputs = outputs;
             if TAPPED.contains(&index) {
                 let name = format!("lateral.{}", laterals.len());
-                laterals.push(loader.within(&name, |l| Layer::pointwise(l, WIDTH, outputs))?);
+                laterals.push(loader.within(&name, |l| Pointwise::load(l, WIDTH, outputs))?);
             }
         }
-        let rise = |level| loader.within(&format!("rise.{level}"), |l| Layer::pointwise(l, 4 * WIDTH, WIDTH));
+        let rise = |level| loader.within(&format!("rise.{level}"), |l| Pointwise::load(l, 4 * WIDTH, WIDTH));
         let rises = (0..TAPPED.len() - 1).map(rise).collect::<Result<_, _>>()?;
-        let smooth = loader.within("smooth", |l| Layer::square(l, WIDTH, WIDTH))?;
-        let head = loader.within("head", |l| Layer::pointwise(l, CHANNELS, WIDTH))?;
+        let smooth = loader.within("smooth", |l| Square::load(l, WIDTH, WIDTH))?;
+        let head = loader.within("head", |l| Pointwise::load(l, CHANNELS, WIDTH))?;
         Ok(Self { stem, blocks, laterals, rises, smooth, head })
     }
 
@@ -91,13 +91,13 @@ impl CenterFace {
     /// x and y of its five points (in the order of [`Landmarks`]) in parts of the box, from its upper left corner.
     ///
     /// # Shapes
-    /// - images: `[n, 3, height, width]`, RGB levels 0 to 255; both sides are multiples of [`GRID`]
+    /// - images: `[n, height, width, 3]`, RGB levels 0 to 255; both sides are multiples of [`GRID`]
     /// - output: `[n, height / 4, width / 4, 15]`
     ///
     /// [`Landmarks`]: super::Landmarks
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let relu = Some(Activation::Relu);
-        let mut x = self.stem.apply(ops::patches(images, 3, Steps::centred(2)), relu);
+        let mut x = self.stem.apply(images, Steps::centred(2), relu);
         let mut maps = Vec::new();
         for (index, block) in self.blocks.iter().enumerate() {
             x = block.forward(x);
@@ -110,8 +110,7 @@ impl CenterFace {
         let finest = laterals
             .zip(self.rises.iter().rev())
             .fold(coarsest, |coarse, (lateral, rise)| spread(rise.apply(coarse, relu)) + lateral);
-        let patches = ops::patches(finest.permute([0, 3, 1, 2]), 3, Steps::centred(1));
-        self.head.apply(self.smooth.apply(patches, relu), None)
+        self.head.apply(self.smooth.apply(finest, Steps::centred(1), relu), None)
     }
 }
 
@@ -127,10 +126,10 @@ fn spread(x: Tensor<4>) -> Tensor<4> {
     pixels.swap_dims(2, 3).reshape([images, 2 * rows, 2 * columns, channels / 4])
 }
 
-/// A convolution as one of 1 × 1, with a bias.
+/// A convolution of 1 × 1 with a bias.
 #[derive(Module, Debug)]
-struct Layer {
-    /// `[out, in]`
+struct Pointwise {
+    /// `[out, in]`, in memory `[in, out]`: as it is read.
     weight: Param<Tensor<2>>,
     /// Ones, `[out]`.
     scale: Param<Tensor<1>>,
@@ -138,21 +137,12 @@ struct Layer {
     bias: Param<Tensor<1>>,
 }
 
-impl Layer {
-    fn pointwise(loader: &mut Loader, outputs: usize, inputs: usize) -> Result<Self, WeightsError> {
-        let weight = loader.param("weight", [outputs, inputs], Init::Zeros)?;
-        Self::new(loader, weight)
-    }
-
-    /// A convolution of 3 × 3 on [`ops::patches`].
-    fn square(loader: &mut Loader, outputs: usize, inputs: usize) -> Result<Self, WeightsError> {
-        let weight: Param<Tensor<4>> = loader.param("weight", [outputs, inputs, 3, 3], Init::Zeros)?;
-        Self::new(loader, Param::from_tensor(weight.val().flatten(1, 3)))
-    }
-
-    fn new(loader: &mut Loader, weight: Param<Tensor<2>>) -> Result<Self, WeightsError> {
-        let bias = loader.param("bias", [weight.dims()[0]], Init::Zeros)?;
-        Ok(Self { weight, scale: ones(&bias), bias })
+impl Pointwise {
+    fn load(loader: &mut Loader, outputs: usize, inputs: usize) -> Result<Self, WeightsError> {
+        let weight: Param<Tensor<2>> = loader.param("weight", [outputs, inputs], Init::Zeros)?;
+        let bias = loader.param("bias", [outputs], Init::Zeros)?;
+        let weight = laid_out(weight.val().transpose()).transpose();
+        Ok(Self { weight: Param::from_tensor(weight), scale: ones(&bias), bias })
     }
 
     /// `[n, rows, columns, in]` to `[n, rows, columns, out]`.
@@ -161,17 +151,48 @@ impl Layer {
     }
 }
 
+/// A convolution of 3 × 3 with a bias.
+#[derive(Module, Debug)]
+struct Square {
+    /// `[out, in, 3, 3]`, in memory `[3, 3, in, out]`: as it is read.
+    weight: Param<Tensor<4>>,
+    /// Ones, `[out]`.
+    scale: Param<Tensor<1>>,
+    /// `[out]`
+    bias: Param<Tensor<1>>,
+}
+
+impl Square {
+    fn load(loader: &mut Loader, outputs: usize, inputs: usize) -> Result<Self, WeightsError> {
+        let weight: Param<Tensor<4>> = loader.param("weight", [outputs, inputs, 3, 3], Init::Zeros)?;
+        let bias = loader.param("bias", [outputs], Init::Zeros)?;
+        let weight = laid_out(weight.val().permute([2, 3, 1, 0])).permute([3, 2, 0, 1]);
+        Ok(Self { weight: Param::from_tensor(weight), scale: ones(&bias), bias })
+    }
+
+    /// `[n, rows, columns, in]` to `[n, ⌈rows / stride⌉, ⌈columns / stride⌉, out]`.
+    fn apply(&self, x: Tensor<4>, steps: Steps, activation: Option<Activation>) -> Tensor<4> {
+        ops::convolution(x, self.weight.val(), steps, affine(&self.scale, &self.bias), activation)
+    }
+}
+
+/// The tensor with its values in memory in the order of its shape.
+fn laid_out<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    let device = tensor.device();
+    Tensor::from_data(tensor.into_data(), &device)
+}
+
 /// An inverted residual block: expand, filter each channel, project, and add the input where the shape stays.
 #[derive(Module, Debug)]
 struct Block {
-    expand: Option<Layer>,
+    expand: Option<Pointwise>,
     /// `[channels, 1, 3, 3]`
     filter: Param<Tensor<4>>,
     /// Ones, `[channels]`.
     filter_scale: Param<Tensor<1>>,
     /// `[channels]`
     filter_bias: Param<Tensor<1>>,
-    project: Layer,
+    project: Pointwise,
     stride: usize,
     residual: bool,
 }
@@ -188,28 +209,30 @@ impl Block {
             0 => (inputs, None),
             _ => {
                 let inside = EXPANSION * inputs;
-                (inside, Some(loader.within("expand", |l| Layer::pointwise(l, inside, inputs))?))
+                (inside, Some(loader.within("expand", |l| Pointwise::load(l, inside, inputs))?))
             }
         };
         let (filter, filter_bias) = loader.within("depthwise", |l| {
             Ok((l.param("weight", [inside, 1, 3, 3], Init::Zeros)?, l.param("bias", [inside], Init::Zeros)?))
         })?;
-        let project = loader.within("project", |l| Layer::pointwise(l, outputs, inside))?;
+        let project = loader.within("project", |l| Pointwise::load(l, outputs, inside))?;
         let residual = stride == 1 && inputs == outputs;
         Ok(Self { expand, filter, filter_scale: ones(&filter_bias), filter_bias, project, stride, residual })
     }
 
     /// `[n, rows, columns, in]` to `[n, rows / stride, columns / stride, out]`.
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let relu = Some(Activation::Relu);
-        let expanded = match &self.expand {
-            Some(expand) => expand.apply(input.clone(), relu),
-            None => input.clone(),
+        let block = InvertedResidual {
+            expand: self.expand.as_ref().map(|expand| (expand.weight.val(), affine(&expand.scale, &expand.bias))),
+            filter: self.filter.val(),
+            filter_affine: affine(&self.filter_scale, &self.filter_bias),
+            project: self.project.weight.val(),
+            project_affine: affine(&self.project.scale, &self.project.bias),
+            steps: Steps::centred(self.stride),
+            activation: Activation::Relu,
+            residual: self.residual,
         };
-        let bias = affine(&self.filter_scale, &self.filter_bias);
-        let filtered = ops::depthwise_convolution(expanded, self.filter.val(), Steps::centred(self.stride), bias, relu);
-        let output = self.project.apply(filtered, None);
-        if self.residual { output + input } else { output }
+        ops::inverted_residual(input, block)
     }
 }
 
@@ -248,7 +271,7 @@ mod tests {
         let levels: Vec<f32> = input.data().iter().map(|level| f32::from(*level)).collect();
         let images = Tensor::<4>::from_data(TensorData::new(levels, input.shape()), &Device::flex());
         let network = CenterFace::from_safetensors(&weights(), &Device::flex()).unwrap();
-        let answer = network.forward(images.permute([0, 3, 1, 2]));
+        let answer = network.forward(images);
         let mut first = 0;
         for name in ["heat", "sizes", "offsets", "landmarks"] {
             let view = goldens.tensor(name).unwrap();

@@ -201,15 +201,12 @@ impl FaceFinder {
     /// What the network may take for faces in `image`, in its pixels. The image is black beyond its right and lower edge.
     fn look(&self, image: &RgbImage) -> Vec<Detection> {
         let (width, height) = (image.width().next_multiple_of(GRID), image.height().next_multiple_of(GRID));
-        let mut planes = vec![0.0; 3 * width * height];
-        for (channel, plane) in planes.chunks_exact_mut(width * height).enumerate() {
-            let rows = image.pixels().chunks_exact(3 * image.width()).zip(plane.chunks_exact_mut(width));
-            for (row, target) in rows {
-                let (pixels, _) = row.as_chunks::<3>();
-                pixels.iter().zip(target).for_each(|(pixel, value)| *value = f32::from(pixel[channel]));
-            }
+        let mut values = vec![0.0; height * width * 3];
+        let rows = image.pixels().chunks_exact((3 * image.width()).max(1)).zip(values.chunks_exact_mut(3 * width));
+        for (levels, row) in rows {
+            levels.iter().zip(row).for_each(|(level, value)| *value = f32::from(*level));
         }
-        let images = Tensor::<4>::from_data(TensorData::new(planes, [1, 3, height, width]), &self.device);
+        let images = Tensor::<4>::from_data(TensorData::new(values, [1, height, width, 3]), &self.device);
         let answer = self.network.forward(images);
         let [_, _, columns, _] = answer.dims();
         let numbers: Vec<f32> = answer.into_data().iter::<f32>().collect();

@@ -19,7 +19,7 @@ pub use config::{EfficientNetConfig, Stage};
 use self::config::{BlockSizes, STEM_KERNEL, STEM_STRIDE};
 use super::Output;
 use super::clip::Head;
-use crate::ops::{self, Activation, ChannelAffine, Steps};
+use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// What keeps the division by the deviation finite, in every batch norm of the reference.
@@ -74,10 +74,9 @@ impl Convolution {
         })
     }
 
-    /// `[n, h, w, in]` to `[n, h, w, out]`, by the weight flattened to `[out, in]`.
-    fn pointwise(&self, x: Tensor<4>, activation: Option<Activation>) -> Tensor<4> {
-        let weight: Tensor<2> = self.weight.val().flatten(1, 3);
-        ops::pointwise_convolution(x, weight, self.norm.affine(), activation)
+    /// The weight of a convolution of 1 × 1, `[out, in]`.
+    fn matrix(&self) -> Tensor<2> {
+        self.weight.val().flatten(1, 3)
     }
 }
 
@@ -112,16 +111,17 @@ impl Block {
 
     /// `[n, h, w, in]` to `[n, ⌈h / stride⌉, ⌈w / stride⌉, out]`.
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let expanded = match &self.expand {
-            Some(expand) => expand.pointwise(input.clone(), Some(Activation::Relu6)),
-            None => input.clone(),
+        let block = InvertedResidual {
+            expand: self.expand.as_ref().map(|expand| (expand.matrix(), expand.norm.affine())),
+            filter: self.depthwise.weight.val(),
+            filter_affine: self.depthwise.norm.affine(),
+            project: self.project.matrix(),
+            project_affine: self.project.norm.affine(),
+            steps: Steps::same(self.stride),
+            activation: Activation::Relu6,
+            residual: self.residual,
         };
-        let Convolution { weight, norm } = &self.depthwise;
-        let steps = Steps::same(self.stride);
-        let filtered =
-            ops::depthwise_convolution(expanded, weight.val(), steps, norm.affine(), Some(Activation::Relu6));
-        let output = self.project.pointwise(filtered, None);
-        if self.residual { output + input } else { output }
+        ops::inverted_residual(input, block)
     }
 }
 
@@ -149,10 +149,11 @@ impl Trunk {
 
     /// Normalised pixels `[n, 3, h, w]` to the last convolution's output, channels last: `[n, h / 32, w / 32, d]`.
     pub fn maps(&self, pixels: Tensor<4>) -> Tensor<4> {
-        let patches = ops::patches(pixels, STEM_KERNEL, Steps::same(STEM_STRIDE));
-        let x = self.stem.pointwise(patches, Some(Activation::Relu6));
+        let (stem, last, relu6) = (&self.stem, &self.last, Some(Activation::Relu6));
+        let pixels = pixels.permute([0, 2, 3, 1]);
+        let x = ops::convolution(pixels, stem.weight.val(), Steps::same(STEM_STRIDE), stem.norm.affine(), relu6);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
-        self.last.pointwise(x, Some(Activation::Relu6))
+        ops::pointwise_convolution(x, last.matrix(), last.norm.affine(), relu6)
     }
 }
 
