@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inBrowser, native, openPage, PAGE, score } from './support.js';
+import { changedPage, inBrowser, native, openPage, PAGE, score } from './support.js';
 
 const here = inBrowser();
 const { scratch } = here;
@@ -218,6 +218,20 @@ test('the page\u2019s own thread has next to nothing to do while a video is scor
   const spent = (await ran()) - before;
   const { detect } = report.timing_s;
   assert.ok(spent < detect / 4, `${spent.toFixed(3)} s on the page's thread, of ${detect} s in helpers`);
+});
+
+test('damaged weights of the face finder are files of the package that are not as they should be', async () => {
+  const context = await here.browser.newContext();
+  const address = await changedPage(context, { 'centerface.safetensors': 'no weights' });
+  const page = await context.newPage();
+  await page.goto(`${address}embed.html`);
+  const error = await page.evaluate(async () => {
+    const { Detector } = await import('/unmask.js');
+    return Detector.load('/unmask-lite.safetensors').then(() => null, ({ code, message }) => ({ code, message }));
+  });
+  assert.equal(error?.code, 'missing_files', error?.message);
+  assert.match(error.message, /the face finder's centerface\.safetensors /);
+  await context.close();
 });
 
 test('nothing but its own files and the model is fetched, and its policy blocks anything else', async (t) => {

@@ -60,7 +60,7 @@ export type ErrorCode =
   | 'network'
   /** The server answered with something else than the file. */
   | 'bad_response'
-  /** Files of the package itself are not served. */
+  /** Files of the package itself are not served, or damaged. */
   | 'missing_files'
   /** WebGPU was asked for and does not work. */
   | 'no_webgpu'

@@ -4,6 +4,7 @@ use burn::prelude::*;
 use unmask_core::face::finder::{self, FindOptions};
 use wasm_bindgen::prelude::*;
 
+use crate::error::coded;
 use crate::frame::upright;
 
 /// Finds faces.
@@ -17,8 +18,10 @@ impl FaceFinder {
     /// # Errors
     /// Other files, or damaged ones.
     #[wasm_bindgen(constructor)]
-    pub fn new(centerface: &[u8], refiner: &[u8]) -> Result<FaceFinder, JsError> {
-        Ok(Self(finder::FaceFinder::from_safetensors(centerface, refiner, &Device::flex())?))
+    pub fn new(centerface: &[u8], refiner: &[u8]) -> Result<FaceFinder, JsValue> {
+        let finder = finder::FaceFinder::from_safetensors(centerface, refiner, &Device::flex());
+        // They are files of the package, not the user's.
+        Ok(Self(finder.map_err(|error| coded(&error.to_string(), "missing_files"))?))
     }
 
     /// The faces in a frame of `width` × `height` pixels, of three bytes or of four whose last is ignored, once it is laid as the

@@ -39,9 +39,10 @@ pub(crate) fn of(problem: &Problem) -> Trouble {
             "Check the connection, and the address in the settings. The detector that comes with this page needs neither \
              after the first visit.",
         ),
-        "missing_files" => {
-            ("Parts of this page are missing", "Load the page again. If that does not help, tell whoever serves it.")
-        }
+        "missing_files" => (
+            "Parts of this page are missing or damaged",
+            "Load the page again. If that does not help, tell whoever serves it.",
+        ),
         "no_webgpu" => {
             ("The graphics device cannot be used", "Choose the processor in the settings, or let the page choose.")
         }
