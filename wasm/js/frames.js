@@ -6,10 +6,11 @@
  *
  * @typedef {{ pixels: Uint8Array, width: number, height: number }} Picture
  * @typedef {Picture & { time: number, orientation: number }} Frame
- * @typedef {(planes: Uint8Array, format: string, width: number, height: number, matrix?: string, fullRange?: boolean) =>
- *   Uint8Array | undefined} Converter makes pixels of planes, where it knows how
- * @typedef {{ width: number, height: number, convert: Converter }} Coded
- *   the size of a frame before it is laid, with square pixels, and what makes pixels of it in that size
+ * @typedef {{ width: number, height: number }} Size
+ * @typedef {(planes: Uint8Array, format: string, size: Size, shown: Size, matrix?: string, fullRange?: boolean) =>
+ *   Uint8Array | undefined} Converter makes pixels of planes in the size that is shown, where it knows how
+ * @typedef {Size & { stretched: Size, convert: Converter }} Coded
+ *   the size of a frame before it is laid, with square pixels; how much these are stretched; and what makes pixels of it
  * @typedef {(code: 'size_changes') => void} Note takes down what weakens the answer
  * @typedef {{ first: number, last: number, wanted: Map<number, number> }} Run
  *   samples to decode one after the other, and the times of the frames wanted of them by what tells frames apart
@@ -104,7 +105,13 @@ async function* decodedRun(video, config, run, sizes) {
  * @returns {Coded}
  */
 export function codedOf(video) {
-  return { width: video.width, height: video.height, convert: (...all) => video.pixels(...all) };
+  const { width, height, codedWidth, codedHeight } = video;
+  // Pixels that are not square are stretched in every frame.
+  const stretched = { width: width / codedWidth, height: height / codedHeight };
+  const numbers = ({ width, height }) => Uint32Array.of(width, height);
+  /** @type {Converter} */
+  const convert = (planes, format, size, shown, ...named) => video.pixels(planes, format, numbers(size), numbers(shown), ...named);
+  return { width, height, stretched, convert };
 }
 
 /** What the decoder refused. */
@@ -286,9 +293,10 @@ function damaged(time, detail) {
  * @param {Coded} coded
  * @returns {Promise<Picture>}
  */
-export async function pixelsOf(frame, { width, height, convert }) {
+export async function pixelsOf(frame, coded) {
+  const { width, height } = shownSize(frame, coded);
   try {
-    const pixels = await convertedHere(frame, convert);
+    const pixels = await convertedHere(frame, { width, height }, coded.convert);
     if (pixels) return { pixels, width, height };
     if (frame.visibleRect?.width === width && frame.visibleRect.height === height) {
       return { pixels: await copied(frame, { format: 'RGBA', colorSpace: 'srgb' }), width, height };
@@ -300,17 +308,35 @@ export async function pixelsOf(frame, { width, height, convert }) {
   return drawn(frame, width, height);
 }
 
+/** How far the shape of a frame may be off, as a part of it, to be that of the video: sizes are whole numbers. */
+const SAME_SHAPE = 0.02;
+
+/**
+ * The size to see a frame in: the video's, as players do, unless its shape is another.
+ * @param {VideoFrame} frame
+ * @param {Coded} coded
+ * @returns {Size}
+ */
+function shownSize({ visibleRect }, { width, height, stretched }) {
+  if (!visibleRect) return { width, height };
+  const own = { width: Math.round(visibleRect.width * stretched.width), height: Math.round(visibleRect.height * stretched.height) };
+  const isSame = Math.abs(own.width * height - own.height * width) <= SAME_SHAPE * own.width * height;
+  return isSame ? { width, height } : own;
+}
+
 /**
  * The pixels as the native program makes them of the decoder's planes; `undefined` where it gives others than we know.
  * @param {VideoFrame} frame
+ * @param {Size} shown what size they are to have
  * @param {Converter} convert
  */
-async function convertedHere(frame, convert) {
+async function convertedHere(frame, shown, convert) {
   const { format, colorSpace, visibleRect } = frame;
   if (!format || !visibleRect || !PLANAR.includes(format)) return undefined;
   const { width, height } = visibleRect;
   const planes = await copied(frame, { layout: gapless(format, width, height) });
-  return convert(planes, format, width, height, colorSpace?.matrix ?? undefined, colorSpace?.fullRange ?? undefined);
+  const { matrix, fullRange } = colorSpace ?? {};
+  return convert(planes, format, { width, height }, shown, matrix ?? undefined, fullRange ?? undefined);
 }
 
 /**

@@ -135,7 +135,8 @@ function codedAs({ width, height }, orientation) {
   return {
     width: wide,
     height: high,
-    convert: (planes, format, width, height, matrix, fullRange) =>
+    stretched: { width: 1, height: 1 },
+    convert: (planes, format, { width, height }, _, matrix, fullRange) =>
       matrix ? toRgb(planes, format, width, height, matrix, fullRange ?? false) : undefined,
   };
 }

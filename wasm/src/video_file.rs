@@ -49,21 +49,22 @@ impl VideoFile {
         Ok(Self { bytes, video, runs, tone_map })
     }
 
-    /// Pixels, of three bytes each, of a decoded frame of `width` × `height`, in the size that the video has before it is turned,
+    /// Pixels, of three bytes each, of a decoded frame whose width and height are `size`, stretched to the width and height `shown`,
     /// and in standard range. `matrix` and `full_range` are what the browser says, and count where the stream says nothing.
     /// Nothing where the format or the matrix is not converted here.
     pub fn pixels(
         &self,
         planes: &[u8],
         format: &str,
-        width: usize,
-        height: usize,
+        size: &[u32],
+        shown: &[u32],
         matrix: Option<String>,
         full_range: Option<bool>,
     ) -> Option<Vec<u8>> {
         let matrix = self.matrix().or(matrix)?;
         let full_range = self.full_range().or(full_range).unwrap_or(false);
-        let (size, shown) = ((width, height), (self.video.width, self.video.height));
+        let pair = |sides: &[u32]| Some((*sides.first()? as usize, *sides.get(1)? as usize));
+        let (size, shown) = (pair(size)?, pair(shown)?);
         let planes = Planes { bytes: planes, format, size, shown, matrix: &matrix, full_range };
         match &self.tone_map {
             Some(map) => planes.rgb_deep().map(|pixels| map.apply(&pixels)),

@@ -47,6 +47,20 @@ pub fn runs(times_s: &[f64]) -> bool {
     jumps <= JUMPS_TO_REST * (gaps.iter().sum::<f64>() - jumps)
 }
 
+/// Frames a second of a video: what its container states, where the mean is about that (times are rounded), else the mean.
+///
+/// ```
+/// use unmask_core::pipeline::clock::rate;
+/// assert_eq!(rate(Some(25.0), Some(24.8)), Some(25.0));
+/// assert_eq!(rate(Some(25.0), Some(4.0)), Some(4.0));
+/// ```
+pub fn rate(stated: Option<f64>, mean: Option<f64>) -> Option<f64> {
+    /// How far the mean may be off, as a part of it.
+    const ROUNDING: f64 = 0.05;
+    let is_about = |stated: &f64| mean.is_none_or(|mean| libm::fabs(stated / mean - 1.0) < ROUNDING);
+    stated.filter(is_about).or(mean)
+}
+
 /// Times in seconds from each frame to the next in the order of display, the shortest first.
 pub fn gaps(times_s: &[f64]) -> Vec<f64> {
     let mut times_s = times_s.to_vec();

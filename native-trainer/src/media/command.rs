@@ -5,6 +5,7 @@ use std::process::Command;
 use unmask_core::image::{Primaries, Transfer};
 
 use super::decode::Job;
+use super::messages::BEFORE;
 use super::plan::{Segment, Selection};
 use super::probe::VideoInfo;
 use super::programs::{Program, input_arguments};
@@ -78,17 +79,33 @@ pub(super) fn command(job: &Job, segment: &Segment, seek: Option<Seek>) -> Comma
     command
 }
 
+/// How far the shape of a frame may be off, as a part of it, to be that of the video: sizes are whole numbers.
+const SAME_SHAPE: f64 = 0.02;
+
 /// Selection, conversion of what was selected alone to square pixels, and the announcement of each frame's time and
-/// size.
+/// size, before and after that: without a checksum, for which ffmpeg reads as many lines as the first frame had, also where later ones have fewer,
+/// and crashes. A frame of another size than the video's, as in recordings of calls, is brought to that, as players do, unless
+/// its shape is another.
 fn filters(info: &VideoInfo, segment: &Segment, after_seek: bool, format: &str) -> String {
     let select = expression(segment, after_seek);
+    let (width, height) = match info.orientation.is_sideways() {
+        true => (info.height, info.width),
+        false => (info.width, info.height),
+    };
+    let size = |ours: usize, own: u8| {
+        format!(
+            "'st(0,if(gt(sar,1),round(iw*sar),iw));st(1,if(lt(sar,1)*gt(sar,0),round(ih/sar),ih));\
+             if(lte(abs(ld(0)*{height}-ld(1)*{width}),{SAME_SHAPE}*ld(0)*{height}),{ours},ld({own}))'"
+        )
+    };
+    let (across_size, down_size) = (size(width, 0), size(height, 1));
     let matrix = matrix_option(info);
     let (across, down) = chroma_position(&info.pixel_format);
     format!(
-        "select='{select}',\
-         scale=w='if(gt(sar,1),round(iw*sar),iw)':h='if(lt(sar,1)*gt(sar,0),round(ih/sar),ih)':eval=frame\
+        "select='{select}',showinfo@{BEFORE}=checksum=0,\
+         scale=w={across_size}:h={down_size}:eval=frame\
          :flags=bicubic+accurate_rnd+full_chroma_int:in_h_chr_pos={across}:in_v_chr_pos={down}{matrix},\
-         format={format},showinfo,settb=1/25,setpts=N"
+         format={format},showinfo=checksum=0,settb=1/25,setpts=N"
     )
 }
 

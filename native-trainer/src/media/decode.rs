@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 
@@ -39,6 +40,8 @@ pub(super) struct Job {
     pub(super) notes: Notes,
     /// Maps what is no standard range.
     pub(super) tone: Option<ToneMap>,
+    /// Width and height of a frame as it is coded, which all have unless sizes change.
+    pub(super) coded: OnceLock<(usize, usize)>,
     /// The first attempt at seeking, as an index into [`command::seeks`], that was good enough so far.
     pub(super) attempt: AtomicUsize,
 }
@@ -81,9 +84,9 @@ impl Job {
         Ok(Decoded::CannotSeek)
     }
 
-    /// The stream's own time stamp for a time from the start of the file, in seconds.
+    /// The stream's own time stamp for a frame's time, in seconds.
     pub(super) fn stamp_s(&self, time_s: f64) -> f64 {
-        time_s + self.plan.delay_s + self.info.origin_s
+        time_s + self.plan.delay_s + self.plan.zero_s
     }
 }
 
@@ -140,6 +143,9 @@ impl<'a> Run<'a> {
             }
             self.last_time_s = Some(self.time_s(stamp_s));
             self.refuse_damage()?;
+            if announced.coded.is_some_and(|size| *self.job.coded.get_or_init(|| size) != size) {
+                self.job.notes.note(CaveatCode::SizeChanges);
+            }
             if announced.interlaced {
                 self.job.notes.note(CaveatCode::Interlaced);
             }
@@ -222,11 +228,11 @@ impl<'a> Run<'a> {
         KeyFrame::Wanted
     }
 
-    /// Seconds from the start of the file; by the frame's number where it has no stamp that can be believed.
+    /// The frame's time in seconds; by its number where it has no stamp that can be believed.
     fn time_s(&self, stamp_s: Option<f64>) -> f64 {
         let plan = &self.job.plan;
         let numbered = || self.segment.selection.index(self.given) as f64 * plan.step_s;
-        let from_stamp = |stamp: f64| stamp - plan.delay_s - self.job.info.origin_s;
+        let from_stamp = |stamp: f64| stamp - plan.delay_s - plan.zero_s;
         stamp_s.filter(|_| plan.believed).map_or_else(numbered, from_stamp).max(0.0)
     }
 

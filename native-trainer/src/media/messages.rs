@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+/// The name of the `showinfo` filter that sees frames before they are scaled.
+pub(super) const BEFORE: &str = "before";
+
 /// One message that matters.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Message {
@@ -22,6 +25,8 @@ pub(super) struct Announcement {
     pub(super) width: usize,
     /// Height in pixels.
     pub(super) height: usize,
+    /// Width and height in pixels before it was scaled.
+    pub(super) coded: Option<(usize, usize)>,
     /// Whether the decoder calls it two fields.
     pub(super) interlaced: bool,
 }
@@ -61,6 +66,7 @@ const DAMAGE_SIGNS: [&str; 23] = [
 #[derive(Debug, Default)]
 pub(super) struct Parser {
     time_base_s: Option<f64>,
+    coded: Option<(usize, usize)>,
 }
 
 impl Parser {
@@ -76,6 +82,12 @@ impl Parser {
     }
 
     fn read_showinfo(&mut self, line: &str) -> Option<Message> {
+        if line.contains(BEFORE) {
+            let (_, size) = line.split_once(" s:")?;
+            let (width, height) = size.split_whitespace().next()?.split_once('x')?;
+            self.coded = width.parse().ok().zip(height.parse().ok());
+            return None;
+        }
         if let Some((_, rest)) = line.split_once("config in time_base:") {
             self.time_base_s = rest.split(',').next().and_then(|text| ratio(text.trim()));
             return None;
@@ -88,6 +100,7 @@ impl Parser {
             stamp_s: ticks.zip(self.time_base_s).map(|(ticks, base)| ticks * base),
             width: width.parse().ok()?,
             height: height.parse().ok()?,
+            coded: self.coded.take(),
             interlaced: matches!(value(" i:"), Some("T" | "B")),
         }))
     }
@@ -143,8 +156,12 @@ mod tests {
         assert!((frame.stamp_s.unwrap() - 3.32).abs() < 1e-9);
         assert_eq!((frame.width, frame.height, frame.interlaced), (64, 48, true));
         let line = "[Parsed_showinfo_1 @ 0x5] [info] n:   2 pts: NOPTS pts_time:NOPTS pos: 1 fmt:rgb24 sar:1/1 s:2x3 i:P iskey:0";
-        let frame = Announcement { stamp_s: None, width: 2, height: 3, interlaced: false };
+        let frame = Announcement { stamp_s: None, width: 2, height: 3, coded: None, interlaced: false };
         assert_eq!(parser.read(line), Some(Message::Frame(frame)));
+        let before =
+            "[showinfo@before @ 0x5] [info] n:   3 pts:  9 pts_time:0.1 pos: 1 fmt:yuv420p sar:1/1 s:20x30 i:P iskey:0";
+        assert_eq!(parser.read(before), None);
+        assert_eq!(parser.read(line), Some(Message::Frame(Announcement { coded: Some((20, 30)), ..frame })));
     }
 
     #[test]

@@ -69,10 +69,20 @@ pub(super) struct Listing {
     pub(super) duration_s: f64,
     /// Whether decoding starts at a key frame; where not, errors before the first frame are no damage.
     pub(super) starts_clean: bool,
+    /// Whether it begins with frames that are not listed, since they refer to what came before.
+    pub(super) is_cut: bool,
     /// Messages, in ffmpeg's words, that are no damage: a program joined streams there.
     pub(super) joints: Vec<String>,
     /// The first sign of damage that reading gave.
     pub(super) damage: Option<String>,
+}
+
+impl Listing {
+    /// The time stamp, in seconds, that times of frames count from: `origin_s`, where the file starts, or the first frame where
+    /// what comes before it cannot be seen.
+    pub(super) fn zero_s(&self, origin_s: f64) -> f64 {
+        self.frames.first().filter(|_| self.is_cut).map_or(origin_s, |first| first.time_s)
+    }
 }
 
 /// Lists the frames of the stream.
@@ -156,9 +166,12 @@ fn arrange(packets: Vec<Packet>, fps: Option<f64>, joints: Vec<String>, damage: 
     let (first, last) = (frames.first()?, frames.last()?);
     let (span_s, gaps) = (last.time_s - first.time_s, (frames.len() - 1) as f64);
     let step_s = if span_s > 0.0 && clock == Clock::Presentation { span_s / gaps } else { nominal_s };
+    let time = |packet: &Packet| if clock == Clock::Decoding { packet.decoding_s } else { packet.presentation_s };
+    let is_earlier = |packet: &Packet| !packet.hidden && time(packet).is_some_and(|time_s| time_s < first.time_s);
+    let is_cut = packets.iter().any(is_earlier);
     let lasts_s = packets.last().and_then(|packet| packet.duration_s).filter(|duration| (0.0..1.0).contains(duration));
     let duration_s = span_s + lasts_s.filter(|duration| *duration > 0.0).unwrap_or(step_s);
-    Some(Listing { frames, clock, step_s, duration_s, starts_clean, joints, damage })
+    Some(Listing { frames, clock, step_s, duration_s, starts_clean, is_cut, joints, damage })
 }
 
 /// Frames with the times that `time` gives, without those that a start amid a group of pictures leaves unknown: what
@@ -236,6 +249,7 @@ mod tests {
         let open = open.unwrap();
         assert_eq!(places(&open), [(2, 2), (5, 2)]);
         assert!(!open.starts_clean);
+        assert_eq!(open.zero_s(0.0), 0.16, "times count from the first frame that is seen");
         assert!((open.duration_s - 0.08).abs() < 1e-9);
     }
 
@@ -243,6 +257,7 @@ mod tests {
     fn a_frame_shown_before_a_key_frame_is_decoded_from_the_one_before() {
         let frames = listing(&[(0.0, true), (0.04, false), (0.12, true), (0.08, false)]).unwrap();
         assert_eq!(places(&frames), [(0, 0), (1, 0), (3, 0), (2, 2)]);
+        assert_eq!(frames.zero_s(-1.0), -1.0, "times count from the start of a file that is whole");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub(super) segments: Vec<Segment>,
     /// Mean time from a frame to the next, in seconds.
     pub(super) step_s: f64,
+    /// The time stamp, in seconds, that times of frames count from.
+    pub(super) zero_s: f64,
     /// How much later than displayed the decoder stamps frames, in seconds: not zero where packets have no
     /// presentation times, as in AVI.
     pub(super) delay_s: f64,
@@ -97,6 +99,7 @@ pub(super) fn with_start_cost(info: &VideoInfo, listing: &Listing, count: usize,
     Plan {
         segments,
         step_s: listing.step_s,
+        zero_s: listing.zero_s(info.origin_s),
         delay_s,
         believed: !matches!(listing.clock, Clock::Wrong { .. }),
         starts_clean: listing.starts_clean,
@@ -139,7 +142,7 @@ fn refuse_damage(path: &Path, info: &VideoInfo, listing: &Listing, options: &Ope
     match &listing.damage {
         Some(detail) if options.damage == Damage::Refuse => Err(MediaError::Damaged {
             path: path.to_owned(),
-            near_s: listing.frames.last().map(|last| last.time_s - info.origin_s),
+            near_s: listing.frames.last().map(|last| last.time_s - listing.zero_s(info.origin_s)),
             detail: detail.clone(),
         }),
         _ => Ok(()),

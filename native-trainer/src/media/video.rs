@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use unmask_core::image::ToneMap;
 use unmask_core::pipeline::CaveatCode;
+use unmask_core::pipeline::clock;
 use unmask_core::pipeline::report::InputKind;
 
 use super::children::Children;
@@ -35,12 +36,12 @@ pub(super) fn open(programs: &Programs, path: &Path, options: &OpenOptions) -> R
     let listing = packets::list(programs, path, &info)?;
     let plan = plan::plan(path, &info, &listing, options)?;
     let is_still = listing.frames.len() == 1 && info.is_picture();
-    let mean_rate = || (listing.frames.len() > 1).then(|| 1.0 / listing.step_s);
+    let mean_rate = (listing.frames.len() > 1).then(|| 1.0 / listing.step_s);
     let described = MediaInfo {
         kind: if is_still { InputKind::Still } else { InputKind::Video },
         width: info.width,
         height: info.height,
-        fps: info.fps.filter(|fps| (fps * listing.step_s - 1.0).abs() < 0.05).or_else(mean_rate).filter(|_| !is_still),
+        fps: clock::rate(info.fps, mean_rate).filter(|_| !is_still),
         duration_s: Some(listing.duration_s).filter(|_| !is_still),
         frame_count: Some(listing.frames.len() as u64),
         caveats: info.caveats(),
@@ -64,8 +65,6 @@ pub(super) struct VideoFrames {
     outputs: std::collections::VecDeque<Receiver<Item>>,
     workers: Vec<JoinHandle<()>>,
     last_time_s: Option<f64>,
-    /// Width and height of the first frame.
-    size: Option<(usize, usize)>,
     finished: bool,
 }
 
@@ -91,6 +90,7 @@ impl VideoFrames {
             damage: options.damage,
             children: Children::new(workers),
             notes,
+            coded: OnceLock::new(),
             attempt: AtomicUsize::new(0),
         });
         let queue =
@@ -100,7 +100,7 @@ impl VideoFrames {
             std::thread::spawn(move || work(&job, &queue, worker))
         };
         let workers = (0..workers).map(spawn).collect();
-        Self { job, outputs, workers, last_time_s: None, size: None, finished: false }
+        Self { job, outputs, workers, last_time_s: None, finished: false }
     }
 }
 
@@ -208,10 +208,6 @@ impl Iterator for VideoFrames {
                 Ok(Ok(frame)) if self.last_time_s.is_some_and(|last| frame.time_s <= last) => {}
                 Ok(Ok(frame)) => {
                     self.last_time_s = Some(frame.time_s);
-                    let size = (frame.image.width(), frame.image.height());
-                    if *self.size.get_or_insert(size) != size {
-                        self.job.notes.note(CaveatCode::SizeChanges);
-                    }
                     return Some(Ok(frame));
                 }
                 Ok(Err(error)) => {

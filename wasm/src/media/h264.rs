@@ -27,7 +27,12 @@ pub(super) struct SequenceParameters {
 /// Kinds of units (table 7-1).
 const SLICE: u8 = 1;
 const KEY_SLICE: u8 = 5;
+const SUPPLEMENT: u8 = 6;
 const SEQUENCE_PARAMETERS: u8 = 7;
+
+/// The supplement (table D.1) by which broadcasts and open groups of pictures say that decoding can begin, without resetting the
+/// decoder.
+const RECOVERY_POINT: u32 = 6;
 
 /// Pixel shapes by their number in table E-1, from 1 on.
 const ASPECTS: [(u16, u16); 16] = [
@@ -69,7 +74,7 @@ fn of_record(record: &[u8]) -> Option<SequenceParameters> {
 pub(super) struct Start {
     /// The first sequence parameter set among them.
     pub(super) parameters: Option<SequenceParameters>,
-    /// Whether the picture is one that resets the decoder, where browsers can begin.
+    /// Whether decoders can begin with the picture: it resets them, or is a recovery point that comes with its parameters.
     pub(super) key: bool,
     /// The frame's number and which of its fields the first slice is of, where it is of one alone.
     pub(super) field: Option<(u32, Field)>,
@@ -78,12 +83,14 @@ pub(super) struct Start {
 /// Reads units until the first slice. `known` is the last set of parameters before them.
 pub(super) fn start_of_access_unit(bytes: &[u8], known: Option<&SequenceParameters>) -> Start {
     let mut start = Start::default();
+    let mut recovers = false;
     for unit in units(bytes) {
         let kind = unit.first().map_or(0, |header| header & 0x1F);
         match kind {
             SEQUENCE_PARAMETERS if start.parameters.is_none() => start.parameters = sequence_parameters(unit),
+            SUPPLEMENT => recovers |= recovers_at_once(unit).unwrap_or(false),
             SLICE..=KEY_SLICE => {
-                start.key = kind == KEY_SLICE;
+                start.key = kind == KEY_SLICE || recovers && start.parameters.is_some();
                 start.field = start.parameters.as_ref().or(known).and_then(|parameters| field(unit, parameters));
                 break;
             }
@@ -91,6 +98,36 @@ pub(super) fn start_of_access_unit(bytes: &[u8], known: Option<&SequenceParamete
         }
     }
     start
+}
+
+/// Whether supplements (7.3.2.3) say that the picture, and each that is shown after it, can be decoded without those before
+/// (D.1.8): where it takes several pictures until then, the stream refreshes bit by bit.
+fn recovers_at_once(unit: &[u8]) -> Option<bool> {
+    let bytes = without_emulation_prevention(unit);
+    let mut rest = bytes.get(1..)?;
+    // What is left at the end is a marking bit.
+    while rest.len() > 2 {
+        let kind = sum_of_bytes(&mut rest)?;
+        let size = sum_of_bytes(&mut rest)? as usize;
+        if kind == RECOVERY_POINT {
+            return Some(Bits::new(rest.get(..size)?).golomb()? == 0);
+        }
+        rest = rest.get(size..)?;
+    }
+    Some(false)
+}
+
+/// A number as bytes that are added up, of which the first below 255 is the last; takes them away.
+fn sum_of_bytes(bytes: &mut &[u8]) -> Option<u32> {
+    let mut sum = 0;
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        sum += u32::from(*byte);
+        if *byte < 255 {
+            return Some(sum);
+        }
+    }
 }
 
 /// The number of its frame and the field that a slice is of (7.3.3), if it is of one alone.
@@ -263,6 +300,19 @@ mod tests {
         assert!(key(&[0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x65, 0x88]));
         assert!(!key(&[0, 0, 1, 9, 0x30, 0, 0, 1, 0x41, 0x9A]));
         assert!(!key(&[0, 0, 1, 9, 0x30]));
+    }
+
+    #[test]
+    fn decoding_begins_at_a_recovery_point_that_has_its_parameters() {
+        let set = [0, 0, 1, 0x67, 66, 0, 30, 0xF8, 0x0F, 0x02, 0x80];
+        let slice = [0, 0, 1, 0x41, 0x9A];
+        // Another supplement of two bytes before it; then one of one byte: 0 pictures until recovery, or 1.
+        let supplement = |count: u8| [0, 0, 1, 6, 5, 2, 9, 9, 6, 1, count, 0x80];
+        let key = |units: &[&[u8]]| start_of_access_unit(&units.concat(), None).key;
+        assert!(key(&[&set, &supplement(0x84), &slice]));
+        assert!(!key(&[&set, &supplement(0x44), &slice]), "it takes until the next picture");
+        assert!(!key(&[&supplement(0x84), &slice]), "parameters are missing");
+        assert!(!key(&[&set, &[0, 0, 1, 6, 6, 200, 0x84, 0x80], &slice]), "the supplement ends early");
     }
 
     #[test]

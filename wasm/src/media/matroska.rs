@@ -11,6 +11,8 @@ use matroska_demuxer::{
     TransferCharacteristics,
 };
 
+use unmask_core::pipeline::clock::rate;
+
 use super::{
     Codec, Colours, Facts, MediaError, Sample, Shown, Video, mean_rate, preferred, square_pixels, vp8_is_shown,
 };
@@ -76,8 +78,10 @@ fn describe<R: Read + Seek>(
     let time = |(sample, time_ns): (usize, &i64)| Shown { time_s: *time_ns as f64 / 1e9 - origin_s, sample };
     let shown: Vec<Shown> =
         index.times_ns.iter().enumerate().filter(|(sample, _)| !index.hidden.contains(sample)).map(time).collect();
-    let fps = track.default_duration().map(|step| 1e9 / step.get() as f64).or_else(|| mean_rate(&shown));
-    let span_s = mean_rate(&shown).map(|rate| (shown.len() - 1) as f64 / rate);
+    let (mean, step_s) = (mean_rate(&shown), track.default_duration().map(|step| step.get() as f64 / 1e9));
+    let fps = rate(step_s.map(|step_s| 1.0 / step_s), mean);
+    let lasts_s = step_s.filter(|step_s| *step_s < 1.0).or(fps.map(|fps| 1.0 / fps));
+    let span_s = mean.map(|rate| (shown.len() - 1) as f64 / rate);
     Ok(Video {
         codec: Codec::matroska(track.codec_id(), track.codec_private(), &first_bytes),
         colours: video.colour().map(colours),
@@ -86,7 +90,7 @@ fn describe<R: Read + Seek>(
         width,
         height,
         fps,
-        duration_s: span_s.zip(fps).map(|(span, fps)| span + 1.0 / fps),
+        duration_s: span_s.zip(lasts_s).map(|(span, lasts)| span + lasts),
         samples: index.samples,
         shown,
         facts: Facts {

@@ -29,6 +29,7 @@ mod transport;
 use std::io::{Read, Seek, SeekFrom};
 
 use unmask_core::image::Orientation;
+use unmask_core::pipeline::clock::rate;
 use unmask_core::pipeline::{Caveat, CaveatCode};
 
 pub use codec::Codec;
@@ -56,7 +57,7 @@ pub struct Sample {
 /// A frame as displayed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shown {
-    /// Seconds from the start of the file.
+    /// Seconds from the start of the file, or from the first frame that can be decoded where that comes later.
     pub time_s: f64,
     /// Which of the samples it is.
     pub sample: usize,
@@ -115,7 +116,7 @@ pub struct Video {
     pub height: usize,
     /// How the frame is turned and mirrored for display.
     pub orientation: Orientation,
-    /// Mean frames a second.
+    /// Frames a second, by [`rate`].
     pub fps: Option<f64>,
     /// Length in seconds.
     pub duration_s: Option<f64>,
@@ -123,6 +124,8 @@ pub struct Video {
     pub samples: Vec<Sample>,
     /// The frames displayed, in order of time.
     pub shown: Vec<Shown>,
+    /// How long after the start of the file their times begin to count, in seconds: not zero where frames before are left out.
+    pub begins_s: f64,
     /// How the frames' bytes lie in the file.
     pub packing: Packing,
     /// What weakens an answer.
@@ -173,6 +176,9 @@ pub fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, MediaErr
     refuse_missing_bytes(&video, size)?;
     video.shown.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
     clock::correct(&mut video);
+    if !video.facts.bad_times {
+        video.fps = rate(video.fps, mean_rate(&video.shown));
+    }
     video.facts.interlaced |= h264::of_codec(&video.codec).is_some_and(|parameters| parameters.interlaced);
     let in_stream = Colours::read(&video.codec, &first_bytes(reader, &video)?);
     video.colours = match (in_stream, video.colours) {
@@ -190,7 +196,7 @@ fn preferred<T, R: Ord>(streams: impl DoubleEndedIterator<Item = T>, rank: impl 
 }
 
 /// Takes frames off the list that nothing tells how to decode: those before the first key frame, and those after it that are
-/// displayed before it, since they refer to frames from before.
+/// displayed before it, since they refer to frames from before. Times then count from the first frame that is left.
 fn leave_out_undecodable(video: &mut Video) {
     let Some(key) = video.samples.iter().position(|sample| sample.key) else { return };
     let time = video.samples[key].timestamp_us;
@@ -200,6 +206,8 @@ fn leave_out_undecodable(video: &mut Video) {
     if video.shown.len() < listed {
         let step_s = video.fps.map_or(0.0, |fps| 1.0 / fps);
         video.duration_s = mean_rate(&video.shown).map(|rate| (video.shown.len() - 1) as f64 / rate + step_s);
+        video.begins_s = video.shown.iter().map(|shown| shown.time_s).fold(f64::INFINITY, f64::min);
+        video.shown.iter_mut().for_each(|shown| shown.time_s -= video.begins_s);
     }
 }
 

@@ -38,7 +38,7 @@ pub fn plan(video: &Video, count: usize) -> Vec<Run> {
     runs
 }
 
-/// When to look for a frame of `video` that is shown at `time_s`, in seconds: halfway to the next, where no rounding of times
+/// When a player of the file is to look for a frame of `video` that is shown at `time_s`, in seconds: halfway to the next, where no rounding of times
 /// leads to a neighbour.
 pub fn amid(video: &Video, time_s: f64) -> f64 {
     let later = video.shown.partition_point(|shown| shown.time_s <= time_s);
@@ -47,7 +47,7 @@ pub fn amid(video: &Video, time_s: f64) -> f64 {
         (None, Some(fps)) => 1.0 / fps,
         (None, None) => 0.0,
     };
-    time_s + step_s / 2.0
+    video.begins_s + time_s + step_s / 2.0
 }
 
 /// The last key frame from which `sample` can be decoded. A frame that is decoded after a key frame but displayed

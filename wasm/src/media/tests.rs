@@ -297,6 +297,8 @@ fn a_stream_that_was_cut_amid_a_group_of_pictures_begins_with_the_next() {
     let first = video.shown.first().unwrap();
     assert!(video.samples[first.sample].key && first.sample > 0, "it begins with sample {}", first.sample);
     assert!(video.shown.iter().all(|shown| shown.sample >= first.sample));
+    assert_eq!(first.time_s, 0.0, "times count from it");
+    assert!(video.begins_s > 0.3 && amid(&video, 0.0) > video.begins_s, "a player begins {} s earlier", video.begins_s);
     let expected_s = video.shown.len() as f64 / 25.0;
     assert!((video.duration_s.unwrap() - expected_s).abs() < 0.001, "{:?} s", video.duration_s);
 }
@@ -318,12 +320,17 @@ fn transport_streams_that_were_joined_are_whole_and_those_with_gaps_are_damaged(
 #[test]
 fn a_stream_in_which_no_browser_can_begin_names_no_codec_for_them() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(path) = made(folder.path(), "a.ts", "-c:v libx264 -x264-params open-gop=1:keyint=10:bframes=2") else {
-        return;
+    let open_groups = "-c:v libx264 -x264-params open-gop=1:keyint=10:bframes=2";
+    let cut = |name: &str, options: &str| {
+        let bytes = std::fs::read(made(folder.path(), name, options)?).unwrap();
+        let cut = &bytes[bytes.len() / 8..];
+        Some(open(&mut std::io::Cursor::new(cut), cut.len() as u64).unwrap())
     };
-    let bytes = std::fs::read(path).unwrap();
-    let cut = &bytes[bytes.len() / 8..];
-    let video = open(&mut std::io::Cursor::new(cut), cut.len() as u64).unwrap();
+    let Some(video) = cut("points.ts", open_groups) else { return };
+    let keys = video.samples.iter().filter(|sample| sample.key).count();
+    assert!(video.codec.string.is_some() && keys >= 4, "{keys} recovery points");
+    // Without what calls them so.
+    let Some(video) = cut("silent.ts", &format!("{open_groups} -bsf:v filter_units=remove_types=6")) else { return };
     assert_eq!((video.codec.string, video.codec.name.as_str()), (None, "H.264 without a picture to begin with"));
 }
 
@@ -372,6 +379,18 @@ fn interlaced_material_is_known_by_its_headers() {
     ] {
         let Some(path) = made(folder.path(), name, options) else { continue };
         assert_eq!(opened(&path).unwrap().facts.interlaced, interlaced, "{name}");
+    }
+}
+
+#[test]
+fn frames_a_second_of_matroska_are_the_mean_where_times_vary_and_what_is_stated_where_they_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let even = "-c:v libvpx -deadline realtime -cpu-used 8";
+    let varied = format!("-vf setpts='if(lt(N,25),N*0.02,0.5+(N-25)*0.2)/TB' -vsync vfr {even}");
+    for (name, options, expected) in [("even.webm", even.to_owned(), 25.0), ("varied.webm", varied, 37.0 / 5.28)] {
+        let Some(path) = made(folder.path(), name, &options) else { continue };
+        let fps = opened(&path).unwrap().fps.unwrap();
+        assert!((fps - expected).abs() < 0.2, "{name}: {fps}");
     }
 }
 

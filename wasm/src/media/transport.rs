@@ -116,7 +116,7 @@ fn describe(index: Index, packing: Packing, facts: Facts) -> Result<Video, Media
     })
 }
 
-/// H.264, which browsers begin to decode where a picture resets the decoder and nowhere else.
+/// H.264, of which browsers have to be told where they can begin.
 fn codec(parameters: &SequenceParameters, samples: &[Sample]) -> Codec {
     match samples.iter().any(|sample| sample.key) {
         true => Codec::h264(parameters.profile),

@@ -38,6 +38,37 @@ fn a_video_whose_size_changes_is_seen_over_its_whole_length_each_frame_in_its_ow
 }
 
 #[test]
+fn frames_of_another_size_and_the_same_shape_are_brought_to_that_of_the_video() {
+    let Some(folder) = workshop() else { return };
+    let vp8 = "-c:v libvpx -deadline realtime -cpu-used 8";
+    for (name, size) in [("large.webm", "320x180"), ("small.webm", "160x90")] {
+        make(&folder, name, &format!("-f lavfi -i testsrc2=s={size}:r=25:d=0.4 {vp8}"));
+    }
+    for (order, expected) in [("large small", (320, 180)), ("small large", (160, 90))] {
+        let list: String = order.split(' ').map(|name| format!("file {name}.webm\n")).collect();
+        std::fs::write(folder.path().join("list.txt"), list).unwrap();
+        let joined = make(&folder, "joined.webm", "-f concat -i list.txt -c copy");
+        let (_, frames, caveats) = looked_at(&joined, options(4)).unwrap();
+        let sizes: Vec<_> = frames.iter().map(|frame| (frame.image.width(), frame.image.height())).collect();
+        assert_eq!(sizes, [expected; 4], "{order}");
+        assert_eq!(caveats, [CaveatCode::SizeChanges], "{order}");
+    }
+}
+
+#[test]
+fn a_video_whose_frames_become_much_flatter_is_seen_over_its_whole_length() {
+    let Some(folder) = workshop() else { return };
+    let vp9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8";
+    make(&folder, "high.webm", &format!("-f lavfi -i testsrc2=s=480x480:r=25:d=0.4 {vp9}"));
+    make(&folder, "flat.webm", &format!("-f lavfi -i testsrc2=s=480x64:r=25:d=0.4 {vp9}"));
+    std::fs::write(folder.path().join("list.txt"), "file high.webm\nfile flat.webm\n").unwrap();
+    let joined = make(&folder, "joined.webm", "-f concat -i list.txt -c copy");
+    let (_, frames, caveats) = looked_at(&joined, options(4)).unwrap();
+    assert_eq!(frames.iter().map(|frame| frame.image.height()).collect::<Vec<_>>(), [480, 480, 64, 64]);
+    assert_eq!(caveats, [CaveatCode::SizeChanges]);
+}
+
+#[test]
 fn transport_streams_put_one_after_the_other_are_no_damage_and_streams_with_a_gap_are() {
     let Some(folder) = workshop() else { return };
     let source = "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264 -g 25 -bf 2";
