@@ -6,7 +6,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 
 use super::testing::tensor;
-use super::{Activation, ChannelAffine, Steps};
+use super::{Activation, ChannelAffine, InvertedResidual, Steps};
 
 /// A result is rounded to 8 bits, a relative error of 2⁻⁹, after few steps that are rounded too; sums cancel in part,
 /// so errors are measured against the largest result.
@@ -53,7 +53,25 @@ fn operations_keep_bf16_and_are_near_those_in_f32() {
         super::pointwise_convolution(maps, weight.clone(), affine(4), Some(Activation::Relu6))
     });
     let (taps, _) = tensor([3, 1, 3, 3], 10);
-    assert_near("depthwise convolution", maps, |maps| {
+    assert_near("depthwise convolution", maps.clone(), |maps| {
         super::depthwise_convolution(maps, taps.clone(), Steps::same(2), affine(3), Some(Activation::Relu6))
+    });
+    let (square, _) = tensor([4, 3, 3, 3], 11);
+    assert_near("convolution", maps.clone(), |maps| {
+        super::convolution(maps, square.clone(), Steps::same(2), affine(4), Some(Activation::Relu))
+    });
+    let (project, _) = tensor([3, 3], 12);
+    assert_near("inverted residual block", maps, |maps| {
+        let block = InvertedResidual {
+            expand: None,
+            filter: taps.clone(),
+            filter_affine: affine(3),
+            project: project.clone(),
+            project_affine: affine(3),
+            steps: Steps::same(1),
+            activation: Activation::Relu6,
+            residual: true,
+        };
+        super::inverted_residual(maps, block)
     });
 }
