@@ -119,9 +119,8 @@ pub(super) fn inverted_residual(input: &Tensor<4>, block: &InvertedResidual) -> 
     if block.residual && (block.steps.stride != 1 || block.project.dims()[0] != channels) {
         return None;
     }
-    if !(is_expanded && is_projected && fits(&block.filter, 1, &block.filter_affine))
-        || !residual::serves(side, block.steps.stride)
-    {
+    let is_filtered = fits(&block.filter, 1, &block.filter_affine) && residual::serves(side, block.steps.stride);
+    if !(is_expanded && is_filtered && is_projected) {
         return None;
     }
     let layers = BlockLayers {
