@@ -279,7 +279,11 @@ mod tests {
     #[test]
     fn black_and_empty_frames_are_looked_at_without_a_panic() {
         let black = look(&picture(|_, _| [0; 3]));
-        assert_eq!(black.difference(&look(&picture(|_, _| [90; 3])), 0.2), 0.0, "where nothing is seen nothing differs");
+        assert_eq!(
+            black.difference(&look(&picture(|_, _| [90; 3])), 0.2),
+            0.0,
+            "where nothing is seen nothing differs"
+        );
         let empty = RgbImage::new(0, 0, Vec::new()).unwrap();
         assert_eq!(FrameLook::new(&empty).0.len(), FRAME_GRID * FRAME_GRID);
         let points = [[5.0; 2]; 5];

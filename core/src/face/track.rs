@@ -167,7 +167,8 @@ impl Track {
     /// How much a look is like the track's, 0 to 1; `None` if it is another shot's.
     fn likeness(&self, time_s: f64, look: Option<&Appearance>) -> Option<f32> {
         let seconds = self.seconds_until(time_s);
-        let differences = look.into_iter().flat_map(|look| self.looks.iter().map(|known| look.difference(known, seconds)));
+        let differences =
+            look.into_iter().flat_map(|look| self.looks.iter().map(|known| look.difference(known, seconds)));
         let likeness = 1.0 - differences.min_by(f32::total_cmp).unwrap_or(0.0);
         (likeness >= 0.0).then_some(likeness)
     }
