@@ -1,9 +1,12 @@
-"""Makes efficientnet_tiny.safetensors and efficientnet_reference.safetensors: a small EfficientNet-Lite and its gradients.
+"""Makes efficientnet_tiny.safetensors, efficientnet_reference.safetensors and efficientnet_batch.safetensors: a small
+EfficientNet-Lite and its gradients.
 
 The network is `efficientnet_lite_pytorch`'s own class with fewer and narrower stages, TINY, on images of an odd
 half size, so that every kind of padding occurs. The checkpoint has the names of that package. The reference holds
 `pixel_values`, `labels` (i64), `features`, `logits`, the mean cross-entropy `loss`, and `gradient.NAME` for every
 parameter, all with batch norms in inference mode, and `clamped`, the share of the activations that ReLU6 clamps.
+The file of the batch holds `logits`, `loss` and the gradients with batch norms in training mode and without dropout, and
+`statistic.NAME` for every mean and (unbiased) variance that the norms found in that batch.
 """
 
 import torch
@@ -57,6 +60,23 @@ def clamped_share(network, pixels):
     return torch.stack([(values == 0).float().mean(), (values == 6).float().mean()])
 
 
+def by_batch(network, pixels, labels):
+    """Logits, loss, gradients and statistics with batch norms that use those of the batch."""
+    network.zero_grad()
+    network.train()
+    network._dropout.p = 0.0
+    network._global_params = network._global_params._replace(drop_connect_rate=0.0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    logits = network(pixels)
+    loss = functional.cross_entropy(logits, labels)
+    loss.backward()
+    found = {"logits": logits, "loss": loss[None]}
+    found |= {f"gradient.{name}": parameter.grad for name, parameter in network.named_parameters()}
+    return found | {f"statistic.{name}": value for name, value in network.named_buffers() if value.is_floating_point()}
+
+
 def main():
     output = output_argument(__doc__).parse_args().output
     generator = torch.Generator().manual_seed(SEED)
@@ -74,8 +94,9 @@ def main():
     reference = {"pixel_values": pixels, "labels": labels, "features": features, "logits": logits, "loss": loss[None]}
     reference["clamped"] = clamped_share(network, pixels)
     reference |= {f"gradient.{name}": parameter.grad for name, parameter in network.named_parameters()}
-    save_file({name: value.detach().contiguous() for name, value in reference.items()},
-              output / "efficientnet_reference.safetensors")
+    plain = lambda tensors: {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+    save_file(plain(reference), output / "efficientnet_reference.safetensors")
+    save_file(plain(by_batch(network, pixels, labels)), output / "efficientnet_batch.safetensors")
     zero, six = reference["clamped"].tolist()
     print(f"loss {loss.item():.4f}; ReLU6 clamps {zero:.1%} to 0 and {six:.1%} to 6")
 

@@ -19,11 +19,12 @@ pub use front_end::FrontEnd;
 pub use parameters::{Strategy, Values, Visit, for_each_parameter, is_norm, is_statistic, parameters, trainable};
 
 use crate::image::RgbImage;
+use crate::ops::Moments;
 use crate::pipeline::aggregate;
 use crate::weights::spec::{Architecture, Calibration, DetectorSpec};
 use crate::weights::{Loader, TensorSource, WeightsError};
 use clip::Clip;
-use efficientnet::EfficientNet;
+use efficientnet::{EfficientNet, Statistics};
 use stan::Stan;
 
 /// What a model says about its inputs, a row for each clip.
@@ -80,6 +81,17 @@ impl Model {
             Self::EfficientNet(network) => network.forward(flatten_clips(pixels)),
             Self::Stan(stan) => stan.forward(pixels, masks),
         }
+    }
+
+    /// [`Model::forward`] with batch norms that use the statistics of this batch, and those statistics in the order in which
+    /// [`parameters`] names them. A model without batch norms has none, and computes as ever.
+    pub fn forward_by_batch(&self, pixels: Tensor<5>) -> (Output, Vec<Moments>) {
+        let mut found = Vec::new();
+        let output = match self {
+            Self::EfficientNet(network) => network.forward_with(flatten_clips(pixels), Statistics::OfBatch(&mut found)),
+            Self::Clip(_) | Self::Stan(_) => self.forward(pixels),
+        };
+        (output, found)
     }
 }
 

@@ -21,8 +21,8 @@ mod patch_embedding;
 pub use activation::Activation;
 pub use attention::attention;
 pub use convolution::{
-    Axis, ChannelAffine, InvertedResidual, Padding, Steps, convolution, depthwise_convolution, inverted_residual,
-    patches, pointwise_convolution,
+    Axis, ChannelAffine, InvertedResidual, Moments, Padding, Steps, batch_norm, convolution, depthwise_convolution,
+    inverted_residual, patches, pointwise_convolution,
 };
 pub use layer_norm::layer_norm;
 pub use linear::linear;

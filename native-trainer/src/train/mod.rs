@@ -23,6 +23,7 @@ mod recipe_file;
 mod resume;
 mod sampler;
 mod schedule;
+mod statistics;
 mod tensorboard;
 mod trainer;
 mod watch;

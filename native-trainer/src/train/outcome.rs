@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use unmask_core::detector::{Detector, Strategy, trainable};
+use unmask_core::detector::Detector;
 use unmask_core::metrics::{Bootstrap, Ranking};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, Training, TrainingStatus};
 
@@ -41,12 +41,11 @@ pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
     let spec = spec(outcome, &calibrated);
     let model = outcome.detector.model();
     detector_file::write(&outcome.out.join("detector.safetensors"), &spec, model, |_| true)?;
-    let strategy: Strategy = outcome.recipe.model.strategy.into();
     if outcome.recipe.model.strategy != StrategyName::Full {
         let adapter = Some(AdapterSpec { base_sha256: outcome.start_sha256.to_owned() });
         let spec = DetectorSpec { adapter, ..spec };
         let path = outcome.out.join("adapter.safetensors");
-        detector_file::write(&path, &spec, model, |name| trainable(strategy, name))?;
+        detector_file::write(&path, &spec, model, |name| outcome.recipe.model.changes(name))?;
     }
     let summary = summary(outcome, &calibrated)?;
     files::write_bytes(&outcome.out.join("summary.md"), summary.as_bytes())?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 use burn::tensor::{DType, GradientCheckpointingStrategy, Gradients};
-use unmask_core::detector::{Model, Strategy, is_norm, trainable};
+use unmask_core::detector::{Model, Strategy, is_norm, is_statistic, trainable};
 
 /// Values of parameters or of their gradients, flattened to `[n]` and outside of autodiff, by the parameter's name in a
 /// detector file.
@@ -29,16 +29,17 @@ pub(super) fn for_inference(model: Model) -> Model {
 
 /// The values of the parameters that are trained.
 pub(super) fn trained(model: &Model) -> Named {
-    let mut collect = Collect { path: ModulePath::default(), gradients: None, found: Named::new() };
-    model.visit(&mut collect);
-    collect.found
+    collect(model, Wanted::Trained)
+}
+
+/// The statistics of the batch norms.
+pub(super) fn statistics(model: &Model) -> Named {
+    collect(model, Wanted::Statistics)
 }
 
 /// The gradients of the parameters that are trained.
 pub(super) fn gradients(model: &Model, gradients: &Gradients) -> Named {
-    let mut collect = Collect { path: ModulePath::default(), gradients: Some(gradients), found: Named::new() };
-    model.visit(&mut collect);
-    collect.found
+    collect(model, Wanted::Gradients(gradients))
 }
 
 /// `model` with the parameters of `update` replaced.
@@ -116,9 +117,25 @@ impl ModuleMapper for WithoutAutodiff {
     }
 }
 
+/// What is collected of a model.
+enum Wanted<'a> {
+    /// The values of what is trained.
+    Trained,
+    /// The gradients of what is trained.
+    Gradients(&'a Gradients),
+    /// The values of the batch norms' statistics.
+    Statistics,
+}
+
+fn collect(model: &Model, wanted: Wanted) -> Named {
+    let mut collect = Collect { path: ModulePath::default(), wanted, found: Named::new() };
+    model.visit(&mut collect);
+    collect.found
+}
+
 struct Collect<'a> {
     path: ModulePath,
-    gradients: Option<&'a Gradients>,
+    wanted: Wanted<'a>,
     found: Named,
 }
 
@@ -132,17 +149,16 @@ impl ModuleVisitor for Collect<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        if !tensor.is_require_grad() {
-            return;
-        }
-        let value = match self.gradients {
-            Some(gradients) => tensor.grad(gradients),
-            None => Some(tensor.without_autodiff()),
+        let (name, tensor) = (self.path.name(), param.val());
+        let value = match self.wanted {
+            Wanted::Trained => tensor.is_require_grad().then(|| tensor.without_autodiff()),
+            Wanted::Gradients(gradients) if tensor.is_require_grad() => tensor.grad(gradients),
+            Wanted::Gradients(_) => None,
+            Wanted::Statistics => is_statistic(&name).then_some(tensor),
         };
         if let Some(value) = value {
             let count = value.shape().num_elements();
-            self.found.insert(self.path.name(), value.reshape([count]));
+            self.found.insert(name, value.reshape([count]));
         }
     }
 }

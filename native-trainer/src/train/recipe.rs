@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use unmask_core::detector::Strategy;
+use unmask_core::detector::{Strategy, is_statistic, trainable};
 
 use super::precision::Precision;
 use crate::augment::Augmentation;
@@ -37,6 +37,27 @@ pub(crate) struct ModelRecipe {
     pub(crate) start: PathBuf,
     /// Which parameters are trained.
     pub(crate) strategy: StrategyName,
+    /// Which statistics batch norms use in training.
+    pub(crate) statistics: StatisticsName,
+    /// With [`StatisticsName::Batch`]: how much of the running averages each step replaces.
+    pub(crate) statistics_momentum: f64,
+}
+
+impl ModelRecipe {
+    /// Whether training changes the tensor `name` of the model.
+    pub(crate) fn changes(&self, name: &str) -> bool {
+        trainable(self.strategy.into(), name) || self.statistics == StatisticsName::Batch && is_statistic(name)
+    }
+}
+
+/// The statistics of batch norms by their names in recipes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StatisticsName {
+    /// Those that stand in the detector's file, which stay as they are.
+    Stored,
+    /// Those of each batch; their running averages go into the file.
+    Batch,
 }
 
 /// The training strategies by their names in recipes.
@@ -186,7 +207,12 @@ impl Default for Recipe {
 
 impl Default for ModelRecipe {
     fn default() -> Self {
-        Self { start: PathBuf::new(), strategy: StrategyName::Ln }
+        Self {
+            start: PathBuf::new(),
+            strategy: StrategyName::Ln,
+            statistics: StatisticsName::Stored,
+            statistics_momentum: 0.01,
+        }
     }
 }
 
@@ -271,6 +297,10 @@ impl Recipe {
         }
         if let Some(beta) = betas.into_iter().find(|beta| !(0.0..1.0).contains(beta)) {
             return Err(format!("optimizer.betas has {beta}, but must be within 0 and 1"));
+        }
+        let momentum = self.model.statistics_momentum;
+        if !(momentum > 0.0 && momentum <= 1.0) {
+            return Err(format!("model.statistics_momentum is {momentum}, but must be above 0 and 1 at most"));
         }
         if !self.run.batch.is_multiple_of(self.run.accumulate) {
             return Err(format!("run.batch {} is no multiple of run.accumulate", self.run.batch));

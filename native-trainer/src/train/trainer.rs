@@ -9,7 +9,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use burn::tensor::activation::softmax;
 use sha2::{Digest, Sha256};
-use unmask_core::detector::{Detector, FrontEnd, Model, drop_path_masks, trainable};
+use unmask_core::detector::{Detector, FrontEnd, Model, drop_path_masks};
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::metrics::{Ranking, Scored};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec};
@@ -20,9 +20,10 @@ use super::losses::loss;
 use super::optimizer::Optimizer;
 use super::outcome::{Outcome, write_outcome};
 use super::parameters;
-use super::recipe::Recipe;
+use super::recipe::{Recipe, StatisticsName};
 use super::resume;
 use super::schedule::Schedule;
+use super::statistics;
 use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
 use crate::detector_file::{self, Source};
@@ -193,13 +194,20 @@ impl<'a> Trainer<'a> {
         for (part, labels) in batch.labels.chunks(count).enumerate() {
             let pixels = batch.pixels.clone().narrow(0, part * count, count);
             let masks = drop_path_masks(architecture, &mut rng, count, &self.options.device);
-            let output = self.model.forward_training(pixels, masks);
+            let (output, moments) = match self.recipe.model.statistics {
+                StatisticsName::Stored => (self.model.forward_training(pixels, masks), Vec::new()),
+                StatisticsName::Batch => self.model.forward_by_batch(pixels),
+            };
             let loss = loss(&self.recipe.loss, &output, labels) / parts as f64;
             let scores = softmax(output.logits.without_autodiff(), 1).narrow(1, 1, 1);
             self.epoch.scores.extend(scores.into_data().iter::<f32>());
             self.epoch.fake.extend(labels.iter().map(|label| *label == Label::Fake));
             total += f64::from(loss.clone().into_scalar::<f32>());
             parameters::add(&mut gradients, parameters::gradients(&self.model, &loss.backward()));
+            if !moments.is_empty() {
+                let moved = statistics::moved(&self.model, moments, self.recipe.model.statistics_momentum);
+                self.model = parameters::updated(self.model.clone(), moved);
+            }
         }
         if !total.is_finite() {
             bail!(
@@ -246,10 +254,19 @@ impl<'a> Trainer<'a> {
             step: self.step,
             best: self.best.clone(),
             epoch: self.epoch.clone(),
-            parameters: parameters::trained(&self.model),
+            parameters: self.changed(),
             moments: self.optimizer.state(),
         };
         checkpoint.write(&resume::checkpoints(&self.options.out))
+    }
+
+    /// The values of everything that training changes.
+    fn changed(&self) -> parameters::Named {
+        let mut changed = parameters::trained(&self.model);
+        if self.recipe.model.statistics == StatisticsName::Batch {
+            changed.extend(parameters::statistics(&self.model));
+        }
+        changed
     }
 
     fn plain_model(&self) -> Model {
@@ -274,8 +291,7 @@ impl<'a> Trainer<'a> {
     fn write_best(&self) -> Result<()> {
         let adapter = Some(AdapterSpec { base_sha256: self.start_sha256.clone() });
         let spec = DetectorSpec { adapter, ..self.spec.clone() };
-        let strategy = self.recipe.model.strategy.into();
-        detector_file::write(&self.best_path(), &spec, &self.plain_model(), |name| trainable(strategy, name))
+        detector_file::write(&self.best_path(), &spec, &self.plain_model(), |name| self.recipe.model.changes(name))
     }
 
     fn best_path(&self) -> PathBuf {

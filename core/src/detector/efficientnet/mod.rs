@@ -1,9 +1,9 @@
 //! EfficientNet-Lite (Tan & Le, 2019; `efficientnet/lite` of tensorflow/tpu) with a classification head.
 //!
-//! The features are the last convolution's output averaged over the image. Batch norms use the statistics of the
-//! pretraining, in training as well: a score then does not depend on what else is in its batch, and a training run can
-//! be repeated and resumed exactly. Their weights and biases are trained; their statistics stand in the file and never
-//! change. Pretraining applied dropout to the features; nothing is dropped here.
+//! The features are the last convolution's output averaged over the image. Batch norms use the statistics that stand in
+//! the file, so that a score does not depend on what else is in its batch. Training may use those of each batch instead
+//! ([`Statistics::OfBatch`]), of which the running averages then belong into the file. Pretraining applied dropout to the
+//! features; nothing is dropped here.
 
 mod config;
 
@@ -19,22 +19,38 @@ pub use config::{EfficientNetConfig, Stage};
 use self::config::{BlockSizes, STEM_KERNEL, STEM_STRIDE};
 use super::Output;
 use super::clip::Head;
-use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, Steps};
+    pub fn maps(&self, pixels: Tensor<4>, mut statistics: Statistics) -> Tensor<4> {
+        let (stem, relu6) = (&self.stem, Some(Activation::Relu6));
+        let pixels = pixels.permute([0, 2, 3, 1]);
+        let x = stem.norm.after(&mut statistics, relu6, |affine, activation| {
+            ops::convolution(pixels, stem.weight.val(), Steps::same(STEM_STRIDE), affine, activation)
+        });
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, &mut statistics));
+        self.last.pointwise(x, relu6, &mut statistics)
 use crate::weights::{Init, Loader, WeightsError};
 
 /// What keeps the division by the deviation finite, in every batch norm of the reference.
 const EPSILON: f64 = 1e-3;
 
-/// Batch normalisation by fixed statistics.
+/// Where batch norms have their statistics from.
+#[derive(Debug)]
+pub enum Statistics<'a> {
+    /// From the file.
+    Stored,
+    /// From the batch itself. Each norm adds its own here, in the order of the model.
+    OfBatch(&'a mut Vec<Moments>),
+}
+
+/// Batch normalisation.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     /// `[channels]`
     pub weight: Param<Tensor<1>>,
     /// `[channels]`
     pub bias: Param<Tensor<1>>,
-    /// The mean of each channel in the pretraining, `[channels]`; never trained.
+    /// The mean of each channel in training, `[channels]`; has no gradient.
     pub running_mean: Param<Tensor<1>>,
-    /// The variance of each channel in the pretraining, `[channels]`; never trained.
+    /// The variance of each channel in training, `[channels]`; has no gradient.
     pub running_var: Param<Tensor<1>>,
 }
 
@@ -52,6 +68,26 @@ impl BatchNorm {
     fn affine(&self) -> ChannelAffine {
         let scale = self.weight.val() / (self.running_var.val() + EPSILON).sqrt();
         ChannelAffine { shift: self.bias.val() - self.running_mean.val() * scale.clone(), scale }
+    }
+
+    /// Norm and activation after `convolution`, which multiplies and adds what it is given, and clamps.
+    fn after(
+        &self,
+        statistics: &mut Statistics,
+        activation: Option<Activation>,
+        convolution: impl FnOnce(ChannelAffine, Option<Activation>) -> Tensor<4>,
+    ) -> Tensor<4> {
+        match statistics {
+            Statistics::Stored => convolution(self.affine(), activation),
+            Statistics::OfBatch(found) => {
+                let mean = self.running_mean.val();
+                let nothing = ChannelAffine { scale: mean.ones_like(), shift: mean.zeros_like() };
+                let (weight, bias) = (self.weight.val(), self.bias.val());
+                let (output, moments) = ops::batch_norm(convolution(nothing, None), weight, bias, EPSILON, activation);
+                found.push(moments);
+                output
+            }
+        }
     }
 }
 
@@ -77,6 +113,13 @@ impl Convolution {
     /// The weight of a convolution of 1 × 1, `[out, in]`.
     fn matrix(&self) -> Tensor<2> {
         self.weight.val().flatten(1, 3)
+    }
+
+    /// `[n, h, w, in]` to `[n, h, w, out]`, by [`Convolution::matrix`].
+    fn pointwise(&self, x: Tensor<4>, activation: Option<Activation>, statistics: &mut Statistics) -> Tensor<4> {
+        self.norm.after(statistics, activation, |affine, activation| {
+            ops::pointwise_convolution(x, self.matrix(), affine, activation)
+        })
     }
 }
 
@@ -110,7 +153,15 @@ impl Block {
     }
 
     /// `[n, h, w, in]` to `[n, ⌈h / stride⌉, ⌈w / stride⌉, out]`.
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, input: Tensor<4>, statistics: &mut Statistics) -> Tensor<4> {
+        match statistics {
+            Statistics::Stored => self.forward_by_stored(input),
+            Statistics::OfBatch(_) => self.forward_by_batch(input, statistics),
+        }
+    }
+
+    /// In one operation.
+    fn forward_by_stored(&self, input: Tensor<4>) -> Tensor<4> {
         let block = InvertedResidual {
             expand: self.expand.as_ref().map(|expand| (expand.matrix(), expand.norm.affine())),
             filter: self.depthwise.weight.val(),
@@ -122,6 +173,21 @@ impl Block {
             residual: self.residual,
         };
         ops::inverted_residual(input, block)
+    }
+
+    /// In an operation for each convolution, since a norm waits for the whole batch.
+    fn forward_by_batch(&self, input: Tensor<4>, statistics: &mut Statistics) -> Tensor<4> {
+        let expanded = match &self.expand {
+            Some(expand) => expand.pointwise(input.clone(), Some(Activation::Relu6), statistics),
+            None => input.clone(),
+        };
+        let Convolution { weight, norm } = &self.depthwise;
+        let steps = Steps::same(self.stride);
+        let filtered = norm.after(statistics, Some(Activation::Relu6), |affine, activation| {
+            ops::depthwise_convolution(expanded, weight.val(), steps, affine, activation)
+        });
+        let output = self.project.pointwise(filtered, None, statistics);
+        if self.residual { output + input } else { output }
     }
 }
 
@@ -148,12 +214,20 @@ impl Trunk {
     }
 
     /// Normalised pixels `[n, 3, h, w]` to the last convolution's output, channels last: `[n, h / 32, w / 32, d]`.
+<<<<<<< HEAD
     pub fn maps(&self, pixels: Tensor<4>) -> Tensor<4> {
         let (stem, last, relu6) = (&self.stem, &self.last, Some(Activation::Relu6));
         let pixels = pixels.permute([0, 2, 3, 1]);
         let x = ops::convolution(pixels, stem.weight.val(), Steps::same(STEM_STRIDE), stem.norm.affine(), relu6);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
         ops::pointwise_convolution(x, last.matrix(), last.norm.affine(), relu6)
+=======
+    pub fn maps(&self, pixels: Tensor<4>, mut statistics: Statistics) -> Tensor<4> {
+        let patches = ops::patches(pixels, STEM_KERNEL, Steps::same(STEM_STRIDE));
+        let x = self.stem.pointwise(patches, Some(Activation::Relu6), &mut statistics);
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, &mut statistics));
+        self.last.pointwise(x, Some(Activation::Relu6), &mut statistics)
+>>>>>>> 53830ec (Train batch norms by the statistics of the batch)
     }
 }
 
@@ -184,7 +258,12 @@ impl EfficientNet {
 
     /// Normalised pixels `[n, 3, h, w]` to features `[n, d]` and logits `[n, 2]`.
     pub fn forward(&self, pixels: Tensor<4>) -> Output {
-        let maps = self.trunk.maps(pixels).cast(DType::F32);
+        self.forward_with(pixels, Statistics::Stored)
+    }
+
+    /// [`EfficientNet::forward`] with statistics from wherever `statistics` says.
+    pub fn forward_with(&self, pixels: Tensor<4>, statistics: Statistics) -> Output {
+        let maps = self.trunk.maps(pixels, statistics).cast(DType::F32);
         let [count, rows, columns, width] = maps.dims();
         let features: Tensor<2> = maps.reshape([count, rows * columns, width]).mean_dim(1).squeeze_dim(1);
         Output { logits: self.head.forward(features.clone()), features }

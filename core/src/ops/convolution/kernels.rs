@@ -228,7 +228,7 @@ impl Gather<'_> {
 
 /// `clamp(values * scale + shift)` of pixels `[…, channels]`, in place.
 #[inline(always)]
-fn finish(values: &mut [f32], scale: &[f32], shift: &[f32], bounds: Option<Bounds>) {
+pub(super) fn finish(values: &mut [f32], scale: &[f32], shift: &[f32], bounds: Option<Bounds>) {
     for pixel in values.chunks_exact_mut(scale.len()) {
         let parameters = scale.iter().zip(shift);
         match bounds {
@@ -265,7 +265,7 @@ pub(super) fn scale_shift_clamp(values: &mut [f32], scale: &[f32], shift: &[f32]
 }
 
 /// Pixels of one piece of work: enough to be worth a task, few enough to share out evenly.
-const PIXELS_AT_ONCE: usize = 256;
+pub(super) const PIXELS_AT_ONCE: usize = 256;
 
 /// Sets `gradient` to zero where `output` was clamped, and returns the sums over all pixels, `[channels]`.
 #[cfg(any(test, feature = "autodiff"))]

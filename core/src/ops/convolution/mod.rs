@@ -23,6 +23,10 @@ mod geometry;
 #[cfg(feature = "autodiff")]
 mod gradients;
 mod kernels;
+mod norm;
+mod norm_kernels;
+#[cfg(test)]
+mod norm_tests;
 mod parallel;
 #[cfg(feature = "simd")]
 mod product;
@@ -36,6 +40,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 
 pub use geometry::{Axis, Padding, Steps};
+pub use norm::{Moments, batch_norm};
 
 use super::Activation;
 #[cfg(feature = "webgpu")]
