@@ -181,6 +181,46 @@ fn dfdc_is_read_by_its_metadata_and_fakes_stay_with_their_originals() {
     }
 }
 
+/// The list of DFDC's faces, with a line for each name, side before enlarging, label and original.
+fn list_of_faces(tree: &Tree, lines: &[&str]) {
+    let header = "videoname,original_width,original_height,label,original";
+    tree.text("faces/metadata.csv", &format!("{header}\n{}\n", lines.join("\n")));
+}
+
+#[test]
+fn the_faces_of_dfdc_are_read_by_their_list_and_small_ones_and_those_to_exclude_are_left_out() {
+    let tree = Tree::new();
+    for name in ["real", "fake", "small", "excluded", "unlisted"] {
+        let picture = tree.path(&format!("faces/faces_224/{name}.jpg"));
+        tree.place.ffmpeg(&["-f", "lavfi", "-i", "testsrc2=size=64x64", "-frames:v", "1", text(&picture)]);
+    }
+    list_of_faces(
+        &tree,
+        &[
+            "real.mp4,129,129,REAL,",
+            "fake.mp4,150,150,FAKE,real.mp4",
+            "small.mp4,63,80,FAKE,real.mp4",
+            "excluded.mp4,200,200,FAKE,other.mp4",
+            "gone.mp4,200,200,REAL,",
+        ],
+    );
+    tree.text("exclude.txt", "excluded.mp4\n");
+    let exclude = tree.path("exclude.txt");
+    let found = tree.listing("faces", &["--exclude", text(&exclude)]);
+    let split = |line: &str| line.split(' ').nth(2).map(str::to_owned);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].starts_with("DFDC-faces/DFDC/fake fake ") && found[1].starts_with("DFDC-faces/original/real real ")
+    );
+    assert_eq!(split(&found[0]), split(&found[1]), "a fake is used as what it was made from");
+    let (_, said) = tree.listing_and_complaints("faces");
+    for reason in ["small.jpg", "listed in metadata.csv and not there"] {
+        assert!(said.contains(reason), "{said}");
+    }
+    list_of_faces(&tree, &["real.mp4,129,129,PERHAPS,"]);
+    assert!(tree.refusal("faces", &[]).contains("PERHAPS"));
+}
+
 #[test]
 fn strays_in_known_layouts_are_listed_together_with_reasons_and_the_others_are_done() {
     let tree = Tree::new();
@@ -362,7 +402,7 @@ fn wrong_options_are_wrong_usage() {
     let (input, output) = (tree.place.path("data/d"), tree.place.path("out"));
     for wrong in [
         &["--quality", "90"][..],
-        &["--margin", "0.5"],
+        &["--margin", "0.4"],
         &["--crop-size", "4"],
         &["--shard", "3/2"],
         &["--dataset", "../up"],

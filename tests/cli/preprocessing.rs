@@ -1,5 +1,6 @@
 //! `unmask preprocess` on real photographs and clips: crops, restarts, shards, damage.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -353,4 +354,38 @@ fn a_missing_ffmpeg_stops_the_run_instead_of_dropping_every_video() {
     assert_eq!(ran.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ran.stderr).contains("install ffmpeg"));
     assert!(manifest_entries(&output).is_empty());
+}
+
+#[test]
+fn a_picture_that_ends_at_the_face_is_continued_before_the_face_is_cropped() {
+    let place = Place::new();
+    let Some(people) = people(&place, 12) else { return };
+    let folder = place.path("faces");
+    std::fs::create_dir_all(folder.join("faces_224")).expect("made");
+    let mut list = "videoname,original_width,original_height,label,original\n".to_owned();
+    let mut photographs: Vec<PathBuf> = Vec::new();
+    for person in std::fs::read_dir(people).expect("listed") {
+        let photograph =
+            std::fs::read_dir(person.expect("listed").path()).expect("listed").next().expect("a photograph");
+        photographs.push(photograph.expect("listed").path());
+    }
+    for (index, photograph) in photographs.iter().enumerate() {
+        let picture = folder.join(format!("faces_224/{index}.jpg"));
+        // The face of such a photograph, from brow to chin.
+        place.ffmpeg(&["-i", text(photograph), "-vf", "crop=104:104:73:80,scale=224:224", text(&picture)]);
+        writeln!(list, "{index}.mp4,104,104,REAL,").expect("text");
+    }
+    std::fs::write(folder.join("metadata.csv"), list).expect("written");
+    let output = place.path("crops");
+    place.succeed(["preprocess", "--input", text(&folder), "--output", text(&output), "--margin", "0.7"]);
+    let entries = manifest_entries(&output);
+    let crops: Vec<&Value> = entries.iter().flat_map(|entry| entry["crops"].as_array().expect("crops")).collect();
+    assert_eq!(crops.len(), photographs.len(), "every face is found");
+    for crop in crops {
+        let points = crop["source_landmarks"].as_array().expect("landmarks");
+        let numbers = points.iter().flat_map(|point| point.as_array().expect("a point"));
+        let inside =
+            numbers.clone().filter(|number| (0.0..224.0).contains(&number.as_f64().expect("a number"))).count();
+        assert!(inside >= 9, "the points are those of the picture without its border: {points:?}");
+    }
 }

@@ -30,7 +30,8 @@ pub struct CropSpec {
     pub geometry: CropGeometry,
     /// Side of the crop in pixels.
     pub size: usize,
-    /// How many times wider than the bare template the view is; 1.3 leaves 15 % of the template's side around it.
+    /// How many times wider than the bare template the view is; 1.3 leaves 15 % of the template's side around it,
+    /// and 0.7 cuts 15 % of it off.
     pub margin: f32,
 }
 

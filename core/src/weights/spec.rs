@@ -271,7 +271,7 @@ impl DetectorSpec {
         {
             return impossible(format!("mean {:?} over std {:?}", self.input.mean, self.input.std));
         }
-        if !(8..=4096).contains(&self.crop.size) || !(1.0..=4.0).contains(&self.crop.margin) {
+        if !(8..=4096).contains(&self.crop.size) || !(0.5..=4.0).contains(&self.crop.margin) {
             return impossible(format!("a crop of {} pixels with margin {}", self.crop.size, self.crop.margin));
         }
         if !(1..=10_000).contains(&self.sampling.frames) {

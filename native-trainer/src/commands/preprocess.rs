@@ -1,7 +1,7 @@
 //! `unmask preprocess`: data sets in, aligned faces and a manifest out.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,13 +9,13 @@ use clap::{Args, ValueEnum};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 
 use super::shard::Shard;
-use crate::datasets::source::{LeftOut, Listing};
+use crate::datasets::source::{LeftOut, Listing, Source};
 use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, summary};
 use crate::media::Damage;
-use crate::output;
 use crate::preprocess::person::Whose;
 use crate::preprocess::picture::PictureFormat;
 use crate::preprocess::{self, Settings, Tally};
+use crate::{files, output};
 
 /// JPEG's quality where none is given.
 const QUALITY: u8 = 95;
@@ -28,8 +28,8 @@ const QUALITY: u8 = 95;
   unmask preprocess --input lfw --output faces/lfw --layout faces --faces centre --format jpeg
   unmask preprocess --input clips --output faces/clips --label real
 
-The layout `dfb` knows FaceForensics++ with FaceShifter and DeepFakeDetection, Celeb-DF, DFDC, DFDCP, LAV-DF and UADFV, one of
-them or a folder of several, with their official splits. Where nobody says what trains and what tests, persons (or videos
+The layout `dfb` knows FaceForensics++ with FaceShifter and DeepFakeDetection, Celeb-DF, DFDC, DFDCP, LAV-DF, UADFV and the
+DFDC's faces as 224-pixel pictures, one of them or a folder of several, with their official splits. Where nobody says what trains and what tests, persons (or videos
 with the fakes made of them) are dealt out 80/10/10 by a hash of their names.
 
 A run that was stopped goes on where it was when it is started again; a video that cannot be read is recorded in the
@@ -68,7 +68,7 @@ pub(crate) struct PreprocessArgs {
     /// Where the face lies in the crop
     #[arg(long, value_enum, default_value = "dfb")]
     geometry: GeometryArg,
-    /// How many times wider than the bare face the crop is, 1 to 4
+    /// How many times wider than the geometry's own view the crop is, 0.5 to 4; below 0.8 it ends at brow and chin
     #[arg(long, default_value_t = 1.3, value_parser = margin)]
     margin: f32,
     /// The crops' format
@@ -77,6 +77,9 @@ pub(crate) struct PreprocessArgs {
     /// The quality of JPEG, 1 to 100 [default: 95]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: Option<u8>,
+    /// A list of file names, one a line, that are left out
+    #[arg(long, value_name = "FILE")]
+    exclude: Option<PathBuf>,
     /// See only to every Nth video, starting with the Ith; the shards may run at once and share the output
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -100,7 +103,7 @@ enum GeometryArg {
 /// A margin as it is written on the command line.
 pub(super) fn margin(text: &str) -> Result<f32, String> {
     let margin: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
-    if (1.0..=4.0).contains(&margin) { Ok(margin) } else { Err("it has to lie between 1 and 4".to_owned()) }
+    if (0.5..=4.0).contains(&margin) { Ok(margin) } else { Err("it has to lie between 0.5 and 4".to_owned()) }
 }
 
 /// Data sets' names are folders in the output.
@@ -121,7 +124,10 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
         compression: args.compression,
         dataset: args.dataset.clone(),
     };
-    let Listing { mut sources, left_out } = datasets::sources(&args.input, &options)?;
+    let Listing { mut sources, mut left_out } = datasets::sources(&args.input, &options)?;
+    if let Some(list) = &args.exclude {
+        exclude(list, &mut sources, &mut left_out)?;
+    }
     let suffix = args.shard.map_or(String::new(), |shard| {
         shard.keep(&mut sources);
         format!("-{}", shard.to_string().replace('/', "-of-"))
@@ -131,6 +137,22 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
     complain(&tally, left_out);
     let unreadable = tally.unreadable + tally.still_unreadable.len();
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Leaves out the sources whose file is named in `list`, whatever its ending: a video stands for the pictures of it.
+fn exclude(list: &Path, sources: &mut Vec<Source>, left_out: &mut Vec<LeftOut>) -> Result<()> {
+    let text = files::read_text(list)?;
+    let stem = |name: &str| Path::new(name.trim()).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let named: HashSet<String> = text.lines().filter_map(stem).collect();
+    sources.retain(|source| {
+        let path = source.input.path();
+        let is_named = stem(&path.to_string_lossy()).is_some_and(|stem| named.contains(&stem));
+        if is_named {
+            left_out.push(LeftOut { path: path.to_owned(), reason: format!("named in {}", list.display()) });
+        }
+        !is_named
+    });
+    Ok(())
 }
 
 fn settings(args: &PreprocessArgs) -> Settings {

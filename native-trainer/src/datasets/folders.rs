@@ -72,7 +72,17 @@ pub(super) fn photographs(root: &Path, dataset: &str, label: Label) -> Result<Li
         let name = name_of(root, &input);
         let manipulation = manipulation_of(label, None);
         let group = person.clone().unwrap_or_else(|| name.clone());
-        Found { input, dataset: dataset.to_owned(), manipulation, name, label, plan: Plan::Free, group, person }
+        Found {
+            input,
+            dataset: dataset.to_owned(),
+            manipulation,
+            name,
+            label,
+            plan: Plan::Free,
+            group,
+            person,
+            ends_at_face: false,
+        }
     });
     let finds = Finds { found: found.collect(), left_out };
     refuse_empty(root, &finds)?;
@@ -107,7 +117,7 @@ fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, finds: &mut Finds
         };
         let group = person.clone().unwrap_or_else(|| stem(&name).to_owned());
         let dataset = dataset.to_owned();
-        finds.found.push(Found { input, dataset, manipulation, name, label, plan, group, person });
+        finds.found.push(Found { input, dataset, manipulation, name, label, plan, group, person, ends_at_face: false });
     }
     Ok(())
 }

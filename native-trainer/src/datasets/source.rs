@@ -31,6 +31,8 @@ pub(crate) struct Source {
     pub(crate) person: Option<String>,
     /// As [`super::Video::group`].
     pub(crate) group: String,
+    /// Whether its pictures end at the face, so that they have to be continued before the face can be found and cropped.
+    pub(crate) ends_at_face: bool,
 }
 
 impl Source {
@@ -89,6 +91,8 @@ pub(super) struct Found {
     /// Sources of one group are used alike.
     pub(super) group: String,
     pub(super) person: Option<String>,
+    /// As [`Source::ends_at_face`].
+    pub(super) ends_at_face: bool,
 }
 
 /// Leaves out crops that this program made, decides splits, makes names unique and sorts by identity.
@@ -110,9 +114,9 @@ pub(super) fn settle(root: &Path, finds: Finds) -> Result<Listing> {
         .into_iter()
         .zip(decided)
         .map(|(found, (split, group))| {
-            let Found { input, dataset, manipulation, name, label, person, .. } = found;
+            let Found { input, dataset, manipulation, name, label, person, ends_at_face, .. } = found;
             let path = relative(root, input.path());
-            Source { input, path, dataset, manipulation, name, label, split, person, group }
+            Source { input, path, dataset, manipulation, name, label, split, person, group, ends_at_face }
         })
         .collect();
     tell_apart(&mut sources)?;

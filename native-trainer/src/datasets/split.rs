@@ -150,6 +150,7 @@ mod tests {
             plan: Plan::Free,
             group: stem(name).to_owned(),
             person: None,
+            ends_at_face: false,
         }
     }
 

@@ -1,8 +1,9 @@
 //! From videos and photographs to aligned crops and a manifest, on all cores: what `unmask preprocess` does.
 //!
 //! [`person`] follows the one person whose faces are kept, [`picture`] makes files of the crops, [`store`] is the folder
-//! that can be returned to, [`standing`] tells what in it is still true, [`progress`] says how far it is. What there is to do comes from [`crate::datasets::sources`].
+//! that can be returned to, [`border`] continues pictures that end at the face, [`standing`] tells what in it is still true, [`progress`] says how far it is. What there is to do comes from [`crate::datasets::sources`].
 
+mod border;
 pub(crate) mod person;
 pub(crate) mod picture;
 mod progress;
@@ -218,6 +219,7 @@ fn preprocess(task: &Task, root: &str, finder: &FaceFinder, store: &Store, setti
             return Ok(entry);
         }
     };
+    let Looked { people, border } = people;
     entry.frames = people.frames();
     let faces = people.chosen();
     entry.frames_without_face = entry.frames - faces.len();
@@ -227,27 +229,42 @@ fn preprocess(task: &Task, root: &str, finder: &FaceFinder, store: &Store, setti
         entry.dropped = Some(Drop { kind: DropKind::NoFace, reason });
         return Ok(entry);
     }
-    entry.crops = compute(|| faces.iter().map(|face| keep(task, face, store, settings)).collect::<Result<_>>())?;
+    entry.crops =
+        compute(|| faces.iter().map(|face| keep(task, face, border, store, settings)).collect::<Result<_>>())?;
     Ok(entry)
 }
 
+/// What was seen of a video.
+struct Looked {
+    people: Followed,
+    /// Pixels that were put around each frame.
+    border: usize,
+}
+
 /// Finds the faces of the sampled frames and follows them.
-fn look(source: &Source, finder: &FaceFinder, settings: &Settings) -> Result<Followed, MediaError> {
+fn look(source: &Source, finder: &FaceFinder, settings: &Settings) -> Result<Looked, MediaError> {
     let opened = media::open(&source.input, &OpenOptions { frames: settings.frames, damage: settings.damage })?;
     let mut people = Followed::new(settings.whose, settings.crop);
     let options = FindOptions::default();
     let mut frames = opened.frames;
+    let mut border = 0;
     loop {
-        let group = frames.by_ref().take(FRAMES_AT_ONCE).collect::<Result<Vec<_>, _>>()?;
+        let mut group = frames.by_ref().take(FRAMES_AT_ONCE).collect::<Result<Vec<_>, _>>()?;
         if group.is_empty() {
             break;
+        }
+        if source.ends_at_face {
+            for frame in &mut group {
+                border = border::width(&frame.image);
+                frame.image = border::mirrored(&frame.image, border);
+            }
         }
         compute(|| {
             let faces: Vec<Vec<Face>> = group.par_iter().map(|frame| finder.find(&frame.image, &options)).collect();
             group.iter().zip(&faces).for_each(|(frame, faces)| people.push(frame.time_s, &frame.image, faces));
         });
     }
-    Ok(people)
+    Ok(Looked { people, border })
 }
 
 /// Computes on rayon's threads, so that however many wait for decoders, as many compute as there are cores.
@@ -257,7 +274,7 @@ fn compute<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// Writes a crop and describes it. Those of a file that took another's place do not overwrite that one's, which count until
 /// all are there.
-fn keep(task: &Task, face: &CroppedFace, store: &Store, settings: &Settings) -> Result<CropEntry> {
+fn keep(task: &Task, face: &CroppedFace, border: usize, store: &Store, settings: &Settings) -> Result<CropEntry> {
     let Task { source, revision } = task;
     let Source { dataset, manipulation, name, .. } = source;
     let name = if *revision == 0 { name.clone() } else { format!("{name}~{revision}") };
@@ -270,12 +287,13 @@ fn keep(task: &Task, face: &CroppedFace, store: &Store, settings: &Settings) -> 
     let bytes = settings.format.encode(&face.image, settings.quality);
     store.write(&path, &bytes.with_context(|| format!("{path} cannot be written as an image"))?)?;
     let bounds = &face.face.bounds;
+    let in_source = |coordinate: f32| to_hundredths(coordinate - border as f32);
     Ok(CropEntry {
         path,
         time_s: (!is_still).then_some(face.time_s),
-        bounds: [bounds.x, bounds.y, bounds.width, bounds.height].map(to_hundredths),
+        bounds: [in_source(bounds.x), in_source(bounds.y), to_hundredths(bounds.width), to_hundredths(bounds.height)],
         confidence: (face.face.confidence * 1e4).round() / 1e4,
-        source_landmarks: face.face.landmarks.map(|point| point.map(to_hundredths)),
+        source_landmarks: face.face.landmarks.map(|point| point.map(in_source)),
         landmarks: face.landmarks.map(|point| point.map(to_hundredths)),
     })
 }

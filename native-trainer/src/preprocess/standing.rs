@@ -124,6 +124,7 @@ mod tests {
             split: Split::Train,
             person: None,
             group: "a".into(),
+            ends_at_face: false,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod celeb_df;
 mod dfdc;
+mod dfdc_faces;
 mod faceforensics;
 mod lav_df;
 
@@ -24,6 +25,7 @@ enum Known {
     FaceForensics,
     CelebDf,
     Dfdc,
+    DfdcFaces,
     DfdcPreview,
     LavDf,
     Uadfv,
@@ -42,6 +44,8 @@ impl Known {
             Some(Self::DfdcPreview)
         } else if dfdc::is_dfdc(folder) {
             Some(Self::Dfdc)
+        } else if dfdc_faces::is_dfdc_faces(folder) {
+            Some(Self::DfdcFaces)
         } else if lav_df::is_lav_df(folder) {
             Some(Self::LavDf)
         } else if is("UADFV") && has("real") && has("fake") {
@@ -65,6 +69,7 @@ pub(super) fn list(root: &Path, compression: Compression) -> Result<Listing> {
             Known::FaceForensics => faceforensics::list(&folder, compression, &mut finds)?,
             Known::CelebDf => celeb_df::list(&folder, &mut finds)?,
             Known::Dfdc => dfdc::list(&folder, &mut finds)?,
+            Known::DfdcFaces => dfdc_faces::list(&folder, &mut finds)?,
             Known::DfdcPreview => dfdc::list_preview(&folder, &mut finds)?,
             Known::LavDf => lav_df::list(&folder, &mut finds)?,
             Known::Uadfv => uadfv(&folder, &mut finds)?,
@@ -72,7 +77,7 @@ pub(super) fn list(root: &Path, compression: Compression) -> Result<Listing> {
     }
     if finds.found.is_empty() {
         bail!(
-            "{} holds no video of FaceForensics++, DeepFakeDetection, Celeb-DF, DFDC, DFDCP, LAV-DF or UADFV that can be used \
+            "{} holds no video of FaceForensics++, DeepFakeDetection, Celeb-DF, DFDC, DFDCP, LAV-DF or UADFV, and no face of DFDC, that can be used \
              (of FaceForensics++, in the compression asked for){}; choose another --layout",
             root.display(),
             first_reason(&finds.left_out)
@@ -127,7 +132,7 @@ impl Videos {
         let Self { input, name } = self;
         let group = stem(&name).to_owned();
         let (dataset, manipulation) = (dataset.to_owned(), manipulation.to_owned());
-        Found { input, dataset, manipulation, name, label, plan, group, person: None }
+        Found { input, dataset, manipulation, name, label, plan, group, person: None, ends_at_face: false }
     }
 }
 
