@@ -19,14 +19,7 @@ pub use config::{EfficientNetConfig, Stage};
 use self::config::{BlockSizes, STEM_KERNEL, STEM_STRIDE};
 use super::Output;
 use super::clip::Head;
-    pub fn maps(&self, pixels: Tensor<4>, mut statistics: Statistics) -> Tensor<4> {
-        let (stem, relu6) = (&self.stem, Some(Activation::Relu6));
-        let pixels = pixels.permute([0, 2, 3, 1]);
-        let x = stem.norm.after(&mut statistics, relu6, |affine, activation| {
-            ops::convolution(pixels, stem.weight.val(), Steps::same(STEM_STRIDE), affine, activation)
-        });
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, &mut statistics));
-        self.last.pointwise(x, relu6, &mut statistics)
+use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, Moments, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// What keeps the division by the deviation finite, in every batch norm of the reference.
@@ -214,20 +207,14 @@ impl Trunk {
     }
 
     /// Normalised pixels `[n, 3, h, w]` to the last convolution's output, channels last: `[n, h / 32, w / 32, d]`.
-<<<<<<< HEAD
-    pub fn maps(&self, pixels: Tensor<4>) -> Tensor<4> {
-        let (stem, last, relu6) = (&self.stem, &self.last, Some(Activation::Relu6));
-        let pixels = pixels.permute([0, 2, 3, 1]);
-        let x = ops::convolution(pixels, stem.weight.val(), Steps::same(STEM_STRIDE), stem.norm.affine(), relu6);
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
-        ops::pointwise_convolution(x, last.matrix(), last.norm.affine(), relu6)
-=======
     pub fn maps(&self, pixels: Tensor<4>, mut statistics: Statistics) -> Tensor<4> {
-        let patches = ops::patches(pixels, STEM_KERNEL, Steps::same(STEM_STRIDE));
-        let x = self.stem.pointwise(patches, Some(Activation::Relu6), &mut statistics);
+        let (stem, relu6) = (&self.stem, Some(Activation::Relu6));
+        let pixels = pixels.permute([0, 2, 3, 1]);
+        let x = stem.norm.after(&mut statistics, relu6, |affine, activation| {
+            ops::convolution(pixels, stem.weight.val(), Steps::same(STEM_STRIDE), affine, activation)
+        });
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, &mut statistics));
-        self.last.pointwise(x, Some(Activation::Relu6), &mut statistics)
->>>>>>> 53830ec (Train batch norms by the statistics of the batch)
+        self.last.pointwise(x, relu6, &mut statistics)
     }
 }
 

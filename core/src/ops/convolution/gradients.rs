@@ -31,9 +31,13 @@ struct Saved {
 }
 
 impl Saved {
-    /// The gradient of the output before it was clamped, and its sums over all pixels: the gradient of the shift.
-    fn unclamped(&self, gradient: FlexTensor) -> (FlexTensor, Vec<f32>) {
+    /// The gradient of the output before it was clamped, and its sums over all pixels, the gradient of the shift; none where
+    /// that is not `wanted` and nothing was clamped.
+    fn unclamped(&self, gradient: FlexTensor, wanted: bool) -> (FlexTensor, Vec<f32>) {
         let mut gradient = contiguous(gradient);
+        if self.output.is_none() && !wanted {
+            return (gradient, Vec::new());
+        }
         let output = self.output.as_ref().map(|(output, bounds)| (output.storage(), *bounds));
         let [_, _, _, channels] = dims(&gradient);
         let sums = kernels::clamp_gradient(gradient.storage_mut(), output, channels);
@@ -50,7 +54,7 @@ impl Backward<Flex, 4> for Pointwise {
     fn backward(self, ops: Ops<Saved, 4>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let [input, weight, scale, shift] = ops.parents;
         let saved = ops.state;
-        let (gradient, sums) = saved.unclamped(gradients.consume::<Flex>(&ops.node));
+        let (gradient, sums) = saved.unclamped(gradients.consume::<Flex>(&ops.node), shift.is_some());
         let [outputs, inputs] = dims(&saved.weight);
         let weights: FlexTensor = contiguous(saved.weight.clone());
         if let Some(shift) = shift {
@@ -114,7 +118,7 @@ impl Backward<Flex, 4> for DepthwiseStep {
     fn backward(self, ops: Ops<Saved, 4>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let [input, weight, scale, shift] = ops.parents;
         let saved = ops.state;
-        let (gradient, sums) = saved.unclamped(gradients.consume::<Flex>(&ops.node));
+        let (gradient, sums) = saved.unclamped(gradients.consume::<Flex>(&ops.node), shift.is_some());
         let geometry = geometry(&saved.input, &saved.weight, self.steps);
         let [places, channels] = dims(&saved.weight);
         let scales: &[f32] = saved.scale.storage();

@@ -254,8 +254,12 @@ fn clamped(value: f32, low: f32, high: f32) -> f32 {
     if value > high { high } else { value }
 }
 
-/// [`finish`] on all cores.
+/// [`finish`] on all cores. What changes nothing, as before a norm by the statistics of the batch, reads nothing.
 pub(super) fn scale_shift_clamp(values: &mut [f32], scale: &[f32], shift: &[f32], bounds: Option<Bounds>) {
+    let changes_nothing = scale.iter().all(|scale| *scale == 1.0) && shift.iter().all(|shift| *shift == 0.0);
+    if changes_nothing && bounds.is_none() {
+        return;
+    }
     for_each_chunk(
         values,
         scale.len() * PIXELS_AT_ONCE,

@@ -5,6 +5,8 @@
 //! tensor but input and output is ever written, going forward or back: on a CPU, the time goes into memory and not
 //! into arithmetic. [`Steps`] says how a kernel moves and what it meets beyond the edge.
 //!
+//! In training a batch norm may use the statistics of its batch instead: `norm`, by the kernels of `norm_kernels`.
+//!
 //! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs, `cube`
 //! those for graphics devices. `fused` has those for CPUs where no gradients are asked for: `direct` for a convolution of
 //! any side, `residual` for a whole block, both made of the matrix products of `product`.
