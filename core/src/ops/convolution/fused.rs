@@ -81,12 +81,15 @@ fn served(input: &Tensor<4>, activation: Option<Activation>) -> Option<Option<Bo
     (matches!(body, Body::Flex) && !input.device().is_autodiff()).then_some(bounds)
 }
 
-/// Whether a weight is one of f32 for so many channels. What is not is left to burn's own operations, which convert it or
-/// say what does not fit.
+/// Whether a weight is one of f32 for so many channels, and no gradients are asked for of it and what follows, as they are in
+/// a network's first layer, whose input needs none. What is not is left to burn's own operations, which convert it or say what
+/// does not fit.
 fn fits<const D: usize>(weight: &Tensor<D>, inputs: usize, affine: &ChannelAffine) -> bool {
     let sizes = weight.dims();
     let outputs = [affine.scale.dims(), affine.shift.dims()];
-    weight.dtype() == DType::F32 && sizes[1] == inputs && outputs == [[sizes[0]]; 2]
+    let devices = [weight.device(), affine.scale.device(), affine.shift.device()];
+    let is_plain = devices.iter().all(|device| !device.is_autodiff());
+    is_plain && weight.dtype() == DType::F32 && sizes[1] == inputs && outputs == [[sizes[0]]; 2]
 }
 
 /// The convolution by these bodies; `None` where they do not serve. The weight is `[out, in, side, side]`, or `[out, in]`

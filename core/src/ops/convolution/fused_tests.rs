@@ -187,3 +187,35 @@ fn no_images_make_no_output() {
     let weight = tensor([6, 4, 3, 3], 2).0;
     assert_eq!(convolution(none(), weight, Steps::same(2), affine(6, 3), None).dims(), [0, 3, 4, 6]);
 }
+
+#[cfg(feature = "autodiff")]
+#[test]
+fn what_is_trained_has_gradients_behind_an_input_that_needs_none() {
+    let tracked = |values: TensorData| Tensor::<1>::from_data(values, &Device::flex().autodiff()).require_grad();
+    let shift = || tracked(tensor([6], 3).0.into_data());
+    let behind = |shift: &Tensor<1>| ChannelAffine { scale: tensor([6], 2).0, shift: shift.clone() };
+    let input = || tensor([1, 5, 5, 4], 1).0;
+    let weight = || tensor([6, 4, 3, 3], 4).0;
+    let has_gradient = |output: Tensor<4>, shift: &Tensor<1>| shift.grad(&output.sum().backward()).is_some();
+    let trained = shift();
+    let output = convolution(input(), weight(), Steps::same(2), behind(&trained), Some(Activation::Relu6));
+    assert!(has_gradient(output, &trained), "a convolution's");
+    let trained = shift();
+    let matrix = weight().narrow(2, 0, 1).narrow(3, 0, 1).flatten(1, 3);
+    assert!(has_gradient(pointwise_convolution(input(), matrix, behind(&trained), None), &trained), "one of 1 × 1's");
+    for place in 0..3 {
+        let trained = shift();
+        let layer = |at: usize| if at == place { behind(&trained) } else { affine(6, 3) };
+        let block = InvertedResidual {
+            expand: Some((tensor([6, 4], 2).0, layer(0))),
+            filter: tensor([6, 1, 3, 3], 5).0,
+            filter_affine: layer(1),
+            project: tensor([6, 6], 8).0,
+            project_affine: layer(2),
+            steps: Steps::same(1),
+            activation: Activation::Relu6,
+            residual: false,
+        };
+        assert!(has_gradient(inverted_residual(input(), block), &trained), "layer {place} of a block's");
+    }
+}
