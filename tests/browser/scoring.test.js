@@ -63,12 +63,7 @@ test('a clip cut by an edit list and in fragments gets the native report', async
   if (fragmented) await compare(fragmented, { frames: 4 });
 });
 
-/** Points lie on a grid, of 1/512 of the distance between the eyes at most. */
-function gridStep([[left], [right]]) {
-  return Math.abs(right - left) / 500;
-}
-
-test('the same pixels get the native points to a step of their grid, and where they are the same the score to a ten-thousandth', async (t) => {
+test('the same pixels get the native points, and the native score to two thousandths', async (t) => {
   for (const name of ['real_vox_lia_driving2_256.mp4', 'real_liveportrait_d18.mp4', 'real_intel_asl_eat_640x480.mkv']) {
     const source = clip(t, name);
     const file = source && scratch.made(t, 'face.png', '-i', source, '-frames:v', '1');
@@ -77,10 +72,9 @@ test('the same pixels get the native points to a step of their grid, and where t
     const { report } = await score(here.opened.page, file);
     const [ours, expected] = [report.frames[0].faces[0], frames[0].faces[0]];
     const apart = ours.landmarks.flat().map((place, index) => Math.abs(place - expected.landmarks.flat()[index]));
-    const farthest = Math.max(...apart);
-    assert.ok(farthest <= gridStep(expected.landmarks), `points of ${name} lie ${farthest} pixels apart`);
-    // A point halfway between two places of the grid may go to either.
-    near(report.score, theirs, farthest === 0 ? 1e-4 : 0.03, `the score of ${name}`);
+    assert.ok(Math.max(...apart) <= 0.001, `points of ${name} lie ${Math.max(...apart)} pixels apart`);
+    // Points differ by rounding, a few levels of the crop with them, and the score by what the detector makes of those.
+    near(report.score, theirs, 0.002, `the score of ${name}`);
     ours.box.forEach((value, side) => near(value, expected.box[side], 0.05, 'a side of the face'));
     assert.deepEqual([report.video.fps, report.video.duration_s, report.frames.length], [null, null, 1]);
   }

@@ -3,7 +3,7 @@
 //! The network looks at the whole frame, made small: so it finds most faces in one pass. It looks again from nearer where
 //! it found nothing or only small faces, and from further away where it found nothing, since a face that fills the
 //! frame is too large for the first look. Whatever it is not sure of, it sees once more on its own and, if need be, turned by quarters.
-//! At the end [`Refiner`] corrects the points, and they are put on a grid, so that they are the same on every machine.
+//! At the end [`Refiner`] corrects the points.
 //!
 //! A face that lies on its side or upside down is found nearly as well as an upright one, but its points are wrong then,
 //! and its crop with them. What gives it away is that the points are turned or fit no face (`Detection::merit`). The turn
@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use super::boxes::suppress;
 use super::centerface::{CenterFace, GRID};
 use super::detection::{Detection, MOST_FACES, ONE_FACE, decode};
-use super::grid::on_grid;
 use super::refiner::Refiner;
 use super::turn::{turned, turned_back};
 use super::window::{is_usable, look};
@@ -104,7 +103,6 @@ impl FaceFinder {
     pub fn find(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Face> {
         let mut faces = self.coarse(frame, options);
         self.refiner.refine(frame, &mut faces, &self.device);
-        faces.iter_mut().for_each(|face| face.landmarks = on_grid(&face.landmarks));
         faces
     }
 

@@ -11,7 +11,6 @@ pub mod crop;
 mod detection;
 mod error;
 pub mod finder;
-mod grid;
 mod layers;
 mod parameters;
 pub mod quality;
