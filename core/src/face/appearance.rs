@@ -4,6 +4,7 @@
 //! needed either, since the question is only whether a sample goes on with what came just before. Within a shot the
 //! colours of a face, its hair and what is around it hardly change, and if they do, as before a moving map or under coloured
 //! lights, the frame as a whole stays as it is; between two shots both change, and more may change the more time passes.
+//! Colours that differ much are another person's even in the same shot, as where two change places.
 //!
 //! The limits were chosen on 116 clips with one face each. Put after one another in the same place with 0.16 seconds
 //! between them, 99.4 % of 3,191 pairs of two persons' clips differ by more, with a second 99.2 % and with four seconds 98.7 %;
@@ -47,6 +48,8 @@ const LEAST_SHAPE: f32 = 1.0;
 const OTHER_COLOURS: f32 = 0.085;
 /// … the luma of the frames differs by this as well (one less their correlation).
 const OTHER_FRAME: f32 = 0.2;
+/// Colours that differ by this are another person's, whatever the frames. None of the clips gets more tracks by it.
+const OTHER_PERSON: f32 = 0.12;
 /// Without colour, frames whose luma differs by this are other shots, if …
 const OTHER_GREY_FRAME: f32 = 0.4;
 /// … that of the face differs by this as well.
@@ -102,7 +105,8 @@ impl Appearance {
         Some(Self { colours: colours(&seen), grey_face, frame: frame.clone() })
     }
 
-    /// How much this differs from what a sample `seconds` earlier showed: from 0, alike, to 1 and above, another shot.
+    /// How much this differs from what an earlier sample showed, where the face was last seen `seconds` ago: from 0, alike, to
+    /// 1 and above, another shot or person.
     pub fn difference(&self, earlier: &Self, seconds: f32) -> f32 {
         let frame = unlikeness(&self.frame.0, &earlier.frame.0);
         let difference = match (&self.grey_face, &earlier.grey_face) {
@@ -111,8 +115,9 @@ impl Appearance {
                 face.min(frame.unwrap_or(0.0) / OTHER_GREY_FRAME)
             }
             _ => {
-                let colours = unlikeness(&self.colours, &earlier.colours).unwrap_or(0.0) / OTHER_COLOURS;
-                frame.map_or(colours, |frame| colours.min(frame / OTHER_FRAME))
+                let colours = unlikeness(&self.colours, &earlier.colours).unwrap_or(0.0);
+                let cut = frame.map_or(f32::INFINITY, |frame| frame / OTHER_FRAME).min(colours / OTHER_COLOURS);
+                cut.max(colours / OTHER_PERSON)
             }
         };
         difference / (1.0 + MORE_PER_SECOND * seconds.max(0.0)).min(MOST_ALLOWED)
@@ -234,9 +239,10 @@ mod tests {
         // The two backgrounds are about equally light.
         let known = look(&portrait(LIGHT_SKIN, [60, 90, 140], 1.0));
         let relit = look(&portrait(LIGHT_SKIN, [120, 78, 60], 1.0));
-        assert!(unlikeness(&known.colours, &relit.colours).unwrap() > OTHER_COLOURS);
+        let colours = unlikeness(&known.colours, &relit.colours).unwrap();
+        assert!(colours > OTHER_COLOURS && colours < OTHER_PERSON, "{colours}");
         let difference = relit.difference(&known, 0.2);
-        assert!(difference < 0.5, "{difference}");
+        assert!(difference < 1.0, "{difference}");
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Track {
             .then(|| overlap + (1.0 - distance / options.max_reach).max(0.0))
     }
 
-    /// How much a look is like the track's, 0 to 1; `None` if it is another shot's.
+    /// How much a look is like the track's, 0 to 1; `None` if it is another shot's or another person's.
     fn likeness(&self, time_s: f64, look: Option<&Appearance>) -> Option<f32> {
         let seconds = self.seconds_until(time_s);
         let differences =

@@ -246,3 +246,48 @@ fn a_cut_to_another_person_in_the_same_place_begins_a_track_and_who_comes_back_g
     assert_eq!(tracks, [0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0]);
     assert_eq!(frames_of_counted(people), [0, 1, 2, 3, 9, 10, 11], "who fills more of the whole video counts");
 }
+
+/// Two people of these colours of skin before one wall, the first on the left; nobody where there is no colour.
+fn two_before_a_wall(skins: [Option<[u8; 3]>; 2]) -> RgbImage {
+    let pixels = (0..400 * 200).flat_map(|index: usize| {
+        let (x, y) = ((index % 400) as f32, (index / 400) as f32);
+        let is_at = |middle: f32| (x - middle).hypot(y - 100.0) < 45.0;
+        let skin = if is_at(100.0) { skins[0] } else { skins[1].filter(|_| is_at(300.0)) };
+        let shade = 0.75 + (index * 7919 % 251) as f32 / 1000.0;
+        skin.unwrap_or([90, 110, 130]).map(|level| (f32::from(level) * shade) as u8)
+    });
+    RgbImage::new(400, 200, pixels.collect()).unwrap()
+}
+
+const LIGHT: [u8; 3] = [220, 170, 150];
+const DARK: [u8; 3] = [110, 65, 45];
+
+#[test]
+fn two_people_who_change_places_in_one_shot_keep_their_tracks() {
+    let (left, right) = (face(50.0, 50.0, 100.0), face(250.0, 50.0, 100.0));
+    let mut people = People::new(Faces::All, SPEC, 1);
+    let mut tracks = |time: f64, skins: [[u8; 3]; 2]| {
+        let seen = people.push(time, &two_before_a_wall(skins.map(Some)), &[left, right]);
+        let track = |wanted: Face| seen.iter().find(|sighting| sighting.face == wanted).unwrap().track;
+        [track(left), track(right)]
+    };
+    let before = tracks(0.0, [LIGHT, DARK]);
+    assert_eq!(tracks(1.0, [LIGHT, DARK]), before);
+    let after = tracks(2.0, [DARK, LIGHT]);
+    assert!(after[0] != before[0] && after[1] != before[1], "{before:?}, then {after:?}");
+}
+
+#[test]
+fn who_takes_anothers_seat_in_the_same_room_begins_a_track() {
+    let seat = face(50.0, 50.0, 100.0);
+    let mut people = People::new(Faces::Largest, SPEC, 1);
+    let mut track = |time: f64, skin: Option<[u8; 3]>| {
+        let faces: &[Face] = if skin.is_some() { &[seat] } else { &[] };
+        people.push(time, &two_before_a_wall([skin, None]), faces).first().map(|sighting| sighting.track)
+    };
+    assert_eq!(track(0.0, Some(LIGHT)), Some(0));
+    assert_eq!(track(1.0, Some(LIGHT)), Some(0));
+    assert_eq!(track(2.0, None), None);
+    assert_eq!(track(3.0, Some(DARK)), Some(1));
+    assert_eq!(track(4.0, Some(LIGHT)), Some(0), "who comes back goes on");
+}
