@@ -82,14 +82,14 @@ fn served(input: &Tensor<4>, activation: Option<Activation>) -> Option<Option<Bo
 }
 
 /// Whether a weight is one of f32 for so many channels, and no gradients are asked for of it and what follows, as they are in
-/// a network's first layer, whose input needs none. What is not is left to burn's own operations, which convert it or say what
-/// does not fit.
+/// a network's first layer, whose input needs none.
 fn fits<const D: usize>(weight: &Tensor<D>, inputs: usize, affine: &ChannelAffine) -> bool {
     let sizes = weight.dims();
     let outputs = [affine.scale.dims(), affine.shift.dims()];
     let devices = [weight.device(), affine.scale.device(), affine.shift.device()];
     let is_plain = devices.iter().all(|device| !device.is_autodiff());
-    is_plain && weight.dtype() == DType::F32 && sizes[1] == inputs && outputs == [[sizes[0]]; 2]
+    let types = [weight.dtype(), affine.scale.dtype(), affine.shift.dtype()];
+    is_plain && types == [DType::F32; 3] && sizes[1] == inputs && outputs == [[sizes[0]]; 2]
 }
 
 /// The convolution by these bodies; `None` where they do not serve. The weight is `[out, in, side, side]`, or `[out, in]`
@@ -187,10 +187,10 @@ impl FusedConvolutions for Flex {
 }
 
 impl Layer<Flex> {
-    /// The layer with scale and shift as they are read, and a weight whose steps are not negative: where it is not so
-    /// already, a copy.
+    /// The layer with scale and shift as they are read, and a weight whose steps are positive: where it is not so already, as
+    /// where it is flipped or stands for many like it, a copy.
     fn readable(self) -> Self {
-        let is_forward = self.weight.layout().strides().iter().all(|stride| *stride >= 0);
+        let is_forward = self.weight.layout().strides().iter().all(|stride| *stride > 0);
         Self {
             weight: if is_forward { self.weight } else { contiguous(self.weight) },
             scale: contiguous(self.scale),

@@ -116,8 +116,19 @@ fn a_blocks_weights_may_lie_in_memory_in_any_way() {
     };
     let (expand, affine) = block.expand.take().expect("an expansion");
     let (expand, project) = (lying(expand), twice(lying(block.project)));
-    let block = InvertedResidual { expand: Some((expand.flip([0]).flip([0]), affine)), project, ..block };
+    // Turned round in memory, and turned back by its steps.
+    let turned = Tensor::<2>::from_data(expand.flip([0]).into_data(), &Device::flex()).flip([0]);
+    let block = InvertedResidual { expand: Some((turned, affine)), project, ..block };
     assert_same(inverted_residual(input, block), expected, "weights that lie otherwise");
+}
+
+#[test]
+fn a_weight_that_stands_for_many_counts_as_many() {
+    let (input, row) = (tensor([1, 3, 3, 4], 1).0, tensor([1, 4], 2).0);
+    let many = row.clone().expand([40, 4]);
+    let copies = Tensor::cat((0..40).map(|_| row.clone()).collect(), 0);
+    let found = pointwise_convolution(input.clone(), many, affine(40, 3), None);
+    assert_same(found, composed::pointwise(input, copies, affine(40, 3), None), "a row for all outputs");
 }
 
 #[test]

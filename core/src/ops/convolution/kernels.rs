@@ -298,8 +298,7 @@ fn mask_and_sum(gradient: &mut [f32], output: Option<(&[f32], Bounds)>, sums: &m
         Some((output, (low, high))) => {
             for (gradient, output) in gradient.chunks_exact_mut(channels).zip(output.chunks_exact(channels)) {
                 for ((g, y), sum) in gradient.iter_mut().zip(output).zip(sums.iter_mut()) {
-                    // NaN was not clamped, and its gradient goes on.
-                    *g = if *y <= low || *y >= high { 0.0 } else { *g };
+                    *g = masked(*g, *y, (low, high));
                     *sum += *g;
                 }
             }
@@ -312,6 +311,13 @@ fn mask_and_sum(gradient: &mut [f32], output: Option<(&[f32], Bounds)>, sums: &m
             }
         }
     }
+}
+
+/// The gradient `g` of a value that became `y`: 0 where it was clamped. NaN was not, and its gradient goes on.
+#[cfg(any(test, feature = "autodiff"))]
+#[inline(always)]
+pub(super) fn masked(g: f32, y: f32, (low, high): Bounds) -> f32 {
+    if y <= low || y >= high { 0.0 } else { g }
 }
 
 /// The element-wise sum of parts of `length`, in their order.

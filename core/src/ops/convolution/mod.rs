@@ -73,6 +73,7 @@ pub fn pointwise_convolution(
     if let Some(output) = fused::convolution(&input, &weight, Steps::same(1), &affine, activation) {
         return output;
     }
+    let weight = weight.cast(input.dtype());
     let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::pointwise(input, weight, affine, activation);
     };
@@ -100,6 +101,7 @@ pub fn depthwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    let weight = weight.cast(input.dtype());
     let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::depthwise(input, weight, steps, affine, activation);
     };

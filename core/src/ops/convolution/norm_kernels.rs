@@ -3,6 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+#[cfg(any(test, feature = "autodiff"))]
+use super::kernels::masked;
 use super::kernels::{Bounds, PIXELS_AT_ONCE, finish};
 use super::parallel::for_each_chunk;
 #[cfg(any(test, feature = "autodiff"))]
@@ -121,7 +123,8 @@ impl Norm {
             #[inline(always)]
             |index, gradient, sums| {
                 if let Some((output, bounds)) = output {
-                    mask(gradient, &output[index * length..][..gradient.len()], bounds);
+                    let output = &output[index * length..][..gradient.len()];
+                    gradient.iter_mut().zip(output).for_each(|(g, y)| *g = masked(*g, *y, bounds));
                 }
                 let values = &values[index * length..][..gradient.len()];
                 self.add_sums(gradient, values, sums);
@@ -184,14 +187,5 @@ impl Norm {
                 }
             },
         );
-    }
-}
-
-/// Zeros where `output` was clamped; NaN was not, and its gradient goes on.
-#[cfg(any(test, feature = "autodiff"))]
-#[inline(always)]
-fn mask(gradient: &mut [f32], output: &[f32], (low, high): Bounds) {
-    for (g, y) in gradient.iter_mut().zip(output) {
-        *g = if *y <= low || *y >= high { 0.0 } else { *g };
     }
 }

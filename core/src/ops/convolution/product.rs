@@ -84,7 +84,7 @@ impl Packed {
                 if by_output == 1 {
                     row[..used].copy_from_slice(&weights[..used]);
                 } else {
-                    let weights = weights.iter().step_by(by_output.max(1));
+                    let weights = weights.iter().step_by(by_output);
                     row[..used].iter_mut().zip(weights).for_each(|(place, weight)| *place = *weight);
                 }
             }
