@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 use crate::support::{Place, manifest_entries, people, text};
@@ -96,4 +97,43 @@ fn a_detector_is_measured_on_pairs_that_are_the_same_each_time() {
     let score = |line: &str| line.rsplit(',').next().unwrap_or_default().to_owned();
     let distinct: std::collections::HashSet<String> = frames.lines().skip(1).map(score).collect();
     assert!(distinct.len() > tested, "{frames}");
+}
+
+#[test]
+fn by_the_statistics_of_batches_a_killed_run_ends_the_same_and_the_detector_has_new_ones() {
+    let place = Place::new();
+    let Some(input) = people(&place, 12) else { return };
+    let data = place.path("crops");
+    let preprocess = ["preprocess", "--input", text(&input), "--output", text(&data)];
+    place.succeed(preprocess.iter().chain(&["--layout", "faces", "--faces", "centre"]));
+    let recipe = recipe(&place);
+    let train = |out: &Path| -> Vec<String> {
+        let mut all: Vec<String> =
+            ["train", "--config", text(&recipe), "--data", text(&data), "--out", text(out)].map(str::to_owned).to_vec();
+        for setting in
+            ["model.start='unmask-lite'", "model.statistics='batch'", "run.batch=4", "run.checkpoint_every=1"]
+        {
+            all.extend(["--set".to_owned(), setting.to_owned()]);
+        }
+        all
+    };
+    let (undisturbed, killed) = (place.path("undisturbed"), place.path("killed"));
+    place.succeed(train(&undisturbed));
+    let mut arguments = train(&killed);
+    killed_after(&place, &arguments.iter().map(String::as_str).collect::<Vec<_>>(), &killed, 2);
+    arguments.push("--resume".to_owned());
+    place.succeed(&arguments);
+    let read = |path: &Path| fs::read(path).expect("a detector");
+    let detector = read(&undisturbed.join("detector.safetensors"));
+    assert!(detector == read(&killed.join("detector.safetensors")), "the weights differ");
+    let bundled = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/unmask-lite.safetensors"));
+    let [trained, start] = [&detector, &bundled].map(|bytes| SafeTensors::deserialize(bytes).expect("safetensors"));
+    for statistic in ["running_mean", "running_var"] {
+        let values =
+            |file: &SafeTensors| file.tensor(&format!("trunk.stem.norm.{statistic}")).expect("it").data().to_vec();
+        assert_ne!(values(&trained), values(&start), "{statistic}");
+    }
+    let refused =
+        place.fail(train(&place.path("no")).iter().map(String::as_str).chain(["--set", "model.statistics_momentum=0"]));
+    assert!(refused.contains("model.statistics_momentum"), "{refused}");
 }

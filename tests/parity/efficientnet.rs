@@ -184,7 +184,7 @@ fn gradients_of_the_loss_equal_the_references_and_statistics_have_none() {
 fn by_the_statistics_of_the_batch_logits_gradients_and_statistics_equal_the_references() {
     let (reference, device) = (Reference::by_batch(), Device::flex().autodiff());
     let model = load(&device);
-    let (output, moments) = model.forward_by_batch(Reference::open().pixels(&device));
+    let (output, moments) = model.forward_by_batch(Reference::open().pixels(&device), None);
     let error = relative_error(&values(output.logits.clone()), &reference.get("logits"));
     assert!(error < TOLERANCE, "the logits are off by {error}");
     assert_gradients(&model, &mean_loss(output.logits), &reference);

@@ -83,13 +83,13 @@ impl Model {
         }
     }
 
-    /// [`Model::forward`] with batch norms that use the statistics of this batch, and those statistics in the order in which
+    /// [`Model::forward_training`] with batch norms that use the statistics of this batch, and those statistics in the order in which
     /// [`parameters`] names them. A model without batch norms has none, and computes as ever.
-    pub fn forward_by_batch(&self, pixels: Tensor<5>) -> (Output, Vec<Moments>) {
+    pub fn forward_by_batch(&self, pixels: Tensor<5>, masks: Option<Tensor<3>>) -> (Output, Vec<Moments>) {
         let mut found = Vec::new();
         let output = match self {
             Self::EfficientNet(network) => network.forward_with(flatten_clips(pixels), Statistics::OfBatch(&mut found)),
-            Self::Clip(_) | Self::Stan(_) => self.forward(pixels),
+            Self::Clip(_) | Self::Stan(_) => self.forward_training(pixels, masks),
         };
         (output, found)
     }

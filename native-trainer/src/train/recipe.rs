@@ -39,7 +39,7 @@ pub(crate) struct ModelRecipe {
     pub(crate) strategy: StrategyName,
     /// Which statistics batch norms use in training.
     pub(crate) statistics: StatisticsName,
-    /// With [`StatisticsName::Batch`]: how much of the running averages each step replaces.
+    /// With [`StatisticsName::Batch`]: how much of the running averages each step, or part of one, replaces.
     pub(crate) statistics_momentum: f64,
 }
 

@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn statistics_that_follow_every_batch_wholly_make_scoring_see_what_training_saw() {
         let model = model();
-        let (trained, found) = model.forward_by_batch(pixels(1.0));
+        let (trained, found) = model.forward_by_batch(pixels(1.0), None);
         let model = parameters::updated(model.clone(), moved(&model, found, 1.0));
         let logits = |output: Tensor<2>| -> Vec<f32> { output.into_data().try_into_vec().unwrap() };
         let (scored, trained) = (logits(model.forward(pixels(1.0)).logits), logits(trained.logits));
@@ -69,8 +69,8 @@ mod tests {
     fn a_step_moves_them_by_its_part_of_the_way() {
         let model = model();
         let before = parameters::statistics(&model);
-        let all_the_way = moved(&model, model.forward_by_batch(pixels(1.0)).1, 1.0);
-        let a_quarter = moved(&model, model.forward_by_batch(pixels(1.0)).1, 0.25);
+        let all_the_way = moved(&model, model.forward_by_batch(pixels(1.0), None).1, 1.0);
+        let a_quarter = moved(&model, model.forward_by_batch(pixels(1.0), None).1, 0.25);
         let expected: Named = before
             .iter()
             .map(|(name, old)| (name.clone(), old.clone() * 0.75 + all_the_way[name].clone() * 0.25))

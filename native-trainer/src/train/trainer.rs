@@ -196,7 +196,7 @@ impl<'a> Trainer<'a> {
             let masks = drop_path_masks(architecture, &mut rng, count, &self.options.device);
             let (output, moments) = match self.recipe.model.statistics {
                 StatisticsName::Stored => (self.model.forward_training(pixels, masks), Vec::new()),
-                StatisticsName::Batch => self.model.forward_by_batch(pixels),
+                StatisticsName::Batch => self.model.forward_by_batch(pixels, masks),
             };
             let loss = loss(&self.recipe.loss, &output, labels) / parts as f64;
             let scores = softmax(output.logits.without_autodiff(), 1).narrow(1, 1, 1);
