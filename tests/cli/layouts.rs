@@ -217,6 +217,10 @@ fn the_faces_of_dfdc_are_read_by_their_list_and_small_ones_and_those_to_exclude_
     for reason in ["small.jpg", "listed in metadata.csv and not there"] {
         assert!(said.contains(reason), "{said}");
     }
+    let refused = tree.refusal("faces", &["--exclude", text(&tree.path("absent.txt"))]);
+    assert!(refused.contains("absent.txt"), "{refused}");
+    list_of_faces(&tree, &["../real.mp4,129,129,REAL,"]);
+    assert!(tree.refusal("faces", &[]).contains("another folder"));
     list_of_faces(&tree, &["real.mp4,129,129,PERHAPS,"]);
     assert!(tree.refusal("faces", &[]).contains("PERHAPS"));
 }

@@ -389,3 +389,24 @@ fn a_picture_that_ends_at_the_face_is_continued_before_the_face_is_cropped() {
         assert!(inside >= 9, "the points are those of the picture without its border: {points:?}");
     }
 }
+
+#[test]
+fn what_is_excluded_later_is_not_left_in_the_output_and_names_of_no_file_are_said() {
+    let place = Place::new();
+    let Some(people) = people(&place, 3) else { return };
+    let (output, list) = (place.path("crops"), place.path("exclude.txt"));
+    let options = ["--layout", "faces", "--faces", "centre"];
+    place.succeed(arguments(&people, &output, &options));
+    let name = manifest_entries(&output)[0]["source"].as_str().expect("a source").to_owned();
+    let file = name.rsplit('/').next().expect("a name").to_owned();
+    std::fs::write(&list, format!("{file}\nnobody.mp4\n")).expect("written");
+    let with_list = [&options[..], &["--exclude", text(&list)]].concat();
+    let refused = place.fail(arguments(&people, &output, &with_list));
+    assert!(refused.contains("from an earlier run") && refused.contains("exclude.txt"), "{refused}");
+    let fresh = place.path("fresh");
+    let ran = place.run(arguments(&people, &fresh, &with_list));
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(said.contains("nobody.mp4") && said.contains("of no file here"), "{said}");
+    let kept = manifest_entries(&fresh);
+    assert!(!kept.is_empty() && kept.iter().all(|entry| entry["source"] != name.as_str()), "{kept:?}");
+}

@@ -1,16 +1,17 @@
 //! `unmask preprocess`: data sets in, aligned faces and a manifest out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 
 use super::shard::Shard;
+use crate::datasets::manifest::{self, Identity};
 use crate::datasets::source::{LeftOut, Listing, Source};
-use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, summary};
+use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, Video, summary};
 use crate::media::Damage;
 use crate::preprocess::person::Whose;
 use crate::preprocess::picture::PictureFormat;
@@ -77,7 +78,7 @@ pub(crate) struct PreprocessArgs {
     /// The quality of JPEG, 1 to 100 [default: 95]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: Option<u8>,
-    /// A list of file names, one a line, that are left out
+    /// A list of file names, one a line, that are left out, in whatever folder they lie and whatever their ending
     #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
     /// See only to every Nth video, starting with the Ith; the shards may run at once and share the output
@@ -126,7 +127,7 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
     };
     let Listing { mut sources, mut left_out } = datasets::sources(&args.input, &options)?;
     if let Some(list) = &args.exclude {
-        exclude(list, &mut sources, &mut left_out)?;
+        exclude(list, &args.output, &mut sources, &mut left_out)?;
     }
     let suffix = args.shard.map_or(String::new(), |shard| {
         shard.keep(&mut sources);
@@ -139,20 +140,62 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Leaves out the sources whose file is named in `list`, whatever its ending: a video stands for the pictures of it.
-fn exclude(list: &Path, sources: &mut Vec<Source>, left_out: &mut Vec<LeftOut>) -> Result<()> {
+/// Leaves out the sources whose file is named in `list`, wherever it lies and whatever its ending: a video stands for the
+/// pictures of it. Says which names are of no file.
+///
+/// # Errors
+/// The list cannot be read, or the output holds crops of what it names.
+fn exclude(list: &Path, output: &Path, sources: &mut Vec<Source>, left_out: &mut Vec<LeftOut>) -> Result<()> {
     let text = files::read_text(list)?;
-    let stem = |name: &str| Path::new(name.trim()).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let named: HashSet<String> = text.lines().filter_map(stem).collect();
+    let mut unmet: BTreeSet<&str> = text.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
+    let mut by_stem: HashMap<String, Vec<&str>> = HashMap::new();
+    for name in &unmet {
+        for stem in [Some((*name).to_owned()), stem(Path::new(name))].into_iter().flatten() {
+            by_stem.entry(stem).or_default().push(name);
+        }
+    }
+    let mut excluded: HashSet<Identity> = HashSet::new();
     sources.retain(|source| {
         let path = source.input.path();
-        let is_named = stem(&path.to_string_lossy()).is_some_and(|stem| named.contains(&stem));
-        if is_named {
+        let file = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let names = [file, stem(path)].into_iter().flatten().find_map(|name| by_stem.get(&name));
+        for name in names.into_iter().flatten() {
+            unmet.remove(name);
+        }
+        if names.is_some() {
+            excluded.insert(source.identity());
             left_out.push(LeftOut { path: path.to_owned(), reason: format!("named in {}", list.display()) });
         }
-        !is_named
+        names.is_none()
     });
-    Ok(())
+    if !unmet.is_empty() {
+        let names: Vec<String> = unmet.into_iter().map(str::to_owned).collect();
+        eprintln!("note: {} names in {} are of no file here: {}", names.len(), list.display(), named(&names));
+    }
+    refuse_known(list, output, &excluded)
+}
+
+/// Refuses an output that has crops of what is excluded, since these would be trained on all the same.
+fn refuse_known(list: &Path, output: &Path, excluded: &HashSet<Identity>) -> Result<()> {
+    if !output.is_dir() || manifest::list(output)?.is_empty() {
+        return Ok(());
+    }
+    let dataset = datasets::load(output, None, &LoadOptions::default())?;
+    let identity = |video: &Video| (video.dataset.clone(), video.manipulation.clone(), video.name.clone());
+    match dataset.videos.iter().find(|video| excluded.contains(&identity(video))) {
+        None => Ok(()),
+        Some(video) => bail!(
+            "{} holds crops of {} from an earlier run, which {} leaves out; choose another --output",
+            output.display(),
+            video.identity(),
+            list.display()
+        ),
+    }
+}
+
+/// The name of a file without its ending.
+fn stem(path: &Path) -> Option<String> {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
 }
 
 fn settings(args: &PreprocessArgs) -> Settings {

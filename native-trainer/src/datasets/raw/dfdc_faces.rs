@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::datasets::source::{Finds, Found, LeftOut};
@@ -41,6 +41,9 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
     let text = files::read_text(&list)?;
     for row in csv::Reader::from_reader(text.as_bytes()).into_deserialize() {
         let row: Row = row.with_context(damaged)?;
+        if row.videoname.contains(['/', '\\']) {
+            bail!("{} names `{}`, which leads to another folder; get it again", list.display(), row.videoname);
+        }
         let (name, picture) = place(root, &row.videoname);
         if !picture.is_file() {
             finds.left_out.push(LeftOut::new(picture, format!("listed in {LIST} and not there")));
@@ -54,11 +57,9 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
         let (label, manipulation) = match row.label.as_str() {
             "REAL" => (Label::Real, ORIGINAL),
             "FAKE" => (Label::Fake, FAKE),
-            other => anyhow::bail!(
-                "{} says `{other}` of {}, neither REAL nor FAKE; get it again",
-                list.display(),
-                row.videoname
-            ),
+            other => {
+                bail!("{} says `{other}` of {}, neither REAL nor FAKE; get it again", list.display(), row.videoname)
+            }
         };
         let original = row.original.filter(|original| label == Label::Fake && !original.is_empty());
         let group = original.map_or_else(|| name.clone(), |original| without_extension(&original).to_owned());
