@@ -40,8 +40,8 @@ pub(super) struct Job {
     pub(super) notes: Notes,
     /// Maps what is no standard range.
     pub(super) tone: Option<ToneMap>,
-    /// Width and height of a frame as it is coded, which all have unless sizes change.
-    pub(super) coded: OnceLock<(usize, usize)>,
+    /// The sizes of a frame, as it is coded and as it is shown, which all have unless sizes change.
+    pub(super) sizes: OnceLock<Sizes>,
     /// The first attempt at seeking, as an index into [`command::seeks`], that was good enough so far.
     pub(super) attempt: AtomicUsize,
 }
@@ -65,6 +65,9 @@ pub(super) enum Decoded {
 
 /// Whether the receiver of a frame wants more.
 type Sink<'a> = dyn FnMut(TimedFrame) -> bool + 'a;
+
+/// Width and height of a frame as it is coded, where that is announced, and as it is shown.
+pub(super) type Sizes = (Option<(usize, usize)>, (usize, usize));
 
 impl Job {
     /// Decodes `segment` on `worker` and hands its frames to `sink`, in order, until that wants no more.
@@ -143,7 +146,9 @@ impl<'a> Run<'a> {
             }
             self.last_time_s = Some(self.time_s(stamp_s));
             self.refuse_damage()?;
-            if announced.coded.is_some_and(|size| *self.job.coded.get_or_init(|| size) != size) {
+            // Pixels that become wider or taller change the shown size alone, others that are brought to it the coded one alone.
+            let sizes = (announced.coded, (announced.width, announced.height));
+            if *self.job.sizes.get_or_init(|| sizes) != sizes {
                 self.job.notes.note(CaveatCode::SizeChanges);
             }
             if announced.interlaced {

@@ -90,7 +90,7 @@ impl VideoFrames {
             damage: options.damage,
             children: Children::new(workers),
             notes,
-            coded: OnceLock::new(),
+            sizes: OnceLock::new(),
             attempt: AtomicUsize::new(0),
         });
         let queue =
