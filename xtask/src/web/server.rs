@@ -29,7 +29,8 @@ impl Server {
     /// # Errors
     /// The port is taken.
     pub(crate) fn start(folder: &Path, port: u16, access: &Access) -> Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_io().build()?;
+        // Where connections cannot be accepted for a while, axum waits: that takes a timer.
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let taken = || format!("port {port} cannot be used; choose another with `--port`");
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port))).with_context(taken)?;
         let port = listener.local_addr()?.port();
