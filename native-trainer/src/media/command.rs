@@ -72,9 +72,10 @@ pub(super) fn command(job: &Job, segment: &Segment, seek: Option<Seek>) -> Comma
     command.args(["-reinit_filter", "0", "-noautorotate"]);
     command.args(input_arguments(&job.path, job.info.demuxer));
     command.args(["-map", &format!("0:{}", job.info.stream), "-an", "-sn", "-dn"]);
-    // Constant 25 frames a second with stamps to match: every version of ffmpeg then neither drops nor doubles any.
+    // Frames are neither dropped nor doubled, whatever rate the stream states; their stamps are in the unit of the filters.
     let format = if job.tone.is_some() { DEEP } else { STANDARD };
-    command.args(["-vf", &filters(&job.info, segment, seek.is_some(), format), "-r", "25"]);
+    command.args(["-vf", &filters(&job.info, segment, seek.is_some(), format)]);
+    command.args(["-fps_mode", "passthrough", "-enc_time_base", "1/25"]);
     command.args(["-f", "rawvideo", "-pix_fmt", format, "-flush_packets", "1", "pipe:1"]);
     command
 }

@@ -268,6 +268,23 @@ fn raw_streams_are_videos_whatever_their_names() {
 }
 
 #[test]
+fn a_raw_stream_of_any_rate_has_the_frames_of_its_video() {
+    let Some(folder) = workshop() else { return };
+    for rate in ["5", "12.5", "16", "60"] {
+        // Larger than what a pipe holds, so that a frame too many would be waited for.
+        let source = format!("-f lavfi -i testsrc2=s=320x240:r={rate}:d=2 -c:v libx264 -bf 2");
+        let [raw, whole] = ["h264", "mp4"].map(|ending| make(&folder, &format!("r{rate}.{ending}"), &source));
+        let pixels = |path| -> Vec<Vec<u8>> {
+            let frames = frames(path, options(4)).unwrap();
+            frames.into_iter().map(|frame| frame.image.pixels().to_vec()).collect()
+        };
+        let (raw, whole) = (pixels(&raw), pixels(&whole));
+        assert_eq!(raw.len(), whole.len(), "{rate} a second");
+        assert!(raw == whole, "{rate} a second");
+    }
+}
+
+#[test]
 fn interlaced_frames_are_said_to_be() {
     let Some(folder) = workshop() else { return };
     let source = "-f lavfi -i testsrc2=s=128x96:r=50:d=1 -vf tinterlace=interleave_top,setfield=tff";
