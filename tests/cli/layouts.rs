@@ -219,8 +219,9 @@ fn the_faces_of_dfdc_are_read_by_their_list_and_small_ones_and_those_to_exclude_
     }
     let refused = tree.refusal("faces", &["--exclude", text(&tree.path("absent.txt"))]);
     assert!(refused.contains("absent.txt"), "{refused}");
-    list_of_faces(&tree, &["../real.mp4,129,129,REAL,"]);
-    assert!(tree.refusal("faces", &[]).contains("another folder"));
+    list_of_faces(&tree, &["../real.mp4,129,129,REAL,", "fake.mp4,150,150,FAKE,real.mp4"]);
+    let (_, said) = tree.listing_and_complaints("faces");
+    assert!(said.contains("leads out of the data set"), "{said}");
     list_of_faces(&tree, &["real.mp4,129,129,PERHAPS,"]);
     assert!(tree.refusal("faces", &[]).contains("PERHAPS"));
 }
@@ -232,7 +233,10 @@ fn strays_in_known_layouts_are_listed_together_with_reasons_and_the_others_are_d
     let youtube = "FaceForensics++/original_sequences/youtube/c23/videos";
     tree.videos(&[&format!("{youtube}/999.mp4"), &format!("{youtube}/copy.mp4")]);
     tree.videos(&["DFDC/dfdc_train_part_7/a.mp4", "DFDC/dfdc_train_part_7/notes.mp4"]);
-    tree.text("DFDC/dfdc_train_part_7/metadata.json", "\u{feff}{\"a.mp4\": {\"label\": \"REAL\"}}");
+    tree.text(
+        "DFDC/dfdc_train_part_7/metadata.json",
+        "\u{feff}{\"a.mp4\": {\"label\": \"REAL\"}, \"notes.mp4\": {\"label\": \"PERHAPS\"}}",
+    );
     lav_df(&tree);
     tree.videos(&["LAV-DF/dev/stray.mp4"]);
     let (found, said) = tree.listing_and_complaints("");

@@ -135,8 +135,9 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
     });
     let tally = preprocess::run(&args.input, sources, &args.output, &suffix, &settings(args))?;
     report(args, &tally)?;
+    let unread = left_out.iter().filter(|left_out| left_out.is_unreadable).count();
     complain(&tally, left_out);
-    let unreadable = tally.unreadable + tally.still_unreadable.len();
+    let unreadable = tally.unreadable + tally.still_unreadable.len() + unread;
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -164,15 +165,16 @@ fn exclude(list: &Path, output: &Path, sources: &mut Vec<Source>, left_out: &mut
         }
         if names.is_some() {
             excluded.insert(source.identity());
-            left_out.push(LeftOut { path: path.to_owned(), reason: format!("named in {}", list.display()) });
+            left_out.push(LeftOut::new(path, format!("named in {}", list.display())));
         }
         names.is_none()
     });
+    refuse_known(list, output, &excluded)?;
     if !unmet.is_empty() {
         let names: Vec<String> = unmet.into_iter().map(str::to_owned).collect();
         eprintln!("note: {} names in {} are of no file here: {}", names.len(), list.display(), named(&names));
     }
-    refuse_known(list, output, &excluded)
+    Ok(())
 }
 
 /// Refuses an output that has crops of what is excluded, since these would be trained on all the same.
@@ -226,7 +228,7 @@ fn complain(tally: &Tally, left_out: Vec<LeftOut>) {
         eprintln!("replaced since an earlier run, and done again: {}", named(&tally.replaced));
     }
     let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for LeftOut { path, reason } in left_out {
+    for LeftOut { path, reason, .. } in left_out {
         reasons.entry(reason).or_default().push(path.display().to_string());
     }
     for (reason, mut paths) in reasons {

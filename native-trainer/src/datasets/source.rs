@@ -54,11 +54,13 @@ pub(crate) struct LeftOut {
     pub(crate) path: PathBuf,
     /// Why, as part of a sentence after its name; files with the same reason are told together.
     pub(crate) reason: String,
+    /// Whether it may be wanted, and could not be read.
+    pub(crate) is_unreadable: bool,
 }
 
 impl LeftOut {
-    pub(super) fn new(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self { path: path.into(), reason: reason.into() }
+    pub(crate) fn new(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into(), is_unreadable: false }
     }
 }
 
@@ -181,6 +183,14 @@ pub(super) fn stem(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
+/// Whether a path that a data set's list names stays in the data set's folder.
+pub(super) fn stays_inside(path: &str) -> bool {
+    !path.contains('\\') && Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
+}
+
+/// Why a file whose listed path does not is left out.
+pub(super) const OUTSIDE: &str = "listed with a path that leads out of the data set";
+
 /// Files that come with data sets and describe them: to say that they are no videos would help nobody.
 const DESCRIPTIONS: [&str; 5] = ["csv", "json", "jsonl", "md", "txt"];
 
@@ -190,7 +200,10 @@ pub(super) fn inputs_below(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result
     match media::expand(folder) {
         Err(MediaError::EmptyFolder { .. }) => Ok(Vec::new()),
         Ok(found) => {
-            let unreadable = |error: MediaError| LeftOut::new(folder, format!("not readable everywhere ({error})"));
+            let unreadable = |error: MediaError| LeftOut {
+                is_unreadable: true,
+                ..LeftOut::new(folder, format!("not readable everywhere ({error})"))
+            };
             left_out.extend(found.failures.into_iter().map(unreadable));
             let strays = found.left_out.into_iter().filter(|stray| !is_description(&stray.path));
             left_out.extend(strays.map(|stray| LeftOut::new(stray.path, stray.reason)));

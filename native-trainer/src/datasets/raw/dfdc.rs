@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::{Videos, read_json};
-use crate::datasets::source::{Finds, Found, LeftOut, folder_name, folders};
+use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, folder_name, folders, stays_inside};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
 use crate::{files, media};
@@ -102,16 +102,17 @@ fn labels(folder: &Path) -> Result<BTreeMap<String, Known>> {
     }
     let path = folder.join("metadata.json");
     let files: BTreeMap<String, Metadata> = read_json(&path)?;
+    // A label that is none is as good as no label.
     let known = |(file, metadata): (String, Metadata)| {
         let label = match (metadata.label.as_deref(), metadata.is_fake) {
             (Some("REAL"), _) => Label::Real,
             (Some("FAKE"), _) => Label::Fake,
             (None, Some(number)) => of_number(number),
-            _ => bail!("{} says neither REAL nor FAKE of {file}; get it again", path.display()),
+            _ => return None,
         };
-        Ok((file, Known { label, original: metadata.original }))
+        Some((file, Known { label, original: metadata.original }))
     };
-    files.into_iter().map(known).collect()
+    Ok(files.into_iter().filter_map(known).collect())
 }
 
 fn of_number(label: u8) -> Label {
@@ -135,6 +136,10 @@ pub(super) fn list_preview(root: &Path, finds: &mut Finds) -> Result<()> {
     let path = root.join("dataset.json");
     let videos: BTreeMap<String, PreviewVideo> = read_json(&path)?;
     for (key, video) in videos {
+        if !stays_inside(&key) {
+            finds.left_out.push(LeftOut::new(root.join(key), OUTSIDE));
+            continue;
+        }
         let Some(file) = preview_file(root, &key) else {
             finds.left_out.push(LeftOut::new(root.join(key), "listed in dataset.json and not there"));
             continue;

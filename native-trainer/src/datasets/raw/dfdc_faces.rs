@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::datasets::source::{Finds, Found, LeftOut};
+use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, stays_inside};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL};
 use crate::{files, media};
@@ -41,10 +41,11 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
     let text = files::read_text(&list)?;
     for row in csv::Reader::from_reader(text.as_bytes()).into_deserialize() {
         let row: Row = row.with_context(damaged)?;
-        if row.videoname.contains(['/', '\\']) {
-            bail!("{} names `{}`, which leads to another folder; get it again", list.display(), row.videoname);
-        }
         let (name, picture) = place(root, &row.videoname);
+        if !stays_inside(&row.videoname) || row.videoname.contains('/') {
+            finds.left_out.push(LeftOut::new(picture, OUTSIDE));
+            continue;
+        }
         if !picture.is_file() {
             finds.left_out.push(LeftOut::new(picture, format!("listed in {LIST} and not there")));
             continue;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde::Deserialize;
 
 use super::{Videos, read_json};
-use crate::datasets::source::{Finds, Found, LeftOut, stem};
+use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, stays_inside, stem};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
 use crate::media;
@@ -48,6 +48,10 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
     let mut known = BTreeSet::new();
     for video in videos {
         let file = root.join(&video.file);
+        if !stays_inside(&video.file) {
+            finds.left_out.push(LeftOut::new(file, OUTSIDE));
+            continue;
+        }
         known.insert(file.clone());
         let Some((_, split)) = SPLITS.iter().find(|(name, _)| *name == video.split) else {
             bail!(
