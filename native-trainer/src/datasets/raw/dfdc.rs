@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::{Videos, read_json};
+use super::{Videos, read_json, without_extension};
 use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, folder_name, folders, stays_inside};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
@@ -117,10 +117,6 @@ fn labels(folder: &Path) -> Result<BTreeMap<String, Known>> {
 
 fn of_number(label: u8) -> Label {
     if label == 0 { Label::Real } else { Label::Fake }
-}
-
-fn without_extension(file: &str) -> &str {
-    file.rsplit_once('.').map_or(file, |(name, _)| name)
 }
 
 /// What the preview's `dataset.json` says of a video.

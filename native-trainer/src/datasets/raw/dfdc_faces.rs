@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::without_extension;
 use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, stays_inside};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL};
@@ -84,8 +85,4 @@ fn place(root: &Path, video: &str) -> (String, PathBuf) {
     let name = without_extension(video).to_owned();
     let picture = root.join(PICTURES).join(format!("{name}.jpg"));
     (name, picture)
-}
-
-fn without_extension(file: &str) -> &str {
-    file.rsplit_once('.').map_or(file, |(name, _)| name)
 }

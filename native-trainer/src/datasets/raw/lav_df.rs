@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::Deserialize;
 
-use super::{Videos, read_json};
+use super::{Videos, read_json, without_extension};
 use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, stays_inside, stem};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
@@ -88,8 +88,4 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn without_extension(file: &str) -> &str {
-    file.rsplit_once('.').map_or(file, |(name, _)| name)
 }

@@ -136,6 +136,11 @@ impl Videos {
     }
 }
 
+/// The name of a file without its ending.
+fn without_extension(file: &str) -> &str {
+    file.rsplit_once('.').map_or(file, |(name, _)| name)
+}
+
 /// Reads a data set's own JSON.
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let shown = path.display();
