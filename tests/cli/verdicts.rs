@@ -73,6 +73,60 @@ fn what_a_detector_is_worth_is_written_into_its_file_and_shown_by_every_output()
     }
 }
 
+/// The tiny detector with another description.
+fn described(place: &Place, name: &str, change: impl Fn(&mut Value)) -> PathBuf {
+    let bytes = std::fs::read(place.detector()).expect("a detector");
+    let (length, tensors) = bytes.split_at(8);
+    let length = u64::from_le_bytes(length.try_into().expect("eight bytes")) as usize;
+    let mut header: Value = serde_json::from_slice(&tensors[..length]).expect("a header");
+    let mut spec: Value = serde_json::from_str(header["__metadata__"]["unmask"].as_str().expect("text")).expect("JSON");
+    change(&mut spec);
+    header["__metadata__"]["unmask"] = spec.to_string().into();
+    let header = header.to_string();
+    let path = place.path(name);
+    std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &tensors[length..]].concat())
+        .expect("written");
+    path
+}
+
+#[test]
+fn a_detector_file_is_refused_by_the_field_that_is_wrong_before_anything_is_scored() {
+    let place = Place::new();
+    let real = sample("real.mp4");
+    let inverted = described(&place, "inverted.safetensors", |spec| spec["labels"] = ["fake", "real"].into());
+    let divided = described(&place, "divided.safetensors", |spec| spec["input"]["std"][1] = 0.into());
+    for (model, field) in [(&inverted, "`labels`"), (&divided, "`input.std`")] {
+        let copy = place.path("copy.safetensors");
+        for command in [
+            &["score", "--model", text(model), text(&real)][..],
+            &["info", text(model)],
+            &["quantize", "--model", text(model), "--dtype", "f16", "--output", text(&copy)],
+        ] {
+            let sentence = place.fail(command);
+            let name = model.file_name().expect("a name").to_string_lossy();
+            assert!(sentence.contains(field) && sentence.contains(&*name), "{command:?}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_trained_detector_that_does_not_say_what_it_is_worth_is_called_uncalibrated_by_every_output() {
+    let place = Place::new();
+    let (real, folder) = (sample("real.mp4"), place.path("reports"));
+    let model = described(&place, "older.safetensors", |spec| {
+        spec["training"]["status"] = "trained".into();
+        assert!(spec["training"].get("reliability").is_none(), "{spec}");
+    });
+    assert!(place.succeed(["info", text(&model)]).contains("uncalibrated: "));
+    let score = ["score", "--frames", "4", "--model", text(&model), text(&real)];
+    let summary = place.succeed(score.iter().chain(&["--report", text(&folder)]));
+    assert!(summary.contains("(uncalibrated)") && summary.contains("does not say"), "{summary}");
+    assert!(std::fs::read_to_string(folder.join("real.mp4.html")).expect("a page").contains("does not say"));
+    let report = json_lines(&place.succeed(score.iter().chain(&["--jsonl"]))).remove(0);
+    assert_eq!(report["model"]["reliability"]["grade"], "uncalibrated");
+    assert_eq!(report["caveats"][0]["code"], "uncalibrated_detector", "{report}");
+}
+
 #[test]
 fn a_grade_needs_its_words_and_an_untrained_detector_gets_none() {
     let place = Place::new();

@@ -25,6 +25,7 @@ pub enum CropGeometry {
 
 /// A crop: geometry, size and margin.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CropSpec {
     /// Where the face lies in the crop.
     pub geometry: CropGeometry,

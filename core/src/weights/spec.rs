@@ -2,6 +2,10 @@
 //!
 //! It is JSON under the key `unmask` of the safetensors metadata.
 
+mod check;
+#[cfg(test)]
+mod tests;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -20,6 +24,9 @@ pub const SPEC_KEY: &str = "unmask";
 /// The version of the document that this program writes, and the only one it reads.
 pub const SPEC_VERSION: u32 = 1;
 
+/// What the two logits mean, in their order.
+pub const LABELS: [&str; 2] = ["real", "fake"];
+
 /// One detector, described.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +43,7 @@ pub struct DetectorSpec {
     pub crop: CropSpec,
     /// How a video is sampled.
     pub sampling: SamplingSpec,
-    /// What the two logits mean, always real then fake.
+    /// What the two logits mean: [`LABELS`], and nothing else is read.
     pub labels: [String; 2],
     /// How logits become a score, and a score a verdict.
     pub calibration: Calibration,
@@ -168,9 +175,11 @@ impl Training {
             TrainingStatus::Imported => {
                 (Grade::Uncalibrated, "the detector was trained elsewhere, and its thresholds were not fitted")
             }
-            TrainingStatus::Trained => {
-                (Grade::Calibrated, "the detector's thresholds were fitted on material like that it was trained on")
-            }
+            // Only who fitted the thresholds can say so.
+            TrainingStatus::Trained => (
+                Grade::Uncalibrated,
+                "the detector's file does not say whether its thresholds were fitted, nor on what",
+            ),
         };
         // No file can claim that random weights are worth more.
         match &self.reliability {
@@ -196,7 +205,7 @@ pub struct Reliability {
 pub enum Grade {
     /// At least the head is random.
     Untrained,
-    /// The thresholds were not fitted.
+    /// The thresholds were not fitted, or nobody says that they were.
     Uncalibrated,
     /// Measured, and often wrong.
     Weak,
@@ -212,7 +221,7 @@ pub enum TrainingStatus {
     Untrained,
     /// Trained by somebody else and converted; the thresholds were not fitted.
     Imported,
-    /// Trained and calibrated by this project's trainer.
+    /// Trained by this project's trainer.
     Trained,
 }
 
@@ -230,16 +239,23 @@ impl DetectorSpec {
     /// # Errors
     /// [`WeightsError::BadSpec`] or [`WeightsError::ImpossibleSpec`].
     pub fn from_json(text: &str) -> Result<Self, WeightsError> {
-        let spec: Self = serde_json::from_str(text).map_err(|e| WeightsError::BadSpec(e.to_string()))?;
+        // Another version has other fields, of which the parser would say less.
+        if let Ok(Versioned { version }) = serde_json::from_str(text)
+            && version != SPEC_VERSION
+        {
+            return Err(WeightsError::ImpossibleSpec(format!("`version` is {version}, not {SPEC_VERSION}")));
+        }
+        let spec: Self = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
         spec.check()?;
         Ok(spec)
     }
 
-    /// The document as compact JSON.
+    /// The document as compact JSON, checked, so that none is written that cannot be read.
     ///
     /// # Errors
-    /// [`WeightsError::BadSpec`] if a number cannot be written.
+    /// [`WeightsError::ImpossibleSpec`], or [`WeightsError::BadSpec`] if a number cannot be written.
     pub fn to_json(&self) -> Result<String, WeightsError> {
+        self.check()?;
         serde_json::to_string(self).map_err(|e| WeightsError::BadSpec(e.to_string()))
     }
 
@@ -248,42 +264,48 @@ impl DetectorSpec {
         self.sampling.clip_length.unwrap_or(1)
     }
 
-    /// Checks that the numbers can describe a detector.
+    /// Checks that the description can be that of a detector.
     ///
     /// # Errors
     /// [`WeightsError::ImpossibleSpec`] with the first problem.
     pub fn check(&self) -> Result<(), WeightsError> {
-        let impossible = |problem: String| Err(WeightsError::ImpossibleSpec(problem));
-        if self.version != SPEC_VERSION {
-            return impossible(format!("version {} is not {SPEC_VERSION}", self.version));
-        }
-        self.architecture.check().or_else(impossible)?;
-        let size = self.architecture.image_size();
-        if self.input.size != size {
-            return impossible(format!("input size {} is not the model's {size}", self.input.size));
-        }
-        let length = self.architecture.clip_length();
-        if self.clip_length() != length {
-            return impossible(format!("clip_length {} is not the model's {length}", self.clip_length()));
-        }
-        if self.input.std.iter().any(|std| !std.is_finite() || *std <= 0.0)
-            || self.input.mean.iter().any(|m| !m.is_finite())
-        {
-            return impossible(format!("mean {:?} over std {:?}", self.input.mean, self.input.std));
-        }
-        if !(8..=4096).contains(&self.crop.size) || !(0.5..=4.0).contains(&self.crop.margin) {
-            return impossible(format!("a crop of {} pixels with margin {}", self.crop.size, self.crop.margin));
-        }
-        if !(1..=10_000).contains(&self.sampling.frames) {
-            return impossible(format!("{} frames of a video", self.sampling.frames));
-        }
-        let Calibration { temperature, real_below, fake_above } = self.calibration;
-        if !(temperature.is_finite() && temperature > 0.0) {
-            return impossible(format!("temperature {temperature}"));
-        }
-        if !(0.0 <= real_below && real_below <= fake_above && fake_above <= 1.0) {
-            return impossible(format!("thresholds {real_below} and {fake_above}"));
-        }
-        Ok(())
+        check::check(self).map_err(WeightsError::ImpossibleSpec)
     }
+}
+
+/// Reads the version alone, whatever else there is.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// A parser's error with the field that it is about, where its words name none.
+fn unreadable(text: &str, error: &serde_json::Error) -> WeightsError {
+    let words = error.to_string();
+    let field = key_before(text, error.line(), error.column()).filter(|_| !words.contains(" field `"));
+    WeightsError::BadSpec(field.map_or_else(|| words.clone(), |field| format!("`{field}`: {words}")))
+}
+
+/// The key of the value that ends at, or holds, a place in JSON; lines and columns count from 1, columns in bytes.
+fn key_before(text: &str, line: usize, column: usize) -> Option<&str> {
+    let start: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let before = text.get(..text.len().min(start + column))?;
+    let before = if before.ends_with('}') { before_object(before)? } else { before };
+    let (before, _) = before.rsplit_once(':')?;
+    let (_, key) = before.trim_end().strip_suffix('"')?.rsplit_once('"')?;
+    Some(key)
+}
+
+/// What stands before the object that `text` ends with.
+fn before_object(text: &str) -> Option<&str> {
+    let mut depth = 0usize;
+    let opening = text.char_indices().rev().find(|(_, character)| {
+        match character {
+            '}' => depth += 1,
+            '{' => depth = depth.saturating_sub(1),
+            _ => (),
+        }
+        depth == 0
+    });
+    opening.and_then(|(index, _)| text.get(..index))
 }

@@ -104,8 +104,8 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
 /// The description with what the detector's answers are worth.
 fn described(mut spec: DetectorSpec, grade: GradeArg, words: &str) -> Result<DetectorSpec> {
     let words = words.trim().trim_end_matches('.');
-    if words.is_empty() {
-        bail!("--words needs a sentence that says what the detector's answers are worth");
+    if words.is_empty() || words.contains(char::is_control) {
+        bail!("--words needs a sentence on one line that says what the detector's answers are worth");
     }
     if spec.training.status == TrainingStatus::Untrained {
         bail!("{} is untrained, so its answers are worth nothing; train it, or leave out --grade", spec.name);

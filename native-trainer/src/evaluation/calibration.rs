@@ -39,7 +39,10 @@ impl FromStr for VerdictBand {
         let (real, fake) = text.split_once(',').ok_or_else(wrong)?;
         let number = |part: &str| part.trim().parse::<f32>().map_err(|_| wrong());
         let (real_below, fake_above) = (number(real)?, number(fake)?);
-        match 0.0 <= real_below && real_below <= fake_above && fake_above <= 1.0 {
+        let is_ordered = 0.0 <= real_below && real_below <= fake_above && fake_above <= 1.0;
+        // With these every score would get the same verdict.
+        let says_one_thing = real_below == 1.0 || fake_above == 0.0;
+        match is_ordered && !says_one_thing {
             true => Ok(Self { real_below, fake_above }),
             false => Err(wrong()),
         }
@@ -132,7 +135,8 @@ fn in_words(videos: &[Video]) -> String {
     let count = |label| videos.iter().filter(|video| video.label == label).count();
     let names: BTreeSet<&str> = videos.iter().map(|video| video.dataset.as_str()).collect();
     let named = match names.len() {
-        0..=NAMED_DATASETS => names.into_iter().collect::<Vec<_>>().join(", "),
+        // They come from folders and lists, and a detector file takes no line break.
+        0..=NAMED_DATASETS => names.into_iter().collect::<Vec<_>>().join(", ").replace(char::is_control, " "),
         more => format!("{more} data sets"),
     };
     let blended = if videos.iter().any(|video| video.manipulation == SELF_BLENDED) { "self-blended " } else { "" };
@@ -222,7 +226,7 @@ mod tests {
     #[test]
     fn thresholds_are_read_as_written_and_impossible_ones_refused() {
         assert_eq!("0.05, 0.997".parse(), Ok(VerdictBand { real_below: 0.05, fake_above: 0.997 }));
-        for wrong in ["", "0.5", "0.9,0.1", "0,1.1", "-0.1,1", "a,b", "nan,1"] {
+        for wrong in ["", "0.5", "0.9,0.1", "0,1.1", "-0.1,1", "a,b", "nan,1", "0,0", "1,1"] {
             assert!(wrong.parse::<VerdictBand>().is_err(), "{wrong}");
         }
     }

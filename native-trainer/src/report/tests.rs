@@ -21,7 +21,11 @@ pub(super) fn spec() -> DetectorSpec {
         sampling: SamplingSpec { frames: 32, clip_length: None },
         labels: ["real".to_string(), "fake".to_string()],
         calibration: Calibration::default(),
-        training: Training { status: TrainingStatus::Trained, summary: "made up".to_string(), reliability: None },
+        training: Training {
+            status: TrainingStatus::Trained,
+            summary: "made up".to_string(),
+            reliability: Some(Reliability { grade: Grade::Calibrated, words: "made up".to_string() }),
+        },
         licence: None,
         base_model: None,
         adapter: None,

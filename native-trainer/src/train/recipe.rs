@@ -308,6 +308,9 @@ impl Recipe {
         if self.data.self_blended && !self.run.batch.is_multiple_of(2) {
             return Err("run.batch is odd, but self-blended faces come in pairs of a real one and a fake one".into());
         }
+        if self.name.contains(char::is_control) {
+            return Err("name has line breaks or other control characters, which no detector file takes".into());
+        }
         if self.model.start.as_os_str().is_empty() {
             return Err("model.start names no detector file to start from".into());
         }

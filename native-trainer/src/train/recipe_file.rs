@@ -153,6 +153,7 @@ mod tests {
         }
         assert!(problem(TEXT, &["run.epochs"]).contains("no `=`"));
         assert!(problem("name = ", &[]).contains("TOML"));
+        assert!(problem(&TEXT.replace("'small'", "\"sm\\nall\""), &[]).contains("control characters"));
     }
 
     /// The paths of all keys that hold a value.
