@@ -20,6 +20,7 @@ mod previewing;
 mod pulling;
 mod reporting;
 mod self_blended;
+mod strays;
 mod support;
 mod training;
 mod verdicts;

@@ -227,13 +227,18 @@ fn complain(tally: &Tally, left_out: Vec<LeftOut>) {
     if !tally.replaced.is_empty() {
         eprintln!("replaced since an earlier run, and done again: {}", named(&tally.replaced));
     }
-    let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for LeftOut { path, reason, .. } in left_out {
-        reasons.entry(reason).or_default().push(path.display().to_string());
+    let mut reasons: BTreeMap<String, (usize, Vec<String>)> = BTreeMap::new();
+    for LeftOut { path, reason, files, .. } in left_out {
+        let (count, paths) = reasons.entry(reason).or_default();
+        *count += files;
+        paths.push(match files {
+            1 => path.display().to_string(),
+            files => format!("{} ({files} files)", path.display()),
+        });
     }
-    for (reason, mut paths) in reasons {
+    for (reason, (count, mut paths)) in reasons {
         paths.sort_by(|one, other| natord::compare(one, other));
-        eprintln!("left out, {} {reason}: {}", paths.len(), named(&paths));
+        eprintln!("left out, {count} {reason}: {}", named(&paths));
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use super::source::{self, Finds, Found, Listing, folder_name, folder_named, inputs, name_of, person_of, settle, stem};
 use super::split::Plan;
-use super::{Label, ORIGINAL, Split};
+use super::{Label, ORIGINAL, Split, strays};
 use crate::media::Input;
 
 const REAL: [&str; 1] = ["real"];
@@ -18,6 +18,10 @@ const SPLITS: [(Split, &[&str]); 3] = [
     (Split::Validation, &["val", "valid", "validation"]),
     (Split::Test, &["test", "testing"]),
 ];
+
+/// Why files beside those folders are left out.
+const BESIDE_LABELS: &str = "neither in the folder `real` nor in `fake`";
+const BESIDE_SPLITS: &str = "not in `real` or `fake` of a folder of a split";
 
 /// Whether a folder holds folders `real` or `fake`, at once or below those of splits.
 pub(super) fn is_labelled(root: &Path) -> bool {
@@ -29,7 +33,8 @@ pub(super) fn is_labelled(root: &Path) -> bool {
 pub(super) fn labelled(root: &Path, dataset: &str) -> Result<Listing> {
     let mut finds = Finds::default();
     let splits = split_folders(root);
-    if splits.is_empty() {
+    let has_splits = !splits.is_empty();
+    if !has_splits {
         labels(root, dataset, Plan::Free, &mut finds)?;
     }
     let has_validation = splits.iter().any(|(split, _)| *split == Split::Validation);
@@ -43,6 +48,8 @@ pub(super) fn labelled(root: &Path, dataset: &str) -> Result<Listing> {
     if finds.found.is_empty() {
         bail!("{} holds no folder `real` or `fake` with anything in it; give its label with --label", root.display());
     }
+    let reason = if has_splits { BESIDE_SPLITS } else { BESIDE_LABELS };
+    strays::leave_out(root, &mut finds, |_| reason.to_owned());
     settle(root, finds)
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod manifest;
 mod raw;
 pub(crate) mod source;
 mod split;
+mod strays;
 pub(crate) mod summary;
 
 use std::collections::BTreeMap;

@@ -56,11 +56,13 @@ pub(crate) struct LeftOut {
     pub(crate) reason: String,
     /// Whether it may be wanted, and could not be read.
     pub(crate) is_unreadable: bool,
+    /// How many files it stands for: more than one for a folder that is left out as a whole.
+    pub(crate) files: usize,
 }
 
 impl LeftOut {
     pub(crate) fn new(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self { path: path.into(), reason: reason.into(), is_unreadable: false }
+        Self { path: path.into(), reason: reason.into(), is_unreadable: false, files: 1 }
     }
 }
 
@@ -107,7 +109,7 @@ pub(super) fn settle(root: &Path, finds: Finds) -> Result<Listing> {
     found.retain(|found| {
         let is_output = outputs.hold(root, found.input.path());
         if is_output {
-            left_out.push(LeftOut::new(found.input.path(), "in a folder of crops that this program made"));
+            left_out.push(LeftOut::new(found.input.path(), MADE_HERE));
         }
         !is_output
     });
@@ -126,15 +128,18 @@ pub(super) fn settle(root: &Path, finds: Finds) -> Result<Listing> {
     Ok(Listing { sources, left_out })
 }
 
+/// Why what `unmask preprocess` wrote is left out.
+pub(super) const MADE_HERE: &str = "in a folder of crops that this program made";
+
 /// Which folders hold what `unmask preprocess` wrote.
 #[derive(Default)]
-struct Outputs {
+pub(super) struct Outputs {
     known: BTreeMap<PathBuf, bool>,
 }
 
 impl Outputs {
     /// Whether `path` lies in a folder `crops` beside a manifest, below `root`.
-    fn hold(&mut self, root: &Path, path: &Path) -> bool {
+    pub(super) fn hold(&mut self, root: &Path, path: &Path) -> bool {
         let above = path.ancestors().skip(1).take_while(|folder| *folder != root);
         above.filter(|folder| folder.ends_with("crops")).any(|crops| {
             let Some(folder) = crops.parent() else { return false };
@@ -213,7 +218,8 @@ pub(super) fn inputs_below(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result
     }
 }
 
-fn is_description(path: &Path) -> bool {
+/// Whether a file describes a data set.
+pub(super) fn is_description(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| DESCRIPTIONS.contains(&extension.as_str()))
 }

@@ -8,14 +8,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Videos;
-use crate::datasets::source::{Finds, Found, folder_name};
+use super::{FAKE_AMONG_ORIGINALS, ORIGINAL_AMONG_FAKES, Videos};
+use crate::datasets::source::{Finds, Found, LeftOut, folder_name};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
 use crate::files;
 
 /// The list of test videos: a line is `1 YouTube-real/00170.mp4`.
 const TEST_LIST: &str = "List_of_testing_videos.txt";
+
+/// The folder of the fakes, and their manipulation.
+const SYNTHESIS: &str = "Celeb-synthesis";
 
 /// All videos.
 pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
@@ -27,9 +30,13 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
     for (folder, label, manipulation) in [
         ("Celeb-real", Label::Real, ORIGINAL),
         ("YouTube-real", Label::Real, ORIGINAL),
-        ("Celeb-synthesis", Label::Fake, "Celeb-synthesis"),
+        (SYNTHESIS, Label::Fake, SYNTHESIS),
     ] {
         for video in Videos::of(&root.join(folder), &mut finds.left_out)? {
+            if let Err(reason) = placed(folder, &video.name) {
+                finds.left_out.push(LeftOut::new(video.input.path(), reason));
+                continue;
+            }
             let name = format!("{folder}/{}", video.name);
             let plan = match tests.contains(&name) {
                 true => Plan::Official(Split::Test),
@@ -46,6 +53,25 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks that a video's name is one of its folder's: `id3_0001` of Celeb-real, `id3_id9_0001` of Celeb-synthesis, `00170` of
+/// YouTube-real.
+fn placed(folder: &str, name: &str) -> Result<(), &'static str> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_person = |text: &str| text.strip_prefix("id").is_some_and(is_number);
+    let parts: Vec<&str> = name.split('_').collect();
+    let home = match parts[..] {
+        [number] if is_number(number) => "YouTube-real",
+        [person, number] if is_person(person) && is_number(number) => "Celeb-real",
+        [one, other, number] if is_person(one) && is_person(other) && one != other && is_number(number) => SYNTHESIS,
+        _ => return Err("not named as Celeb-DF names its videos"),
+    };
+    match (folder == SYNTHESIS, home == SYNTHESIS) {
+        (true, false) => Err(ORIGINAL_AMONG_FAKES),
+        (false, true) => Err(FAKE_AMONG_ORIGINALS),
+        _ => Ok(()),
+    }
 }
 
 /// The names in the list, without extension.

@@ -1,12 +1,12 @@
 //! The Deepfake Detection Challenge Dataset (Dolhansky et al. 2020) and its preview (Dolhansky et al. 2019).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::{Videos, read_json, without_extension};
+use super::{MADE_FROM_ITSELF, MADE_ORIGINAL, Videos, read_json, without_extension};
 use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, folder_name, folders, stays_inside};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
@@ -14,6 +14,8 @@ use crate::{files, media};
 
 const DATASET: &str = "DFDC";
 const PREVIEW: &str = "DFDCP";
+/// The preview's folder of real videos; its fakes are in `method_A` and `method_B`.
+const PREVIEW_ORIGINALS: &str = "original_videos";
 
 /// A video's line in a part's `metadata.json`: `label` in the training parts, `is_fake` in the others.
 #[derive(Deserialize)]
@@ -32,9 +34,24 @@ struct Row {
 
 /// What is known of a video.
 struct Known {
-    label: Label,
+    /// None where it is neither REAL nor FAKE, which is as good as no label.
+    label: Option<Label>,
     /// The file it was made from.
     original: Option<String>,
+}
+
+const UNLABELLED: &str = "without a label in metadata.json or labels.csv";
+
+impl Known {
+    /// Label and original, or why the file with this name cannot be used.
+    fn usable(&self, file: &str) -> Result<(Label, Option<&str>), &'static str> {
+        let original = self.original.as_deref();
+        match (self.label.ok_or(UNLABELLED)?, original) {
+            (Label::Fake, Some(original)) if original == file => Err(MADE_FROM_ITSELF),
+            (Label::Real, Some(original)) if original != file => Err(MADE_ORIGINAL),
+            (label, original) => Ok((label, original)),
+        }
+    }
 }
 
 /// Whether a folder is the data set.
@@ -73,46 +90,55 @@ fn is_labelled(folder: &Path) -> bool {
 
 /// Adds the labelled videos of a folder; those without a label are left out.
 fn add(folder: &Path, plan: Plan, finds: &mut Finds) -> Result<()> {
-    let known = labels(folder)?;
+    let (list, known) = labels(folder)?;
+    let mut present: BTreeSet<String> = BTreeSet::new();
     for video in Videos::of(folder, &mut finds.left_out)? {
         let path = video.input.path();
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let Some(Known { label, original }) = known.get(&file) else {
-            finds.left_out.push(LeftOut::new(path, "without a label in metadata.json or labels.csv"));
-            continue;
+        present.insert(file.clone());
+        let (label, original) = match known.get(&file).map_or(Err(UNLABELLED), |known| known.usable(&file)) {
+            Ok(usable) => usable,
+            Err(reason) => {
+                finds.left_out.push(LeftOut::new(path, reason));
+                continue;
+            }
         };
-        let manipulation = if *label == Label::Real { ORIGINAL } else { DATASET };
-        let alone = video.found(DATASET, manipulation, *label, plan);
-        let group = original.as_deref().map_or(alone.group.as_str(), without_extension).to_owned();
+        let manipulation = if label == Label::Real { ORIGINAL } else { DATASET };
+        let alone = video.found(DATASET, manipulation, label, plan);
+        let group = original.map_or(alone.group.as_str(), without_extension).to_owned();
         finds.found.push(Found { group, ..alone });
     }
+    let absent = known.keys().filter(|file| !present.contains(*file)).map(|file| match stays_inside(file) {
+        true => LeftOut::new(folder.join(file), format!("listed in {list} and not there")),
+        false => LeftOut::new(folder.join(file), OUTSIDE),
+    });
+    finds.left_out.extend(absent);
     Ok(())
 }
 
-/// The labels of a folder's files by name.
-fn labels(folder: &Path) -> Result<BTreeMap<String, Known>> {
+/// The name of a folder's list, and what it says of files by name.
+fn labels(folder: &Path) -> Result<(&'static str, BTreeMap<String, Known>)> {
     let path = folder.join("labels.csv");
     if path.is_file() {
         let damaged = || format!("{} has no columns `filename` and `label`; get it again", path.display());
         let text = files::read_text(&path)?;
         let rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize();
         let rows = rows.collect::<Result<Vec<Row>, _>>().with_context(damaged)?;
-        let label = |row: Row| (row.filename, Known { label: of_number(row.label), original: None });
-        return Ok(rows.into_iter().map(label).collect());
+        let label = |row: Row| (row.filename, Known { label: Some(of_number(row.label)), original: None });
+        return Ok(("labels.csv", rows.into_iter().map(label).collect()));
     }
     let path = folder.join("metadata.json");
     let files: BTreeMap<String, Metadata> = read_json(&path)?;
-    // A label that is none is as good as no label.
     let known = |(file, metadata): (String, Metadata)| {
         let label = match (metadata.label.as_deref(), metadata.is_fake) {
-            (Some("REAL"), _) => Label::Real,
-            (Some("FAKE"), _) => Label::Fake,
-            (None, Some(number)) => of_number(number),
-            _ => return None,
+            (Some("REAL"), _) => Some(Label::Real),
+            (Some("FAKE"), _) => Some(Label::Fake),
+            (None, Some(number)) => Some(of_number(number)),
+            _ => None,
         };
-        Some((file, Known { label, original: metadata.original }))
+        (file, Known { label, original: metadata.original.filter(|original| !original.is_empty()) })
     };
-    Ok(files.into_iter().filter_map(known).collect())
+    Ok(("metadata.json", files.into_iter().map(known).collect()))
 }
 
 fn of_number(label: u8) -> Label {
@@ -125,6 +151,21 @@ struct PreviewVideo {
     label: Label,
     set: String,
     target_id: Option<serde_json::Value>,
+    swapped_id: Option<serde_json::Value>,
+}
+
+impl PreviewVideo {
+    /// Why its label cannot be right, if so: it says something else than the folder or who was swapped with whom.
+    fn contradiction(&self, key: &str) -> Option<&'static str> {
+        let is_original = key.split('/').next() == Some(PREVIEW_ORIGINALS);
+        match self.label {
+            Label::Fake if is_original => Some("called a fake and in the folder of originals"),
+            Label::Fake if self.swapped_id.is_some() && self.swapped_id == self.target_id => Some(MADE_FROM_ITSELF),
+            Label::Real if !is_original => Some("called real and in a folder of fakes"),
+            Label::Real if self.swapped_id.is_some() => Some(MADE_ORIGINAL),
+            _ => None,
+        }
+    }
 }
 
 /// The preview. A tenth of the persons of its training set validates.
@@ -140,6 +181,10 @@ pub(super) fn list_preview(root: &Path, finds: &mut Finds) -> Result<()> {
             finds.left_out.push(LeftOut::new(root.join(key), "listed in dataset.json and not there"));
             continue;
         };
+        if let Some(reason) = video.contradiction(&key) {
+            finds.left_out.push(LeftOut::new(file, reason));
+            continue;
+        }
         let plan = match video.set.as_str() {
             "train" => Plan::TrainOrValidation,
             "test" => Plan::Official(Split::Test),

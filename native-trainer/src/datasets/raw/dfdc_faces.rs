@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::without_extension;
+use super::{MADE_FROM_ITSELF, without_extension};
 use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, stays_inside};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL};
@@ -63,6 +63,10 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
                 bail!("{} says `{other}` of {}, neither REAL nor FAKE; get it again", list.display(), row.videoname)
             }
         };
+        if label == Label::Fake && row.original.as_deref() == Some(&*row.videoname) {
+            finds.left_out.push(LeftOut::new(picture, MADE_FROM_ITSELF));
+            continue;
+        }
         let original = row.original.filter(|original| label == Label::Fake && !original.is_empty());
         let group = original.map_or_else(|| name.clone(), |original| without_extension(&original).to_owned());
         finds.found.push(Found {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::Deserialize;
 
-use super::{Videos, read_json, without_extension};
+use super::{MADE_FROM_ITSELF, MADE_ORIGINAL, Videos, read_json, without_extension};
 use crate::datasets::source::{Finds, Found, LeftOut, OUTSIDE, stays_inside, stem};
 use crate::datasets::split::Plan;
 use crate::datasets::{Label, ORIGINAL, Split};
@@ -73,6 +73,15 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
                 continue;
             }
         };
+        let contradiction = match (label, video.original.as_deref()) {
+            (Label::Fake, Some(original)) if original == video.file => Some(MADE_FROM_ITSELF),
+            (Label::Real, Some(original)) if original != video.file => Some(MADE_ORIGINAL),
+            _ => None,
+        };
+        if let Some(reason) = contradiction {
+            finds.left_out.push(LeftOut::new(file, reason));
+            continue;
+        }
         let name = without_extension(&video.file).to_owned();
         let alone = Videos { input: media::Input::Video(file), name };
         let alone = alone.found(DATASET, manipulation, label, Plan::Official(*split));

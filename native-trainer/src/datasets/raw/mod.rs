@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::source::{Finds, Found, LeftOut, Listing, folder_name, folders, inputs_below, name_of, settle, stem};
 use super::split::Plan;
-use super::{Compression, Label, Split};
+use super::{Compression, Label, Split, strays};
 use crate::{files, media};
 
 /// A data set that is known by its folders.
@@ -54,6 +54,19 @@ impl Known {
             None
         }
     }
+
+    /// Why `path`, which none of its videos are at, is left out of the data set in `root`.
+    fn stray(self, root: &Path, path: &Path, compression: Compression) -> String {
+        match self {
+            Self::FaceForensics => faceforensics::stray(root, path, compression),
+            Self::CelebDf => "in no folder of Celeb-DF's videos".to_owned(),
+            Self::Dfdc => "not among the videos of a folder of DFDC with a metadata.json or labels.csv".to_owned(),
+            Self::DfdcFaces => "not listed in metadata.csv".to_owned(),
+            Self::DfdcPreview => "not listed in dataset.json".to_owned(),
+            Self::LavDf => "in no folder of LAV-DF's videos".to_owned(),
+            Self::Uadfv => "in no folder of UADFV's videos".to_owned(),
+        }
+    }
 }
 
 /// Whether `root` is, or holds, a data set that is known.
@@ -64,15 +77,17 @@ pub(super) fn is_known(root: &Path) -> bool {
 /// The videos of all known data sets in `root`.
 pub(super) fn list(root: &Path, compression: Compression) -> Result<Listing> {
     let mut finds = Finds::default();
-    for (folder, known) in known_in(root) {
+    let data_sets = known_in(root);
+    for (folder, known) in &data_sets {
+        let (folder, finds) = (folder.as_path(), &mut finds);
         match known {
-            Known::FaceForensics => faceforensics::list(&folder, compression, &mut finds)?,
-            Known::CelebDf => celeb_df::list(&folder, &mut finds)?,
-            Known::Dfdc => dfdc::list(&folder, &mut finds)?,
-            Known::DfdcFaces => dfdc_faces::list(&folder, &mut finds)?,
-            Known::DfdcPreview => dfdc::list_preview(&folder, &mut finds)?,
-            Known::LavDf => lav_df::list(&folder, &mut finds)?,
-            Known::Uadfv => uadfv(&folder, &mut finds)?,
+            Known::FaceForensics => faceforensics::list(folder, compression, finds)?,
+            Known::CelebDf => celeb_df::list(folder, finds)?,
+            Known::Dfdc => dfdc::list(folder, finds)?,
+            Known::DfdcFaces => dfdc_faces::list(folder, finds)?,
+            Known::DfdcPreview => dfdc::list_preview(folder, finds)?,
+            Known::LavDf => lav_df::list(folder, finds)?,
+            Known::Uadfv => uadfv(folder, finds)?,
         }
     }
     if finds.found.is_empty() {
@@ -83,8 +98,15 @@ pub(super) fn list(root: &Path, compression: Compression) -> Result<Listing> {
             first_reason(&finds.left_out)
         );
     }
+    strays::leave_out(root, &mut finds, |path| {
+        let data_set = data_sets.iter().find(|(folder, _)| path.starts_with(folder));
+        data_set.map_or_else(|| NO_DATA_SET.to_owned(), |(folder, known)| known.stray(folder, path, compression))
+    });
     settle(root, finds)
 }
+
+/// Why a file beside the data sets of a folder is left out.
+const NO_DATA_SET: &str = "in no data set that is known";
 
 /// Why the first file was left out, in brackets.
 fn first_reason(left_out: &[LeftOut]) -> String {
@@ -102,11 +124,29 @@ fn known_in(root: &Path) -> Vec<(PathBuf, Known)> {
 fn uadfv(root: &Path, finds: &mut Finds) -> Result<()> {
     for (folder, label, manipulation) in [("real", Label::Real, super::ORIGINAL), ("fake", Label::Fake, "FakeApp")] {
         for video in Videos::of(&root.join(folder), &mut finds.left_out)? {
+            // `0000_fake` was made from `0000`.
+            let misplaced = match (label, video.name.ends_with("_fake")) {
+                (Label::Real, true) => Some(FAKE_AMONG_ORIGINALS),
+                (Label::Fake, false) => Some(ORIGINAL_AMONG_FAKES),
+                _ => None,
+            };
+            if let Some(reason) = misplaced {
+                finds.left_out.push(LeftOut::new(video.input.path(), reason));
+                continue;
+            }
             finds.found.push(video.found("UADFV", manipulation, label, Plan::Official(Split::Test)));
         }
     }
     Ok(())
 }
+
+/// Why a file is left out whose name says something else than its folder: its label would be wrong.
+const ORIGINAL_AMONG_FAKES: &str = "among the fakes and named as an original";
+const FAKE_AMONG_ORIGINALS: &str = "among the originals and named as a fake";
+/// Why a fake is left out that a list says was made from itself.
+const MADE_FROM_ITSELF: &str = "called a fake made from itself";
+/// Why a file is left out that a list calls original and made from another.
+const MADE_ORIGINAL: &str = "called an original that was made from another";
 
 /// A video in one of the folders.
 struct Videos {

@@ -1,0 +1,90 @@
+//! What lies in a data set's folder and belongs to no video of it: every file that is neither taken nor left out by name
+//! already, a folder of which nothing is taken once, with how many files it holds.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::source::{self, Finds, LeftOut, Outputs};
+use crate::media::Input;
+
+/// Adds to what was left out the rest below `root`, where `reason` says of a file why it is none of the data set's. A
+/// folder is left out for the reason of its first file.
+pub(super) fn leave_out(root: &Path, finds: &mut Finds, reason: impl Fn(&Path) -> String) {
+    let seen = Seen::new(root, finds);
+    let mut outputs = Outputs::default();
+    let mut strays: Vec<LeftOut> = Vec::new();
+    // The folder of which nothing is taken that the walk is in.
+    let mut whole: Option<PathBuf> = None;
+    let mut walk = WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name().into_iter();
+    while let Some(entry) = walk.next() {
+        let path = match &entry {
+            Ok(entry) => entry.path(),
+            Err(error) => error.path().unwrap_or(root),
+        };
+        let is_folder = entry.as_ref().is_ok_and(|entry| entry.file_type().is_dir());
+        if seen.tells(path) {
+            if is_folder && !seen.goes_into(path) {
+                walk.skip_current_dir();
+            }
+            continue;
+        }
+        whole = whole.filter(|folder| path.starts_with(folder));
+        if is_folder {
+            if whole.is_none() && !seen.goes_into(path) {
+                whole = Some(path.to_owned());
+            }
+            continue;
+        }
+        if source::is_description(path) {
+            continue;
+        }
+        let is_made_here = outputs.hold(root, path);
+        let reason = || match (is_made_here, &entry) {
+            (true, _) => source::MADE_HERE.to_owned(),
+            (false, Ok(_)) => reason(path),
+            (false, Err(_)) => format!("not readable, and {}", reason(path)),
+        };
+        match (&whole, strays.last_mut()) {
+            (Some(folder), Some(last)) if last.path == *folder => last.files += 1,
+            (whole, _) => strays.push(LeftOut::new(whole.as_deref().unwrap_or(path), reason())),
+        }
+    }
+    finds.left_out.extend(strays);
+}
+
+/// Which paths are taken or told, and which folders hold such.
+struct Seen {
+    told: HashSet<PathBuf>,
+    folders: HashSet<PathBuf>,
+}
+
+impl Seen {
+    fn new(root: &Path, finds: &Finds) -> Self {
+        let mut told: HashSet<PathBuf> = HashSet::new();
+        for found in &finds.found {
+            match &found.input {
+                Input::Frames { files, .. } => told.extend(files.iter().cloned()),
+                Input::Video(path) | Input::Image(path) => {
+                    told.insert(path.clone());
+                }
+            }
+        }
+        // A folder that could not be read everywhere holds what was.
+        told.extend(finds.left_out.iter().filter(|left_out| !left_out.is_unreadable).map(|one| one.path.clone()));
+        let above = |path: &'_ PathBuf| -> Vec<PathBuf> {
+            path.ancestors().skip(1).take_while(|folder| *folder != root).map(Path::to_owned).collect()
+        };
+        let folders = told.iter().flat_map(above).collect();
+        Self { told, folders }
+    }
+
+    fn tells(&self, path: &Path) -> bool {
+        self.told.contains(path)
+    }
+
+    fn goes_into(&self, folder: &Path) -> bool {
+        self.folders.contains(folder)
+    }
+}
