@@ -8,6 +8,7 @@ use super::content::{self, Content};
 use super::error::MediaError;
 use super::probe;
 use super::programs::Programs;
+use super::series;
 
 /// One thing to score.
 ///
@@ -15,9 +16,9 @@ use super::programs::Programs;
 /// BMP, GIF or TIFF that does not move; any other file is left to ffprobe as a video. A folder is searched with its
 /// subfolders, hidden ones left out, in natural order (`clip2` before `clip10`). Each video and each image in it is
 /// an input of its own, and so is every file whose name promises one, so that it fails by name where it is none; what
-/// else there is, is listed as left out, with the reason. Only the images directly in one folder can be the *frames*
-/// of one video:
-/// - there are at least two, and no video beside them;
+/// else there is, is listed as left out, with the reason. Only images directly in one folder can be the *frames* of one
+/// video:
+/// - there are at least two and nothing else in the folder, or at least four of one size, whatever is beside them;
 /// - all names are one stem and a number, with the same extension: `000.png`, `frame_0001.jpg`, `shot-7.png`;
 ///   the numbers need not be consecutive, since data sets keep only some frames;
 /// - the numbers have the same number of digits, or no leading zeros;
@@ -28,9 +29,9 @@ pub(crate) enum Input {
     Video(PathBuf),
     /// A still image.
     Image(PathBuf),
-    /// A folder of frames, which together are one video.
+    /// Frames in a folder, which together are one video.
     Frames {
-        /// The folder.
+        /// The folder; where other files are beside them, a path in it made of the first and last of their names.
         folder: PathBuf,
         /// Its frames in order.
         files: Vec<PathBuf>,
@@ -38,7 +39,7 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// The path that names the input: the file, or the folder of frames.
+    /// The path that names the input: the file, or what [`Self::Frames`] are called.
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Video(path) | Self::Image(path) => path,
@@ -78,9 +79,6 @@ const VIDEO_EXTENSIONS: [&str; 36] = [
 /// Extensions of files that are meant to be images which this program decodes itself.
 const IMAGE_EXTENSIONS: [&str; 10] = ["bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 
-/// How the stems of cameras' and phones' own file names begin.
-const CAMERA_STEMS: [&str; 9] = ["IMG", "DSC", "PXL", "DJI", "GOPR", "PIC", "SAM", "DCIM", "P"];
-
 /// The inputs that `path` stands for: one for a file, as many as it holds for a folder.
 ///
 /// Errors: a missing path, a link to a page, an unreadable or empty file, a pipe, a folder with nothing to score.
@@ -94,13 +92,7 @@ pub(crate) fn expand(path: &Path) -> Result<Found, MediaError> {
     }
     let mut found = Found::default();
     for (folder, files) in media_by_folder(path, &mut found) {
-        let images = files.iter().all(|file| matches!(file, Input::Image(_)));
-        let paths: Vec<PathBuf> = files.iter().map(|file| file.path().to_owned()).collect();
-        if images && is_frame_sequence(&paths) {
-            found.inputs.push(Input::Frames { folder, files: paths });
-        } else {
-            found.inputs.extend(files);
-        }
+        found.inputs.extend(series::gather(folder, files));
     }
     if !found.inputs.is_empty() || !found.failures.is_empty() {
         return Ok(found);
@@ -236,40 +228,4 @@ fn has_media_extension(path: &Path) -> bool {
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| extensions.contains(&extension.as_str()))
-}
-
-/// Whether the media files of one folder are the frames of one video, by the rule of [`Input`].
-fn is_frame_sequence(files: &[PathBuf]) -> bool {
-    let Some(names) = files.iter().map(|file| numbered_name(file)).collect::<Option<Vec<_>>>() else {
-        return false;
-    };
-    let Some(first) = names.first().filter(|_| names.len() >= 2) else {
-        return false;
-    };
-    let alike = names.iter().all(|name| name.stem == first.stem && name.extension == first.extension);
-    let padded = names.iter().all(|name| name.digits.len() == first.digits.len());
-    let plain = names.iter().all(|name| name.digits == "0" || !name.digits.starts_with('0'));
-    alike && (padded || plain) && !CAMERA_STEMS.iter().any(|camera| is_camera_stem(&first.stem, camera))
-}
-
-/// Whether `stem` is `camera` and then nothing but capitals and marks: `IMG_`, `DSCN`, `P`.
-fn is_camera_stem(stem: &str, camera: &str) -> bool {
-    let rest = stem.strip_prefix(camera);
-    rest.is_some_and(|rest| rest.len() <= 2 && rest.chars().all(|c| c == '_' || c == '-' || c.is_ascii_uppercase()))
-}
-
-/// A file name taken apart: `frame_0012.PNG` is `frame_`, `0012`, `png`.
-struct NumberedName {
-    stem: String,
-    digits: String,
-    extension: String,
-}
-
-/// The parts of an image's name that ends in a number; none for other names.
-fn numbered_name(path: &Path) -> Option<NumberedName> {
-    let name = path.file_stem()?.to_str()?;
-    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    let digits = &name[stem.len()..];
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    (!digits.is_empty()).then(|| NumberedName { stem: stem.to_owned(), digits: digits.to_owned(), extension })
 }

@@ -1,6 +1,7 @@
 //! Frames from files: videos by ffmpeg as a child process, images and folders of frames by the `image` crate.
 //!
-//! [`inputs`] turns what a user names on the command line into inputs, by what [`content`] finds a file to be;
+//! [`inputs`] turns what a user names on the command line into inputs, by what [`content`] finds a file to be, and [`series`] finds
+//! frames among them;
 //! [`pipe`] makes a file of what comes through one. [`open`] gives the sampled frames of an input, with their times,
 //! as an iterator that decodes in the background and collects in [`notes`] what weakens an answer.
 //!
@@ -24,6 +25,7 @@ pub(crate) mod pipe;
 mod plan;
 mod probe;
 mod programs;
+mod series;
 mod still;
 #[cfg(test)]
 mod tests;

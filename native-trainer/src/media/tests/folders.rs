@@ -43,6 +43,38 @@ fn a_folder_gives_its_media_in_natural_order_and_tells_frames_from_photographs()
     assert_eq!(found, expected);
 }
 
+#[test]
+fn a_series_of_frames_is_one_video_whatever_is_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 1..=6 {
+        for series in ["one/f_", "two/x_", "two/y_", "clip/s", "cam/IMG_", "few/"] {
+            if series != "few/" || number < 4 {
+                paint(&folder, &format!("{series}{number:04}.png"), [1, 2, 3]);
+            }
+        }
+        let large = image::RgbImage::from_pixel(20 + number, 20, image::Rgb([9, 9, 9]));
+        std::fs::create_dir_all(folder.path().join("trip")).unwrap();
+        large.save(folder.path().join(format!("trip/photo{number}.png"))).unwrap();
+    }
+    for beside in ["one/thumb.png", "cam/cover.png", "few/thumb.png", "trip/map.png"] {
+        paint(&folder, beside, [1, 2, 3]);
+    }
+    std::fs::write(folder.path().join("clip/clip.mp4"), "x").unwrap();
+    let found = named(&expand(folder.path()).unwrap().inputs, &folder);
+    let of = |name: &str| -> Vec<String> {
+        let within = |input: &&String| input.trim_start_matches("frames ").starts_with(name);
+        found.iter().filter(within).map(|input| input.replace(&format!("{name}/"), "")).collect()
+    };
+    assert_eq!(of("one"), ["frames f_0001-0006.png", "thumb.png"]);
+    assert_eq!(of("two"), ["frames x_0001-0006.png", "frames y_0001-0006.png"]);
+    assert_eq!(of("clip"), ["clip.mp4", "frames s0001-0006.png"]);
+    // Photographs of a camera, of sizes of their own, and a handful are pictures each.
+    assert_eq!(of("cam").len(), 7);
+    assert_eq!(of("trip").len(), 7);
+    assert_eq!(of("few").len(), 4);
+    assert_eq!(found.iter().filter(|name| name.starts_with("frames")).count(), 4);
+}
+
 /// The names of what was left out of `folder`, with the reasons.
 fn left_out(found: &Found, folder: &TempDir) -> Vec<(String, &'static str)> {
     let short =
