@@ -41,15 +41,28 @@ pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, M
     let videos = || file.tracks().iter().filter(is_video);
     let pixels =
         |track: &TrackEntry| track.video().map_or(0, |video| video.pixel_width().get() * video.pixel_height().get());
-    let track = preferred(videos(), |track| (track.flag_default(), pixels(track))).ok_or(MediaError::NoVideo)?.clone();
-    let other_streams = videos().count() > 1;
+    let delays: Vec<_> = file
+        .tracks()
+        .iter()
+        .map(|track| (track.track_number().get(), track.codec_delay().unwrap_or(0) as i64))
+        .collect();
+    let mut tracks = Vec::new();
+    for track in videos() {
+        let delays = delays.iter().copied().collect();
+        let walk = Walk::new(track.track_number().get(), track.codec_id() == "V_VP8", scale_ns, delays);
+        tracks.push((track.clone(), walk));
+    }
+    drop(file);
+    let other_streams = tracks.len() > 1;
+    let mut walked = Vec::new();
+    for (track, walk) in tracks {
+        walked.push((track, walk.walk(reader, size)?));
+    }
+    let rank = |(track, index): &(TrackEntry, Index)| (index.samples.len() > 1, track.flag_default(), pixels(track));
+    let (track, index) = preferred(walked.into_iter(), rank).ok_or(MediaError::NoVideo)?;
     if track.content_encodings().is_some_and(|encodings| !encodings.is_empty()) {
         return Err(MediaError::OtherContainer("a Matroska file with compressed or encrypted tracks"));
     }
-    let delays =
-        file.tracks().iter().map(|track| (track.track_number().get(), track.codec_delay().unwrap_or(0) as i64));
-    let walk = Walk::new(track.track_number().get(), track.codec_id() == "V_VP8", scale_ns, delays.collect());
-    let index = walk.walk(reader, size)?;
     describe(reader, &track, index, other_streams)
 }
 

@@ -1,9 +1,11 @@
-//! What is in a media file: which codec, which size, where every frame lies, without decoding videos; and pictures, decoded.
+//! What is in a media file: which codec, which size, where every frame lies, without decoding videos; and pictures,
+//! decoded.
 //!
-//! [`kind_of`] looks at the content, never at the name. [`open`] has [`mp4`] (and [`boxes`]), [`matroska`], [`transport`] or
-//! [`ivf`] read the container; [`clock`] judges its times; [`colours`], [`h264`] and [`av1`] read the headers of codecs. Only the index is held in memory, never the
-//! frames' bytes. [`plan`] says which frames are decoded, [`Planes`] makes pixels of what a decoder gives, with the filters of
-//! [`scale`]. `Pictures` are JPEG, PNG, GIF, WebP and BMP.
+//! [`kind_of`] looks at the content, never at the name. [`open`] has [`mp4`] (and [`boxes`]), [`matroska`],
+//! [`transport`] or [`ivf`] read the container; [`clock`] judges its times; [`colours`], [`h264`] and [`av1`] read the
+//! headers of codecs. Only the index is held in memory, never the frames' bytes. [`plan`] says which frames are
+//! decoded, [`Planes`] makes pixels of what a decoder gives, with the filters of [`scale`]. `Pictures` are JPEG, PNG,
+//! GIF, WebP and BMP.
 
 mod av1;
 mod bits;
@@ -124,7 +126,8 @@ pub struct Video {
     pub samples: Vec<Sample>,
     /// The frames displayed, in order of time.
     pub shown: Vec<Shown>,
-    /// How long after the start of the file their times begin to count, in seconds: not zero where frames before are left out.
+    /// How long after the start of the file their times begin to count, in seconds: not zero where frames before are
+    /// left out.
     pub begins_s: f64,
     /// How the frames' bytes lie in the file.
     pub packing: Packing,
@@ -188,15 +191,16 @@ pub fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, MediaErr
     Ok(video)
 }
 
-/// The stream that a player shows: of the highest rank, which goes by whether it is marked as the default, whether it moves, and
-/// its pixels; of equals the first.
+/// The stream that a player shows: of the highest rank, which goes by whether it moves, whether it is marked as the
+/// default, and its pixels; of equals the first.
 fn preferred<T, R: Ord>(streams: impl DoubleEndedIterator<Item = T>, rank: impl Fn(&T) -> R) -> Option<T> {
     // Of equals `max_by_key` takes the last.
     streams.rev().max_by_key(rank)
 }
 
-/// Takes frames off the list that nothing tells how to decode: those before the first key frame, and those after it that are
-/// displayed before it, since they refer to frames from before. Times then count from the first frame that is left.
+/// Takes frames off the list that nothing tells how to decode: those before the first key frame, and those after it
+/// that are displayed before it, since they refer to frames from before. Times then count from the first frame that is
+/// left.
 fn leave_out_undecodable(video: &mut Video) {
     let Some(key) = video.samples.iter().position(|sample| sample.key) else { return };
     let time = video.samples[key].timestamp_us;

@@ -23,7 +23,7 @@ pub(super) fn open<R: Read + Seek>(reader: &mut R, size: u64) -> Result<Video, M
     let videos = || tracks().filter(is_video);
     let rank = |(trak, _): &(&TrakBox, &Track)| {
         let (width, height) = coded_size(trak);
-        (trak.tkhd.flags & ENABLED != 0, trak.mdia.minf.stbl.stsz.sample_count != 1, width * height)
+        (trak.mdia.minf.stbl.stsz.sample_count != 1, trak.tkhd.flags & ENABLED != 0, width * height)
     };
     let (trak, track) = preferred(videos(), rank).ok_or(MediaError::NoVideo)?;
     let Extras { aspect, colours, interlaced, .. } = extras_of(trak);

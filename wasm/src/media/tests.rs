@@ -335,7 +335,7 @@ fn a_stream_in_which_no_browser_can_begin_names_no_codec_for_them() {
 }
 
 #[test]
-fn of_several_video_streams_the_default_one_is_taken_and_else_the_largest() {
+fn of_several_video_streams_one_that_moves_is_taken_then_the_default_one_and_else_the_largest() {
     let folder = tempfile::tempdir().unwrap();
     let second = "-f lavfi -i testsrc2=s=128x96:d=1:r=25 -map 0 -map 1 -c:v libx264";
     for (name, options, width) in [
@@ -345,6 +345,8 @@ fn of_several_video_streams_the_default_one_is_taken_and_else_the_largest() {
         ("first.mkv", "-disposition:v:0 default -disposition:v:1 0", 96),
         ("both.mkv", "-disposition:v:0 default -disposition:v:1 default", 128),
         ("thumbnail.mp4", "-filter:v:0 trim=end_frame=1 -disposition:v:0 default -disposition:v:1 default", 128),
+        ("still.mp4", "-filter:v:0 trim=end_frame=1 -disposition:v:0 default -disposition:v:1 0", 128),
+        ("still.mkv", "-filter:v:0 trim=end_frame=1 -disposition:v:0 default -disposition:v:1 0", 128),
     ] {
         let Some(path) = made(folder.path(), name, &format!("{second} {options}")) else { continue };
         let video = opened(&path).unwrap();
