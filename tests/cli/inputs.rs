@@ -87,3 +87,29 @@ fn a_device_that_never_ends_is_refused() {
     let sentence = place.fail(["score", "/dev/zero", "--model", text(&detector)]);
     assert!(sentence.contains("/dev/zero: this is a device"), "{sentence}");
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_wrong_with_standard_input_is_said_of_what_was_given() {
+    let place = Place::new();
+    let (detector, noise) = (place.detector(), place.path("noise"));
+    let bytes: Vec<u8> = (0..4000_u32).map(|index| (index * index % 251) as u8).collect();
+    std::fs::write(&noise, bytes).expect("written");
+    let mut command = place.unmask();
+    command.args(["score", "-", "--model", text(&detector)]);
+    let mut source = std::process::Command::new("cat").arg(&noise).stdout(Stdio::piped()).spawn().expect("starts");
+    let output = command.stdin(source.stdout.take().expect("a pipe")).output().expect("runs");
+    source.wait().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("-: this is neither a video nor an image") && !said.contains("unmask-"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn why_a_file_cannot_be_read_is_said_once() {
+    let place = Place::new();
+    let detector = place.detector();
+    // No process may read its own memory from the start.
+    let said = place.fail(["score", "/proc/self/mem", "--model", text(&detector)]);
+    assert_eq!(said.matches("os error").count(), 1, "{said}");
+}

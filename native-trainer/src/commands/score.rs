@@ -152,7 +152,7 @@ struct Given {
 impl Given {
     fn add(&mut self, path: &Path) -> Result<(), MediaError> {
         if let Some(piped) = pipe::read(path)? {
-            let found = media::expand(&piped.file)?;
+            let found = media::expand(&piped.file).map_err(|error| error.about(path))?;
             self.inputs.extend(found.inputs.into_iter().map(|input| (path.display().to_string(), input)));
             self.pipes.push(piped);
             return Ok(());
@@ -193,7 +193,12 @@ fn score_one(scorer: &Scorer, input: &Input, name: &str, pictures: Option<&mut P
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    report.map(|report| Report { input: name.to_owned(), ..report })
+    let named = |error: anyhow::Error| match error.downcast::<MediaError>() {
+        Ok(error) if input.path() != Path::new(name) => error.about(Path::new(name)).into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    };
+    report.map(|report| Report { input: name.to_owned(), ..report }).map_err(named)
 }
 
 fn spinner(message: String) -> ProgressBar {

@@ -9,6 +9,7 @@ use super::messages::BEFORE;
 use super::plan::{Segment, Selection};
 use super::probe::VideoInfo;
 use super::programs::{Program, input_arguments};
+use super::tiff::Brightness;
 
 /// Terms in one bracket of a selection: ffmpeg refuses expressions of more than 100 operands on one level.
 const GROUP: usize = 30;
@@ -111,9 +112,14 @@ fn filters(info: &VideoInfo, segment: &Segment, after_seek: bool, format: &str) 
 }
 
 /// The YCbCr matrix where the file does not name it: that of BT.2020 for high dynamic range, else BT.709 from 720
-/// lines up and BT.601 below; in full range, which comes from JPEG, always BT.601. Browsers are told the same
+/// lines up and BT.601 below; in full range, which comes from JPEG, and in TIFF always BT.601. Browsers are told the same
 /// (`wasm/src/media/colours.rs`).
 fn matrix_option(info: &VideoInfo) -> &'static str {
+    match info.brightness {
+        Some(Brightness::Full) => return ":in_color_matrix=bt601:in_range=full",
+        Some(Brightness::Limited) => return ":in_color_matrix=bt601:in_range=limited",
+        None => {}
+    }
     let no_matrix = ["rgb", "bgr", "gbr", "gray", "pal8", "mono"];
     if info.color_space.is_some() || no_matrix.iter().any(|format| info.pixel_format.contains(format)) {
         return "";

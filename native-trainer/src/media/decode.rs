@@ -14,7 +14,7 @@ use unmask_core::pipeline::CaveatCode;
 use super::children::Children;
 use super::command::{self, Seek};
 use super::error::{MediaError, check_size};
-use super::messages::{self, Announcement, Message};
+use super::messages::{self, Announcement, Judge, Message};
 use super::notes::Notes;
 use super::plan::{Plan, Segment, Selection};
 use super::probe::VideoInfo;
@@ -114,9 +114,10 @@ impl<'a> Run<'a> {
         let outputs = job.children.start(worker, &mut command);
         let outputs = outputs.map_err(|error| job.programs.not_started(Program::Ffmpeg, &job.path, error))?;
         let (sender, messages) = mpsc::channel();
+        let judge = Judge::of(&job.info.codec);
         let stdout = outputs.map(|(stdout, stderr)| {
             // The thread ends with the child. Nobody listening any more is no reason to stop reading.
-            std::thread::spawn(move || messages::drain(stderr, |message| drop(sender.send(message))));
+            std::thread::spawn(move || messages::drain(stderr, judge, |message| drop(sender.send(message))));
             stdout
         });
         let (sign, last_error, last_time_s, given) = (None, None, None, 0);
@@ -145,7 +146,7 @@ impl<'a> Run<'a> {
                 self.sign = None;
             }
             self.last_time_s = Some(self.time_s(stamp_s));
-            self.refuse_damage()?;
+            self.refuse_damage(true)?;
             // Pixels that become wider or taller change the shown size alone, others that are brought to it the coded one alone.
             let sizes = (announced.coded, (announced.width, announced.height));
             if *self.job.sizes.get_or_init(|| sizes) != sizes {
@@ -241,9 +242,10 @@ impl<'a> Run<'a> {
         stamp_s.filter(|_| plan.believed).map_or_else(numbered, from_stamp).max(0.0)
     }
 
-    fn refuse_damage(&self) -> Result<(), MediaError> {
+    /// Refuses the video after a sign of damage, saying that damage can be passed over where it is `skippable`.
+    fn refuse_damage(&self, skippable: bool) -> Result<(), MediaError> {
         match (&self.sign, self.job.damage) {
-            (Some(sign), Damage::Refuse) => Err(self.damaged(sign)),
+            (Some(sign), Damage::Refuse) => Err(self.damaged(sign, skippable)),
             (Some(_), Damage::Skip) => {
                 self.job.notes.note(CaveatCode::DamageSkipped);
                 Ok(())
@@ -252,8 +254,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn damaged(&self, detail: &str) -> MediaError {
-        MediaError::Damaged { path: self.job.path.clone(), near_s: self.last_time_s, detail: detail.to_owned() }
+    fn damaged(&self, detail: &str, skippable: bool) -> MediaError {
+        MediaError::Damaged {
+            path: self.job.path.clone(),
+            what: self.job.info.medium(),
+            near_s: self.last_time_s,
+            detail: detail.to_owned(),
+            // Of a picture that does not decode, nothing may be left.
+            skippable: skippable && !self.job.info.is_picture(),
+        }
     }
 
     /// Judges a run whose output has ended by itself.
@@ -267,7 +276,8 @@ impl<'a> Run<'a> {
         if self.seek.is_some() && self.given == 0 {
             return Ok(Outcome::TryEarlier);
         }
-        self.refuse_damage()?;
+        // Where nothing was given, nothing will be given by passing over damage.
+        self.refuse_damage(self.given > 0 || self.job.plan.segments.len() > 1)?;
         if self.given < wanted {
             self.judge_missing_end(wanted)?;
         }
@@ -290,7 +300,7 @@ impl<'a> Run<'a> {
                 self.job.notes.note(CaveatCode::DamageSkipped);
                 Ok(())
             }
-            (false, Damage::Refuse) => Err(self.damaged("its last frames do not decode")),
+            (false, Damage::Refuse) => Err(self.damaged("its last frames do not decode", true)),
         }
     }
 

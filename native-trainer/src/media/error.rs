@@ -1,7 +1,7 @@
 //! What can be wrong with an input, one sentence each: which file, what, and the way out.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use thiserror::Error;
 
@@ -47,17 +47,18 @@ pub(crate) enum MediaError {
         path: PathBuf,
     },
     /// A file whose content is damaged or cut off.
-    #[error(
-        "{}: the video is damaged{} ({detail}); re-encode or re-download it, or pass --damaged skip to score the frames that decode",
-        path.display(), near(*near_s)
-    )]
+    #[error("{}: the {what} is damaged{} ({detail}); {}", path.display(), near(*near_s), what.way_out(*skippable))]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// What it is.
+        what: Medium,
         /// About where, in seconds from the start, where that is known.
         near_s: Option<f64>,
         /// The sign of it, in ffmpeg's words where they are ffmpeg's.
         detail: String,
+        /// Whether something may be left where damage is passed over.
+        skippable: bool,
     },
     /// An image whose end is missing, where its decoder would make one up.
     #[error(
@@ -145,12 +146,12 @@ pub(crate) enum MediaError {
         detail: String,
     },
     /// The system would not read the file or run the program.
-    #[error("{}: {source}; check the file and its permissions", path.display())]
+    #[error("{}: {reason}; check the file and its permissions", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
+        /// The system's reason. It is part of the sentence, and so no source that is said once more.
+        reason: io::Error,
     },
 }
 
@@ -162,10 +163,67 @@ pub(crate) const MAX_PIXELS: u64 = 100_000_000;
 
 impl MediaError {
     /// Wraps a system error about `path`, telling a missing file from others.
-    pub(super) fn io(path: &Path, source: io::Error) -> Self {
-        match source.kind() {
+    pub(super) fn io(path: &Path, reason: io::Error) -> Self {
+        match reason.kind() {
             io::ErrorKind::NotFound => Self::NotFound { path: path.to_owned() },
-            _ => Self::Io { path: path.to_owned(), source },
+            _ => Self::Io { path: path.to_owned(), reason },
+        }
+    }
+
+    /// The same about `name`: what was given, where the file is only a copy of it.
+    pub(crate) fn about(mut self, name: &Path) -> Self {
+        match &mut self {
+            Self::NotFound { path }
+            | Self::Empty { path }
+            | Self::EmptyFolder { path }
+            | Self::NotMedia { path }
+            | Self::NoVideo { path, .. }
+            | Self::NoFrames { path }
+            | Self::Damaged { path, .. }
+            | Self::CutOff { path }
+            | Self::UnreadPicture { path, .. }
+            | Self::DanglingLink { path }
+            | Self::Device { path }
+            | Self::PipeTooLong { path }
+            | Self::BadImage { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::UnsupportedCodec { path, .. }
+            | Self::Ffmpeg { path, .. }
+            | Self::Io { path, .. } => *path = name.to_owned(),
+            Self::Link { .. } | Self::FfmpegMissing { .. } => {}
+        }
+        self
+    }
+}
+
+/// What a file is to whoever gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Medium {
+    /// A video.
+    Video,
+    /// A single picture.
+    Picture,
+}
+
+impl fmt::Display for Medium {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Video => "video",
+            Self::Picture => "picture",
+        })
+    }
+}
+
+impl Medium {
+    /// What to do about damage, which may be passed over where it is `skippable`.
+    fn way_out(self, skippable: bool) -> &'static str {
+        match (self, skippable) {
+            (Self::Video, true) => {
+                "re-encode or re-download it, or pass --damaged skip to score the frames that decode"
+            }
+            (Self::Video, false) => "export or download it again",
+            (Self::Picture, true) => "copy or download it again, or pass --damaged skip to score what there is of it",
+            (Self::Picture, false) => "copy or download it again",
         }
     }
 }

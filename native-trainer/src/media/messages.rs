@@ -31,11 +31,9 @@ pub(super) struct Announcement {
     pub(super) interlaced: bool,
 }
 
-/// Words by which demuxers and decoders of ffmpeg 4 to 8 report data that is broken or missing.
-///
-/// Errors not listed come from healthy files too: `mmco: unref short failure`, `co located POCs unavailable` and
-/// `Could not find ref` after a seek into an open group of pictures, unknown metadata, odd time stamps.
-const DAMAGE_SIGNS: [&str; 23] = [
+/// Words by which demuxers, parsers and ffmpeg itself (4 to 8) report data that is broken or missing. They are named
+/// one by one, since these report errors about chapters, tags and other streams, too.
+const DAMAGE_SIGNS: [&str; 33] = [
     "corrupt decoded frame",
     "Packet corrupt",
     "partial file",
@@ -54,17 +52,103 @@ const DAMAGE_SIGNS: [&str; 23] = [
     "invalid TU size",
     "ac-tex damaged",
     "Truncating packet",
+    "Failed to parse temporal unit",
+    "Invalid sync code",
     // Matroska and WebM.
     "invalid as first byte of an EBML number",
     "exceeds containing master element",
     "exceeds max length",
     "Invalid length 0x",
     "Invalid EBML",
+    "Unknown-sized element",
+    // FLV, Ogg, NUT, ASF.
+    "Packet mismatch",
+    "CRC mismatch",
+    "frame size > 2max_distance",
+    "packet_replic_size",
+    "packet_obj_size invalid",
+    "packet_frag_size invalid",
+    "ff asf skip",
 ];
+
+/// Errors of decoders that healthy files give: after a seek into an open group of pictures and at a cut, from encoders
+/// that keep too many references, about what lies beside the picture, and where a graphics card is missing.
+const HARMLESS: [&str; 10] = [
+    "mmco: unref short failure",
+    "co located POCs unavailable",
+    "Could not find ref",
+    "reference picture missing during reorder",
+    "Missing reference picture",
+    "number of reference frames",
+    "illegal short term buffer state",
+    "unable to decode APP fields",
+    "hardware accelerated",
+    "to get pixel format",
+];
+
+/// Decoders of ffmpeg that bear another name than their codec.
+const LIBRARIES: [&str; 7] = ["libdav1d", "libaom-av1", "libvpx", "libvpx-vp9", "libjxl", "libopenjpeg", "libuavs3d"];
+
+/// Tells which messages are signs of damage to a video in a certain codec.
+///
+/// Whatever a decoder of this codec calls an error is one, unless it is known to come from healthy files: what decoders
+/// say of broken data has no end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Judge {
+    codec: String,
+}
+
+impl Judge {
+    /// For ffmpeg's name of a codec.
+    pub(super) fn of(codec: &str) -> Self {
+        Self { codec: codec.to_owned() }
+    }
+
+    /// The sign of damage in `line`, if it is one.
+    pub(super) fn damage(&self, line: &str) -> Option<String> {
+        let said = || words(line);
+        // Words at other levels may be part of names.
+        if !is_error(line) && !line.contains("[warning]") {
+            return None;
+        }
+        if DAMAGE_SIGNS.iter().any(|sign| line.contains(sign)) {
+            return Some(said());
+        }
+        if !is_error(line) {
+            return None;
+        }
+        // ffmpeg names the file where reading it ends with an error.
+        if let Some((_, reason)) = said().strip_prefix("file:").and_then(|said| said.rsplit_once(": ")) {
+            return Some(format!("reading it ended with: {reason}"));
+        }
+        let is_damage = self.is_of_decoder(line) && !HARMLESS.iter().any(|words| line.contains(words));
+        is_damage.then(said).filter(|said| !said.is_empty())
+    }
+
+    /// Whether one of the codec's decoders says it.
+    pub(super) fn is_of_decoder(&self, line: &str) -> bool {
+        let speaker = |part: &str| part.split_once(" @ ").map(|(name, _)| name.trim_start_matches("dec:").to_owned());
+        let mut rest = line.trim();
+        while let Some((part, after)) = rest.strip_prefix('[').and_then(|inside| inside.split_once("] ")) {
+            // Some decoders serve several versions: `msmpeg4` decodes `msmpeg4v3`, `flv` decodes `flv1`.
+            let is_decoder = |name: String| self.codec.starts_with(&name) || LIBRARIES.contains(&name.as_str());
+            if speaker(part).filter(|name| !name.is_empty()).is_some_and(is_decoder) {
+                return true;
+            }
+            rest = after.trim_start();
+        }
+        false
+    }
+}
+
+fn is_error(line: &str) -> bool {
+    ["[error]", "[fatal]", "[panic]"].iter().any(|level| line.contains(level))
+}
 
 /// Reads messages line by line; remembers the time base that `showinfo` announces.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
+    judge: Judge,
     time_base_s: Option<f64>,
     coded: Option<(usize, usize)>,
 }
@@ -75,10 +159,7 @@ impl Parser {
         if line.contains("showinfo") {
             return self.read_showinfo(line);
         }
-        damage_sign(line).map(Message::Damage).or_else(|| {
-            let fatal = line.contains("[error]") || line.contains("[fatal]") || line.contains("[panic]");
-            fatal.then(|| Message::Error(words(line)))
-        })
+        self.judge.damage(line).map(Message::Damage).or_else(|| is_error(line).then(|| Message::Error(words(line))))
     }
 
     fn read_showinfo(&mut self, line: &str) -> Option<Message> {
@@ -106,11 +187,6 @@ impl Parser {
     }
 }
 
-/// The sign of damage in `line`, if it is one.
-pub(super) fn damage_sign(line: &str) -> Option<String> {
-    DAMAGE_SIGNS.iter().any(|sign| line.contains(sign)).then(|| words(line))
-}
-
 /// A line without the `[part @ address]` and `[level]` marks before its words.
 pub(super) fn words(line: &str) -> String {
     let mut rest = line.trim();
@@ -128,8 +204,8 @@ pub(super) fn ratio(text: &str) -> Option<f64> {
 }
 
 /// Calls `heard` with each message on `stderr` until it ends: to be run on a thread, so that ffmpeg never waits.
-pub(super) fn drain(stderr: impl Read, mut heard: impl FnMut(Message)) {
-    let mut parser = Parser::default();
+pub(super) fn drain(stderr: impl Read, judge: Judge, mut heard: impl FnMut(Message)) {
+    let mut parser = Parser { judge, ..Parser::default() };
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
@@ -162,6 +238,27 @@ mod tests {
             "[showinfo@before @ 0x5] [info] n:   3 pts:  9 pts_time:0.1 pos: 1 fmt:yuv420p sar:1/1 s:20x30 i:P iskey:0";
         assert_eq!(parser.read(before), None);
         assert_eq!(parser.read(line), Some(Message::Frame(Announcement { coded: Some((20, 30)), ..frame })));
+    }
+
+    #[test]
+    fn what_a_decoder_of_the_codec_calls_an_error_is_damage() {
+        for (codec, line, expected) in [
+            ("mjpeg", "[mjpeg @ 0x5] [error] overread 8", true),
+            ("mjpeg", "[mjpeg @ 0x5] [error] unable to decode APP fields: Invalid data", false),
+            ("msmpeg4v3", "[msmpeg4 @ 0x5] [error] ignoring overflow at 3 4", true),
+            ("vp9", "[vp9 @ 0x5] [error] Not all references are available", true),
+            ("av1", "[libdav1d @ 0x5] [error] Error parsing OBU data", true),
+            ("av1", "[av1 @ 0x5] [error] Your platform doesn't suppport hardware accelerated AV1 decoding.", false),
+            ("h264", "[aac @ 0x5] [error] channel element 1.0 is not allocated", false),
+            ("h264", "[h264 @ 0x5] [warning] Late SEI is not implemented", false),
+            ("h264", "[mov,mp4,m4a @ 0x5] [error] Referenced QT chapter track not found", false),
+            ("flv1", "[flv @ 0x5] [error] Packet mismatch 1 2 3", true),
+            ("theora", "[ogg @ 0x5] [error] CRC mismatch!", true),
+            ("rawvideo", "[error] file:a.y4m: Invalid data found when processing input", true),
+            ("h264", "[info] Input #0, mov, from 'file:concealing.mp4':", false),
+        ] {
+            assert_eq!(Judge::of(codec).damage(line).is_some(), expected, "{line}");
+        }
     }
 
     #[test]

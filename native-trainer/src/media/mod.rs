@@ -7,13 +7,14 @@
 //!
 //! Of a video, [`probe`] asks ffprobe what it is, [`packets`] lists its frames, [`plan`] decides which are decoded
 //! and in which runs, [`video`] works the plan off, [`decode`] is one run of ffmpeg, called by [`command`];
-//! [`messages`] understands its words, [`children`] ends it. [`still`] decodes images with what [`jpeg`] and [`tiff`] know of their files, [`animation`] those that move.
+//! [`messages`] understands its words, [`ending`] finds ends that it does not miss, [`children`] ends it. [`still`] decodes images with what [`jpeg`] and [`tiff`] know of their files, [`animation`] those that move.
 
 mod animation;
 mod children;
 mod command;
 mod content;
 mod decode;
+mod ending;
 mod error;
 mod inputs;
 mod jpeg;
@@ -142,7 +143,12 @@ pub(crate) fn open_with(programs: &Programs, input: &Input, options: &OpenOption
         // Names of still images may be those of streams. What cannot be read fails where it is decoded.
         Input::Image(path) => match jpeg::survey(path).ok() {
             Some(survey) if survey.is_motion => video::open(programs, path, options),
-            survey => still::open_image(path, survey, options),
+            survey => match still::open_image(path, survey, options) {
+                Err(MediaError::BadImage { .. }) if tiff::pages(path).is_ok_and(|pages| pages.brightness.is_some()) => {
+                    video::open(programs, path, options)
+                }
+                opened => opened,
+            },
         },
         Input::Frames { files, .. } => still::open_folder(files, options),
     }

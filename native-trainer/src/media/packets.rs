@@ -7,8 +7,9 @@ use std::path::Path;
 
 use unmask_core::pipeline::clock::{USUAL_RATE, runs};
 
+use super::ending;
 use super::error::MediaError;
-use super::messages::{damage_sign, words};
+use super::messages::{Judge, words};
 use super::probe::VideoInfo;
 use super::programs::Programs;
 
@@ -20,6 +21,8 @@ struct Packet {
     decoding_ticks: Option<i64>,
     decoding_s: Option<f64>,
     duration_s: Option<f64>,
+    /// Where its bytes end in the file.
+    end: Option<u64>,
     key: bool,
     /// Whether an edit list has it decoded but not displayed.
     hidden: bool,
@@ -65,6 +68,8 @@ pub(super) struct Listing {
     pub(super) clock: Clock,
     /// Seconds from a frame to the next, on average.
     pub(super) step_s: f64,
+    /// Seconds from a frame to the next where none is missing.
+    pub(super) usual_step_s: f64,
     /// From the first frame's beginning to the last one's end, in seconds.
     pub(super) duration_s: f64,
     /// Whether decoding starts at a key frame; where not, errors before the first frame are no damage.
@@ -78,17 +83,30 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// The time stamp, in seconds, that times of frames count from: `origin_s`, where the file starts, or the first frame where
-    /// what comes before it cannot be seen.
+    /// The time stamp, in seconds, that times of frames count from: `origin_s`, where the file starts, or the first
+    /// frame where what comes before it cannot be seen.
     pub(super) fn zero_s(&self, origin_s: f64) -> f64 {
         self.frames.first().filter(|_| self.is_cut).map_or(origin_s, |first| first.time_s)
+    }
+
+    /// Takes the frames before `first_s`, a time stamp in seconds, off the list: they cannot be decoded. Says whether
+    /// there were any.
+    pub(super) fn begin_at(&mut self, first_s: f64) -> bool {
+        let after = self.frames.iter().position(|frame| frame.time_s > first_s - self.usual_step_s / 2.0);
+        let Some(first) = after.filter(|first| *first > 0 && self.clock == Clock::Presentation) else {
+            return false;
+        };
+        self.duration_s -= self.frames[first].time_s - self.frames[0].time_s;
+        self.frames.drain(..first);
+        self.is_cut = true;
+        true
     }
 }
 
 /// Lists the frames of the stream.
 pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result<Listing, MediaError> {
     let stream = info.stream.to_string();
-    let entries = "packet=pts_time,dts,dts_time,duration_time,flags";
+    let entries = "packet=pts_time,dts,dts_time,duration_time,size,pos,flags";
     let format = "compact=print_section=0:nokey=1";
     let arguments = ["-loglevel", "level+warning", "-select_streams", &stream, "-show_entries", entries, "-of", format];
     let output = programs.ffprobe(path, info.demuxer, &arguments)?;
@@ -100,10 +118,12 @@ pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result
     let mut packets: Vec<Packet> = String::from_utf8_lossy(&output.stdout).lines().filter_map(packet).collect();
     let joints = find_joints(&mut packets, info.stream, &said);
     // ffprobe decodes the start: what its decoder cannot make of frames before the first key frame is no damage.
-    let decoder = format!("[{} @", info.codec);
+    let judge = Judge::of(&info.codec);
     let starts_clean = packets.first().is_some_and(|packet| packet.key);
-    let harmless = |line: &str| !starts_clean && line.starts_with(&decoder) || joints.contains(&words(line));
-    let damage = said.lines().filter(|line| !harmless(line)).find_map(damage_sign).or_else(failed);
+    let harmless = |line: &str| !starts_clean && judge.is_of_decoder(line) || joints.contains(&words(line));
+    let damage = said.lines().filter(|line| !harmless(line)).find_map(|line| judge.damage(line)).or_else(failed);
+    let last_end = packets.iter().filter_map(|packet| packet.end).max();
+    let damage = damage.or_else(|| ending::cut_off(path, &info.container, last_end));
     match arrange(packets, info.fps, joints, damage) {
         Some(listing) => Ok(listing),
         None => Err(MediaError::NoFrames { path: path.to_owned() }),
@@ -140,9 +160,11 @@ fn packet(line: &str) -> Option<Packet> {
     let presentation_s = fields.next()?.parse().ok();
     let decoding_ticks = fields.next()?.parse().ok();
     let (decoding_s, duration_s) = (fields.next()?.parse().ok(), fields.next()?.parse().ok());
+    let (size, start) = (fields.next()?.parse::<u64>().ok(), fields.next()?.parse::<u64>().ok());
+    let end = start.zip(size).map(|(start, size)| start.saturating_add(size));
     let flags = fields.next()?;
     let (key, hidden) = (flags.contains('K'), flags.contains('D'));
-    Some(Packet { presentation_s, decoding_ticks, decoding_s, duration_s, key, hidden, joint: false })
+    Some(Packet { presentation_s, decoding_ticks, decoding_s, duration_s, end, key, hidden, joint: false })
 }
 
 /// Puts packets into the order of display; none where nothing can be displayed.
@@ -165,13 +187,24 @@ fn arrange(packets: Vec<Packet>, fps: Option<f64>, joints: Vec<String>, damage: 
     frames.retain(|frame| !packets[frame.place].joint);
     let (first, last) = (frames.first()?, frames.last()?);
     let (span_s, gaps) = (last.time_s - first.time_s, (frames.len() - 1) as f64);
-    let step_s = if span_s > 0.0 && clock == Clock::Presentation { span_s / gaps } else { nominal_s };
+    // What an AVI states as its rate may be twice that of its frames, each of which an empty packet follows.
+    let is_timed = span_s > 0.0 && !matches!(clock, Clock::Wrong { .. });
+    let step_s = if is_timed { span_s / gaps } else { nominal_s };
+    let usual_step_s = if is_timed { usual_step(&frames).unwrap_or(step_s) } else { nominal_s };
     let time = |packet: &Packet| if clock == Clock::Decoding { packet.decoding_s } else { packet.presentation_s };
     let is_earlier = |packet: &Packet| !packet.hidden && time(packet).is_some_and(|time_s| time_s < first.time_s);
     let is_cut = packets.iter().any(is_earlier);
     let lasts_s = packets.last().and_then(|packet| packet.duration_s).filter(|duration| (0.0..1.0).contains(duration));
-    let duration_s = span_s + lasts_s.filter(|duration| *duration > 0.0).unwrap_or(step_s);
-    Some(Listing { frames, clock, step_s, duration_s, starts_clean, is_cut, joints, damage })
+    let lasts_s = lasts_s.filter(|duration| *duration > 0.0 && clock != Clock::Decoding).unwrap_or(usual_step_s);
+    let duration_s = span_s + lasts_s;
+    Some(Listing { frames, clock, step_s, usual_step_s, duration_s, starts_clean, is_cut, joints, damage })
+}
+
+/// The median of the times from a frame to the next.
+fn usual_step(frames: &[Listed]) -> Option<f64> {
+    let mut steps: Vec<f64> = frames.windows(2).map(|pair| pair[1].time_s - pair[0].time_s).collect();
+    steps.sort_by(f64::total_cmp);
+    steps.get(steps.len() / 2).copied()
 }
 
 /// Frames with the times that `time` gives, without those that a start amid a group of pictures leaves unknown: what
@@ -232,6 +265,7 @@ mod tests {
             decoding_ticks: Some((*time_s * 90_000.0) as i64),
             decoding_s: Some(*time_s),
             duration_s: Some(0.04),
+            end: None,
             key: *key,
             hidden: false,
             joint: false,
@@ -283,9 +317,10 @@ mod tests {
 
     #[test]
     fn lines_of_ffprobe_become_packets() {
-        let read = packet("1.234000|N/A|N/A|0.040000|K_").unwrap();
+        let read = packet("1.234000|N/A|N/A|0.040000|7|48|K_").unwrap();
         assert_eq!((read.presentation_s, read.decoding_s, read.key, read.hidden), (Some(1.234), None, true, false));
-        assert!(packet("1.2|108000|1.2|0.04|_D").unwrap().hidden);
+        assert_eq!(read.end, Some(55));
+        assert!(packet("1.2|108000|1.2|0.04|7|N/A|_D").unwrap().hidden);
         assert!(packet("").is_none());
     }
 }

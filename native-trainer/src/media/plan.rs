@@ -86,7 +86,7 @@ pub(super) fn with_start_cost(info: &VideoInfo, listing: &Listing, count: usize,
         Clock::Decoding => runs.len() == 1,
         Clock::Wrong { .. } => true,
     };
-    let delay_s = if listing.clock == Clock::Decoding { f64::from(info.reorder) * listing.step_s } else { 0.0 };
+    let delay_s = if listing.clock == Clock::Decoding { f64::from(info.reorder) * listing.usual_step_s } else { 0.0 };
     let total = listing.frames.len();
     let segments = match by_number {
         true => vec![Segment {
@@ -142,8 +142,10 @@ fn refuse_damage(path: &Path, info: &VideoInfo, listing: &Listing, options: &Ope
     match &listing.damage {
         Some(detail) if options.damage == Damage::Refuse => Err(MediaError::Damaged {
             path: path.to_owned(),
+            what: info.medium(),
             near_s: listing.frames.last().map(|last| last.time_s - listing.zero_s(info.origin_s)),
             detail: detail.clone(),
+            skippable: !info.is_picture(),
         }),
         _ => Ok(()),
     }
@@ -156,7 +158,8 @@ fn refuse_early_end(path: &Path, info: &VideoInfo, listing: &Listing, options: &
     match expected_s.zip(last_s) {
         Some((expected, last)) if last + 1.0 < expected => {
             let detail = format!("it ends {:.1} s early", expected - last);
-            Err(MediaError::Damaged { path: path.to_owned(), near_s: Some(last), detail })
+            let (path, what) = (path.to_owned(), info.medium());
+            Err(MediaError::Damaged { path, what, near_s: Some(last), detail, skippable: true })
         }
         _ => Ok(()),
     }

@@ -9,10 +9,12 @@ use unmask_core::image::{Orientation, Primaries, Transfer};
 use unmask_core::pipeline::{Caveat, CaveatCode};
 
 use super::content::{self, Content};
-use super::error::{MediaError, check_size};
+use super::ending;
+use super::error::{MediaError, Medium, check_size};
 use super::jpeg;
-use super::messages::{damage_sign, ratio};
+use super::messages::{Judge, ratio};
 use super::programs::Programs;
+use super::tiff::{self, Brightness};
 
 /// The video stream of a file that is looked at.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,8 @@ pub(super) struct VideoInfo {
     pub(super) codec: String,
     /// ffmpeg's name of the YCbCr matrix, such as `bt709`; none where the file does not say.
     pub(super) color_space: Option<String>,
+    /// How brightness is coded, where the file says it and ffmpeg does not read it.
+    pub(super) brightness: Option<Brightness>,
     /// How light is coded.
     pub(super) transfer: Transfer,
     /// Which colours red, green and blue are.
@@ -57,6 +61,11 @@ impl VideoInfo {
     /// Whether the file is of a format for single pictures.
     pub(super) fn is_picture(&self) -> bool {
         self.container.ends_with("_pipe") || self.is_still_format
+    }
+
+    /// What it is to people.
+    pub(super) fn medium(&self) -> Medium {
+        if self.is_picture() { Medium::Picture } else { Medium::Video }
     }
 
     /// What weakens an answer and is known from the header.
@@ -110,6 +119,7 @@ struct Stream {
     r_frame_rate: Option<String>,
     duration: Option<String>,
     nb_frames: Option<String>,
+    nb_read_packets: Option<String>,
     has_b_frames: u32,
     disposition: Disposition,
     tags: Tags,
@@ -148,10 +158,14 @@ pub(super) fn probe(programs: &Programs, path: &Path) -> Result<VideoInfo, Media
         Content::Picture(ImageFormat::Jpeg) => jpeg::is_motion(path),
         _ => false,
     };
+    if matches!(content, Content::Unread(_)) && ending::ends_within_box(path) {
+        return Err(cut_off(path, Medium::Picture, "it is cut off"));
+    }
     let demuxer = is_motion.then_some("mjpeg");
     let output = programs.ffprobe(path, demuxer, &["-show_format", "-show_streams", "-of", "json"])?;
     let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
     let report = report.filter(|report| output.status.success() && !report.format.format_name.is_empty());
+    let report = report.map(|report| counted(programs, path, demuxer, report)).transpose()?;
     match (content, report) {
         // A picture of tiles comes as many streams, of which one alone would be a corner of it.
         (Content::Unread(format), Some(report)) if format.is_tiled() && report.streams.len() > 1 => {
@@ -167,17 +181,18 @@ pub(super) fn probe(programs: &Programs, path: &Path) -> Result<VideoInfo, Media
             }
             Err(error) => Err(error),
         },
+        (Content::Picture(ImageFormat::Tiff), Some(report)) => {
+            let brightness = tiff::pages(path).ok().and_then(|pages| pages.brightness);
+            describe(path, report, demuxer).map(|info| VideoInfo { brightness, ..info })
+        }
         (_, Some(report)) => describe(path, report, demuxer),
-        (_, None) => Err(unreadable(path, &output)),
+        (content, None) => Err(unreadable(path, content, &output)),
     }
 }
 
 /// Picks the video stream out of ffprobe's report.
 fn describe(path: &Path, report: Report, demuxer: Option<&'static str>) -> Result<VideoInfo, MediaError> {
-    let is_video = |stream: &&Stream| {
-        stream.codec_type == "video" && stream.disposition.attached_pic == 0 && stream.disposition.timed_thumbnails == 0
-    };
-    let videos: Vec<&Stream> = report.streams.iter().filter(is_video).collect();
+    let videos: Vec<&Stream> = report.streams.iter().filter(|stream| stream.is_video()).collect();
     let Some(stream) = preferred(&videos) else {
         return Err(no_video(path, &report));
     };
@@ -205,6 +220,7 @@ fn describe(path: &Path, report: Report, demuxer: Option<&'static str>) -> Resul
         pixel_format: stream.pix_fmt.clone().unwrap_or_default(),
         codec,
         color_space: named(&stream.color_space),
+        brightness: None,
         transfer: match stream.color_transfer.as_deref() {
             Some("smpte2084") => Transfer::Pq,
             Some("arib-std-b67") => Transfer::Hlg,
@@ -224,10 +240,41 @@ fn describe(path: &Path, report: Report, demuxer: Option<&'static str>) -> Resul
     })
 }
 
-/// The stream that a player shows: one marked as default, one that moves, the largest, the first, in this order.
+impl Stream {
+    /// Whether it is video, and no cover or thumbnail of something else.
+    fn is_video(&self) -> bool {
+        self.codec_type == "video" && self.disposition.attached_pic == 0 && self.disposition.timed_thumbnails == 0
+    }
+
+    /// Whether it has more than one frame, as far as that is known.
+    fn moves(&self) -> bool {
+        let count = self.nb_frames.as_deref().or(self.nb_read_packets.as_deref());
+        count.and_then(|count| count.parse::<u64>().ok()).is_none_or(|count| count > 1)
+    }
+}
+
+/// The report with the packets of each video stream counted, where there are several and their headers do not say which
+/// of them move. It costs reading the file once more.
+fn counted(programs: &Programs, path: &Path, demuxer: Option<&str>, mut report: Report) -> Result<Report, MediaError> {
+    let videos = || report.streams.iter().filter(|stream| stream.is_video());
+    if videos().count() < 2 || videos().all(|stream| stream.nb_frames.is_some()) {
+        return Ok(report);
+    }
+    let entries = "stream=index,nb_read_packets";
+    let arguments = ["-count_packets", "-select_streams", "v", "-show_entries", entries, "-of", "json"];
+    let output = programs.ffprobe(path, demuxer, &arguments)?;
+    let counts: Option<Report> = serde_json::from_slice(&output.stdout).ok();
+    for count in counts.into_iter().flat_map(|counts| counts.streams) {
+        if let Some(stream) = report.streams.iter_mut().find(|stream| stream.index == count.index) {
+            stream.nb_read_packets = count.nb_read_packets;
+        }
+    }
+    Ok(report)
+}
+
+/// The stream that a player shows: one that moves, one marked as default, the largest, the first, in this order.
 fn preferred<'a>(videos: &[&'a Stream]) -> Option<&'a Stream> {
-    let moves = |stream: &Stream| stream.nb_frames.as_deref() != Some("1");
-    let rank = |stream: &Stream| (stream.disposition.default, moves(stream), stream.width * stream.height);
+    let rank = |stream: &Stream| (stream.moves(), stream.disposition.default, stream.width * stream.height);
     // Of equals `max_by_key` takes the last.
     videos.iter().rev().copied().max_by_key(|stream| rank(stream))
 }
@@ -245,19 +292,25 @@ fn no_video(path: &Path, report: &Report) -> MediaError {
 }
 
 /// The error for a file that ffprobe would not open.
-fn unreadable(path: &Path, output: &Output) -> MediaError {
+fn unreadable(path: &Path, content: Content, output: &Output) -> MediaError {
     let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("moov atom not found") && content::of(path).is_ok_and(|content| content == Content::IsoMedia) {
-        let detail = "it is cut off: its index, the moov atom, is missing".to_owned();
-        return MediaError::Damaged { path: path.to_owned(), near_s: None, detail };
+    if said.contains("moov atom not found") && content == Content::IsoMedia {
+        return cut_off(path, Medium::Video, "it is cut off: its index, the moov atom, is missing");
     }
     if said.contains("Permission denied") {
-        return MediaError::Io { path: path.to_owned(), source: std::io::ErrorKind::PermissionDenied.into() };
+        return MediaError::Io { path: path.to_owned(), reason: std::io::ErrorKind::PermissionDenied.into() };
     }
-    match said.lines().find_map(damage_sign) {
-        Some(detail) => MediaError::Damaged { path: path.to_owned(), near_s: None, detail },
+    let is_media = !matches!(content, Content::Unknown | Content::Text);
+    match said.lines().find_map(|line| Judge::default().damage(line)).filter(|_| is_media) {
+        Some(detail) => cut_off(path, Medium::Video, &detail),
         None => MediaError::NotMedia { path: path.to_owned() },
     }
+}
+
+/// The error for a file of which too little is left to find anything in it.
+fn cut_off(path: &Path, what: Medium, detail: &str) -> MediaError {
+    let (path, detail) = (path.to_owned(), detail.to_owned());
+    MediaError::Damaged { path, what, near_s: None, detail, skippable: false }
 }
 
 /// By the display matrix; files of older ffprobes have its angle, counter-clockwise, and old files a clockwise tag.

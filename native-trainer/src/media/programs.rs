@@ -75,7 +75,7 @@ impl Programs {
                 program: self.name(program).to_string_lossy().into_owned(),
                 variable: program.variable(),
             },
-            _ => MediaError::Io { path: path.to_owned(), source: error },
+            _ => MediaError::Io { path: path.to_owned(), reason: error },
         }
     }
 

@@ -13,7 +13,7 @@ use unmask_core::pipeline::CaveatCode;
 use unmask_core::pipeline::report::InputKind;
 use unmask_core::pipeline::sampling::frame_indices;
 
-use super::error::{MediaError, check_size};
+use super::error::{MediaError, Medium, check_size};
 use super::jpeg::Survey;
 use super::notes::Notes;
 use super::{Damage, Frames, MediaInfo, OpenOptions, Opened, TimedFrame, jpeg, tiff};
@@ -26,7 +26,7 @@ const NOMINAL_STEP_S: f64 = 0.04;
 
 /// Opens one image: a single frame at time zero.
 ///
-/// With `Damage::Skip` a JPEG that is cut off is shown as far as it goes. `survey` is its file's, where that was read before.
+/// With `Damage::Skip` a JPEG that is damaged or cut off is shown as far as it goes. `survey` is its file's, where that was read before.
 pub(super) fn open_image(path: &Path, survey: Option<Survey>, options: &OpenOptions) -> Result<Opened, MediaError> {
     let notes = Notes::default();
     let image = decode(path, survey, options.damage, &notes)?;
@@ -94,7 +94,7 @@ fn decode(path: &Path, survey: Option<Survey>, damage: Damage, notes: &Notes) ->
     RgbImage::new(width, height, pixels).ok_or_else(sizes_differ)
 }
 
-/// Looks for what the decoder passes over: an end that is missing, further pictures, a preview in place of the picture.
+/// Looks for what the decoder passes over: damage, an end that is missing, further pictures, a preview in place of the picture.
 fn examine(
     path: &Path,
     format: Option<ImageFormat>,
@@ -109,14 +109,21 @@ fn examine(
             if survey.views > 1 {
                 notes.note(CaveatCode::FirstPictureOnly);
             }
-            match (survey.complete, damage) {
-                (true, _) => Ok(()),
-                (false, Damage::Skip) => {
-                    notes.note(CaveatCode::DamageSkipped);
-                    Ok(())
-                }
-                (false, Damage::Refuse) => Err(MediaError::CutOff { path: path.to_owned() }),
+            if survey.complete && survey.flaw.is_none() {
+                return Ok(());
             }
+            if damage == Damage::Skip {
+                notes.note(CaveatCode::DamageSkipped);
+                return Ok(());
+            }
+            let path = path.to_owned();
+            Err(match survey.flaw.filter(|_| survey.complete) {
+                Some(flaw) => {
+                    let (what, detail) = (Medium::Picture, flaw.to_owned());
+                    MediaError::Damaged { path, what, near_s: None, detail, skippable: true }
+                }
+                None => MediaError::CutOff { path },
+            })
         }
         Some(ImageFormat::Tiff) => {
             let pages = tiff::pages(path).map_err(|error| bad_image(path, ImageError::IoError(error)))?;

@@ -15,7 +15,7 @@ use super::children::Children;
 use super::decode::{Decoded, Job, check_readable};
 use super::error::MediaError;
 use super::notes::Notes;
-use super::packets::{self, Clock};
+use super::packets::{self, Clock, Listing};
 use super::plan::{self, Plan, Segment, Selection, TERMS};
 use super::probe::{self, VideoInfo};
 use super::programs::Programs;
@@ -33,8 +33,22 @@ type Item = Result<TimedFrame, MediaError>;
 pub(super) fn open(programs: &Programs, path: &Path, options: &OpenOptions) -> Result<Opened, MediaError> {
     check_readable(path)?;
     let info = probe::probe(programs, path)?;
-    let listing = packets::list(programs, path, &info)?;
-    let plan = plan::plan(path, &info, &listing, options)?;
+    let mut listing = packets::list(programs, path, &info)?;
+    let start = |listing: &Listing| -> Result<_, MediaError> {
+        let (plan, notes) = (plan::plan(path, &info, listing, options)?, Notes::default());
+        let mut frames = VideoFrames::start(programs, path, info.clone(), plan, options, notes.clone());
+        let first = frames.next();
+        Ok((first, frames, notes))
+    };
+    let mut started = start(&listing)?;
+    // Streams that refresh their picture bit by bit have no frame to begin with that is whole: what is decoded begins
+    // later than what is listed, and the frames to look at are chosen anew.
+    if let Some(Ok(first)) = &started.0
+        && listing.begin_at(started.1.job.stamp_s(first.time_s))
+    {
+        started = start(&listing)?;
+    }
+    let (first, frames, notes) = started;
     let is_still = listing.frames.len() == 1 && info.is_picture();
     let mean_rate = (listing.frames.len() > 1).then(|| 1.0 / listing.step_s);
     let described = MediaInfo {
@@ -46,15 +60,13 @@ pub(super) fn open(programs: &Programs, path: &Path, options: &OpenOptions) -> R
         frame_count: Some(listing.frames.len() as u64),
         caveats: info.caveats(),
     };
-    let notes = Notes::default();
     if listing.clock == (Clock::Wrong { stated: true }) {
         notes.note(CaveatCode::BadTimes);
     }
     if listing.damage.is_some() && options.damage == Damage::Skip {
         notes.note(CaveatCode::DamageSkipped);
     }
-    let frames = VideoFrames::start(programs, path, info, plan, options, notes.clone());
-    Ok(Opened { info: described, frames: Frames::new(frames, notes) })
+    Ok(Opened { info: described, frames: Frames::new(first.into_iter().chain(frames), notes) })
 }
 
 /// The sampled frames of a video. Dropping it kills the running ffmpegs and waits for them.

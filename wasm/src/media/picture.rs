@@ -146,10 +146,13 @@ fn moving<R: BufRead + Seek + 'static>(kind: Picture, reader: R) -> Result<Optio
 fn whole_jpeg(mut reader: impl Read) -> Result<Pictures, MediaError> {
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes)?;
-    let jpeg::Survey { complete, is_motion, views } = jpeg::survey(bytes.as_slice())?;
+    let jpeg::Survey { complete, flaw, is_motion, views } = jpeg::survey(bytes.as_slice())?;
     let mut pictures = still(Picture::Jpeg, Cursor::new(bytes))?;
     if !complete {
         return Err(MediaError::BadImage("it is cut off".to_owned()));
+    }
+    if let Some(flaw) = flaw {
+        return Err(MediaError::BadImage(flaw.to_owned()));
     }
     pictures.caveats.extend((is_motion || views > 1).then(|| CaveatCode::FirstPictureOnly.into()));
     Ok(pictures)

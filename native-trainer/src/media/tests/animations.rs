@@ -116,6 +116,47 @@ fn a_jpeg_cut_off_is_refused_or_shown_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_jpeg_whose_data_are_damaged_is_refused_or_shown_as_far_as_it_goes() {
+    use jpeg_encoder::{ColorType, Encoder};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jpg");
+    let pixels: Vec<u8> = (0..256 * 256 * 3_u64).map(|index| (index * index / 7 % 251) as u8).collect();
+    let encoded = |progressive: bool, restarts: u16| {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, 90);
+        encoder.set_progressive(progressive);
+        encoder.set_restart_interval(restarts);
+        encoder.encode(&pixels, 256, 256, ColorType::Rgb).unwrap();
+        bytes
+    };
+    for (progressive, restarts) in [(false, 0), (true, 0), (false, 8), (true, 8)] {
+        let whole = encoded(progressive, restarts);
+        std::fs::write(&path, [&whole[..], b"appended"].concat()).unwrap();
+        assert!(looked_at(&path, options(1)).unwrap().2.is_empty());
+        let middle = whole.len() / 2;
+        let mut zeros = whole.clone();
+        zeros[middle..middle + 300].fill(0);
+        let mut overwritten = whole.clone();
+        overwritten[middle..middle + 300].iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 167 % 251) as u8);
+        let shortened = [&whole[..middle], &whole[middle + 300..]].concat();
+        let ended_early = [&whole[..middle], b"\xFF\xD9"].concat();
+        let mut damaged = vec![zeros, overwritten, shortened, ended_early];
+        if restarts > 0 {
+            let mark = (middle..).find(|at| whole[*at] == 0xFF && (0xD0..0xD8).contains(&whole[*at + 1])).unwrap();
+            damaged.push([&whole[..mark], &whole[mark + 2..]].concat());
+        }
+        for (case, bytes) in damaged.iter().enumerate() {
+            std::fs::write(&path, bytes).unwrap();
+            let said = sentence(&path);
+            let sound = said.contains("the picture is damaged") && said.contains("--damaged skip");
+            assert!(sound, "{progressive} {restarts} {case}: {said}");
+        }
+        let (_, frames, caveats) = looked_at(&path, OpenOptions { frames: 1, damage: Damage::Skip }).unwrap();
+        assert_eq!((frames.len(), caveats), (1, vec![CaveatCode::DamageSkipped]));
+    }
+}
+
+#[test]
 fn of_a_file_of_several_pictures_the_first_is_read_and_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let jpeg = std::fs::read(paint(&folder, "a.jpg", [200, 30, 30])).unwrap();

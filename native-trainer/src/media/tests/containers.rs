@@ -311,3 +311,52 @@ fn skipped_damage_is_said() {
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(codes(&path, skipping(8)), [CaveatCode::DamageSkipped]);
 }
+
+#[test]
+fn a_stream_of_one_picture_before_the_video_is_not_taken_for_it() {
+    let Some(folder) = workshop() else { return };
+    let sources = "-f lavfi -i testsrc2=s=64x48:r=5:d=0.2 -f lavfi -i testsrc2=s=96x64:r=5:d=2 -map 0 -map 1";
+    for (name, arguments) in [
+        ("png.mkv", "-c:v:0 png -c:v:1 libx264 -disposition:v:0 0 -disposition:v:1 0"),
+        ("default_png.mkv", "-c:v:0 png -c:v:1 libx264 -disposition:v:0 default -disposition:v:1 0"),
+        ("motion.mkv", "-c:v:0 mjpeg -c:v:1 libx264 -disposition:v:0 default -disposition:v:1 0"),
+        ("one_frame.mp4", "-c:v libx264 -disposition:v:0 default -disposition:v:1 0"),
+        ("one_frame.ts", "-c:v libx264"),
+    ] {
+        let path = make(&folder, name, &format!("{sources} {arguments}"));
+        let (info, seen, caveats) = looked_at(&path, options(8)).unwrap();
+        assert_eq!((info.width, seen.len()), (96, 8), "{name}");
+        assert_eq!(caveats, [CaveatCode::OtherStreams], "{name}");
+    }
+}
+
+#[test]
+fn of_a_stream_that_refreshes_bit_by_bit_all_wanted_frames_come_from_where_its_picture_is_whole() {
+    let Some(folder) = workshop() else { return };
+    let refresh = "-c:v libx264 -x264-params intra-refresh=1:keyint=30";
+    let path = make(&folder, "a.ts", &format!("-f lavfi -i testsrc2=s=320x240:r=25:d=8 {refresh}"));
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[bytes.len() / 3 + 77..]).unwrap();
+    let (info, seen, _) = looked_at(&path, options(12)).unwrap();
+    assert_eq!(seen.len(), 12);
+    let times: Vec<f64> = seen.iter().map(|frame| frame.time_s).collect();
+    let steps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(times[0] < 0.1 && steps.iter().all(|step| (step - steps[0]).abs() < 0.1), "{times:?}");
+    let lasts_s = info.duration_s.unwrap();
+    assert!((lasts_s - times[11]).abs() < 0.1 && lasts_s > 2.0, "{lasts_s} s, {times:?}");
+}
+
+#[test]
+fn an_avi_whose_frames_empty_packets_follow_has_the_rate_of_its_frames() {
+    let Some(folder) = workshop() else { return };
+    let source = "-f lavfi -i testsrc2=s=64x48:r=30:d=4 -c:v libx264 -bf 2 -g 20";
+    let whole = make(&folder, "a.mp4", source);
+    let path = make(&folder, "a.avi", "-i a.mp4 -c copy");
+    let (expected, theirs, _) = looked_at(&whole, options(6)).unwrap();
+    let (info, ours, _) = looked_at(&path, options(6)).unwrap();
+    assert!((info.fps.unwrap() - 30.0).abs() < 0.5, "{info:?}");
+    assert!((info.duration_s.unwrap() - expected.duration_s.unwrap()).abs() < 0.05, "{info:?}");
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!(ours.image == theirs.image, "at {} s and {} s", ours.time_s, theirs.time_s);
+    }
+}

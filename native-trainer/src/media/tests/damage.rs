@@ -17,6 +17,12 @@ fn cut_to(path: &Path, part: f64) {
     std::fs::write(path, &bytes[..(bytes.len() as f64 * part) as usize]).unwrap();
 }
 
+/// The caveats but that for two fields in a frame, which tapes have.
+fn beside_fields(mut caveats: Vec<CaveatCode>) -> Vec<CaveatCode> {
+    caveats.retain(|code| *code != CaveatCode::Interlaced);
+    caveats
+}
+
 #[test]
 fn files_that_hold_no_video_are_told_apart() {
     let Some(folder) = workshop() else { return };
@@ -44,10 +50,87 @@ fn truncated_videos_are_refused_in_every_container() {
         ("start_index.mp4", "-i whole.mp4 -c copy -movflags +faststart"),
         ("cut.mkv", "-i whole.mp4 -c copy"),
         ("cut.avi", "-i whole.mp4 -c:v mpeg4"),
+        ("cut.ogv", "-i whole.mp4 -c:v libtheora"),
+        ("cut.y4m", "-i whole.mp4 -t 2"),
+        ("cut.mjpeg", "-i whole.mp4 -t 2 -c:v mjpeg"),
+        ("cut.dv", "-i whole.mp4 -t 1 -s 720x576 -pix_fmt yuv420p -c:v dvvideo"),
+        ("cut.ivf", "-i whole.mp4 -t 2 -c:v libvpx -deadline realtime -cpu-used 8"),
     ] {
         let path = make(&folder, name, arguments);
-        cut_to(&path, 0.6);
+        assert!(frames(&path, options(4)).is_ok(), "{name} is read where it is whole");
+        cut_to(&path, 0.61);
         assert!(sentence(&path).contains("damaged"), "{name}: {}", sentence(&path));
+        if !name.contains("index") {
+            let skipping = OpenOptions { frames: 8, damage: Damage::Skip };
+            let (_, frames, caveats) = looked_at(&path, skipping).unwrap();
+            let caveats = beside_fields(caveats);
+            assert!(!frames.is_empty() && caveats == [CaveatCode::DamageSkipped], "{name}: {caveats:?}");
+        }
+    }
+}
+
+#[test]
+fn whatever_a_decoder_or_a_container_reports_as_broken_is_damage() {
+    let Some(folder) = workshop() else { return };
+    let mpeg2 = "-c:v mpeg2video -b:v 1M";
+    for (name, codec) in [
+        ("h264.flv", "-c:v libx264 -g 50"),
+        ("sorenson.flv", "-c:v flv -b:v 1M"),
+        ("theora.ogv", "-c:v libtheora -g 50"),
+        ("motion.avi", "-c:v mjpeg"),
+        ("motion.mjpeg", "-c:v mjpeg"),
+        ("program.mpg", mpeg2),
+        ("transport.ts", mpeg2),
+        ("tape.dv", "-t 1 -s 720x576 -pix_fmt yuv420p -c:v dvvideo"),
+        ("part4.avi", "-c:v mpeg4 -g 50"),
+        ("h264.nut", "-c:v libx264 -g 50"),
+        ("av1.webm", "-c:v libaom-av1 -usage realtime -cpu-used 8 -g 50 -t 4"),
+        ("png.mov", "-c:v png -t 1"),
+    ] {
+        let path = make(&folder, name, &format!("{SOURCE} {codec}"));
+        let (_, seen, caveats) = looked_at(&path, options(8)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(seen.len() == 8 && beside_fields(caveats.clone()).is_empty(), "{name}: {caveats:?}");
+        let length = std::fs::metadata(&path).unwrap().len() as usize;
+        overwrite(&path, length / 2..length / 2 + 3000);
+        // All frames are decoded, so that the damaged one is among them.
+        let all = |damage| looked_at(&path, OpenOptions { frames: 400, damage });
+        let said = all(Damage::Refuse).map(|(_, frames, _)| frames.len()).unwrap_err().to_string();
+        assert!(said.contains("damaged"), "{name}: {said}");
+        assert_eq!(beside_fields(all(Damage::Skip).unwrap().2), [CaveatCode::DamageSkipped], "{name}");
+    }
+}
+
+#[test]
+fn sentences_about_damage_fit_what_was_given() {
+    let Some(folder) = workshop() else { return };
+    let skipping = OpenOptions { frames: 4, damage: Damage::Skip };
+    let both = |path: &Path| {
+        [options(4), skipping].map(|options| frames(path, options).map(|frames| frames.len()).unwrap_err().to_string())
+    };
+    let video = make(&folder, "a.mp4", &format!("{SOURCE} -c:v libx264"));
+    cut_to(&video, 0.6);
+    let stream = make(&folder, "a.ivf", &format!("{SOURCE} -t 1 -c:v libvpx -deadline realtime -cpu-used 8"));
+    std::fs::write(&stream, &std::fs::read(&stream).unwrap()[..20]).unwrap();
+    for path in [video, stream] {
+        for said in both(&path) {
+            assert!(said.contains("the video is damaged") && !said.contains("--damaged"), "{said}");
+        }
+    }
+    for (name, codec) in
+        [("a.avif", "libaom-av1 -still-picture 1 -cpu-used 8"), ("a.jxl", "libjxl"), ("a.jp2", "jpeg2000")]
+    {
+        let mut command = Command::new("ffmpeg");
+        let source = "-v error -f lavfi -i testsrc2=s=320x240 -frames:v 1 -c:v";
+        command.current_dir(folder.path()).args(source.split(' ')).args(codec.split(' ')).arg(name);
+        if !command.status().unwrap().success() {
+            println!("skipped: this ffmpeg does not write {name}");
+            continue;
+        }
+        let path = folder.path().join(name);
+        cut_to(&path, 0.6);
+        let [said, skipped] = both(&path);
+        assert!(said.contains("the picture is damaged") && !said.contains("--damaged"), "{said}");
+        assert!(!skipped.contains("--damaged") && !skipped.contains("does not read"), "{skipped}");
     }
 }
 

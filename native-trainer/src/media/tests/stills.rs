@@ -1,6 +1,7 @@
 //! Images, folders of them, and folders of frames.
 
 use image::{DynamicImage, ImageFormat, Rgb, Rgba};
+use unmask_core::pipeline::report::InputKind;
 
 use super::*;
 
@@ -90,4 +91,21 @@ fn a_huge_image_is_refused_by_its_header() {
         "{}",
         sentence(&path)
     );
+}
+
+#[test]
+fn a_tiff_of_brightness_and_colours_is_seen_in_the_range_that_it_says() {
+    let Some(folder) = workshop() else { return };
+    let path = make(&folder, "a.tif", "-f lavfi -i color=c=red:s=64x48 -frames:v 1 -pix_fmt yuv444p");
+    let (info, seen, _) = looked_at(&path, options(1)).unwrap();
+    assert_eq!((info.kind, info.width), (InputKind::Still, 64));
+    assert!(close(pixel(&seen[0], 9, 9), [254, 0, 0], 4), "{:?}", pixel(&seen[0], 9, 9));
+    // The same samples, and black at 0 in place of 15.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let black: Vec<u8> = [15_u32, 1, 235, 1].iter().flat_map(|number| number.to_le_bytes()).collect();
+    let place = bytes.windows(black.len()).position(|window| window == black).unwrap();
+    bytes[place] = 0;
+    std::fs::write(&path, bytes).unwrap();
+    let full = pixel(&frames(&path, options(1)).unwrap()[0], 9, 9);
+    assert!(close(full, [238, 14, 14], 4), "{full:?}");
 }

@@ -1,13 +1,21 @@
 //! The structure of JPEG files, of which decoders forgive much: whether one is whole, and what follows it.
 
+mod entropy;
+mod scans;
+
 use std::io::{self, BufRead, Read};
 use std::vec::Vec;
+
+use scans::Scans;
 
 /// What a walk over a file's markers found (ITU-T T.81, annex B).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Whether the first picture ends with its end marker: where it does not, decoders fill in grey or leave out scans.
     pub complete: bool,
+    /// What is wrong with the coded data of the first picture, in words for people; none where they are sound, as far
+    /// as that can be told, and where they are coded in a way that is not followed.
+    pub flaw: Option<&'static str>,
     /// Whether another JPEG of the same size follows at once and no index of pictures announces it: a stream of frames.
     pub is_motion: bool,
     /// Pictures that the file's index calls views of the same scene (CIPA DC-007), the first included; 0 without an
@@ -17,9 +25,10 @@ pub struct Survey {
 
 const START_OF_IMAGE: u8 = 0xD8;
 const END_OF_IMAGE: u8 = 0xD9;
+const START_OF_SCAN: u8 = 0xDA;
 const APPLICATION_2: u8 = 0xE2;
 
-/// Walks over the first picture of a file, and the second where one follows, reading each byte once and holding none. A
+/// Walks over the first picture of a file, and the second where one follows, reading each byte once. A
 /// file that does not begin as JPEGs do is neither complete nor anything else.
 ///
 /// # Errors
@@ -30,6 +39,7 @@ pub fn survey(mut reader: impl BufRead) -> io::Result<Survey> {
         return Ok(survey);
     };
     survey.complete = first.complete;
+    survey.flaw = first.flaw;
     survey.views = first.views.unwrap_or(0);
     // Frames of one size, or none of it: what is appended as a preview has another.
     if first.complete && first.views.is_none() {
@@ -42,6 +52,7 @@ pub fn survey(mut reader: impl BufRead) -> io::Result<Survey> {
 #[derive(Default)]
 struct Picture {
     complete: bool,
+    flaw: Option<&'static str>,
     /// Height and width as they stand in the frame's header.
     size: Option<[u8; 4]>,
     /// How many pictures the file's index calls views of the same scene, where it has one.
@@ -54,7 +65,9 @@ fn picture(reader: &mut impl BufRead) -> io::Result<Option<Picture>> {
         return Ok(None);
     }
     let mut picture = Picture::default();
-    while let Some(marker) = marker(reader)? {
+    let mut scans = Scans::default();
+    let mut ahead = None;
+    while let Some(marker) = ahead.take().map_or_else(|| marker(reader), |marker| Ok(Some(marker)))? {
         match marker {
             END_OF_IMAGE => {
                 picture.complete = true;
@@ -64,7 +77,9 @@ fn picture(reader: &mut impl BufRead) -> io::Result<Option<Picture>> {
             0xD0..=0xD7 | 0x01 => {}
             _ => {
                 let Some(segment) = segment(reader)? else { break };
+                scans.define(marker, &segment);
                 match marker {
+                    START_OF_SCAN => ahead = scans.follow(&segment, reader)?,
                     APPLICATION_2 if segment.starts_with(b"MPF\0") => {
                         picture.views = Some(views(&segment[4..]).unwrap_or(0));
                     }
@@ -77,6 +92,7 @@ fn picture(reader: &mut impl BufRead) -> io::Result<Option<Picture>> {
             }
         }
     }
+    picture.flaw = scans.flaw();
     Ok(Some(picture))
 }
 
@@ -159,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_picture_is_whole_with_its_end_alone() {
-        assert_eq!(surveyed(PICTURE), Survey { complete: true, is_motion: false, views: 0 });
+        assert_eq!(surveyed(PICTURE), Survey { complete: true, flaw: None, is_motion: false, views: 0 });
         for length in 0..PICTURE.len() {
             assert!(!surveyed(&PICTURE[..length]).complete, "{length} bytes");
         }
