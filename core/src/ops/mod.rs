@@ -21,8 +21,9 @@ mod patch_embedding;
 pub use activation::Activation;
 pub use attention::attention;
 pub use convolution::{
-    Axis, ChannelAffine, InvertedResidual, Moments, Padding, Steps, batch_norm, convolution, depthwise_convolution,
-    inverted_residual, patches, pointwise_convolution,
+    Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Padding, Steps,
+    batch_norm, convolution, convolution_of_batch, depthwise_convolution, inverted_residual,
+    inverted_residual_of_batch, patches, pointwise_convolution,
 };
 pub use layer_norm::layer_norm;
 pub use linear::linear;

@@ -19,7 +19,9 @@ pub use config::{EfficientNetConfig, Stage};
 use self::config::{BlockSizes, STEM_KERNEL, STEM_STRIDE};
 use super::Output;
 use super::clip::Head;
-use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, Moments, Steps};
+use crate::ops::{
+    self, Activation, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Steps,
+};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// What keeps the division by the deviation finite, in every batch norm of the reference.
@@ -63,24 +65,9 @@ impl BatchNorm {
         ChannelAffine { shift: self.bias.val() - self.running_mean.val() * scale.clone(), scale }
     }
 
-    /// Norm and activation after `convolution`, which multiplies and adds what it is given, and clamps.
-    fn after(
-        &self,
-        statistics: &mut Statistics,
-        activation: Option<Activation>,
-        convolution: impl FnOnce(ChannelAffine, Option<Activation>) -> Tensor<4>,
-    ) -> Tensor<4> {
-        match statistics {
-            Statistics::Stored => convolution(self.affine(), activation),
-            Statistics::OfBatch(found) => {
-                let mean = self.running_mean.val();
-                let nothing = ChannelAffine { scale: mean.ones_like(), shift: mean.zeros_like() };
-                let (weight, bias) = (self.weight.val(), self.bias.val());
-                let (output, moments) = ops::batch_norm(convolution(nothing, None), weight, bias, EPSILON, activation);
-                found.push(moments);
-                output
-            }
-        }
+    /// The norm by the statistics of the batch after a convolution of this weight.
+    fn of_batch<const D: usize>(&self, weight: Tensor<D>) -> NormedConvolution<D> {
+        NormedConvolution { weight, norm_weight: self.weight.val(), norm_bias: self.bias.val() }
     }
 }
 
@@ -108,11 +95,18 @@ impl Convolution {
         self.weight.val().flatten(1, 3)
     }
 
-    /// `[n, h, w, in]` to `[n, h, w, out]`, by [`Convolution::matrix`].
-    fn pointwise(&self, x: Tensor<4>, activation: Option<Activation>, statistics: &mut Statistics) -> Tensor<4> {
-        self.norm.after(statistics, activation, |affine, activation| {
-            ops::pointwise_convolution(x, self.matrix(), affine, activation)
-        })
+    /// With norm and activation, `[n, h, w, in]` to `[n, ⌈h / stride⌉, ⌈w / stride⌉, out]`.
+    fn forward(&self, x: Tensor<4>, stride: usize, statistics: &mut Statistics) -> Tensor<4> {
+        let (weight, steps, relu6) = (self.weight.val(), Steps::same(stride), Some(Activation::Relu6));
+        match statistics {
+            Statistics::Stored => ops::convolution(x, weight, steps, self.norm.affine(), relu6),
+            Statistics::OfBatch(found) => {
+                let layer = self.norm.of_batch(weight);
+                let (output, moments) = ops::convolution_of_batch(x, layer, steps, relu6, EPSILON);
+                found.push(moments);
+                output
+            }
+        }
     }
 }
 
@@ -149,7 +143,7 @@ impl Block {
     fn forward(&self, input: Tensor<4>, statistics: &mut Statistics) -> Tensor<4> {
         match statistics {
             Statistics::Stored => self.forward_by_stored(input),
-            Statistics::OfBatch(_) => self.forward_by_batch(input, statistics),
+            Statistics::OfBatch(found) => self.forward_by_batch(input, found),
         }
     }
 
@@ -168,19 +162,21 @@ impl Block {
         ops::inverted_residual(input, block)
     }
 
-    /// In an operation for each convolution, since a norm waits for the whole batch.
-    fn forward_by_batch(&self, input: Tensor<4>, statistics: &mut Statistics) -> Tensor<4> {
-        let expanded = match &self.expand {
-            Some(expand) => expand.pointwise(input.clone(), Some(Activation::Relu6), statistics),
-            None => input.clone(),
-        };
+    /// In one operation as well, whose norms wait for the whole batch.
+    fn forward_by_batch(&self, input: Tensor<4>, found: &mut Vec<Moments>) -> Tensor<4> {
         let Convolution { weight, norm } = &self.depthwise;
-        let steps = Steps::same(self.stride);
-        let filtered = norm.after(statistics, Some(Activation::Relu6), |affine, activation| {
-            ops::depthwise_convolution(expanded, weight.val(), steps, affine, activation)
-        });
-        let output = self.project.pointwise(filtered, None, statistics);
-        if self.residual { output + input } else { output }
+        let block = InvertedResidualOfBatch {
+            expand: self.expand.as_ref().map(|expand| expand.norm.of_batch(expand.matrix())),
+            filter: norm.of_batch(weight.val()),
+            project: self.project.norm.of_batch(self.project.matrix()),
+            steps: Steps::same(self.stride),
+            activation: Activation::Relu6,
+            residual: self.residual,
+            epsilon: EPSILON,
+        };
+        let (output, moments) = ops::inverted_residual_of_batch(input, block);
+        found.extend(moments);
+        output
     }
 }
 
@@ -208,13 +204,9 @@ impl Trunk {
 
     /// Normalised pixels `[n, 3, h, w]` to the last convolution's output, channels last: `[n, h / 32, w / 32, d]`.
     pub fn maps(&self, pixels: Tensor<4>, mut statistics: Statistics) -> Tensor<4> {
-        let (stem, relu6) = (&self.stem, Some(Activation::Relu6));
-        let pixels = pixels.permute([0, 2, 3, 1]);
-        let x = stem.norm.after(&mut statistics, relu6, |affine, activation| {
-            ops::convolution(pixels, stem.weight.val(), Steps::same(STEM_STRIDE), affine, activation)
-        });
+        let x = self.stem.forward(pixels.permute([0, 2, 3, 1]), STEM_STRIDE, &mut statistics);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, &mut statistics));
-        self.last.pointwise(x, relu6, &mut statistics)
+        self.last.forward(x, 1, &mut statistics)
     }
 }
 

@@ -249,7 +249,7 @@ pub(super) fn finish(values: &mut [f32], scale: &[f32], shift: &[f32], bounds: O
 /// The value within its bounds. NaN stays NaN, which `f32::max` and `f32::min` would turn into a bound: a wrong number
 /// must not look like a right one.
 #[inline(always)]
-fn clamped(value: f32, low: f32, high: f32) -> f32 {
+pub(super) fn clamped(value: f32, low: f32, high: f32) -> f32 {
     let value = if value < low { low } else { value };
     if value > high { high } else { value }
 }

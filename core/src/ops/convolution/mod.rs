@@ -5,7 +5,8 @@
 //! tensor but input and output is ever written, going forward or back: on a CPU, the time goes into memory and not
 //! into arithmetic. [`Steps`] says how a kernel moves and what it meets beyond the edge.
 //!
-//! In training a batch norm may use the statistics of its batch instead: `norm`, by the kernels of `norm_kernels`.
+//! In training a batch norm may use the statistics of its batch instead: `norm`, by the kernels of `norm_kernels`; `trained`
+//! has whole blocks of such convolutions.
 //!
 //! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs, `cube`
 //! those for graphics devices. `fused` has those for CPUs where no gradients are asked for: `direct` for a convolution of
@@ -36,6 +37,7 @@ mod product;
 mod residual;
 #[cfg(test)]
 mod tests;
+mod trained;
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::prelude::*;
@@ -43,6 +45,7 @@ use burn::tensor::DType;
 
 pub use geometry::{Axis, Padding, Steps};
 pub use norm::{Moments, batch_norm};
+pub use trained::{InvertedResidualOfBatch, NormedConvolution, convolution_of_batch, inverted_residual_of_batch};
 
 use super::Activation;
 #[cfg(feature = "webgpu")]
@@ -144,6 +147,9 @@ pub fn convolution(
         return output;
     }
     let [_, _, side, _] = weight.dims();
+    if (side, steps.stride) == (1, 1) {
+        return pointwise_convolution(input, weight.flatten(1, 3), affine, activation);
+    }
     let patches = patches(input.permute([0, 3, 1, 2]), side, steps);
     pointwise_convolution(patches, weight.flatten(1, 3), affine, activation)
 }

@@ -33,6 +33,16 @@ pub(super) fn for_each_task<T: pulp::WithSimd<Output = ()> + Send>(processor: Pr
     tasks.into_iter().for_each(|task| processor.dispatch(task));
 }
 
+/// What every task gives, in their order, with the instructions of `processor`.
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+pub(super) fn map_tasks<T: pulp::WithSimd<Output: Send> + Send>(processor: Processor, tasks: Vec<T>) -> Vec<T::Output> {
+    #[cfg(feature = "threads")]
+    if tasks.len() > 1 {
+        return tasks.into_par_iter().map(|task| processor.dispatch(task)).collect();
+    }
+    tasks.into_iter().map(|task| processor.dispatch(task)).collect()
+}
+
 /// How many tasks are done at a time.
 #[cfg(feature = "simd")]
 pub(super) fn cores() -> usize {

@@ -1,0 +1,129 @@
+//! Convolutions whose batch norms use the statistics of the batch, as networks are trained.
+//!
+//! An inverted residual block is one operation on CPUs, with gradients of its own. A norm needs the sums over the whole batch
+//! before it can give its first number, so a block is four passes over memory forward (`forward`) and four back (`backward`);
+//! what lies between two sums is done in one. Only what a convolution makes is kept: norm and activation are computed anew
+//! wherever they are needed, which takes less time than reading them. `outer` and `rows` are the arithmetic, `buffers` the
+//! memory, `operation` makes an operation of burn's of it all. `single` and `single_operation` are the same for one
+//! convolution.
+
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod backward;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod buffers;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod forward;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod operation;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod outer;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod rows;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod single;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod single_operation;
+#[cfg(test)]
+mod single_tests;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+use burn::prelude::*;
+
+use super::{ChannelAffine, Moments, Steps, batch_norm, convolution, depthwise_convolution, pointwise_convolution};
+use crate::ops::Activation;
+
+/// A convolution, and the batch norm after it by the statistics of the batch.
+#[derive(Clone, Debug)]
+pub struct NormedConvolution<const D: usize> {
+    /// `[out, in]` for a side of 1, or `[channels, 1, side, side]`.
+    pub weight: Tensor<D>,
+    /// Multiplies what is normed, `[out]`.
+    pub norm_weight: Tensor<1>,
+    /// Is added after that, `[out]`.
+    pub norm_bias: Tensor<1>,
+}
+
+impl<const D: usize> NormedConvolution<D> {
+    /// Norm and activation after `convolution`, which is given the weight and what changes nothing.
+    fn after(
+        self,
+        epsilon: f64,
+        activation: Option<Activation>,
+        convolution: impl FnOnce(Tensor<D>, ChannelAffine) -> Tensor<4>,
+    ) -> (Tensor<4>, Moments) {
+        let neutral = ChannelAffine { scale: self.norm_weight.ones_like(), shift: self.norm_weight.zeros_like() };
+        batch_norm(convolution(self.weight, neutral), self.norm_weight, self.norm_bias, epsilon, activation)
+    }
+}
+
+/// A convolution of any side with norm and activation, and the statistics of the norm; the gradient goes through them as well.
+///
+/// # Shapes
+/// - input: `[images, rows, columns, in]`, weight: `[out, in, side, side]`
+/// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, out]`
+pub fn convolution_of_batch(
+    input: Tensor<4>,
+    layer: NormedConvolution<4>,
+    steps: Steps,
+    activation: Option<Activation>,
+    epsilon: f64,
+) -> (Tensor<4>, Moments) {
+    #[cfg(all(feature = "simd", feature = "autodiff"))]
+    if let Some(found) = single_operation::convolution(&input, &layer, steps, activation, epsilon) {
+        return found;
+    }
+    layer.after(epsilon, activation, |weight, neutral| convolution(input, weight, steps, neutral, None))
+}
+
+/// An [`InvertedResidual`](super::InvertedResidual) whose batch norms use the statistics of the batch.
+#[derive(Clone, Debug)]
+pub struct InvertedResidualOfBatch {
+    /// To many channels, `[inside, in]`; absent where the input's are filtered as they are.
+    pub expand: Option<NormedConvolution<2>>,
+    /// A kernel for each channel, `[inside, 1, side, side]`.
+    pub filter: NormedConvolution<4>,
+    /// To few channels, `[out, inside]`.
+    pub project: NormedConvolution<2>,
+    /// How the filter moves.
+    pub steps: Steps,
+    /// After expansion and filter; nothing follows the projection.
+    pub activation: Activation,
+    /// Whether the input is added to the output, which then has its shape.
+    pub residual: bool,
+    /// What keeps the division by a deviation finite.
+    pub epsilon: f64,
+}
+
+/// The block's output, and the statistics of its norms in their order, two without an expansion and three with one. The
+/// gradient goes through them as well.
+///
+/// # Shapes
+/// - input: `[images, rows, columns, in]`
+/// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, out]`
+pub fn inverted_residual_of_batch(input: Tensor<4>, block: InvertedResidualOfBatch) -> (Tensor<4>, Vec<Moments>) {
+    #[cfg(all(feature = "simd", feature = "autodiff"))]
+    if let Some(found) = operation::inverted_residual(&input, &block) {
+        return found;
+    }
+    let InvertedResidualOfBatch { expand, filter, project, steps, activation, residual, epsilon } = block;
+    let mut moments = Vec::new();
+    let mut keep = |(output, found): (Tensor<4>, Moments)| {
+        moments.push(found);
+        output
+    };
+    let expanded = match expand {
+        Some(layer) => keep(layer.after(epsilon, Some(activation), |weight, neutral| {
+            pointwise_convolution(input.clone(), weight, neutral, None)
+        })),
+        None => input.clone(),
+    };
+    let filtered = keep(filter.after(epsilon, Some(activation), |weight, neutral| {
+        depthwise_convolution(expanded, weight, steps, neutral, None)
+    }));
+    let output =
+        keep(project.after(epsilon, None, |weight, neutral| pointwise_convolution(filtered, weight, neutral, None)));
+    (if residual { output + input } else { output }, moments)
+}
