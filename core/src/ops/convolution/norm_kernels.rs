@@ -118,6 +118,7 @@ fn piece_moments(pixels: &[f32], channels: usize, part: &mut [f32]) {
 pub(super) struct Norm {
     mean: Vec<f32>,
     /// One over the square root of variance and epsilon.
+    #[cfg(any(test, feature = "autodiff"))]
     inverse_deviation: Vec<f32>,
     /// What a value is multiplied with …
     scale: Vec<f32>,
@@ -157,7 +158,13 @@ impl Norm {
         let inverse_deviation: Vec<f32> = variance.iter().map(|v| 1.0 / libm::sqrtf(v + epsilon)).collect();
         let scale: Vec<f32> = weight.iter().zip(&inverse_deviation).map(|(weight, inverse)| weight * inverse).collect();
         let shift = bias.iter().zip(mean).zip(&scale).map(|((bias, mean), scale)| bias - mean * scale).collect();
-        Self { mean: mean.to_vec(), inverse_deviation, scale, shift }
+        Self {
+            mean: mean.to_vec(),
+            #[cfg(any(test, feature = "autodiff"))]
+            inverse_deviation,
+            scale,
+            shift,
+        }
     }
 
     /// `clamp((values - mean) / deviation * weight + bias)`.
