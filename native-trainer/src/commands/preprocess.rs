@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 
 use super::shard::Shard;
-use crate::datasets::manifest::{self, Identity};
+use crate::datasets::manifest::Identity;
 use crate::datasets::source::{LeftOut, Listing, Source};
-use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, Video, summary};
+use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, summary};
 use crate::media::Damage;
 use crate::preprocess::person::Whose;
 use crate::preprocess::picture::PictureFormat;
-use crate::preprocess::{self, Settings, Tally};
+use crate::preprocess::{self, Excluded, Settings, Tally};
 use crate::{files, output};
 
 /// JPEG's quality where none is given.
@@ -126,14 +126,18 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
         dataset: args.dataset.clone(),
     };
     let Listing { mut sources, mut left_out } = datasets::sources(&args.input, &options)?;
-    if let Some(list) = &args.exclude {
-        exclude(list, &args.output, &mut sources, &mut left_out)?;
-    }
+    let (excluded, note) = match &args.exclude {
+        Some(list) => exclude(list, &mut sources, &mut left_out).map(|(excluded, note)| (Some(excluded), note))?,
+        None => (None, None),
+    };
     let suffix = args.shard.map_or(String::new(), |shard| {
         shard.keep(&mut sources);
         format!("-{}", shard.to_string().replace('/', "-of-"))
     });
-    let tally = preprocess::run(&args.input, sources, &args.output, &suffix, &settings(args))?;
+    let tally = preprocess::run(&args.input, sources, excluded.as_ref(), &args.output, &suffix, &settings(args))?;
+    if let Some(note) = note {
+        eprintln!("{note}");
+    }
     report(args, &tally)?;
     let unread = left_out.iter().filter(|left_out| left_out.is_unreadable).count();
     complain(&tally, left_out);
@@ -142,11 +146,11 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
 }
 
 /// Leaves out the sources whose file is named in `list`, wherever it lies and whatever its ending: a video stands for the
-/// pictures of it. Says which names are of no file.
+/// pictures of it. Gives what is excluded, and a note where names are of no file.
 ///
 /// # Errors
-/// The list cannot be read, or the output holds crops of what it names.
-fn exclude(list: &Path, output: &Path, sources: &mut Vec<Source>, left_out: &mut Vec<LeftOut>) -> Result<()> {
+/// The list cannot be read.
+fn exclude(list: &Path, sources: &mut Vec<Source>, left_out: &mut Vec<LeftOut>) -> Result<(Excluded, Option<String>)> {
     let text = files::read_text(list)?;
     let mut unmet: BTreeSet<&str> = text.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
     let mut by_stem: HashMap<String, Vec<&str>> = HashMap::new();
@@ -169,30 +173,9 @@ fn exclude(list: &Path, output: &Path, sources: &mut Vec<Source>, left_out: &mut
         }
         names.is_none()
     });
-    refuse_known(list, output, &excluded)?;
-    if !unmet.is_empty() {
-        let names: Vec<String> = unmet.into_iter().map(str::to_owned).collect();
-        eprintln!("note: {} names in {} are of no file here: {}", names.len(), list.display(), named(&names));
-    }
-    Ok(())
-}
-
-/// Refuses an output that has crops of what is excluded, since these would be trained on all the same.
-fn refuse_known(list: &Path, output: &Path, excluded: &HashSet<Identity>) -> Result<()> {
-    if !output.is_dir() || manifest::list(output)?.is_empty() {
-        return Ok(());
-    }
-    let dataset = datasets::load(output, None, &LoadOptions::default())?;
-    let identity = |video: &Video| (video.dataset.clone(), video.manipulation.clone(), video.name.clone());
-    match dataset.videos.iter().find(|video| excluded.contains(&identity(video))) {
-        None => Ok(()),
-        Some(video) => bail!(
-            "{} holds crops of {} from an earlier run, which {} leaves out; choose another --output",
-            output.display(),
-            video.identity(),
-            list.display()
-        ),
-    }
+    let names: Vec<String> = unmet.into_iter().map(str::to_owned).collect();
+    let note = || format!("note: {} names in {} are of no file here: {}", names.len(), list.display(), named(&names));
+    Ok((Excluded { list: list.to_owned(), videos: excluded }, (!names.is_empty()).then(note)))
 }
 
 /// The name of a file without its ending.

@@ -10,7 +10,8 @@ mod progress;
 mod standing;
 mod store;
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,7 +21,9 @@ use unmask_core::face::Face;
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 
-use crate::datasets::manifest::{CropEntry, Drop, DropKind, Entry, Header, Known, MANIFEST_VERSION, Manifest};
+use crate::datasets::manifest::{
+    CropEntry, Drop, DropKind, Entry, Header, Identity, Known, MANIFEST_VERSION, Manifest,
+};
 use crate::datasets::source::Source;
 use crate::media::{self, Damage, Input, MediaError, OpenOptions};
 use crate::scoring;
@@ -86,20 +89,49 @@ pub(crate) struct Tally {
     pub(crate) still_unreadable: Vec<String>,
 }
 
+/// Videos that a list leaves out.
+pub(crate) struct Excluded {
+    /// The list.
+    pub(crate) list: PathBuf,
+    /// What it names.
+    pub(crate) videos: HashSet<Identity>,
+}
+
+impl Excluded {
+    /// Refuses an output that has crops of what is excluded, since these would be trained on all the same.
+    fn refuse_known(&self, done: &Manifest<Known>, folder: &Path) -> Result<()> {
+        let has_crops = |identity: &&Identity| done.lines.get(*identity).is_some_and(|known| known.dropped.is_none());
+        // The first by name, so that the sentence is always the same.
+        match self.videos.iter().filter(has_crops).min() {
+            None => Ok(()),
+            Some((dataset, manipulation, name)) => bail!(
+                "{} holds crops of {dataset}/{manipulation}/{name} from an earlier run, which {} leaves out; choose \
+                 another --output",
+                folder.display(),
+                self.list.display()
+            ),
+        }
+    }
+}
+
 /// Preprocesses what is not done yet of `sources`, found in `root`, into `folder`. `suffix` tells this shard's files from
 /// others'.
 ///
 /// # Errors
-/// What concerns all videos: the folder cannot be written to or holds something else, or ffmpeg is missing. A video that
-/// cannot be read is said, recorded and counted, and stops nothing.
+/// What concerns all videos: the folder cannot be written to or holds something else, such as crops of what is `excluded`,
+/// or ffmpeg is missing. A video that cannot be read is said, recorded and counted, and stops nothing.
 pub(crate) fn run(
     root: &Path,
     sources: Vec<Source>,
+    excluded: Option<&Excluded>,
     folder: &Path,
     suffix: &str,
     settings: &Settings,
 ) -> Result<Tally> {
     let (store, done) = Store::open(folder, suffix, &settings.header())?;
+    if let Some(excluded) = excluded {
+        excluded.refuse_known(&done, folder)?;
+    }
     let root = standing::root_print(root);
     let (missing, tally) = missing(sources, &done, &root, settings.retry)?;
     let tally = Mutex::new(tally);

@@ -5,20 +5,40 @@ use unmask_core::ops::Moments;
 
 use super::parameters::{self, Named};
 
-/// The statistics of `model` moved towards those of a batch, by the part `momentum` of the way. `found` are in the order of
-/// the model's norms. Of the variance the unbiased estimate counts, as in PyTorch.
-pub(super) fn moved(model: &Model, found: Vec<Moments>, momentum: f64) -> Named {
-    let mut statistics = parameters::statistics(model);
-    let norms = shapes(model).into_iter().filter_map(|(name, _)| name.strip_suffix(MEAN).map(str::to_owned));
-    for (norm, Moments { mean, variance, pixels }) in norms.zip(found) {
-        let unbiased = variance * (pixels as f64 / pixels.saturating_sub(1).max(1) as f64);
-        for (kind, value) in [(MEAN, mean), (VARIANCE, unbiased)] {
-            if let Some(known) = statistics.get_mut(&format!("{norm}{kind}")) {
-                *known = known.clone() * (1.0 - momentum) + value * momentum;
+/// The statistics of a model's batch norms, which follow what its batches find.
+pub(super) struct Statistics {
+    /// The norms in the model's order.
+    norms: Vec<String>,
+    values: Named,
+    momentum: f64,
+}
+
+impl Statistics {
+    /// Those of `model`, which move by the part `momentum` of the way towards those of each batch.
+    pub(super) fn of(model: &Model, momentum: f64) -> Self {
+        let norm = |(name, _): (String, _)| name.strip_suffix(MEAN).map(str::to_owned);
+        let norms = shapes(model).into_iter().filter_map(norm).collect();
+        Self { norms, values: parameters::statistics(model), momentum }
+    }
+
+    /// Moves them towards what a batch found, in the order of the model's norms. Of the variance the unbiased estimate
+    /// counts, as in PyTorch.
+    pub(super) fn follow(&mut self, found: Vec<Moments>) {
+        for (norm, Moments { mean, variance, pixels }) in self.norms.iter().zip(found) {
+            let unbiased = variance * (pixels as f64 / pixels.saturating_sub(1).max(1) as f64);
+            for (kind, value) in [(MEAN, mean), (VARIANCE, unbiased)] {
+                let name = format!("{norm}{kind}");
+                if let Some(known) = self.values.remove(&name) {
+                    self.values.insert(name, known * (1.0 - self.momentum) + value * self.momentum);
+                }
             }
         }
     }
-    statistics
+
+    /// The values by the names of the parameters.
+    pub(super) fn into_values(self) -> Named {
+        self.values
+    }
 }
 
 const MEAN: &str = ".running_mean";
@@ -51,11 +71,18 @@ mod tests {
         differences.map(|difference| difference.into_scalar::<f32>()).fold(0.0, f32::max)
     }
 
+    /// The statistics of `model` after batches of these scales.
+    fn moved(model: &Model, scales: &[f64], momentum: f64) -> Named {
+        let mut statistics = Statistics::of(model, momentum);
+        scales.iter().for_each(|scale| statistics.follow(model.forward_by_batch(pixels(*scale), None).1));
+        statistics.into_values()
+    }
+
     #[test]
     fn statistics_that_follow_every_batch_wholly_make_scoring_see_what_training_saw() {
         let model = model();
-        let (trained, found) = model.forward_by_batch(pixels(1.0), None);
-        let model = parameters::updated(model.clone(), moved(&model, found, 1.0));
+        let (trained, _) = model.forward_by_batch(pixels(1.0), None);
+        let model = parameters::updated(model.clone(), moved(&model, &[1.0], 1.0));
         let logits = |output: Tensor<2>| -> Vec<f32> { output.into_data().try_into_vec().unwrap() };
         let (scored, trained) = (logits(model.forward(pixels(1.0)).logits), logits(trained.logits));
         // The batch's own variance is a little smaller than the estimate of all batches'.
@@ -69,12 +96,21 @@ mod tests {
     fn a_step_moves_them_by_its_part_of_the_way() {
         let model = model();
         let before = parameters::statistics(&model);
-        let all_the_way = moved(&model, model.forward_by_batch(pixels(1.0), None).1, 1.0);
-        let a_quarter = moved(&model, model.forward_by_batch(pixels(1.0), None).1, 0.25);
+        let all_the_way = moved(&model, &[1.0], 1.0);
+        let a_quarter = moved(&model, &[1.0], 0.25);
         let expected: Named = before
             .iter()
             .map(|(name, old)| (name.clone(), old.clone() * 0.75 + all_the_way[name].clone() * 0.25))
             .collect();
         assert!(largest_difference(&a_quarter, &expected) < 1e-6);
+    }
+
+    #[test]
+    fn each_part_of_a_step_moves_them_on_from_where_the_one_before_left_them() {
+        let model = model();
+        let at_once = moved(&model, &[1.0, 2.0], 0.25);
+        let between = parameters::updated(model.clone(), moved(&model, &[1.0], 0.25));
+        assert!(largest_difference(&at_once, &moved(&between, &[2.0], 0.25)) < 1e-6);
+        assert!(largest_difference(&at_once, &moved(&model, &[1.0], 0.25)) > 1e-6);
     }
 }

@@ -23,7 +23,7 @@ use super::parameters;
 use super::recipe::{Recipe, StatisticsName};
 use super::resume;
 use super::schedule::Schedule;
-use super::statistics;
+use super::statistics::Statistics;
 use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
 use crate::detector_file::{self, Source};
@@ -191,12 +191,20 @@ impl<'a> Trainer<'a> {
         let mut rng = generator(self.recipe.seed, "drop path", &[self.step as u64]);
         let mut gradients = parameters::Named::new();
         let mut total = 0.0;
+        let mut statistics = match self.recipe.model.statistics {
+            StatisticsName::Stored => None,
+            StatisticsName::Batch => Some(Statistics::of(&self.model, self.recipe.model.statistics_momentum)),
+        };
         for (part, labels) in batch.labels.chunks(count).enumerate() {
             let pixels = batch.pixels.clone().narrow(0, part * count, count);
             let masks = drop_path_masks(architecture, &mut rng, count, &self.options.device);
-            let (output, moments) = match self.recipe.model.statistics {
-                StatisticsName::Stored => (self.model.forward_training(pixels, masks), Vec::new()),
-                StatisticsName::Batch => self.model.forward_by_batch(pixels, masks),
+            let output = match &mut statistics {
+                None => self.model.forward_training(pixels, masks),
+                Some(statistics) => {
+                    let (output, found) = self.model.forward_by_batch(pixels, masks);
+                    statistics.follow(found);
+                    output
+                }
             };
             let loss = loss(&self.recipe.loss, &output, labels) / parts as f64;
             let scores = softmax(output.logits.without_autodiff(), 1).narrow(1, 1, 1);
@@ -204,10 +212,6 @@ impl<'a> Trainer<'a> {
             self.epoch.fake.extend(labels.iter().map(|label| *label == Label::Fake));
             total += f64::from(loss.clone().into_scalar::<f32>());
             parameters::add(&mut gradients, parameters::gradients(&self.model, &loss.backward()));
-            if !moments.is_empty() {
-                let moved = statistics::moved(&self.model, moments, self.recipe.model.statistics_momentum);
-                self.model = parameters::updated(self.model.clone(), moved);
-            }
         }
         if !total.is_finite() {
             bail!(
@@ -217,8 +221,9 @@ impl<'a> Trainer<'a> {
             );
         }
         let rate = self.schedule.rate(self.step);
-        let stepped = self.optimizer.step(rate, parameters::trained(&self.model), gradients);
-        self.model = parameters::updated(self.model.clone(), stepped);
+        let mut changed = self.optimizer.step(rate, parameters::trained(&self.model), gradients);
+        changed.extend(statistics.into_iter().flat_map(Statistics::into_values));
+        self.model = parameters::updated(self.model.clone(), changed);
         self.step += 1;
         self.epoch.loss_sum += total;
         self.epoch.steps += 1;
