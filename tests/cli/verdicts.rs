@@ -214,6 +214,24 @@ fn beside_a_vertical_video_the_blurred_enlarged_copy_is_nobody() {
 }
 
 #[test]
+fn a_face_enlarged_three_times_is_said_to_hold_less_detail_than_its_size_by_every_output() {
+    let place = Place::new();
+    let (enlarged, folder, model) = (place.path("enlarged.mp4"), place.path("reports"), place.detector());
+    let filter = "scale=160:160:flags=bicubic,scale=480:480:flags=bicubic";
+    place.ffmpeg(&["-t", "1", "-i", text(&sample("real.mp4")), "-vf", filter, "-crf", "23", text(&enlarged)]);
+    let score = ["score", "--frames", "4", "--model", text(&model)];
+    let report = |input: &Path| {
+        json_lines(&place.succeed(score.iter().chain(&["--jsonl", text(input)]))).remove(0)["caveats"].to_string()
+    };
+    assert!(report(&enlarged).contains("\"upscaled\""), "{}", report(&enlarged));
+    assert!(!report(&sample("real.mp4")).contains("\"upscaled\""));
+    let summary = place.succeed(score.iter().chain(&[text(&enlarged), "--report", text(&folder)]));
+    let words = "holds less detail than its size says";
+    assert!(summary.contains(&format!("caveat: the face {words}")), "{summary}");
+    assert!(std::fs::read_to_string(folder.join("enlarged.mp4.html")).expect("a page").contains(words));
+}
+
+#[test]
 fn a_cut_to_another_person_does_not_average_the_two() {
     let place = Place::new();
     let names = ["real_liveportrait_d18.mp4", "real_vox_lia_driving2_256.mp4"];

@@ -136,6 +136,7 @@ export type CaveatCode =
   | 'interlaced'
   | 'tone_mapped'
   | 'dark'
+  | 'upscaled'
   | 'size_changes'
   | 'bad_times'
   | 'others_not_scored'

@@ -11,6 +11,7 @@ pub mod crop;
 mod detection;
 mod error;
 pub mod finder;
+pub mod fineness;
 mod layers;
 mod parameters;
 pub mod quality;

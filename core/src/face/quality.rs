@@ -1,9 +1,11 @@
 //! Whether a face is large, sharp, light and upright enough for its score to mean something.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::Landmarks;
 use super::alignment::{CropGeometry, Similarity, template};
+use super::fineness::fineness;
 use crate::image::{Interpolation, RgbImage};
 
 /// Side to which a crop is brought before its sharpness is measured, so that the figure does not depend on the crop's.
@@ -62,25 +64,36 @@ pub struct CropQuality {
     pub detail: f32,
     /// See [`brightness`].
     pub brightness: f32,
+    /// See [`fineness`].
+    pub fineness: f32,
 }
 
 impl CropQuality {
-    /// Measures an aligned crop.
-    pub fn of(crop: &RgbImage) -> Self {
+    /// Measures an aligned crop whose side is `frame_side` pixels in the frame it was cut from.
+    pub fn of(crop: &RgbImage, frame_side: f32) -> Self {
         let laplacian = Laplacian::of(crop);
-        Self { sharpness: laplacian.variance(), detail: laplacian.median_variance(), brightness: brightness(crop) }
+        Self {
+            sharpness: laplacian.variance(),
+            detail: laplacian.median_variance(),
+            brightness: brightness(crop),
+            fineness: fineness(crop, frame_side),
+        }
     }
 }
 
 /// Mean luma in the middle of an aligned crop, where the face is: 0 for black, 255 for white.
 pub fn brightness(crop: &RgbImage) -> f32 {
     let (width, height) = (crop.width(), crop.height());
-    let inner = |length: usize| length * BORDER / MEASURED_SIDE..length - length * BORDER / MEASURED_SIDE;
     let (pixels, _) = crop.pixels().as_chunks::<3>();
     let rows = inner(height).map(|row| &pixels[row * width..][..width][inner(width)]);
     let (count, sum) =
         rows.flatten().fold((0usize, 0.0f64), |(count, sum), pixel| (count + 1, sum + f64::from(luma(pixel))));
     (sum / count.max(1) as f64) as f32
+}
+
+/// The part of a side of this length that counts.
+pub(super) fn inner(length: usize) -> Range<usize> {
+    length * BORDER / MEASURED_SIDE..length - length * BORDER / MEASURED_SIDE
 }
 
 /// Variance of the Laplacian (Pech-Pacheco et al. 2000) of the luma in the middle of an aligned crop, after the crop
@@ -137,7 +150,7 @@ fn variance(values: impl Iterator<Item = f32>) -> f32 {
 }
 
 /// Luma of ITU-R BT.601.
-fn luma(pixel: &[u8; 3]) -> f32 {
+pub(super) fn luma(pixel: &[u8; 3]) -> f32 {
     let [red, green, blue] = pixel.map(f32::from);
     0.299 * red + 0.587 * green + 0.114 * blue
 }
@@ -197,7 +210,8 @@ mod tests {
     #[test]
     fn an_image_without_pixels_has_no_sharpness_and_no_brightness() {
         let empty = RgbImage::new(0, 0, vec![]).unwrap();
-        assert_eq!(CropQuality::of(&empty), CropQuality { sharpness: 0.0, detail: 0.0, brightness: 0.0 });
+        let expected = CropQuality { sharpness: 0.0, detail: 0.0, brightness: 0.0, fineness: f32::INFINITY };
+        assert_eq!(CropQuality::of(&empty, 100.0), expected);
     }
 
     #[test]

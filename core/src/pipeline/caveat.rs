@@ -42,6 +42,8 @@ pub enum CaveatCode {
     ToneMapped,
     /// The faces are very dark.
     Dark,
+    /// The faces hold less detail than their size says.
+    Upscaled,
     /// The size of frames changes within the video.
     SizeChanges,
     /// Frames bear times that cannot be right, and were spread evenly instead.
@@ -64,12 +66,13 @@ pub enum CaveatCode {
 
 impl CaveatCode {
     /// All of them, in the order in which a report has them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::DamageSkipped,
         Self::Turned,
         Self::Interlaced,
         Self::ToneMapped,
         Self::Dark,
+        Self::Upscaled,
         Self::SizeChanges,
         Self::BadTimes,
         Self::OthersNotScored,
@@ -98,6 +101,9 @@ impl CaveatCode {
             }
             Self::ToneMapped => "the video has a high dynamic range and was mapped to the standard one",
             Self::Dark => "the face is very dark, so traces of manipulation may be hidden",
+            Self::Upscaled => {
+                "the face holds less detail than its size says: it was enlarged, smoothed or strongly compressed"
+            }
             Self::SizeChanges => "the size of the picture changes within the video",
             Self::BadTimes => "the times of frames in the file cannot be right, so frames were spread by their number",
             Self::OthersNotScored => "further faces, of other people or of other shots, were not scored",

@@ -286,6 +286,7 @@ fn seen_caveats(qualities: &[TrackQuality], counted: &[usize], still: bool) -> V
     let found = [
         (CaveatCode::Turned, scored().any(TrackQuality::is_turned)),
         (CaveatCode::Dark, scored().any(TrackQuality::is_dark)),
+        (CaveatCode::Upscaled, scored().any(TrackQuality::is_upscaled)),
         (CaveatCode::OthersNotScored, has_others),
     ];
     found.into_iter().filter(|(_, is_so)| *is_so).map(|(code, _)| code).collect()

@@ -9,6 +9,7 @@ use super::{CaveatCode, Faces, Session, SessionError};
 use crate::detector::clip::{ClipConfig, HeadKind};
 use crate::detector::stan::StanConfig;
 use crate::face::alignment::{CropGeometry, CropSpec, template};
+use crate::face::fineness::tests::natural;
 use crate::face::{Face, Rect};
 use crate::image::{Interpolation, RgbImage};
 use crate::weights::spec::*;
@@ -353,6 +354,23 @@ fn a_face_in_the_dark_is_said_to_be_and_one_in_the_light_is_not() {
     assert_eq!(codes(&report_on(&picture(), &[face(20.0, 100)], Faces::Largest)), []);
     let dark = RgbImage::new(400, 200, picture().pixels().iter().map(|level| level / 12).collect()).expect("fits");
     assert_eq!(codes(&report_on(&dark, &[face(20.0, 100)], Faces::Largest)), [CaveatCode::Dark]);
+}
+
+#[test]
+fn a_face_that_holds_less_detail_than_its_size_says_is_said_to_and_a_small_one_that_is_whole_is_not() {
+    let spec = DetectorSpec { crop: CropSpec { size: 256, ..spec().crop }, ..spec() };
+    let whole = natural(224);
+    let third = whole.resize(75, 75, Interpolation::Bilinear);
+    let enlarged = third.resize(224, 224, Interpolation::Bicubic);
+    for (picture, side, expected) in
+        [(whole, 180, None), (enlarged, 180, Some(CaveatCode::Upscaled)), (third, 58, None)]
+    {
+        let mut session = Session::new(&spec, Faces::Largest);
+        (0..6).for_each(|index| session.push(f64::from(index), &picture, &[face(5.0, side)]));
+        session.seal();
+        answer(&mut session, 8, 0.1);
+        assert_eq!(codes(&report(session)), expected.into_iter().collect::<Vec<_>>(), "{side}");
+    }
 }
 
 #[test]

@@ -25,6 +25,13 @@ pub const MIN_FRAMES: usize = 4;
 /// under a gamma of 0.35, which leaves light faces light.
 pub const MIN_BRIGHTNESS: f32 = 40.0;
 
+/// Fine detail of faces (see [`crate::face::fineness::fineness`]) below which they hold less than their size says. None of
+/// 128 clips fell below it, and 1 of 103 when encoded once more (x264, CRF 23). Shrunk to a third, enlarged again and so
+/// encoded, 79 of them had less than 0.4 of the measured width in real pixels: 89 % fell below it (bicubic; Lanczos 95 %,
+/// bilinear 71 %), of those enlarged four times 93 %, twice 39 %. So did 10 % of 8,885 press photographs (LFW), which were
+/// turned and resized where they were collected.
+pub const MIN_FINENESS: f32 = 0.025;
+
 /// Degrees by which a face may be turned in its frame and still count as upright: farther than heads are tilted.
 pub const MAX_ROLL: f32 = 45.0;
 
@@ -45,6 +52,7 @@ pub(super) struct TrackQuality {
     eye_distance: f32,
     sharpness: f32,
     brightness: f32,
+    fineness: f32,
     roll_degrees: f32,
     /// Whether others outshine it in most frames.
     is_outshone: bool,
@@ -59,6 +67,7 @@ impl TrackQuality {
             eye_distance: of(|quality| quality.eye_distance),
             sharpness: of(|quality| quality.crop.sharpness),
             brightness: of(|quality| quality.crop.brightness),
+            fineness: of(|quality| quality.crop.fineness),
             roll_degrees: of(|quality| quality.roll_degrees.abs()),
             is_outshone: 2 * faces.iter().filter(|quality| quality.is_outshone).count() > faces.len(),
         }
@@ -67,6 +76,11 @@ impl TrackQuality {
     /// Whether the faces are very dark.
     pub(super) fn is_dark(&self) -> bool {
         self.brightness < MIN_BRIGHTNESS
+    }
+
+    /// Whether the faces hold less detail than their size says.
+    pub(super) fn is_upscaled(&self) -> bool {
+        self.fineness < MIN_FINENESS
     }
 
     /// Whether the faces lie on their side or stand upside down.
@@ -171,6 +185,7 @@ mod tests {
         eye_distance: 60.0,
         sharpness: 1000.0,
         brightness: 120.0,
+        fineness: 0.2,
         roll_degrees: 5.0,
         is_outshone: false,
     };

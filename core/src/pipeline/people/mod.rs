@@ -160,8 +160,8 @@ impl People {
     /// face without a place, or whose landmarks give no crop (all points in one place), is passed over.
     pub fn push(&mut self, time_s: f64, image: &RgbImage, faces: &[Face]) -> Vec<Sighting> {
         let target = template(self.spec.geometry, self.spec.size, self.spec.margin);
-        let is_sound =
-            |face: &&Face| face.bounds.area().is_finite() && Similarity::estimate(&face.landmarks, &target).is_some();
+        let to_crop = |face: &Face| Similarity::estimate(&face.landmarks, &target);
+        let is_sound = |face: &&Face| face.bounds.area().is_finite() && to_crop(face).is_some();
         let mut followed: Vec<Face> = faces.iter().filter(is_sound).copied().collect();
         followed.sort_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
         self.crowded |= followed.len() > MAX_FACES;
@@ -178,7 +178,9 @@ impl People {
             .filter_map(|place| Some((place, crop(image, &sightings[place].face.landmarks, &self.spec)?)))
             .collect();
         for (place, crop) in &crops {
-            sightings[*place].quality = Some(CropQuality::of(crop));
+            let growth = to_crop(&sightings[*place].face).map_or(1.0, |to_crop| to_crop.scale());
+            let frame_side = (self.spec.size as f64 / growth) as f32;
+            sightings[*place].quality = Some(CropQuality::of(crop, frame_side));
         }
         mark_outshone(&mut sightings);
         for (place, crop) in crops {
