@@ -15,6 +15,7 @@ mod importing;
 mod inputs;
 mod layouts;
 mod outputs;
+mod pairs;
 mod preprocessing;
 mod previewing;
 mod pulling;

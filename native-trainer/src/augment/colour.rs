@@ -99,11 +99,11 @@ pub(crate) fn brightness_contrast(image: &RgbImage, [brightness, contrast]: [f32
 }
 
 /// What becomes of each level.
-fn table(new: impl Fn(f32) -> f32) -> [u8; 256] {
+pub(super) fn table(new: impl Fn(f32) -> f32) -> [u8; 256] {
     std::array::from_fn(|value| level(new(value as f32)))
 }
 
-fn looked_up(image: &RgbImage, [red, green, blue]: &[[u8; 256]; 3]) -> RgbImage {
+pub(super) fn looked_up(image: &RgbImage, [red, green, blue]: &[[u8; 256]; 3]) -> RgbImage {
     mapped(image, |[r, g, b]| [red[usize::from(r)], green[usize::from(g)], blue[usize::from(b)]])
 }
 

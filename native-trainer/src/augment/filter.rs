@@ -57,6 +57,31 @@ impl Downscale {
     }
 }
 
+/// Sharpening, as cameras do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sharpen {
+    /// Chance that it is done (default 0).
+    pub(crate) probability: Probability,
+    /// How much of the sharpened image there is in the result, in hundredths (default 5 to 25).
+    pub(crate) percent: Range<0, 100>,
+}
+
+impl Default for Sharpen {
+    fn default() -> Self {
+        Self { probability: Probability(0.0), percent: Range(5.0, 25.0) }
+    }
+}
+
+impl Sharpen {
+    /// The strength as [`sharpen`] takes it, if any.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Option<f32> {
+        let is_done = self.probability.draw(rng);
+        let strength = self.percent.draw(rng) as f32 / 100.0;
+        is_done.then_some(strength)
+    }
+}
+
 /// The weights of a Gaussian on an odd number of pixels, which sum to 1.
 ///
 /// Without a deviation it is `0.3·((side - 1)/2 - 1) + 0.8`, and the sides 3, 5 and 7 have OpenCV's binomial-like weights
@@ -166,7 +191,7 @@ pub(crate) fn decimate(image: &RgbImage, factor: f64) -> RgbImage {
 }
 
 /// Width and height of an image made `factor` times smaller, at least a pixel each where there are any.
-fn reduced(image: &RgbImage, factor: f64) -> [usize; 2] {
+pub(super) fn reduced(image: &RgbImage, factor: f64) -> [usize; 2] {
     [image.width(), image.height()].map(|length| ((length as f64 / factor) as usize).max(1).min(length))
 }
 

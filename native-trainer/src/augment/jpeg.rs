@@ -7,9 +7,10 @@ use image::{DynamicImage, ImageDecoder};
 use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use unmask_core::image::RgbImage;
+use unmask_core::image::{Interpolation, RgbImage};
 
 use super::draw::{Probability, Range};
+use super::filter::reduced;
 
 /// Compressing and decompressing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,62 @@ impl Jpeg {
         let quality = self.quality.draw_whole(rng) as u8;
         is_done.then_some(quality)
     }
+}
+
+/// Going from hand to hand: made smaller or larger, and compressed, several times.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Resave {
+    /// Chance that it is done (default 0).
+    pub(crate) probability: Probability,
+    /// How many times (default 1 to 4).
+    pub(crate) rounds: Range<1, 5>,
+    /// How many times smaller than at first the image is in a round (default 1 to 2.5).
+    pub(crate) factor: Range<1, 8>,
+    /// Quality in a round (default 30 to 95).
+    pub(crate) quality: Range<1, 100>,
+}
+
+impl Default for Resave {
+    fn default() -> Self {
+        Self {
+            probability: Probability(0.0),
+            rounds: Range(1.0, 4.0),
+            factor: Range(1.0, 2.5),
+            quality: Range(30.0, 95.0),
+        }
+    }
+}
+
+/// The most rounds there can be.
+const MOST_ROUNDS: usize = 5;
+
+impl Resave {
+    /// Factor and quality of each round, if any.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Option<Vec<(f64, u8)>> {
+        let is_done = self.probability.draw(rng);
+        let rounds = self.rounds.draw_whole(rng);
+        let mut drawn: Vec<(f64, u8)> =
+            (0..MOST_ROUNDS).map(|_| (self.factor.draw(rng), self.quality.draw_whole(rng) as u8)).collect();
+        drawn.truncate(rounds);
+        is_done.then_some(drawn)
+    }
+}
+
+/// The image resized to a size `factor` times smaller than its own and compressed with the quality, for each of `rounds` in
+/// turn, and then enlarged to its size again; all resizing is bilinear.
+pub(crate) fn resave(image: &RgbImage, rounds: &[(f64, u8)]) -> RgbImage {
+    let resized = |current: &RgbImage, [width, height]: [usize; 2]| {
+        if [current.width(), current.height()] == [width, height] {
+            current.clone()
+        } else {
+            current.resize(width, height, Interpolation::Bilinear)
+        }
+    };
+    let last = rounds.iter().fold(image.clone(), |current, (factor, quality)| {
+        recompress(&resized(&current, reduced(image, *factor)), *quality)
+    });
+    resized(&last, [image.width(), image.height()])
 }
 
 /// The image after JPEG compression with a quality of 1 to 100: libjpeg's quantisation tables, colour at half the

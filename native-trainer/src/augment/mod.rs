@@ -3,7 +3,7 @@
 //! [`Augmentation`] is a recipe's table of changes with their chances; [`Augmentation::draw`] decides on them from a
 //! generator, and [`recipe::Drawn::apply`] makes them, the same for every frame of a clip. [`sbi`] makes fakes from real
 //! faces. Each change is a function of an image and explicit numbers, beside the limits that the numbers are drawn
-//! within: [`colour`], [`filter`], [`warp`], [`jpeg`]. Masks and what deforms them are in [`mask`] and [`elastic`], the
+//! within: [`colour`], [`filter`], [`light`], [`warp`], [`jpeg`]. Masks and what deforms them are in [`mask`] and [`elastic`], the
 //! face's outline in [`mean_face`]. [`whole`] makes a fake of one face in a picture.
 
 mod colour;
@@ -11,6 +11,7 @@ mod draw;
 mod elastic;
 mod filter;
 mod jpeg;
+mod light;
 mod mask;
 mod mean_face;
 mod recipe;

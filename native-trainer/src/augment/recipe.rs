@@ -6,9 +6,10 @@ use unmask_core::image::RgbImage;
 
 use super::colour::{BrightnessContrast, HsvShift, RgbShift, brightness_contrast, hsv_shift, rgb_shift};
 use super::draw::{Limit, Probability};
-use super::filter::{Blur, Downscale, downscale, gaussian_blur};
-use super::jpeg::{Jpeg, recompress};
-use super::warp::{Border, Placement, Rotate, flip, warp};
+use super::filter::{Blur, Downscale, Sharpen, downscale, gaussian_blur, sharpen};
+use super::jpeg::{Jpeg, Resave, recompress, resave};
+use super::light::{Gamma, Noise, gamma, noise};
+use super::warp::{Border, Placement, Reframe, Rotate, flip, warp};
 
 /// Which changes are made to a training image, how often and how strongly, in the order in which they are made.
 ///
@@ -22,6 +23,8 @@ pub(crate) struct Augmentation {
     /// Turning about the centre; what comes in at the corners is the image mirrored (default: half of the images, up to
     /// 10 degrees).
     pub(crate) rotate: Rotate,
+    /// Another zoom and place (default: never).
+    pub(crate) reframe: Reframe,
     /// Making smaller and large again (default: never).
     pub(crate) downscale: Downscale,
     /// Gaussian blur (default: half of the images, kernels of 3 to 7 pixels).
@@ -32,6 +35,14 @@ pub(crate) struct Augmentation {
     pub(crate) hsv_shift: HsvShift,
     /// Brightness and contrast (default: half of the images, each up to 0.1).
     pub(crate) brightness_contrast: BrightnessContrast,
+    /// A power law over the levels, which darkens or lightens (default: never).
+    pub(crate) gamma: Gamma,
+    /// Noise of a sensor (default: never).
+    pub(crate) noise: Noise,
+    /// Sharpening (default: never).
+    pub(crate) sharpen: Sharpen,
+    /// Resizing and JPEG compression several times (default: never).
+    pub(crate) resave: Resave,
     /// JPEG compression (default: half of the images, quality 40 to 100).
     pub(crate) jpeg: Jpeg,
 }
@@ -41,11 +52,16 @@ impl Default for Augmentation {
         Self {
             flip: Probability(0.5),
             rotate: Rotate::default(),
+            reframe: Reframe::default(),
             downscale: Downscale::default(),
             blur: Blur::default(),
             rgb_shift: RgbShift::default(),
             hsv_shift: HsvShift::default(),
             brightness_contrast: BrightnessContrast::default(),
+            gamma: Gamma::default(),
+            noise: Noise::default(),
+            sharpen: Sharpen::default(),
+            resave: Resave::default(),
             jpeg: Jpeg::default(),
         }
     }
@@ -58,11 +74,16 @@ impl Augmentation {
         Self {
             flip: never,
             rotate: Rotate { probability: never, ..Rotate::default() },
+            reframe: Reframe { probability: never, ..Reframe::default() },
             downscale: Downscale { probability: never, ..Downscale::default() },
             blur: Blur { probability: never, ..Blur::default() },
             rgb_shift: RgbShift { probability: never, ..RgbShift::default() },
             hsv_shift: HsvShift { probability: never, ..HsvShift::default() },
             brightness_contrast: BrightnessContrast { probability: never, ..BrightnessContrast::default() },
+            gamma: Gamma { probability: never, ..Gamma::default() },
+            noise: Noise { probability: never, ..Noise::default() },
+            sharpen: Sharpen { probability: never, ..Sharpen::default() },
+            resave: Resave { probability: never, ..Resave::default() },
             jpeg: Jpeg { probability: never, ..Jpeg::default() },
         }
     }
@@ -95,6 +116,11 @@ impl Augmentation {
             hsv_shift: self.hsv_shift.draw(rng),
             brightness_contrast: self.brightness_contrast.draw(rng),
             jpeg: self.jpeg.draw(rng),
+            reframe: self.reframe.draw(rng),
+            gamma: self.gamma.draw(rng),
+            noise: self.noise.draw(rng),
+            sharpen: self.sharpen.draw(rng),
+            resave: self.resave.draw(rng),
         }
     }
 }
@@ -110,6 +136,11 @@ pub(crate) struct Drawn {
     hsv_shift: Option<[f32; 3]>,
     brightness_contrast: Option<[f32; 2]>,
     jpeg: Option<u8>,
+    reframe: Option<Placement>,
+    gamma: Option<f32>,
+    noise: Option<(f32, u64)>,
+    sharpen: Option<f32>,
+    resave: Option<Vec<(f64, u8)>>,
 }
 
 impl Drawn {
@@ -121,13 +152,25 @@ impl Drawn {
         let image = changed(image, &self.rgb_shift, |image, shift| rgb_shift(image, *shift));
         let image = changed(image, &self.hsv_shift, |image, shift| hsv_shift(image, *shift));
         let image = changed(image, &self.brightness_contrast, |image, by| brightness_contrast(image, *by));
+        let image = changed(image, &self.gamma, |image, exponent| gamma(image, *exponent));
+        let image = changed(image, &self.noise, |image, drawn| noise(image, *drawn));
+        let image = changed(image, &self.sharpen, |image, strength| sharpen(image, *strength, 1.0));
+        let image = changed(image, &self.resave, |image, rounds| resave(image, rounds));
         changed(image, &self.jpeg, |image, quality| recompress(image, *quality))
     }
 
-    /// The image with those of the changes that move pixels: mirrored and turned. It is what a mask needs.
+    /// The image with those of the changes that move pixels: mirrored, turned and reframed. It is what a mask needs.
     pub(crate) fn place(&self, image: &RgbImage) -> RgbImage {
         let image = if self.flip { flip(image) } else { image.clone() };
-        changed(image, &self.rotate, |image, turn| warp(image, turn, Border::Mirrored))
+        changed(image, &self.placement(), |image, placement| warp(image, placement, Border::Mirrored))
+    }
+
+    /// Turn and reframing as one, so that pixels are interpolated once.
+    fn placement(&self) -> Option<Placement> {
+        match (self.rotate, self.reframe) {
+            (Some(turn), Some(place)) => Some(Placement { degrees: turn.degrees, ..place }),
+            (turn, place) => turn.or(place),
+        }
     }
 }
 
@@ -207,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_and_a_reframing_together_are_both_made() {
+        let mut recipe = Augmentation::none();
+        recipe.rotate = Rotate { probability: Probability(1.0), ..Rotate::default() };
+        recipe.reframe = Reframe { probability: Probability(1.0), ..Reframe::default() };
+        let drawn = recipe.draw(&mut ChaCha8Rng::seed_from_u64(4));
+        let both = drawn.placement().unwrap();
+        let (turn, place) = (drawn.rotate.unwrap(), drawn.reframe.unwrap());
+        assert_eq!((both.degrees, both.scale, both.shift), (turn.degrees, place.scale, place.shift));
+        assert!(turn.degrees != 0.0 && place.scale[0] != 1.0 && place.shift[0] != place.shift[1]);
+        let alone = Drawn { reframe: None, ..drawn.clone() };
+        assert_ne!(drawn.apply(&picture()), alone.apply(&picture()));
+    }
+
+    #[test]
     fn without_changes_an_image_stays_as_it_is() {
         let drawn = Augmentation::none().draw(&mut ChaCha8Rng::seed_from_u64(5));
         assert_eq!(drawn.apply(&picture()), picture());
@@ -217,7 +274,13 @@ mod tests {
         let mut recipe = Augmentation::for_pairs();
         recipe.rotate = Rotate::default();
         recipe.blur = Blur::default();
-        recipe.downscale.probability = Probability(0.5);
+        let half = Probability(0.5);
+        recipe.downscale.probability = half;
+        recipe.reframe.probability = half;
+        recipe.gamma.probability = half;
+        recipe.noise.probability = half;
+        recipe.sharpen.probability = half;
+        recipe.resave.probability = half;
         for (width, height) in [(0, 0), (0, 4), (1, 1), (1, 9), (40, 30)] {
             let image = RgbImage::new(width, height, vec![120; width * height * 3]).unwrap();
             for seed in 0..40 {

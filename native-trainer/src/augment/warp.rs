@@ -33,6 +33,34 @@ impl Rotate {
     }
 }
 
+/// A zoom and a shift, as if the face's points had been found a little elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Reframe {
+    /// Chance that it is done (default 0).
+    pub(crate) probability: Probability,
+    /// Most that the size differs to either side, in parts of it (default 0.08).
+    pub(crate) zoom: Limit<1>,
+    /// Farthest to either side across and down, in parts of the image's sides (default 0.03).
+    pub(crate) shift: Limit<1>,
+}
+
+impl Default for Reframe {
+    fn default() -> Self {
+        Self { probability: Probability(0.0), zoom: Limit(0.08), shift: Limit(0.03) }
+    }
+}
+
+impl Reframe {
+    /// The new place, if any.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Option<Placement> {
+        let is_done = self.probability.draw(rng);
+        let zoom = self.zoom.draw(rng).exp();
+        let shift = [self.shift.draw(rng), self.shift.draw(rng)];
+        is_done.then_some(Placement { scale: [zoom; 2], shift, ..Placement::default() })
+    }
+}
+
 /// What lies beyond the edge of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Border {

@@ -69,6 +69,9 @@ pub(crate) struct ImportArgs {
     /// How many times wider than the bare face a crop is [default: 1.3]
     #[arg(long, value_parser = margin)]
     pub(crate) margin: Option<f32>,
+    /// Side of the input in pixels (efficientnet-lite0 only) [default: 224, as it was pretrained]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=1024))]
+    pub(crate) input_size: Option<u32>,
     /// The detector's name [default: the output file's]
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -179,11 +182,16 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
 
 /// Writes the detector file, and says how far it can be believed.
 pub(crate) fn convert(args: &ImportArgs) -> Result<TrainingStatus> {
+    if args.input_size.is_some() && args.from != From::EfficientNetLite0 {
+        bail!("the input of {} is as large as it was trained with; leave out --input-size", args.input.display());
+    }
     let mut source = Parts::open(args)?;
     let trained = source.trained_head();
     let (architecture, model) = match args.from {
         From::EfficientNetLite0 => {
-            let architecture = Architecture::EfficientNet(EfficientNetConfig::lite0(source.head_kind()));
+            let lite0 = EfficientNetConfig::lite0(source.head_kind());
+            let image_size = args.input_size.map_or(lite0.image_size, |size| size as usize);
+            let architecture = Architecture::EfficientNet(EfficientNetConfig { image_size, ..lite0 });
             let model = Model::load(&architecture, &mut source, &Device::flex());
             (architecture, model.map_err(|e| files::naming(&args.input, e))?)
         }

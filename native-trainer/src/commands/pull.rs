@@ -99,6 +99,7 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
         crop: None,
         crop_size: None,
         margin: None,
+        input_size: None,
         name: Some(entry.name.clone()),
         licence: Some(entry.licence.clone()),
         branch: BranchArgs::default(),

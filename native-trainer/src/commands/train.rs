@@ -22,7 +22,8 @@ Ctrl-C ends the run after the current step; --resume goes on with it, to the sam
 Examples:
   unmask train --config configs/clip_b16_ln.toml --data crops/FaceForensics++ --out runs/b16
   unmask train --config configs/clip_b16_ln.toml --data crops --set run.epochs=3 --set seed=2
-  unmask train --config configs/clip_b16_ln.toml --data crops/FaceForensics++ --out runs/b16 --resume")]
+  unmask train --config configs/clip_b16_ln.toml --data crops/FaceForensics++ --out runs/b16 --resume
+  unmask train --config configs/unmask_lite.toml --start-from runs/one/detector.safetensors --out runs/two")]
 pub(crate) struct TrainArgs {
     /// The recipe, a TOML file
     #[arg(long, value_name = "FILE")]
@@ -30,6 +31,9 @@ pub(crate) struct TrainArgs {
     /// Change one key of the recipe; can be given again
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// The detector to start from, in the place of the recipe's model.start: a file, or the name of a pulled one
+    #[arg(long, value_name = "NAME|FILE")]
+    start_from: Option<PathBuf>,
     /// Data to train on, beside that of the recipe; can be given again
     #[arg(long, value_name = "ROOT")]
     data: Vec<PathBuf>,
@@ -51,7 +55,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the command.
 pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
-    let recipe = train::read_recipe(&args.config, &args.set)?;
+    let recipe = train::read_recipe(&args.config, &args.set, args.start_from.as_deref())?;
     let stop = Arc::new(AtomicBool::new(false));
     let signalled = Arc::clone(&stop);
     ctrlc::set_handler(move || {

@@ -81,6 +81,8 @@ pub(super) struct Checkpoint {
     /// The trained parameters, flattened.
     pub(super) parameters: Named,
     pub(super) moments: BTreeMap<String, Moments>,
+    /// The running average of the parameters, where the run keeps one.
+    pub(super) average: Option<Named>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,8 +118,9 @@ impl Checkpoint {
         let moments = self.moments.iter().flat_map(|(name, Moments { first, second, .. })| {
             [stored(format!("first.{name}"), first), stored(format!("second.{name}"), second)]
         });
+        let average = self.average.iter().flatten().map(|(name, values)| stored(format!("average.{name}"), values));
         let metadata = HashMap::from([(KEY.to_string(), text)]);
-        write_tensors(&path(folder, self.step), parameters.chain(moments), Some(metadata))?;
+        write_tensors(&path(folder, self.step), parameters.chain(moments).chain(average), Some(metadata))?;
         remove_old(folder, self.step)
     }
 
@@ -153,10 +156,12 @@ impl Checkpoint {
         if document.version != VERSION {
             bail!("{shown} is of another version of this program; finish the run with that one");
         }
-        let mut parameters = Named::new();
+        let (mut parameters, mut average) = (Named::new(), Named::new());
         for name in file.names() {
             if let Some(parameter) = name.strip_prefix("parameter.") {
                 parameters.insert(parameter.to_owned(), finite(&mut file, &name, path, device)?);
+            } else if let Some(parameter) = name.strip_prefix("average.") {
+                average.insert(parameter.to_owned(), finite(&mut file, &name, path, device)?);
             }
         }
         let mut moments = BTreeMap::new();
@@ -166,7 +171,8 @@ impl Checkpoint {
             moments.insert(name, Moments { time, first, second });
         }
         let Document { identity, step, best, epoch, .. } = document;
-        Ok(Self { identity, step, best, epoch, parameters, moments })
+        let average = (!average.is_empty()).then_some(average);
+        Ok(Self { identity, step, best, epoch, parameters, moments, average })
     }
 }
 
@@ -225,6 +231,7 @@ mod tests {
             epoch: EpochSoFar { loss_sum: 0.1, steps: 3, scores: vec![0.1, 0.9], fake: vec![false, true] },
             parameters: Named::from([("head.bias".to_string(), tensor([1.0, f32::MIN_POSITIVE]))]),
             moments: BTreeMap::from([("head.bias".to_string(), moments)]),
+            average: Some(Named::from([("head.bias".to_string(), tensor([0.5, 2.0]))])),
         }
     }
 
@@ -245,8 +252,10 @@ mod tests {
         written.write(folder.path()).unwrap();
         let read = Checkpoint::newest(folder.path(), &Device::flex(), |_| ()).unwrap().unwrap();
         assert_eq!(read.identity, written.identity);
-        assert_eq!((read.step, read.best, read.epoch), (7, written.best, written.epoch));
+        assert_eq!((read.step, &read.best, &read.epoch), (7, &written.best, &written.epoch));
         assert_eq!(values(&read.parameters["head.bias"]), values(&written.parameters["head.bias"]));
+        let average = |checkpoint: &Checkpoint| values(&checkpoint.average.as_ref().unwrap()["head.bias"]);
+        assert_eq!(average(&read), average(&written));
         let (read, written) = (&read.moments["head.bias"], &written.moments["head.bias"]);
         assert_eq!(read.time, written.time);
         assert_eq!(values(&read.first), values(&written.first));

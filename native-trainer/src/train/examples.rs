@@ -11,6 +11,7 @@ use unmask_core::face::alignment::CropSpec;
 use unmask_core::image::RgbImage;
 use unmask_core::weights::spec::DetectorSpec;
 
+use super::partners::{Partner, Partners, at_the_same_time};
 use super::recipe::Recipe;
 use super::sampler::{Clip, epoch_clips};
 use crate::datasets::{Label, Video};
@@ -30,7 +31,10 @@ pub(super) struct Batch {
 
 /// Makes the batches of a run out of its videos.
 pub(super) struct Examples {
+    /// Those that clips are drawn from: all of them, or in pairs the real ones …
     videos: Vec<Video>,
+    /// … which these then stand beside.
+    partners: Option<Partners>,
     recipe: Recipe,
     /// Prepares pixels as scoring does.
     front_end: FrontEnd,
@@ -41,23 +45,28 @@ pub(super) struct Examples {
 }
 
 impl Examples {
-    /// Batches of `videos` for the detector that `spec` describes. With self-blended images only the real videos are used.
+    /// Batches of `videos` for the detector that `spec` describes.
     pub(super) fn new(videos: Vec<Video>, recipe: &Recipe, spec: &DetectorSpec, front_end: &FrontEnd) -> Self {
         let clip_length = spec.clip_length();
-        let wanted =
-            |video: &Video| !video.crops.is_empty() && (!recipe.data.self_blended || video.label == Label::Real);
-        let videos = videos.into_iter().filter(wanted).collect();
+        let videos = videos.into_iter().filter(|video| !video.crops.is_empty()).collect();
+        let (videos, partners) = if recipe.data.in_pairs() {
+            let (real, partners) = Partners::split(videos, &recipe.data);
+            (real, Some(partners))
+        } else {
+            (videos, None)
+        };
         let (recipe, front_end) = (recipe.clone(), front_end.clone());
-        let mut examples = Self { videos, recipe, front_end, crop: spec.crop, clip_length, steps_per_epoch: 0 };
+        let mut examples =
+            Self { videos, partners, recipe, front_end, crop: spec.crop, clip_length, steps_per_epoch: 0 };
         // Every epoch has as many clips as the first.
         examples.steps_per_epoch = examples.epoch(0).len() / examples.clips_per_batch();
         examples
     }
 
-    /// Clips that one batch takes from the videos: half as many as it has with self-blended images, where each gives a
-    /// real example and a fake one.
+    /// Clips that one batch takes from the videos: in pairs half as many as it has, since each gives a real example and a
+    /// fake one.
     fn clips_per_batch(&self) -> usize {
-        if self.recipe.data.self_blended { self.recipe.run.batch / 2 } else { self.recipe.run.batch }
+        if self.partners.is_some() { self.recipe.run.batch / 2 } else { self.recipe.run.batch }
     }
 
     /// Optimizer steps in an epoch; what does not fill a batch is left for another epoch's order.
@@ -105,22 +114,30 @@ impl Examples {
         Ok(Batch { pixels: self.front_end.pixels(&images.concat()), labels })
     }
 
-    /// What one clip gives: itself, or a real and a fake example of it.
+    /// What one clip gives: itself, or in pairs itself and a fake of it.
     fn examples(&self, clip: Clip, place: [u64; 2]) -> Result<Vec<(Vec<RgbImage>, Label)>> {
         let video = &self.videos[clip.video];
         let indices: Vec<usize> = clip.crops(self.clip_length, video.crops.len()).collect();
         let images = stored_crops(video, &indices)?;
         let mut rng = generator(self.recipe.seed, "augmentation", &place);
-        if !self.recipe.data.self_blended {
+        let Some(partners) = &self.partners else {
             let drawn = self.recipe.augmentation.draw(&mut rng);
             return Ok(vec![(images.iter().map(|image| drawn.apply(image)).collect(), video.label)]);
-        }
-        let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
-        let pair = |(image, index): (&RgbImage, &usize)| {
-            Ok(self_blended(image, &video.crops[*index], &blend, &self.crop)?.augmented(&drawn))
         };
-        let pairs = images.iter().zip(&indices).map(pair).collect::<Result<Vec<_>>>()?;
-        let (real, fake) = pairs.into_iter().unzip();
+        let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
+        let (real, fake) = match partners.draw(video, &mut generator(self.recipe.seed, "partner", &place)) {
+            Partner::SelfBlended => {
+                let pair = |(image, index): (&RgbImage, &usize)| {
+                    Ok(self_blended(image, &video.crops[*index], &blend, &self.crop)?.augmented(&drawn))
+                };
+                images.iter().zip(&indices).map(pair).collect::<Result<Vec<_>>>()?.into_iter().unzip()
+            }
+            Partner::Of(fake) => {
+                let fakes = stored_crops(fake, &at_the_same_time(video, &indices, fake))?;
+                let changed = |images: &[RgbImage]| images.iter().map(|image| drawn.apply(image)).collect();
+                (changed(&images), changed(&fakes))
+            }
+        };
         Ok(vec![(real, Label::Real), (fake, Label::Fake)])
     }
 }

@@ -14,7 +14,8 @@ const LEAST_MEAN: f64 = 1e-6;
 
 /// The weighted sum of the parts that the recipe asks for, `[1]`.
 pub(super) fn loss(recipe: &LossRecipe, output: &Output, labels: &[Label]) -> Tensor<1> {
-    let mut total = cross_entropy(output.logits.clone(), labels) * recipe.cross_entropy;
+    let smoothing = recipe.label_smoothing as f32;
+    let mut total = cross_entropy(output.logits.clone(), labels, smoothing) * recipe.cross_entropy;
     if recipe.uniformity > 0.0 && labels.len() > 1 {
         total = total + uniformity(output.features.clone()) * recipe.uniformity;
     }
@@ -26,10 +27,12 @@ pub(super) fn loss(recipe: &LossRecipe, output: &Output, labels: &[Label]) -> Te
     total
 }
 
-/// Mean of `-log softmax(logits)[label]`, `[1]`, of logits `[n, 2]`.
-fn cross_entropy(logits: Tensor<2>, labels: &[Label]) -> Tensor<1> {
+/// Mean of `-Σ target · log softmax(logits)`, `[1]`, of logits `[n, 2]`. The target has `1 - smoothing / 2` for the label and
+/// `smoothing / 2` for the other (Szegedy et al., "Rethinking the Inception Architecture", 2016).
+fn cross_entropy(logits: Tensor<2>, labels: &[Label], smoothing: f32) -> Tensor<1> {
     let device = logits.device().without_autodiff();
-    let targets: Vec<f32> = labels.iter().flat_map(|label| one_hot(*label)).collect();
+    let targets: Vec<f32> =
+        labels.iter().flat_map(|label| one_hot(*label)).map(|hot| hot * (1.0 - smoothing) + smoothing / 2.0).collect();
     let targets = Tensor::<2>::from_data(TensorData::new(targets, [labels.len(), 2]), &device);
     (log_softmax(logits, 1) * targets).sum().neg() / labels.len() as f64
 }
@@ -105,8 +108,15 @@ mod tests {
 
     #[test]
     fn cross_entropy_is_the_mean_negative_log_likelihood() {
-        let loss = cross_entropy(features(&[[2.0, 0.0], [0.0, 1.0]]), &[Label::Real, Label::Fake]);
+        let loss = cross_entropy(features(&[[2.0, 0.0], [0.0, 1.0]]), &[Label::Real, Label::Fake], 0.0);
         assert_near(loss, ((1.0f64 + (-2.0f64).exp()).ln() + (1.0 + (-1.0f64).exp()).ln()) / 2.0);
+    }
+
+    #[test]
+    fn smoothing_asks_for_a_part_of_the_other_class() {
+        // PyTorch: F.cross_entropy(tensor([[2., 0.], [0., 1.]]), tensor([0, 1]), label_smoothing=0.1).
+        let loss = cross_entropy(features(&[[2.0, 0.0], [0.0, 1.0]]), &[Label::Real, Label::Fake], 0.1);
+        assert_near(loss, 0.295_094_849_3);
     }
 
     #[test]

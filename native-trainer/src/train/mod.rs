@@ -1,14 +1,14 @@
 //! Training a detector.
 //!
 //! A [`recipe`] (read by [`recipe_file`]) says everything about a run. [`sampler`] orders the clips of an epoch,
-//! [`examples`] makes batches of them ahead of time, [`trainer`] takes the steps with [`losses`], [`schedule`] and
-//! [`optimizer`] over the [`parameters`] that the strategy trains, in a [`precision`], [`checkpoint`] stores what a killed run goes on from
-//! as [`resume`] decides,
-//! [`watch`] shows how it goes (to [`tensorboard`], too), and [`outcome`] calibrates and writes the detector.
+//! [`examples`] makes batches of them ahead of time, with fakes beside real faces as [`partners`] has them, [`trainer`] takes the
+//! steps with [`losses`], [`schedule`] and [`optimizer`] over the [`parameters`] that the strategy trains, in a [`precision`]; [`average`]
+//! follows them, [`checkpoint`] stores what a killed run goes on from as [`resume`] decides, [`watch`] shows how it goes (to [`tensorboard`], too), and [`outcome`] calibrates and writes the detector.
 //!
 //! Nothing random has a running state: every choice is a function of the recipe's seed and of its place in the run, so
 //! a resumed run ends with the same weights as one that was never stopped.
 
+mod average;
 mod checkpoint;
 mod examples;
 mod losses;
@@ -17,6 +17,7 @@ mod outcome;
 mod parameters;
 #[cfg(test)]
 mod parity;
+mod partners;
 mod precision;
 pub(crate) mod recipe;
 mod recipe_file;

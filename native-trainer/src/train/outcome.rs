@@ -9,7 +9,7 @@ use unmask_core::metrics::{Bootstrap, Ranking};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, Training, TrainingStatus};
 
 use super::checkpoint::Best;
-use super::recipe::{Recipe, StrategyName};
+use super::recipe::{DataRecipe, Recipe, Share, StrategyName};
 use super::watch::{self, Measure};
 use crate::datasets::Video;
 use crate::detector_file;
@@ -66,13 +66,22 @@ fn spec(outcome: &Outcome, calibrated: &Calibrated) -> DetectorSpec {
                 "{} from {base}, {} epochs{}{auc}",
                 strategy_words(outcome.recipe.model.strategy),
                 outcome.recipe.run.epochs,
-                if outcome.recipe.data.self_blended { " on self-blended images" } else { "" },
+                pairs_words(&outcome.recipe.data),
             ),
             reliability: Some(calibrated.reliability(None)),
         },
         base_model: Some(base),
         adapter: None,
         ..start.clone()
+    }
+}
+
+fn pairs_words(data: &DataRecipe) -> String {
+    match data.self_blended {
+        share if share.is_all() => " on self-blended images".to_owned(),
+        Share(share) if share > 0.0 => format!(" on pairs, {:.0} % of them self-blended", 100.0 * share),
+        _ if data.pairs => " on pairs".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -91,6 +100,7 @@ fn summary(outcome: &Outcome, calibrated: &Calibrated) -> Result<String> {
     let mut text = format!("# {}\n\n", outcome.recipe.name);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}.\n", capitalised(&spec(outcome, calibrated).training.summary));
+    let _ = writeln!(text, "{}\n", start_words(outcome));
     epochs_table(&mut text, &measures, outcome);
     let _ = writeln!(text, "{}", validation_words(outcome, calibrated)?);
     if let Some(gap) = gap(&measures, outcome) {
@@ -108,6 +118,20 @@ fn summary(outcome: &Outcome, calibrated: &Calibrated) -> Result<String> {
     }
     let _ = writeln!(text, "\n{}", calibrated.words());
     Ok(text)
+}
+
+/// What the run started from, and what had been done to that before.
+fn start_words(outcome: &Outcome) -> String {
+    let start = outcome.detector.spec();
+    let before = match start.training.status {
+        TrainingStatus::Trained => format!("which had been trained before ({})", start.training.summary),
+        TrainingStatus::Imported => "which was trained elsewhere".to_owned(),
+        TrainingStatus::Untrained => "which had not been trained to detect anything".to_owned(),
+    };
+    format!(
+        "It started from {}, {before}; optimizer, learning rate and averages began anew. SHA-256 of that file: {}.",
+        start.name, outcome.start_sha256
+    )
 }
 
 fn capitalised(text: &str) -> String {

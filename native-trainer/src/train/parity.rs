@@ -22,7 +22,8 @@ const TOLERANCE: f32 = 1e-4;
 
 const RATES: [f64; 2] = [1e-3, 5e-4];
 pub(super) const LABELS: [Label; 6] = [Label::Real, Label::Fake, Label::Fake, Label::Real, Label::Fake, Label::Real];
-pub(super) const LOSS: LossRecipe = LossRecipe { cross_entropy: 1.0, uniformity: 0.5, alignment: 0.1 };
+pub(super) const LOSS: LossRecipe =
+    LossRecipe { cross_entropy: 1.0, label_smoothing: 0.0, uniformity: 0.5, alignment: 0.1 };
 
 /// The tensors of a file whose names begin with a prefix, under the rest of their names.
 struct Under(&'static str, SafetensorsFile<Bytes>);

@@ -97,8 +97,61 @@ pub(crate) struct DataRecipe {
     pub(crate) validation_frames: usize,
     /// What occurs equally often in an epoch.
     pub(crate) balance: Balance,
-    /// Whether fakes are made from the real faces (self-blended images); fakes in the data are then left out.
-    pub(crate) self_blended: bool,
+    /// Whether a batch holds pairs of a real face and a fake of it, both changed alike. The fake is one of the data's that was
+    /// made of the same source; real faces without one are left out, unless some pairs are self-blended.
+    pub(crate) pairs: bool,
+    /// In how many of the pairs the fake is made of the real face (self-blended images); with all of them, the data's own
+    /// fakes are left out. Above 0, a batch holds pairs.
+    pub(crate) self_blended: Share,
+}
+
+impl DataRecipe {
+    /// Whether a batch holds pairs of a real face and a fake of it.
+    pub(crate) fn in_pairs(&self) -> bool {
+        self.pairs || self.self_blended.0 > 0.0
+    }
+}
+
+/// A part of a whole, 0 to 1, in recipes also `false` and `true`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "BoolOrNumber", into = "BoolOrNumber")]
+pub(crate) struct Share(pub(crate) f64);
+
+impl Share {
+    /// Whether it is the whole.
+    pub(crate) fn is_all(self) -> bool {
+        self.0 == 1.0
+    }
+}
+
+/// How a [`Share`] is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum BoolOrNumber {
+    Bool(bool),
+    Number(f64),
+}
+
+impl TryFrom<BoolOrNumber> for Share {
+    type Error = String;
+
+    fn try_from(written: BoolOrNumber) -> Result<Self, String> {
+        match written {
+            BoolOrNumber::Bool(all) => Ok(Self(f64::from(u8::from(all)))),
+            BoolOrNumber::Number(share) if (0.0..=1.0).contains(&share) => Ok(Self(share)),
+            BoolOrNumber::Number(share) => Err(format!("true, false or a number from 0 to 1 is needed, not {share}")),
+        }
+    }
+}
+
+impl From<Share> for BoolOrNumber {
+    fn from(Share(share): Share) -> Self {
+        match share {
+            0.0 => Self::Bool(false),
+            1.0 => Self::Bool(true),
+            _ => Self::Number(share),
+        }
+    }
 }
 
 /// What is made to occur equally often.
@@ -118,6 +171,8 @@ pub(crate) enum Balance {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LossRecipe {
     pub(crate) cross_entropy: f64,
+    /// How much of each target is spread over both classes in the cross-entropy.
+    pub(crate) label_smoothing: f64,
     pub(crate) uniformity: f64,
     pub(crate) alignment: f64,
 }
@@ -134,6 +189,8 @@ pub(crate) struct OptimizerRecipe {
     pub(crate) weight_decay: f32,
     /// The longest gradient, over all parameters together; 0 for no limit.
     pub(crate) clip_norm: f64,
+    /// How much of the running average of the weights a step keeps; the average is what is validated and written. 0 for none.
+    pub(crate) average: f64,
 }
 
 /// The optimizers.
@@ -223,14 +280,15 @@ impl Default for DataRecipe {
             frames_per_video: 8,
             validation_frames: 8,
             balance: Balance::Label,
-            self_blended: false,
+            pairs: false,
+            self_blended: Share(0.0),
         }
     }
 }
 
 impl Default for LossRecipe {
     fn default() -> Self {
-        Self { cross_entropy: 1.0, uniformity: 0.0, alignment: 0.0 }
+        Self { cross_entropy: 1.0, label_smoothing: 0.0, uniformity: 0.0, alignment: 0.0 }
     }
 }
 
@@ -243,6 +301,7 @@ impl Default for OptimizerRecipe {
             epsilon: 1e-8,
             weight_decay: 0.0,
             clip_norm: 0.0,
+            average: 0.0,
         }
     }
 }
@@ -298,6 +357,13 @@ impl Recipe {
         if let Some(beta) = betas.into_iter().find(|beta| !(0.0..1.0).contains(beta)) {
             return Err(format!("optimizer.betas has {beta}, but must be within 0 and 1"));
         }
+        for (key, value) in
+            [("optimizer.average", self.optimizer.average), ("loss.label_smoothing", self.loss.label_smoothing)]
+        {
+            if !(0.0..1.0).contains(&value) {
+                return Err(format!("{key} is {value}, but must be from 0 to below 1"));
+            }
+        }
         let momentum = self.model.statistics_momentum;
         if !(momentum > 0.0 && momentum <= 1.0) {
             return Err(format!("model.statistics_momentum is {momentum}, but must be above 0 and 1 at most"));
@@ -305,8 +371,8 @@ impl Recipe {
         if !self.run.batch.is_multiple_of(self.run.accumulate) {
             return Err(format!("run.batch {} is no multiple of run.accumulate", self.run.batch));
         }
-        if self.data.self_blended && !self.run.batch.is_multiple_of(2) {
-            return Err("run.batch is odd, but self-blended faces come in pairs of a real one and a fake one".into());
+        if self.data.in_pairs() && !self.run.batch.is_multiple_of(2) {
+            return Err("run.batch is odd, but faces come in pairs of a real one and a fake one".into());
         }
         if self.name.contains(char::is_control) {
             return Err("name has line breaks or other control characters, which no detector file takes".into());

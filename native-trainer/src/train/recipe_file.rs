@@ -11,9 +11,12 @@ use crate::files;
 /// Names this near to a known key are suggested in its place (Jaro-Winkler similarity, 0..1).
 const SIMILAR: f64 = 0.7;
 
-/// The recipe in `path` with each `key=value` of `changes` in place.
-pub(crate) fn read(path: &Path, changes: &[String]) -> Result<Recipe> {
-    let recipe = read_unchecked(path, changes)?;
+/// The recipe in `path` with each `key=value` of `changes` in place, and with `start` for its `model.start` where there is one.
+pub(crate) fn read(path: &Path, changes: &[String], start: Option<&Path>) -> Result<Recipe> {
+    let mut recipe = read_unchecked(path, changes)?;
+    if let Some(start) = start {
+        recipe.model.start = start.to_owned();
+    }
     check(&recipe).map_err(|problem| anyhow!("{}: {problem:#}", path.display()))?;
     Ok(recipe)
 }
@@ -179,6 +182,31 @@ mod tests {
     }
 
     #[test]
+    fn a_detector_to_start_from_takes_the_place_of_the_recipes_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recipe.toml");
+        std::fs::write(&path, "model.start = \"one.safetensors\"").unwrap();
+        let start = |instead: Option<&str>| read(&path, &[], instead.map(Path::new)).unwrap().model.start;
+        assert_eq!((start(None), start(Some("two"))), ("one.safetensors".into(), "two".into()));
+        std::fs::write(&path, "seed = 2").unwrap();
+        assert!(read(&path, &[], None).is_err());
+        assert_eq!(start(Some("two")), Path::new("two"));
+    }
+
+    #[test]
+    fn a_share_is_a_number_or_all_or_nothing() {
+        let share =
+            |text: &str| parse_unchecked(&format!("data.self_blended = {text}"), &[]).map(|r| r.data.self_blended.0);
+        assert_eq!((share("true").unwrap(), share("false").unwrap(), share("0.25").unwrap()), (1.0, 0.0, 0.25));
+        assert!(format!("{:#}", share("1.5").unwrap_err()).contains("from 0 to 1"));
+        for written in ["true", "false", "0.25"] {
+            let recipe = parse_unchecked(&format!("data.self_blended = {written}"), &[]).unwrap();
+            let text = toml::to_string(&recipe).unwrap();
+            assert!(text.contains(&format!("self_blended = {written}")), "{text}");
+        }
+    }
+
+    #[test]
     fn every_recipe_of_the_project_can_be_read() {
         let files = std::fs::read_dir(configs()).unwrap().map(|entry| entry.unwrap().path());
         let recipes: Vec<_> = files
@@ -186,7 +214,7 @@ mod tests {
             .collect();
         assert!(recipes.len() >= 6, "{recipes:?}");
         for path in recipes {
-            read(&path, &[]).unwrap();
+            read(&path, &[], None).unwrap();
         }
     }
 }

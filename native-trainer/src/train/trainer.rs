@@ -14,13 +14,15 @@ use unmask_core::face::alignment::CropSpec;
 use unmask_core::metrics::{Ranking, Scored};
 use unmask_core::weights::spec::{AdapterSpec, DetectorSpec};
 
+use super::average::Average;
 use super::checkpoint::{Best, Checkpoint, EpochSoFar, Identity};
 use super::examples::{Batch, Examples};
 use super::losses::loss;
 use super::optimizer::Optimizer;
 use super::outcome::{Outcome, write_outcome};
 use super::parameters;
-use super::recipe::{Recipe, StatisticsName};
+use super::partners::Partners;
+use super::recipe::{DataRecipe, Recipe, StatisticsName};
 use super::resume;
 use super::schedule::Schedule;
 use super::statistics::Statistics;
@@ -82,6 +84,8 @@ struct Trainer<'a> {
     validation: Vec<Video>,
     model: Model,
     optimizer: Optimizer,
+    /// The running average of everything that training changes, where the recipe asks for one.
+    average: Option<Average>,
     schedule: Schedule,
     watch: Watch,
     total_steps: usize,
@@ -137,9 +141,10 @@ impl<'a> Trainer<'a> {
             start_sha256: start.sha256,
             identity,
             examples,
-            validation: if recipe.data.self_blended { with_twins(validation) } else { validation },
+            validation: if recipe.data.self_blended.is_all() { with_twins(validation) } else { validation },
             model,
             optimizer: Optimizer::new(&recipe.optimizer),
+            average: None,
             schedule,
             watch,
             total_steps,
@@ -151,6 +156,9 @@ impl<'a> Trainer<'a> {
         if dtype == DType::BF16 {
             trainer.watch.say("computing in bf16; what is trained stays in f32");
         }
+        if recipe.optimizer.average > 0.0 {
+            trainer.average = Some(Average::new(recipe.optimizer.average, trainer.changed()));
+        }
         if let Some(stored) = stored {
             trainer.restore(stored);
         }
@@ -160,6 +168,9 @@ impl<'a> Trainer<'a> {
     fn restore(&mut self, stored: Checkpoint) {
         self.model = parameters::updated(self.model.clone(), stored.parameters);
         self.optimizer.restore(stored.moments);
+        if let (Some(average), Some(values)) = (&mut self.average, stored.average) {
+            average.restore(values);
+        }
         self.best = stored.best;
         self.epoch = stored.epoch;
         self.watch.say(&format!("going on after step {} of {}", self.step, self.total_steps));
@@ -221,9 +232,13 @@ impl<'a> Trainer<'a> {
             );
         }
         let rate = self.schedule.rate(self.step);
-        let mut changed = self.optimizer.step(rate, parameters::trained(&self.model), gradients);
-        changed.extend(statistics.into_iter().flat_map(Statistics::into_values));
-        self.model = parameters::updated(self.model.clone(), changed);
+        let mut stepped = self.optimizer.step(rate, parameters::trained(&self.model), gradients);
+        stepped.extend(statistics.into_iter().flat_map(Statistics::into_values));
+        self.model = parameters::updated(self.model.clone(), stepped);
+        let changed = self.average.is_some().then(|| self.changed());
+        if let (Some(average), Some(changed)) = (&mut self.average, changed) {
+            average.follow(changed, self.step);
+        }
         self.step += 1;
         self.epoch.loss_sum += total;
         self.epoch.steps += 1;
@@ -261,6 +276,7 @@ impl<'a> Trainer<'a> {
             epoch: self.epoch.clone(),
             parameters: self.changed(),
             moments: self.optimizer.state(),
+            average: self.average.as_ref().map(Average::values),
         };
         checkpoint.write(&resume::checkpoints(&self.options.out))
     }
@@ -274,8 +290,13 @@ impl<'a> Trainer<'a> {
         changed
     }
 
+    /// The model that is validated and written: with the averaged weights, where there are some.
     fn plain_model(&self) -> Model {
-        parameters::for_inference(self.model.clone())
+        let model = match &self.average {
+            Some(average) => parameters::updated(self.model.clone(), average.values()),
+            None => self.model.clone(),
+        };
+        parameters::for_inference(model)
     }
 
     fn detector(&self) -> Detector {
@@ -284,7 +305,7 @@ impl<'a> Trainer<'a> {
 
     fn validate(&self, detector: &Detector) -> Result<Vec<ClipLogits>> {
         let frames = self.recipe.data.validation_frames;
-        if !self.recipe.data.self_blended {
+        if !self.recipe.data.self_blended.is_all() {
             return predict(detector, &self.validation, frames, stored_crops, |_| ());
         }
         let Recipe { seed, self_blending, augmentation, .. } = self.recipe;
@@ -341,9 +362,9 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
             validation.len()
         );
     }
-    let self_blended = options.recipe.data.self_blended;
-    check_classes(&training, self_blended)?;
-    if !self_blended && validation.iter().all(|video| video.label == validation[0].label) {
+    let data = &options.recipe.data;
+    check_classes(&training, data)?;
+    if !data.self_blended.is_all() && validation.iter().all(|video| video.label == validation[0].label) {
         eprintln!(
             "warning: all videos to validate on are {}, so the best epoch is chosen by their loss alone and no thresholds \
              can be fitted",
@@ -354,16 +375,24 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
 }
 
 /// Refuses to learn to tell two classes apart where only one is there.
-fn check_classes(training: &[Video], self_blended: bool) -> Result<()> {
+fn check_classes(training: &[Video], recipe: &DataRecipe) -> Result<()> {
     let has = |label: Label| training.iter().any(|video| video.label == label);
     match (has(Label::Real), has(Label::Fake)) {
         (false, _) => bail!("all videos to train on are fake; name data with real ones as well"),
-        (true, false) if !self_blended => bail!(
+        (true, false) if recipe.self_blended.0 == 0.0 => bail!(
             "all videos to train on are real; name data with fake ones as well, or let fakes be made of them with \
              --set data.self_blended=true"
         ),
+        _ if recipe.pairs && recipe.self_blended.0 == 0.0 && !has_pairs(training) => bail!(
+            "no real video to train on has a fake of its own beside it; name data that has both, or leave out data.pairs"
+        ),
         _ => Ok(()),
     }
+}
+
+/// Whether any pair can be made of what the data has.
+fn has_pairs(training: &[Video]) -> bool {
+    !Partners::split(training.to_vec(), &DataRecipe { pairs: true, ..DataRecipe::default() }).0.is_empty()
 }
 
 /// One line a face, which changes whenever what is trained on does.
