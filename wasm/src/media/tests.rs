@@ -388,7 +388,7 @@ fn interlaced_material_is_known_by_its_headers() {
 fn frames_a_second_of_matroska_are_the_mean_where_times_vary_and_what_is_stated_where_they_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let even = "-c:v libvpx -deadline realtime -cpu-used 8";
-    let varied = format!("-vf setpts='if(lt(N,25),N*0.02,0.5+(N-25)*0.2)/TB' -vsync vfr {even}");
+    let varied = format!("-vf setpts='if(lt(N,25),N*0.02,0.5+(N-25)*0.2)/TB' -fps_mode vfr {even}");
     for (name, options, expected) in [("even.webm", even.to_owned(), 25.0), ("varied.webm", varied, 37.0 / 5.28)] {
         let Some(path) = made(folder.path(), name, &options) else { continue };
         let fps = opened(&path).unwrap().fps.unwrap();

@@ -13,6 +13,8 @@ fn high_dynamic_range_and_wide_colours_are_mapped_to_what_detectors_know() {
     ] {
         let source = format!("-f lavfi -i color=c={grey}:s=64x48:r=5:d=0.6,format=gbrp");
         let scale = "-vf scale=out_color_matrix=bt2020:out_range=tv,format=yuv420p10le";
+        // Encoders of ffmpeg 9 take this from the frames, those of older ones from the options.
+        let scale = format!("{scale},setparams=color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc");
         let tags = format!("-color_primaries bt2020 -color_trc {transfer} -colorspace bt2020nc");
         let x265 = "-c:v libx265 -x265-params log-level=error:lossless=1";
         let path = make(&folder, &format!("{name}.mp4"), &format!("{source} {scale} {x265} {tags}"));
@@ -28,6 +30,7 @@ fn a_saturated_colour_of_bt2020_stays_its_hue() {
     let Some(folder) = workshop() else { return };
     let source = "-f lavfi -i color=c=0x806040:s=64x48:r=5:d=0.4,format=gbrp";
     let scale = "-vf scale=out_color_matrix=bt2020:out_range=tv,format=yuv420p10le";
+    let scale = format!("{scale},setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc");
     let tags = "-color_primaries bt2020 -color_trc arib-std-b67 -colorspace bt2020nc";
     let x265 = "-c:v libx265 -x265-params log-level=error:lossless=1";
     let path = make(&folder, "a.mp4", &format!("{source} {scale} {x265} {tags}"));

@@ -87,7 +87,7 @@ fn more_frames_than_one_selection_holds_are_all_given() {
 #[test]
 fn frames_of_a_variable_rate_count_by_their_number_and_keep_their_times() {
     let Some(folder) = workshop() else { return };
-    let filter = "-f lavfi -i testsrc2=s=64x64:r=10:d=4 -vf settb=1/1000,setpts='(N+N*N/4)/10/TB' -vsync vfr -enc_time_base 1/1000";
+    let filter = "-f lavfi -i testsrc2=s=64x64:r=10:d=4 -vf settb=1/1000,setpts='(N+N*N/4)/10/TB' -fps_mode vfr -enc_time_base 1/1000";
     let path = make(&folder, "a.mkv", &format!("{filter} -c:v libx264 -bf 2 -g 8"));
     for (count, numbers) in [(40, (0..40).collect::<Vec<_>>()), (4, vec![0, 13, 26, 39])] {
         let frames = frames(&path, options(count)).unwrap();
