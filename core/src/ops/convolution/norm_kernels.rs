@@ -101,7 +101,9 @@ impl Running {
 fn piece_moments(pixels: &[f32], channels: usize, part: &mut [f32]) {
     let (mean, squares) = part.split_at_mut(channels);
     for pixel in pixels.chunks_exact(channels) {
-        mean.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+        for (sum, value) in mean.iter_mut().zip(pixel) {
+            *sum += value;
+        }
     }
     let count = (pixels.len() / channels) as f32;
     mean.iter_mut().for_each(|sum| *sum /= count);
@@ -302,8 +304,9 @@ impl NormBack<'_> {
     fn in_place(&self, gradient: &mut [f32], values: &[f32]) {
         let channels = self.slope.len();
         for (gradient, values) in gradient.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
-            let pixel = gradient.iter_mut().zip(values).zip(self.channels());
-            pixel.for_each(|((gradient, value), channel)| *gradient = channel.of(*gradient, *value));
+            for ((gradient, value), channel) in gradient.iter_mut().zip(values).zip(self.channels()) {
+                *gradient = channel.of(*gradient, *value);
+            }
         }
     }
 
@@ -314,8 +317,10 @@ impl NormBack<'_> {
         let channels = self.slope.len();
         let pixels = gradient.chunks_exact(channels).zip(values.chunks_exact(channels));
         for ((gradient, values), target) in pixels.zip(target.chunks_exact_mut(pixel)) {
-            let pixel = target.iter_mut().zip(gradient).zip(values).zip(self.channels());
-            pixel.for_each(|(((target, gradient), value), channel)| *target = channel.of(*gradient, *value));
+            let pixel = target.iter_mut().zip(gradient).zip(values);
+            for (((target, gradient), value), channel) in pixel.zip(self.channels()) {
+                *target = channel.of(*gradient, *value);
+            }
         }
     }
 

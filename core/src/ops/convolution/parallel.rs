@@ -2,7 +2,8 @@
 //! instructions without.
 //!
 //! `work` must be inlined wherever it is called, since only then is it compiled for the instructions chosen at run time:
-//! pass closures marked `#[inline(always)]`.
+//! pass closures marked `#[inline(always)]`, and loop with `for`, since an iterator's `for_each` may become a function of its
+//! own.
 
 #[cfg(feature = "simd")]
 use alloc::vec::Vec;

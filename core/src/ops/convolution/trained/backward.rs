@@ -330,7 +330,9 @@ impl WithSimd for FilterBackPart<'_> {
                 self.put_gradient(image, row, &mut gradients, pixel);
                 if self.wanted {
                     let needed = (first + rows.side).saturating_sub(rows.before).min(rows.input);
-                    (filled..needed).for_each(|row| self.put_values(image, row, &mut values, pixel));
+                    for row in filled..needed {
+                        self.put_values(image, row, &mut values, pixel);
+                    }
                     filled = filled.max(needed);
                     let met = Met::new(rows.side, |tap| {
                         (first + tap).checked_sub(rows.before).filter(|row| *row < rows.input)

@@ -205,7 +205,9 @@ impl Block<'_> {
                 #[inline(always)]
                 |index, piece| {
                     let input = &input[index * length..][..piece.len()];
-                    piece.iter_mut().zip(input).for_each(|(sum, value)| *sum += value);
+                    for (sum, value) in piece.iter_mut().zip(input) {
+                        *sum += value;
+                    }
                 },
             );
         }

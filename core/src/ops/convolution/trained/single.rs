@@ -97,8 +97,9 @@ impl SingleForm {
     fn scatter(&self, patches: &[f32], first: usize, input: &mut [f32]) {
         for (index, patch) in patches.chunks_exact(self.depth()).enumerate() {
             for (place, start, length) in self.runs(first + index) {
-                let sums = input[start..start + length].iter_mut();
-                sums.zip(&patch[place..]).for_each(|(sum, value)| *sum += value);
+                for (sum, value) in input[start..start + length].iter_mut().zip(&patch[place..]) {
+                    *sum += value;
+                }
             }
         }
     }
