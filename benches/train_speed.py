@@ -9,11 +9,11 @@
     cargo xtask cuda
     python benches/train_speed.py --unmask target/release/unmask --device cuda --batch 64 --steps 40
 
-CLIP: both train layer norms and head (`ln`) and everything (`full`) from the same random weights on the same crops, without
-augmentation: ViT-B/16 in f32 on a CPU, ViT-B/16 and ViT-L/14 in bf16 (PyTorch: autocast) on an NVIDIA GPU. EfficientNet-Lite0:
-both train everything, by the statistics of each batch, with PyTorch's images in either order of channels. Each takes as
-many steps as --steps says; the first does not count on a CPU, the first quarter on a GPU, where kernels are compiled and
-chosen in the first steps. PyTorch's time has no reading of images in it, ours has.
+CLIP: both train layer norms and head (`ln`) and everything (`full`) from the same random weights on the same crops,
+without augmentation: ViT-B/16 in f32 on a CPU, ViT-B/16 and ViT-L/14 in bf16 (PyTorch: autocast) on an NVIDIA GPU.
+EfficientNet-Lite0: both train everything by the statistics of each batch, PyTorch in either order of channels. Each takes
+as many steps as --steps says; the first does not count on a CPU, the first quarter on a GPU, where kernels are compiled
+and chosen in the first steps. PyTorch's time has no reading of images in it, ours has.
 """
 
 import argparse
@@ -71,15 +71,15 @@ def images_per_second(times, batch, options):
 
 
 def make_crops(folder, batch, steps):
-    """Random crops: a training split of `steps` batches, half of them fake, and a validation split of two."""
+    """Random crops, each a video of its own: a training split of `steps` batches, half of them fake, two to validate."""
     generator = np.random.default_rng(0)
     for split, count in (("train", batch * steps // 2), ("val", 1)):
         for label in ("real", "fake"):
-            place = folder / split / label
-            place.mkdir(parents=True)
             for index in range(count):
+                place = folder / split / label / f"{split}{label}{index}"
+                place.mkdir(parents=True)
                 pixels = generator.integers(0, 256, (224, 224, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(place / f"{split}_{label}_{index}.png", compress_level=1)
+                Image.fromarray(pixels).save(place / "0.png", compress_level=1)
 
 
 def ours(options, crops, folder, strategy, statistics):
