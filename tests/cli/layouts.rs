@@ -397,3 +397,30 @@ fn wrong_options_are_wrong_usage() {
     }
     assert!(!Path::new(&output).exists());
 }
+
+#[test]
+fn numbered_pictures_of_a_label_are_of_as_many_people_and_a_number_in_a_folder_is_a_picture_of_that_folder() {
+    let tree = Tree::new();
+    let portraits = ["real/00001.png", "real/00002.png", "real/00003.png", "real/00004.png", "fake/00009.png"];
+    for name in portraits.into_iter().chain(["real/ann/0.png", "real/bob/0.png", "fake/swap/ann/0.png"]) {
+        image::RgbImage::new(64, 48).save(tree.path(name)).expect("a picture");
+    }
+    let (input, output) = (tree.place.path("data"), tree.place.path("crops"));
+    tree.place.succeed(["preprocess", "--input", text(&input), "--output", text(&output)]);
+    let mut found: Vec<String> = manifest_entries(&output)
+        .iter()
+        .map(|entry| format!("{} {} {}", entry["name"], entry["manipulation"], entry["group"]).replace('"', ""))
+        .collect();
+    found.sort();
+    let expected = [
+        "00001 original 00001",
+        "00002 original 00002",
+        "00003 original 00003",
+        "00004 original 00004",
+        "00009 fake 00009",
+        "ann/0 original ann",
+        "ann/0 swap ann",
+        "bob/0 original bob",
+    ];
+    assert_eq!(found, expected);
+}

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::source::{self, Finds, Found, Listing, folder_name, folder_named, inputs, name_of, person_of, settle, stem};
+use super::source::{
+    self, Finds, Found, Listing, folder_name, folder_named, inputs, name_of, person_of, settle, telling_part,
+};
 use super::split::Plan;
 use super::{Label, ORIGINAL, Split, strays};
 use crate::media::Input;
@@ -110,7 +112,7 @@ fn labels(folder: &Path, dataset: &str, plan: Plan, finds: &mut Finds) -> Result
 }
 
 fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, finds: &mut Finds) -> Result<()> {
-    for input in inputs(folder, &mut finds.left_out)? {
+    for input in inputs(folder, &mut finds.left_out)?.into_iter().flat_map(|input| apart(folder, input)) {
         let whole = name_of(folder, &input);
         let person = match &input {
             Input::Image(path) => person_of(path),
@@ -122,11 +124,22 @@ fn add(folder: &Path, dataset: &str, label: Label, plan: Plan, finds: &mut Finds
             }
             _ => (manipulation_of(label, None), whole),
         };
-        let group = person.clone().unwrap_or_else(|| stem(&name).to_owned());
+        let group = person.clone().unwrap_or_else(|| telling_part(&name).to_owned());
         let dataset = dataset.to_owned();
         finds.found.push(Found { input, dataset, manipulation, name, label, plan, group, person, ends_at_face: false });
     }
     Ok(())
+}
+
+/// Numbered pictures that lie in the label's folder itself are of as many people: frames of a video have a folder of
+/// their own.
+fn apart(folder: &Path, input: Input) -> Vec<Input> {
+    match input {
+        Input::Frames { files, .. } if files.iter().all(|file| file.parent() == Some(folder)) => {
+            files.into_iter().map(Input::Image).collect()
+        }
+        input => vec![input],
+    }
 }
 
 fn manipulation_of(label: Label, folder: Option<&str>) -> String {
@@ -137,6 +150,6 @@ fn manipulation_of(label: Label, folder: Option<&str>) -> String {
 }
 
 /// The name of the data set in `root` where the user gives none.
-pub(super) fn dataset_name(root: &Path) -> String {
+pub(crate) fn dataset_name(root: &Path) -> String {
     folder_name(root)
 }

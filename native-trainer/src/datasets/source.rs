@@ -188,6 +188,19 @@ pub(super) fn stem(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
+/// The last part of a name that says something: a number alone says which picture of its folder it is, and `talk/0` and
+/// `walk/0` have nothing in common.
+pub(super) fn telling_part(name: &str) -> &str {
+    let last = stem(name);
+    let folder = name.strip_suffix(last).and_then(|rest| rest.strip_suffix('/')).map(stem);
+    folder.filter(|_| is_number(last)).unwrap_or(last)
+}
+
+/// Whether a part of a name is nothing but a number.
+pub(super) fn is_number(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Whether a path that a data set's list names stays in the data set's folder.
 pub(super) fn stays_inside(path: &str) -> bool {
     !path.contains('\\') && Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
@@ -316,5 +329,7 @@ mod tests {
         assert_eq!(name_of(root, &Input::Video("/data/real/a/clip.v2.mp4".into())), "a/clip.v2");
         assert_eq!(name_of(root, &Input::Frames { folder: "/data/real/b.c".into(), files: Vec::new() }), "b.c");
         assert_eq!(stem("a/b/c"), "c");
+        let told = ["a/b/c", "a/b_1/0003", "000", "a/000_003"].map(telling_part);
+        assert_eq!(told, ["c", "b_1", "000", "000_003"]);
     }
 }

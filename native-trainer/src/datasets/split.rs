@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::source::{Found, stem};
+use super::source::{Found, is_number, stem};
 use super::{Label, Split};
 
 /// Parts of the groups that train and that validate where nothing is given; the rest tests.
@@ -41,7 +41,10 @@ pub(super) struct Member<'a> {
 impl<'a> Member<'a> {
     fn of(found: &'a Found) -> Self {
         let Found { label, name, group, person, .. } = found;
-        Self { label: *label, stem: stem(name), group, has_person: person.is_some() }
+        // A number tells which picture of its folder it is; where it is the video's own name, the group has it, too.
+        let last = stem(name);
+        let stem = if is_number(last) { group } else { last };
+        Self { label: *label, stem, group, has_person: person.is_some() }
     }
 }
 

@@ -193,7 +193,8 @@ fn is_animated(path: &Path, format: ImageFormat, start: &[u8]) -> bool {
     let open = || File::open(path).ok().map(BufReader::new);
     let moves = || match format {
         ImageFormat::Gif => {
-            Some(GifDecoder::new(open()?).ok()?.into_frames().take(2).filter(Result::is_ok).count() == 2)
+            // A second frame that is cut off is one all the same: what is missing is then said.
+            Some(GifDecoder::new(open()?).ok()?.into_frames().take(2).count() == 2)
         }
         ImageFormat::WebP => {
             let decoder = WebPDecoder::new(open()?).ok().filter(WebPDecoder::has_animation)?;

@@ -127,8 +127,10 @@ impl<'a> Run<'a> {
     /// Reads frames to the end of the segment, and sees to it that the child has ended whatever comes of it.
     fn finish(mut self, sink: &mut Sink<'_>) -> Result<Outcome, MediaError> {
         let read = self.read(sink);
-        self.job.children.finish(self.worker, true);
-        read
+        let status = self.job.children.finish(self.worker, true);
+        let crash = status.and_then(|status| self.job.programs.crash(Program::Ffmpeg, &self.job.path, status));
+        // What was read before is whole, but of the rest nothing is known.
+        crash.map_or(read, Err)
     }
 
     fn read(&mut self, sink: &mut Sink<'_>) -> Result<Outcome, MediaError> {

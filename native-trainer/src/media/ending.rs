@@ -23,10 +23,38 @@ pub(super) fn cut_off(path: &Path, container: &str, last_end: Option<u64>) -> Op
             length.zip(last_end).is_some_and(|(length, end)| end > length || end + MARGIN < length)
         }
         "ogg" => !tail(path).is_ok_and(|tail| ogg_ends(&tail)),
+        "avi" => !riffs_fit(path).unwrap_or(true),
         "mjpeg" => !tail(path).is_ok_and(|tail| jpegs_end(&tail)),
         _ => false,
     };
     is_cut.then(|| "it is cut off: its end is missing".to_owned())
+}
+
+/// Whether the lists that an AVI consists of, one a gigabyte or so, fit into the file. What was written without going back
+/// to its beginning has no sizes, and tells nothing.
+fn riffs_fit(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut at = 0;
+    for _ in 0..MAX_BOXES {
+        if at + 8 > length {
+            return Ok(true);
+        }
+        let mut head = [0; 8];
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut head)?;
+        let [kind @ .., a, b, c, d] = head;
+        let size = u32::from_le_bytes([a, b, c, d]);
+        if kind != *b"RIFF" || size == 0 || size >= u32::MAX - 8 {
+            return Ok(true);
+        }
+        at += 8 + u64::from(size) + u64::from(size % 2);
+        // The byte that makes a size even is often left out at the end.
+        if at > length + 1 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn tail(path: &Path) -> io::Result<Vec<u8>> {
@@ -107,6 +135,20 @@ mod tests {
         for cut in 1..page(4).len() {
             assert!(!ogg_ends(&whole[..whole.len() - cut]), "{cut} bytes less");
         }
+    }
+
+    #[test]
+    fn an_avi_is_as_long_as_its_lists_say() {
+        let list = |content: &[u8]| [b"RIFF", &u32::to_le_bytes(content.len() as u32)[..], content].concat();
+        let whole = [list(b"AVI abcd"), list(b"AVIXabcdef")].concat();
+        let fits = |bytes: &[u8]| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            riffs_fit(file.path()).unwrap()
+        };
+        assert!(fits(&whole) && fits(&[&whole[..], b"JUNKmore"].concat()));
+        assert!(fits(b"RIFF\0\0\0\0AVI abc") && fits(b"RIFF\xFF\xFF\xFF\xFFAVI abc"));
+        assert!(!fits(&whole[..whole.len() - 4]) && !fits(&whole[..12]));
     }
 
     #[test]

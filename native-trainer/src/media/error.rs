@@ -137,6 +137,21 @@ pub(crate) enum MediaError {
         /// The environment variable that overrides it.
         variable: &'static str,
     },
+    /// One of the two programs ended by a fault of its own.
+    #[error(
+        "{}: {program} crashed on it (signal {signal}); install another version of ffmpeg, or set {variable} to one",
+        path.display()
+    )]
+    Crashed {
+        /// The file.
+        path: PathBuf,
+        /// The program as it was called.
+        program: String,
+        /// The signal that ended it.
+        signal: i32,
+        /// The environment variable that names another.
+        variable: &'static str,
+    },
     /// ffmpeg gave up for a reason of its own.
     #[error("{}: ffmpeg stopped without a frame ({detail}); check that the file plays, or re-encode it", path.display())]
     Ffmpeg {
@@ -189,6 +204,7 @@ impl MediaError {
             | Self::TooLarge { path, .. }
             | Self::UnsupportedCodec { path, .. }
             | Self::Ffmpeg { path, .. }
+            | Self::Crashed { path, .. }
             | Self::Io { path, .. } => *path = name.to_owned(),
             Self::Link { .. } | Self::FfmpegMissing { .. } => {}
         }

@@ -33,7 +33,7 @@ pub(super) struct Announcement {
 
 /// Words by which demuxers, parsers and ffmpeg itself (4 to 8) report data that is broken or missing. They are named
 /// one by one, since these report errors about chapters, tags and other streams, too.
-const DAMAGE_SIGNS: [&str; 33] = [
+const DAMAGE_SIGNS: [&str; 34] = [
     "corrupt decoded frame",
     "Packet corrupt",
     "partial file",
@@ -61,19 +61,20 @@ const DAMAGE_SIGNS: [&str; 33] = [
     "Invalid length 0x",
     "Invalid EBML",
     "Unknown-sized element",
+    "Invalid track number",
     // FLV, Ogg, NUT, ASF.
     "Packet mismatch",
     "CRC mismatch",
     "frame size > 2max_distance",
     "packet_replic_size",
-    "packet_obj_size invalid",
-    "packet_frag_size invalid",
+    "packet_obj_size",
+    "packet_frag_size",
     "ff asf skip",
 ];
 
 /// Errors of decoders that healthy files give: after a seek into an open group of pictures and at a cut, from encoders
 /// that keep too many references, about what lies beside the picture, and where a graphics card is missing.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
     "mmco: unref short failure",
     "co located POCs unavailable",
     "Could not find ref",
@@ -81,6 +82,7 @@ const HARMLESS: [&str; 10] = [
     "Missing reference picture",
     "number of reference frames",
     "illegal short term buffer state",
+    "first frame is no keyframe",
     "unable to decode APP fields",
     "hardware accelerated",
     "to get pixel format",

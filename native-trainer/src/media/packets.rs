@@ -120,7 +120,11 @@ pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result
     // ffprobe decodes the start: what its decoder cannot make of frames before the first key frame is no damage.
     let judge = Judge::of(&info.codec);
     let starts_clean = packets.first().is_some_and(|packet| packet.key);
-    let harmless = |line: &str| !starts_clean && judge.is_of_decoder(line) || joints.contains(&words(line));
+    let harmless = |line: &str| {
+        !starts_clean && judge.is_of_decoder(line)
+            || joints.contains(&words(line))
+            || is_of_another_stream(&words(line), info.stream)
+    };
     let damage = said.lines().filter(|line| !harmless(line)).find_map(|line| judge.damage(line)).or_else(failed);
     let last_end = packets.iter().filter_map(|packet| packet.end).max();
     let damage = damage.or_else(|| ending::cut_off(path, &info.container, last_end));
@@ -128,6 +132,12 @@ pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result
         Some(listing) => Ok(listing),
         None => Err(MediaError::NoFrames { path: path.to_owned() }),
     }
+}
+
+/// Whether it is a packet of sound, or of another video, that is called corrupt.
+fn is_of_another_stream(message: &str, stream: usize) -> bool {
+    let named = message.strip_prefix("Packet corrupt (stream = ").and_then(|rest| rest.split_once(','));
+    named.is_some_and(|(number, _)| number.trim().parse::<usize>().is_ok_and(|number| number != stream))
 }
 
 /// Marks packets that are called corrupt and followed by a key frame, or come before the first, and gives the
@@ -275,6 +285,13 @@ mod tests {
 
     fn places(listing: &Listing) -> Vec<(usize, usize)> {
         listing.frames.iter().map(|frame| (frame.place, frame.key_place)).collect()
+    }
+
+    #[test]
+    fn a_corrupt_packet_of_another_stream_says_nothing_of_the_video() {
+        let message = "Packet corrupt (stream = 1, dts = 8234)";
+        assert!(is_of_another_stream(message, 0) && !is_of_another_stream(message, 1));
+        assert!(!is_of_another_stream("corrupt decoded frame in stream 1", 0));
     }
 
     #[test]

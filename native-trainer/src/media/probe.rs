@@ -246,9 +246,14 @@ impl Stream {
         self.codec_type == "video" && self.disposition.attached_pic == 0 && self.disposition.timed_thumbnails == 0
     }
 
+    /// Whether its header says of how many frames it is, and so many that it must have several: some count one too many.
+    fn says_it_moves(&self) -> bool {
+        self.nb_frames.as_deref().and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count > 2)
+    }
+
     /// Whether it has more than one frame, as far as that is known.
     fn moves(&self) -> bool {
-        let count = self.nb_frames.as_deref().or(self.nb_read_packets.as_deref());
+        let count = self.nb_read_packets.as_deref().or(self.nb_frames.as_deref());
         count.and_then(|count| count.parse::<u64>().ok()).is_none_or(|count| count > 1)
     }
 }
@@ -257,7 +262,7 @@ impl Stream {
 /// of them move. It costs reading the file once more.
 fn counted(programs: &Programs, path: &Path, demuxer: Option<&str>, mut report: Report) -> Result<Report, MediaError> {
     let videos = || report.streams.iter().filter(|stream| stream.is_video());
-    if videos().count() < 2 || videos().all(|stream| stream.nb_frames.is_some()) {
+    if videos().count() < 2 || videos().all(|stream| stream.says_it_moves()) {
         return Ok(report);
     }
     let entries = "stream=index,nb_read_packets";

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use super::error::MediaError;
 
@@ -65,7 +65,18 @@ impl Programs {
     pub(super) fn ffprobe(&self, path: &Path, demuxer: Option<&str>, arguments: &[&str]) -> Result<Output, MediaError> {
         let mut command = self.command(Program::Ffprobe);
         command.args(["-loglevel", "level+error"]).args(arguments).args(input_arguments(path, demuxer));
-        command.output().map_err(|error| self.not_started(Program::Ffprobe, path, error))
+        let output = command.output().map_err(|error| self.not_started(Program::Ffprobe, path, error))?;
+        match self.crash(Program::Ffprobe, path, output.status) {
+            Some(crash) => Err(crash),
+            None => Ok(output),
+        }
+    }
+
+    /// The error for a program that ended by a fault of its own, if it did: then nothing is said about the file.
+    pub(super) fn crash(&self, program: Program, path: &Path, status: ExitStatus) -> Option<MediaError> {
+        let signal = fault(status)?;
+        let called = self.name(program).to_string_lossy().into_owned();
+        Some(MediaError::Crashed { path: path.to_owned(), program: called, signal, variable: program.variable() })
     }
 
     /// The error for a program that did not start.
@@ -85,6 +96,20 @@ impl Programs {
             Program::Ffprobe => &self.ffprobe,
         }
     }
+}
+
+/// The signal that a fault ended a program with: an illegal instruction, an abort, a wrong address or number. One that
+/// was killed has none.
+#[cfg(unix)]
+fn fault(status: ExitStatus) -> Option<i32> {
+    const FAULTS: [i32; 5] = [4, 6, 7, 8, 11];
+    std::os::unix::process::ExitStatusExt::signal(&status).filter(|signal| FAULTS.contains(signal))
+}
+
+/// Elsewhere a fault is an exit status like any other.
+#[cfg(not(unix))]
+fn fault(_: ExitStatus) -> Option<i32> {
+    None
 }
 
 impl Program {
@@ -108,4 +133,25 @@ pub(super) fn input_arguments(path: &Path, demuxer: Option<&str>) -> Vec<OsStrin
     }
     arguments.extend(["-i".into(), url]);
     arguments
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_crashes_is_blamed_and_not_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("ffprobe");
+        std::fs::write(&script, "#!/bin/sh\nkill -SEGV $$\n").unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let programs = Programs::at("ffmpeg", script.to_str().unwrap());
+        let error = programs.ffprobe(Path::new("clip.mp4"), None, &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("clip.mp4: ") && error.contains("crashed") && error.contains("UNMASK_FFPROBE"),
+            "{error}"
+        );
+    }
 }

@@ -9,8 +9,27 @@ use super::Input;
 /// Pictures that a numbered series has at least to be the frames of a video where other files are beside it.
 const LEAST_BESIDE_OTHERS: usize = 4;
 
-/// How the stems of cameras' and phones' own file names begin.
-const CAMERA_STEMS: [&str; 9] = ["IMG", "DSC", "PXL", "DJI", "GOPR", "PIC", "SAM", "DCIM", "P"];
+/// How the names begin that cameras, phones and messengers give to photographs, a mark in front left out.
+const CAMERA_NAMES: [&str; 18] = [
+    "IMG",
+    "MVIMG",
+    "DSC",
+    "PXL",
+    "DJI",
+    "GOPR",
+    "GP",
+    "G",
+    "PIC",
+    "SAM",
+    "DCIM",
+    "MG",
+    "P",
+    "HPIM",
+    "CIMG",
+    "PANO",
+    "WhatsApp Image",
+    "Screenshot",
+];
 
 /// The videos and images of one folder, with those images that are frames of a video put together, by the rule of
 /// [`Input`].
@@ -74,13 +93,19 @@ fn is_series(files: &[PathBuf]) -> bool {
     let alike = names.iter().all(|name| name.stem == first.stem && name.extension == first.extension);
     let padded = names.iter().all(|name| name.digits.len() == first.digits.len());
     let plain = names.iter().all(|name| name.digits == "0" || !name.digits.starts_with('0'));
-    alike && (padded || plain) && !CAMERA_STEMS.iter().any(|camera| is_camera_stem(&first.stem, camera))
+    alike && (padded || plain) && !is_of_camera(&first.stem)
 }
 
-/// Whether `stem` is `camera` and then nothing but capitals and marks: `IMG_`, `DSCN`, `P`.
-fn is_camera_stem(stem: &str, camera: &str) -> bool {
-    let rest = stem.strip_prefix(camera);
-    rest.is_some_and(|rest| rest.len() <= 2 && rest.chars().all(|c| c == '_' || c == '-' || c.is_ascii_uppercase()))
+/// Whether a camera names photographs so, `stem` being what comes before the last number: a known beginning and then
+/// nothing but capitals, digits and marks (`IMG_`, `_DSC`, `IMG-20230101-WA`), a day (`20230101_`), or a folder's number (`100_`).
+fn is_of_camera(stem: &str) -> bool {
+    let is_mark = |c: char| matches!(c, '_' | '-' | ' ' | '.' | '(' | ')');
+    let named = stem.trim_start_matches(is_mark);
+    let rest = CAMERA_NAMES.iter().filter_map(|name| named.strip_prefix(name));
+    let is_rest = |rest: &str| rest.chars().all(|c| is_mark(c) || c.is_ascii_uppercase() || c.is_ascii_digit());
+    let date = stem.trim_end_matches(is_mark);
+    let is_number = date.len() < stem.len() && matches!(date.len(), 3 | 8) && date.bytes().all(|c| c.is_ascii_digit());
+    is_number || rest.map(is_rest).any(|is_rest| is_rest)
 }
 
 /// A file name taken apart: `frame_0012.PNG` is `frame_`, `0012`, `png`.
@@ -97,4 +122,47 @@ fn numbered_name(path: &Path) -> Option<NumberedName> {
     let digits = &name[stem.len()..];
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     (!digits.is_empty()).then(|| NumberedName { stem: stem.to_owned(), digits: digits.to_owned(), extension })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn are_frames(first: &str, second: &str) -> bool {
+        is_series(&[PathBuf::from(first), PathBuf::from(second)])
+    }
+
+    #[test]
+    fn names_that_cameras_and_messengers_give_are_no_series() {
+        for (first, second) in [
+            ("IMG_0001.jpg", "IMG_0002.jpg"),
+            ("DSCN0001.JPG", "DSCN0002.JPG"),
+            ("PXL_20230101_123456789.jpg", "PXL_20230101_123456790.jpg"),
+            ("IMG_20230101_123456.jpg", "IMG_20230101_123459.jpg"),
+            ("IMG-20230101-WA0001.jpg", "IMG-20230101-WA0002.jpg"),
+            ("MVIMG_20230101_123456.jpg", "MVIMG_20230101_123457.jpg"),
+            ("20230101_123456.jpg", "20230101_123457.jpg"),
+            ("_MG_0001.JPG", "_MG_0002.JPG"),
+            ("_DSC0001.JPG", "_DSC0002.JPG"),
+            ("G0010001.JPG", "G0010002.JPG"),
+            ("100_0001.JPG", "100_0002.JPG"),
+            ("P1000001.JPG", "P1000002.JPG"),
+        ] {
+            assert!(!are_frames(first, second), "{first}");
+        }
+    }
+
+    #[test]
+    fn names_that_programs_give_to_frames_are_a_series() {
+        for (first, second) in [
+            ("0001.png", "0002.png"),
+            ("frame_0001.png", "frame_0002.png"),
+            ("img001.jpg", "img002.jpg"),
+            ("Group_1.png", "Group_2.png"),
+            ("Pan_0001.png", "Pan_0002.png"),
+            ("shot-12-0001.png", "shot-12-0002.png"),
+        ] {
+            assert!(are_frames(first, second), "{first}");
+        }
+    }
 }

@@ -354,8 +354,24 @@ impl Recipe {
         if let Some((key, value)) = not_negative.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
             return Err(format!("{key} is {value}, but must be a number that is not negative"));
         }
+        if learning_rate == 0.0 {
+            return Err("optimizer.learning_rate is 0, so nothing would be learnt".into());
+        }
+        if self.schedule.kind != ScheduleKind::Constant && self.schedule.minimum > learning_rate {
+            return Err(format!(
+                "schedule.minimum {} is above optimizer.learning_rate {learning_rate}, where the schedule begins",
+                self.schedule.minimum
+            ));
+        }
+        let LossRecipe { cross_entropy, uniformity, alignment, .. } = self.loss;
+        if cross_entropy + uniformity + alignment == 0.0 {
+            return Err("every weight of the loss is 0, so nothing would be learnt".into());
+        }
+        if self.name.trim().is_empty() || self.name.contains(['/', '\\']) {
+            return Err(format!("name is `{}`, but must be a name without slashes", self.name));
+        }
         if let Some(beta) = betas.into_iter().find(|beta| !(0.0..1.0).contains(beta)) {
-            return Err(format!("optimizer.betas has {beta}, but must be within 0 and 1"));
+            return Err(format!("optimizer.betas has {beta}, but both must be from 0 to below 1"));
         }
         for (key, value) in
             [("optimizer.average", self.optimizer.average), ("loss.label_smoothing", self.loss.label_smoothing)]

@@ -194,6 +194,25 @@ mod tests {
     }
 
     #[test]
+    fn a_recipe_that_would_learn_nothing_or_has_no_name_is_refused_by_its_key() {
+        let refused = |change: &str| {
+            let start = ["model.start = \"one\"", "optimizer.learning_rate = 1e-3", "name = \"a\""].join("\n");
+            let recipe = parse_unchecked(&start, &[change.to_owned()]).unwrap();
+            check(&recipe).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused("seed=2"), "");
+        for (change, key) in [
+            ("loss.cross_entropy=0", "loss"),
+            ("optimizer.learning_rate=0", "optimizer.learning_rate"),
+            ("schedule.minimum=1", "schedule.minimum"),
+            ("name=''", "name"),
+            ("name='a/b'", "name"),
+        ] {
+            assert!(refused(change).contains(key), "{change}: {}", refused(change));
+        }
+    }
+
+    #[test]
     fn a_share_is_a_number_or_all_or_nothing() {
         let share =
             |text: &str| parse_unchecked(&format!("data.self_blended = {text}"), &[]).map(|r| r.data.self_blended.0);

@@ -70,6 +70,26 @@ fn truncated_videos_are_refused_in_every_container() {
 }
 
 #[test]
+fn an_avi_is_damaged_wherever_it_is_cut_off() {
+    let Some(folder) = workshop() else { return };
+    let whole = std::fs::read(make(&folder, "whole.avi", &format!("{SOURCE} -c:v mpeg4 -g 50"))).unwrap();
+    for part in 5..20 {
+        let path = folder.path().join("cut.avi");
+        std::fs::write(&path, &whole[..whole.len() * part / 20 + part]).unwrap();
+        assert!(sentence(&path).contains("damaged"), "{part} of 20: {}", sentence(&path));
+    }
+}
+
+#[test]
+fn a_gif_that_is_cut_off_in_its_second_picture_is_no_still() {
+    let Some(folder) = workshop() else { return };
+    let path = make(&folder, "a.gif", "-f lavfi -i testsrc2=s=64x48:r=5:d=0.4");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 200]).unwrap();
+    assert!(sentence(&path).contains("a.gif"), "{}", sentence(&path));
+}
+
+#[test]
 fn whatever_a_decoder_or_a_container_reports_as_broken_is_damage() {
     let Some(folder) = workshop() else { return };
     let mpeg2 = "-c:v mpeg2video -b:v 1M";
