@@ -146,3 +146,43 @@ fn crops_that_the_detector_would_cut_otherwise_are_refused_by_train_and_eval() {
     let summary = fs::read_to_string(out.join("summary.md")).expect("a summary");
     assert!(summary.contains("how the crops were cut is not known"), "{summary}");
 }
+
+#[test]
+fn clips_named_in_a_table_are_evaluated_as_they_are_scored_and_broken_down_by_its_columns() {
+    let place = Place::new();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo");
+    for clip in ["real.mp4", "fake.mp4", "no_face.mp4"] {
+        fs::copy(demo.join(clip), place.path(clip)).expect("a copy");
+    }
+    let table = "file\tlabel\tmethod\tlight (as seen)\n\
+                 real.mp4\treal\t\tbright\nfake.mp4\tfake\tswap\tdim\nno_face.mp4\treal\t\tdim\ngone.mp4\tfake\tswap\tdim\n";
+    fs::write(place.path("clips.tsv"), table).expect("a table");
+    let (data, out) = (place.path("clips.tsv"), place.path("results"));
+    let eval = ["eval", "--model", "unmask-lite", "--data", text(&data), "--frames", "4", "--split", "all"];
+    let eval: Vec<&str> = eval.into_iter().chain(["--out", text(&out)]).collect();
+    let output = place.run(&eval);
+    let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{warnings}");
+    assert!(warnings.contains("gone.mp4"), "what is not there is named: {warnings}");
+
+    let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json")).expect("a summary")).expect("JSON");
+    assert_eq!(summary["datasets"][0]["dropped"][0]["reason"], "no face was found", "{summary}");
+    let by = &summary["verdicts"]["by"];
+    assert_eq!((&by[0]["column"], by.as_array().map(Vec::len)), (&"light".into(), Some(1)), "{by}");
+    assert_eq!(by[0]["groups"][0]["value"], "bright", "{by}");
+    assert_eq!(by[0]["groups"][0]["real"]["uncertain"], 1, "{by}");
+    let document = fs::read_to_string(out.join("summary.md")).expect("a table");
+    assert!(document.contains("### Verdicts by light"), "{document}");
+
+    // What is measured is what scoring the same file says.
+    let scores = fs::read_to_string(out.join("videos.csv")).expect("scores");
+    for clip in ["real", "fake"] {
+        let reported = place.succeed(["score", text(&place.path(&format!("{clip}.mp4"))), "--frames", "4", "--json"]);
+        let report: Value = serde_json::from_str(&reported).expect("a report");
+        let line = scores.lines().find(|line| line.contains(&format!(",{clip},"))).expect("a line");
+        let measured: f64 = line.split(',').nth(5).and_then(|score| score.parse().ok()).expect("a score");
+        assert!(report["score"].as_f64().is_some_and(|score| (score - measured).abs() < 1e-4), "{line} {reported}");
+    }
+    let refused = place.fail(eval.iter().copied().chain(["--by", "colour"]));
+    assert!(refused.contains("colour") && refused.contains("light"), "{refused}");
+}

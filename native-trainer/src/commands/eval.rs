@@ -14,6 +14,8 @@ use crate::datasets::{self, Dataset, LoadOptions, Split, Video};
 use crate::detector_file;
 use crate::device::DeviceChoice;
 use crate::evaluation::calibration::{Calibrated, VerdictBand};
+use crate::evaluation::tables::{Prepared, prepare};
+use crate::evaluation::verdicts::Verdicts;
 use crate::evaluation::{self, EvaluationOptions, Omitted, Prediction, Thresholds};
 use crate::output::say;
 use crate::predict::{ClipLogits, predict, stored_crops};
@@ -28,7 +30,12 @@ Crops that were cut otherwise than the detector cuts them are refused. A video's
 as the crops allow: where they were stored with loss or are of other frames, the summary says so.
 Intervals are found by drawing persons, or source videos with the fakes made from them, not single videos.
 
+A table names videos in its column `file`, from its own folder on, and says in `label` whether each is real or fake; its columns
+`dataset`, `method`, `person`, `original` and `split` count as well, and by every other one with few values the verdicts are broken
+down. Faces are then found as scoring does, and their crops kept in OUT/crops for another run.
+
 Examples:
+  unmask eval --model unmask-lite --data clips.tsv --split all --by light --out results
   unmask eval --model detector.safetensors --data crops/FaceForensics++ --data crops/Celeb-DF-v2 --out results
   unmask eval --model gend-clip-l-14 --data crops/FaceForensics++ --calibrate gend-calibrated.safetensors")]
 pub(crate) struct EvalArgs {
@@ -38,14 +45,17 @@ pub(crate) struct EvalArgs {
     /// The detector file that an adapter belongs to
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
-    /// A folder that `unmask preprocess` wrote, or a DeepfakeBench JSON; can be given again
-    #[arg(long, value_name = "ROOT|JSON", required = true)]
+    /// A table of videos (.tsv, .csv), a folder that `unmask preprocess` wrote, or a DeepfakeBench JSON; can be given again
+    #[arg(long, value_name = "TABLE|ROOT|JSON", required = true)]
     data: Vec<PathBuf>,
     #[command(flatten)]
     load: LoadOptions,
     /// Which part of the data is reported
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArg,
+    /// Break the verdicts down by this column of the tables; can be given again [default: every column with few values]
+    #[arg(long, value_name = "COLUMN")]
+    by: Vec<String>,
     /// Evenly spaced frames of each video [default: as the detector says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     frames: Option<u32>,
@@ -92,7 +102,10 @@ const TWIN_SEED: u64 = 0;
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
     let mut detector = detector_file::load(&model, base.as_ref(), &args.device.open()?)?.detector;
-    let data = datasets::load_all(&args.data, &args.load, &detector.spec().crop)?;
+    let frames = args.frames.map_or(detector.spec().sampling.frames, |frames| frames as usize);
+    let crop = detector.spec().crop;
+    let Prepared { data, attributes } = prepare(&args.data, &args.by, &args.out, crop, frames)?;
+    let data = datasets::load_all(&data, &args.load, &crop)?;
     let of = |takes: &dyn Fn(Split) -> bool| {
         let videos = data.iter().flat_map(|set| &set.videos).filter(|video| takes(video.split)).cloned().collect();
         if args.self_blended { with_twins(videos) } else { videos }
@@ -101,7 +114,6 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if videos.is_empty() {
         bail!("the data has no video in the chosen split; choose another with --split, such as --split all");
     }
-    let frames = args.frames.map_or(detector.spec().sampling.frames, |frames| frames as usize);
     // Nothing is chosen on videos that are reported.
     let is_reported = args.split.takes(Split::Validation);
     let validation = of(&|split| split == Split::Validation && !is_reported);
@@ -126,7 +138,9 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         predictions(&videos, &logits(&detector, &videos, frames, args.self_blended, "videos")?, temperature);
     let omitted: Vec<Omitted> = data.iter().flat_map(|set| Omitted::of(set, |split| args.split.takes(split))).collect();
     let (title, remarks) = (detector.spec().name.clone(), remarks(&data, frames));
-    let options = EvaluationOptions { title, thresholds, remarks, ..EvaluationOptions::default() };
+    let calibration = &detector.spec().calibration;
+    let verdicts = Some(Verdicts::of(&evaluation::group(&predictions)?, calibration, &attributes, &args.by));
+    let options = EvaluationOptions { title, thresholds, remarks, verdicts, ..EvaluationOptions::default() };
     let summary = evaluation::evaluate(&predictions, &omitted, &options)?;
     evaluation::write(&args.out, &summary, &predictions)?;
     say!("{}", evaluation::document(&summary));

@@ -39,8 +39,8 @@ the data set, and crops that this command made, are left out and listed at the e
 Exit status: 0 done (also where no face was found), 1 a video could not be read, now or in an earlier run, or a step
 failed, 2 wrong usage.")]
 pub(crate) struct PreprocessArgs {
-    /// The folder with the videos and photographs
-    #[arg(long, value_name = "ROOT")]
+    /// The folder with the videos and photographs, or a table of them (.tsv, .csv; see `unmask eval --help`)
+    #[arg(long, value_name = "ROOT|TABLE")]
     input: PathBuf,
     /// The folder for crops and manifest; several runs may share one
     #[arg(long, value_name = "DIR")]

@@ -2,7 +2,7 @@
 //!
 //! [`load`] reads whatever a user names into a [`Dataset`]: [`manifest`] is what `unmask preprocess` writes,
 //! [`deepfakebench`] what that benchmark does ([`dlib_points`] its landmarks), [`aligned`] a plain folder of crops.
-//! [`sources`] lists what there is to preprocess: [`raw`] knows the data sets of the field, [`folders`] any other folder;
+//! [`sources`] lists what there is to preprocess: [`raw`] knows the data sets of the field, [`folders`] any other folder, [`list`] a table;
 //! [`source`] is what both find, [`split`] decides what trains and what tests where nobody says. [`crops`] says how crops were
 //! cut, and refuses those that a detector would cut otherwise.
 
@@ -10,7 +10,8 @@ mod aligned;
 pub(crate) mod crops;
 mod deepfakebench;
 mod dlib_points;
-mod folders;
+pub(crate) mod folders;
+pub(crate) mod list;
 pub(crate) mod manifest;
 mod raw;
 pub(crate) mod source;
@@ -288,8 +289,12 @@ pub(crate) struct ListOptions {
 /// One sentence that names what is missing, or two files that cannot be told apart.
 pub(crate) fn sources(root: &Path, options: &ListOptions) -> Result<source::Listing> {
     let shown = root.display();
+    if list::is_list(root) && options.layout.is_none() && options.label.is_none() {
+        let name = options.dataset.clone().unwrap_or_else(|| folders::dataset_name(&root.with_extension("")));
+        return list::list(root, &name).map(|(listing, _)| listing);
+    }
     if !root.is_dir() {
-        bail!("{shown} is no folder; name the folder that holds the data set");
+        bail!("{shown} is no folder; name the folder that holds the data set, or a .tsv or .csv that lists videos");
     }
     let name = options.dataset.clone().unwrap_or_else(|| folders::dataset_name(root));
     let layout = match options.layout {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::figures::{Figure, Figures, Metric, Operating};
 use super::summary::{DatasetSummary, Levels, ManipulationSummary, Mean, MeanFigure, Summary};
+use super::verdicts::{Group, Outcomes, Verdicts};
 use crate::datasets::Label;
 
 /// What stands where there is no figure.
@@ -66,6 +67,9 @@ pub(crate) fn document(summary: &Summary) -> String {
             let _ = write!(text, "\n### {heading} by manipulation\n\n{}", manipulation_table(dataset, level));
         }
     }
+    if let Some(verdicts) = &summary.verdicts {
+        text.push_str(&verdict_tables(verdicts));
+    }
     text.push_str(&reasons(&datasets, &levels));
     text.push_str(&dropped(&datasets));
     text.push_str(&remarks(summary));
@@ -120,6 +124,43 @@ fn dataset_table(summary: &Summary, datasets: &[(String, &DatasetSummary)], leve
     });
     table.row("videos dropped, real / fake", dropped.chain(blank()));
     table.text
+}
+
+/// The verdicts that the detector's thresholds give, over all videos and by each column of a table.
+fn verdict_tables(verdicts: &Verdicts) -> String {
+    let Verdicts { real_below, fake_above, all, by } = verdicts;
+    let mut text = format!(
+        "\n## Verdicts\n\nBy the score of a video alone: up to {real_below} it is likely real, from {fake_above} on likely fake, \
+         between them uncertain. Shares are of the real, or of the fake videos.\n"
+    );
+    let whole = [Group { value: "all".to_owned(), outcomes: all.clone() }];
+    let tables = std::iter::once((None, whole.as_slice()))
+        .chain(by.iter().map(|breakdown| (Some(breakdown.column.as_str()), breakdown.groups.as_slice())));
+    for (column, groups) in tables {
+        if let Some(column) = column {
+            let _ = write!(text, "\n### Verdicts by {}\n", escaped(column));
+        }
+        let headings = ["real", "likely real", "likely fake", "fake", "likely fake", "likely real", "AUC"];
+        let mut table = Table::new(&headings);
+        for Group { value, outcomes: Outcomes { real, fake, auc } } in groups {
+            let share = |count: usize, total: usize| match total {
+                0 => NONE.to_owned(),
+                _ => format!("{:.1}", 100.0 * count as f64 / total as f64),
+            };
+            let cells = [
+                real.total().to_string(),
+                share(real.likely_real, real.total()),
+                share(real.likely_fake, real.total()),
+                fake.total().to_string(),
+                share(fake.likely_fake, fake.total()),
+                share(fake.likely_real, fake.total()),
+                auc.map_or(NONE.to_owned(), |auc| format!("{:.1}", 100.0 * auc)),
+            ];
+            table.row(&escaped(value), cells.into_iter());
+        }
+        let _ = write!(text, "\n{}", table.text);
+    }
+    text
 }
 
 fn manipulation_table(dataset: &DatasetSummary, level: &Level) -> String {

@@ -23,8 +23,10 @@ mod csv_files;
 mod figures;
 mod markdown;
 mod summary;
+pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
+pub(crate) mod verdicts;
 mod videos;
 
 use std::path::Path;

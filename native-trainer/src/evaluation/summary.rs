@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use unmask_core::metrics::{Bootstrap, Ranking, Scored, balanced_threshold};
 
 use super::figures::{Figures, Metric};
+use super::verdicts::Verdicts;
 use super::videos::{EvaluationError, ScoredVideo, group};
 use super::{Omitted, Prediction};
 use crate::datasets::Label;
@@ -56,6 +57,8 @@ pub(crate) struct EvaluationOptions {
     pub(crate) bootstrap: Bootstrap,
     /// In what the data differs from what scoring sees, in sentences.
     pub(crate) remarks: Vec<String>,
+    /// What the detector's thresholds make of the videos.
+    pub(crate) verdicts: Option<Verdicts>,
 }
 
 /// Everything that is reported.
@@ -76,6 +79,9 @@ pub(crate) struct Summary {
     /// In what the data differs from what scoring sees.
     #[serde(default)]
     pub(crate) remarks: Vec<String>,
+    /// What the detector's thresholds make of the videos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) verdicts: Option<Verdicts>,
 }
 
 /// The figures of one data set.
@@ -173,6 +179,7 @@ pub(crate) fn evaluate(
         datasets,
         mean: mean.to_vec(),
         remarks: options.remarks.clone(),
+        verdicts: options.verdicts.clone(),
     })
 }
 

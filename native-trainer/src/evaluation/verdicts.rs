@@ -1,0 +1,184 @@
+//! What the detector's thresholds make of the videos' scores: of all, and broken down by what a table says of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use unmask_core::metrics::{Ranking, Scored};
+use unmask_core::weights::spec::Calibration;
+
+use super::ScoredVideo;
+use crate::datasets::Label;
+use crate::datasets::list::Attributes;
+
+/// The most groups that a column is broken down into without being asked for; more are names and not groups.
+const MOST_GROUPS: usize = 12;
+
+/// How many videos get which verdict by their score alone. Scoring a file answers `uncertain` more often: where there are few
+/// frames, or the face is small or blurred.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Verdicts {
+    /// A score up to this is `likely_real`.
+    pub(crate) real_below: f32,
+    /// A score from this on is `likely_fake`.
+    pub(crate) fake_above: f32,
+    /// All videos.
+    pub(crate) all: Outcomes,
+    /// The same by each column.
+    pub(crate) by: Vec<Breakdown>,
+}
+
+/// The videos by the value of one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Breakdown {
+    /// The column.
+    pub(crate) column: String,
+    /// Its values in their order.
+    pub(crate) groups: Vec<Group>,
+}
+
+/// The videos of one value of a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    pub(crate) value: String,
+    #[serde(flatten)]
+    pub(crate) outcomes: Outcomes,
+}
+
+/// The verdicts on some videos.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outcomes {
+    /// On real videos.
+    pub(crate) real: Counts,
+    /// On fake ones.
+    pub(crate) fake: Counts,
+    /// The AUC over these videos; none where they are all real or all fake.
+    pub(crate) auc: Option<f64>,
+}
+
+/// How many got which verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) likely_real: usize,
+    pub(crate) uncertain: usize,
+    pub(crate) likely_fake: usize,
+}
+
+impl Counts {
+    /// How many there are.
+    pub(crate) fn total(&self) -> usize {
+        self.likely_real + self.uncertain + self.likely_fake
+    }
+}
+
+impl Verdicts {
+    /// The verdicts on `videos`, broken down by the columns of `attributes` that `wanted` names, or, where it names none, by
+    /// all that have few values.
+    pub(crate) fn of(
+        videos: &[ScoredVideo],
+        calibration: &Calibration,
+        attributes: &Attributes,
+        wanted: &[String],
+    ) -> Self {
+        let Calibration { real_below, fake_above, .. } = *calibration;
+        let outcomes = |videos: &[&ScoredVideo]| {
+            let mut found = Outcomes { auc: auc(videos), ..Outcomes::default() };
+            for video in videos {
+                let counts = if video.label == Label::Real { &mut found.real } else { &mut found.fake };
+                match video.score() as f32 {
+                    score if score <= real_below => counts.likely_real += 1,
+                    score if score >= fake_above => counts.likely_fake += 1,
+                    _ => counts.uncertain += 1,
+                }
+            }
+            found
+        };
+        let breakdown = |column: &String| {
+            let mut groups: BTreeMap<&str, Vec<&ScoredVideo>> = BTreeMap::new();
+            for video in videos {
+                let value = attributes.get(&identity(video)).and_then(|of_video| of_video.get(column));
+                groups.entry(value.map_or("(not said)", String::as_str)).or_default().push(video);
+            }
+            let group =
+                |(value, videos): (&str, Vec<_>)| Group { value: value.to_owned(), outcomes: outcomes(&videos) };
+            let groups = groups.into_iter().map(group).collect();
+            Breakdown { column: column.clone(), groups }
+        };
+        let columns = if wanted.is_empty() { grouping_columns(videos, attributes) } else { wanted.to_vec() };
+        let all: Vec<&ScoredVideo> = videos.iter().collect();
+        Self { real_below, fake_above, all: outcomes(&all), by: columns.iter().map(breakdown).collect() }
+    }
+}
+
+fn identity(video: &ScoredVideo) -> (String, String, String) {
+    (video.dataset.to_owned(), video.manipulation.to_owned(), video.name.to_owned())
+}
+
+fn auc(videos: &[&ScoredVideo]) -> Option<f64> {
+    let scored: Vec<Scored> = videos.iter().map(|video| video.scored()).collect();
+    Ranking::new(scored).and_then(|ranking| ranking.auc()).ok()
+}
+
+/// The columns with two values or more, and not so many that they are names.
+fn grouping_columns(videos: &[ScoredVideo], attributes: &Attributes) -> Vec<String> {
+    let mut values: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
+    for of_video in videos.iter().filter_map(|video| attributes.get(&identity(video))) {
+        for (column, value) in of_video {
+            values.entry(column).or_default().insert(value);
+        }
+    }
+    let groups = values.into_iter().filter(|(_, values)| (2..=MOST_GROUPS).contains(&values.len()));
+    groups.map(|(column, _)| column.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn video(name: &'static str, label: Label, score: f64) -> ScoredVideo<'static> {
+        ScoredVideo { dataset: "d", manipulation: "m", name, label, group: name, frames: vec![score] }
+    }
+
+    fn attributes(said: &[(&str, &str, &str)]) -> Attributes {
+        let mut attributes = Attributes::new();
+        for (name, column, value) in said {
+            let of_video = attributes.entry(("d".into(), "m".into(), (*name).into())).or_default();
+            of_video.insert((*column).into(), (*value).into());
+        }
+        attributes
+    }
+
+    #[test]
+    fn scores_at_the_thresholds_are_beyond_them_and_groups_add_up() {
+        let videos = [
+            video("a", Label::Real, 0.2),
+            video("b", Label::Real, 0.5),
+            video("c", Label::Real, 0.9),
+            video("e", Label::Fake, 0.95),
+        ];
+        let calibration = Calibration { temperature: 1.0, real_below: 0.2, fake_above: 0.9 };
+        let said = attributes(&[("a", "light", "dim"), ("b", "light", "bright"), ("c", "light", "bright")]);
+        let verdicts = Verdicts::of(&videos, &calibration, &said, &[]);
+        assert_eq!(verdicts.all.real, Counts { likely_real: 1, uncertain: 1, likely_fake: 1 });
+        assert_eq!((verdicts.all.fake.likely_fake, verdicts.all.auc), (1, Some(1.0)));
+        let [light] = verdicts.by.as_slice() else { panic!("{:?}", verdicts.by) };
+        let groups: Vec<(&str, usize)> = light
+            .groups
+            .iter()
+            .map(|group| (group.value.as_str(), group.outcomes.real.total() + group.outcomes.fake.total()))
+            .collect();
+        assert_eq!(groups, [("(not said)", 1), ("bright", 2), ("dim", 1)]);
+        assert_eq!(light.groups[1].outcomes.auc, None, "they are all real");
+    }
+
+    #[test]
+    fn a_column_of_names_is_broken_down_only_where_it_is_asked_for() {
+        let names: Vec<String> = (0..20).map(|index| format!("v{index}")).collect();
+        let videos: Vec<ScoredVideo> =
+            names.iter().map(|name| ScoredVideo { name, ..video("", Label::Real, 0.5) }).collect();
+        let said: Vec<(&str, &str, &str)> = names.iter().map(|name| (name.as_str(), "source", name.as_str())).collect();
+        let said = attributes(&said);
+        assert!(Verdicts::of(&videos, &Calibration::default(), &said, &[]).by.is_empty());
+        let asked = Verdicts::of(&videos, &Calibration::default(), &said, &["source".to_owned()]);
+        assert_eq!(asked.by[0].groups.len(), 20);
+    }
+}
