@@ -101,11 +101,11 @@ fn is_series(files: &[PathBuf]) -> bool {
 fn is_of_camera(stem: &str) -> bool {
     let is_mark = |c: char| matches!(c, '_' | '-' | ' ' | '.' | '(' | ')');
     let named = stem.trim_start_matches(is_mark);
-    let rest = CAMERA_NAMES.iter().filter_map(|name| named.strip_prefix(name));
+    let mut rest = CAMERA_NAMES.iter().filter_map(|name| named.strip_prefix(name));
     let is_rest = |rest: &str| rest.chars().all(|c| is_mark(c) || c.is_ascii_uppercase() || c.is_ascii_digit());
     let date = stem.trim_end_matches(is_mark);
     let is_number = date.len() < stem.len() && matches!(date.len(), 3 | 8) && date.bytes().all(|c| c.is_ascii_digit());
-    is_number || rest.map(is_rest).any(|is_rest| is_rest)
+    is_number || rest.any(is_rest)
 }
 
 /// A file name taken apart: `frame_0012.PNG` is `frame_`, `0012`, `png`.
