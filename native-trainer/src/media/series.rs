@@ -93,19 +93,23 @@ fn is_series(files: &[PathBuf]) -> bool {
     let alike = names.iter().all(|name| name.stem == first.stem && name.extension == first.extension);
     let padded = names.iter().all(|name| name.digits.len() == first.digits.len());
     let plain = names.iter().all(|name| name.digits == "0" || !name.digits.starts_with('0'));
-    alike && (padded || plain) && !is_of_camera(&first.stem)
+    alike && (padded || plain) && !is_of_camera(first)
 }
 
-/// Whether a camera names photographs so, `stem` being what comes before the last number: a known beginning and then
-/// nothing but capitals, digits and marks (`IMG_`, `_DSC`, `IMG-20230101-WA`), a day (`20230101_`), or a folder's number (`100_`).
-fn is_of_camera(stem: &str) -> bool {
+/// Whether a camera names photographs so: a known beginning and then nothing but capitals, digits and marks (`IMG_0001`,
+/// `_DSC0001`, `IMG-20230101-WA0001`), a day (`20230101_123456`), or a folder of the camera (`100_0001.jpg`).
+fn is_of_camera(name: &NumberedName) -> bool {
     let is_mark = |c: char| matches!(c, '_' | '-' | ' ' | '.' | '(' | ')');
-    let named = stem.trim_start_matches(is_mark);
-    let mut rest = CAMERA_NAMES.iter().filter_map(|name| named.strip_prefix(name));
     let is_rest = |rest: &str| rest.chars().all(|c| is_mark(c) || c.is_ascii_uppercase() || c.is_ascii_digit());
-    let date = stem.trim_end_matches(is_mark);
-    let is_number = date.len() < stem.len() && matches!(date.len(), 3 | 8) && date.bytes().all(|c| c.is_ascii_digit());
-    is_number || rest.any(is_rest)
+    let named = name.stem.trim_start_matches(is_mark);
+    let mut rests = CAMERA_NAMES.iter().filter_map(|camera| named.strip_prefix(camera));
+    let number = name.stem.strip_suffix(['_', '-']).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_number = number.is_some_and(|number| match number.len() {
+        8 => number.starts_with("19") || number.starts_with("20"),
+        3 => !number.starts_with('0') && name.digits.len() == 4 && matches!(name.extension.as_str(), "jpg" | "jpeg"),
+        _ => false,
+    });
+    is_number || rests.any(is_rest)
 }
 
 /// A file name taken apart: `frame_0012.PNG` is `frame_`, `0012`, `png`.
@@ -161,6 +165,8 @@ mod tests {
             ("Group_1.png", "Group_2.png"),
             ("Pan_0001.png", "Pan_0002.png"),
             ("shot-12-0001.png", "shot-12-0002.png"),
+            ("000_0001.png", "000_0002.png"),
+            ("519_00001.jpg", "519_00002.jpg"),
         ] {
             assert!(are_frames(first, second), "{first}");
         }
