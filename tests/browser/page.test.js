@@ -167,13 +167,13 @@ test('a detector of one\u2019s own is used, and an untrained one is called so wh
   };
   await use('decided', (description) => {
     Object.assign(description, { name: 'decided' });
-    // One without a grade of its own is worth what follows from its training.
+    // One that does not say what it is worth is taken for uncalibrated.
     delete description.training.reliability;
     Object.assign(description.calibration, { real_below: 0.01, fake_above: 0.02 });
   });
   await examine(page, sample('real'));
   const { headline, figure, caveat } = await finding(page);
-  assert.deepEqual([headline, caveat], ['Probably manipulated', undefined]);
+  assert.deepEqual([headline, caveat], ['Probably manipulated', 'uncalibrated detector']);
   assert.match(figure, /^0\.\d+$/, 'no verdict without its figure');
   await use('untrained', (description) => {
     Object.assign(description, { name: 'untrained', training: { ...description.training, status: 'untrained' } });
