@@ -69,6 +69,11 @@ impl Examples {
         if self.partners.is_some() { self.recipe.run.batch / 2 } else { self.recipe.run.batch }
     }
 
+    /// Whether there is no video that a clip could be drawn from, as where no real one has a fake to stand beside it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.videos.is_empty()
+    }
+
     /// Optimizer steps in an epoch; what does not fill a batch is left for another epoch's order.
     pub(super) fn steps_per_epoch(&self) -> usize {
         self.steps_per_epoch

@@ -21,7 +21,6 @@ use super::losses::loss;
 use super::optimizer::Optimizer;
 use super::outcome::{Outcome, write_outcome};
 use super::parameters;
-use super::partners::Partners;
 use super::recipe::{DataRecipe, Recipe, StatisticsName};
 use super::resume;
 use super::schedule::Schedule;
@@ -117,6 +116,12 @@ impl<'a> Trainer<'a> {
         let model = parameters::for_training(model, strategy, dtype, recompute);
         let front_end = FrontEnd::new(&spec, &options.device, dtype);
         let examples = Arc::new(Examples::new(training, recipe, &spec, &front_end));
+        if examples.is_empty() {
+            bail!(
+                "no real video to train on has a fake of its own beside it; name data that has both, or leave out \
+                 data.pairs"
+            );
+        }
         let steps_per_epoch = examples.steps_per_epoch();
         if steps_per_epoch == 0 {
             bail!(
@@ -383,16 +388,8 @@ fn check_classes(training: &[Video], recipe: &DataRecipe) -> Result<()> {
             "all videos to train on are real; name data with fake ones as well, or let fakes be made of them with \
              --set data.self_blended=true"
         ),
-        _ if recipe.pairs && recipe.self_blended.0 == 0.0 && !has_pairs(training) => bail!(
-            "no real video to train on has a fake of its own beside it; name data that has both, or leave out data.pairs"
-        ),
         _ => Ok(()),
     }
-}
-
-/// Whether any pair can be made of what the data has.
-fn has_pairs(training: &[Video]) -> bool {
-    !Partners::split(training.to_vec(), &DataRecipe { pairs: true, ..DataRecipe::default() }).0.is_empty()
 }
 
 /// One line a face, which changes whenever what is trained on does.
