@@ -140,6 +140,7 @@ export type CaveatCode =
   | 'size_changes'
   | 'bad_times'
   | 'others_not_scored'
+  | 'part_likely_fake'
   | 'crowd'
   | 'first_picture_only'
   | 'other_streams'

@@ -50,6 +50,8 @@ pub enum CaveatCode {
     BadTimes,
     /// Further faces could have been judged and were not scored: other people's, or the same person's in other shots.
     OthersNotScored,
+    /// Several frames in a row score as a fake does, and the whole does not.
+    PartLikelyFake,
     /// More faces than are followed: some were left out.
     Crowd,
     /// Of several pictures in the file only the first was read.
@@ -66,7 +68,7 @@ pub enum CaveatCode {
 
 impl CaveatCode {
     /// All of them, in the order in which a report has them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::DamageSkipped,
         Self::Turned,
         Self::Interlaced,
@@ -76,6 +78,7 @@ impl CaveatCode {
         Self::SizeChanges,
         Self::BadTimes,
         Self::OthersNotScored,
+        Self::PartLikelyFake,
         Self::Crowd,
         Self::FirstPictureOnly,
         Self::OtherStreams,
@@ -107,6 +110,7 @@ impl CaveatCode {
             Self::SizeChanges => "the size of the picture changes within the video",
             Self::BadTimes => "the times of frames in the file cannot be right, so frames were spread by their number",
             Self::OthersNotScored => "further faces, of other people or of other shots, were not scored",
+            Self::PartLikelyFake => "a part of it by itself would be called likely fake: look at the scores over time",
             Self::Crowd => "there are more faces than can be followed, and the smallest were left out",
             Self::FirstPictureOnly => "the file holds several pictures, of which only the first was looked at",
             Self::OtherStreams => "the file holds further video streams that were not looked at",

@@ -15,9 +15,9 @@ use super::caveat::{Caveat, CaveatCode};
 use super::error::SessionError;
 use super::people::{Clip, Faces, People};
 use super::report::{
-    FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, VideoSummary,
+    FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, Verdict, VideoSummary,
 };
-use super::verdict::{Evidence, Quality, TrackQuality, judge};
+use super::verdict::{Evidence, MIN_FRAMES, Quality, TrackQuality, judge};
 use crate::face::Face;
 use crate::face::quality::{eye_distance, roll_degrees};
 use crate::image::RgbImage;
@@ -218,13 +218,20 @@ impl Session {
         let qualities = track_qualities(&self.qualities, tracks.len());
         let scored = counted.iter().filter_map(|id| Some((tracks[*id].score?, qualities[*id])));
         let evidence: Vec<Evidence> = scored.map(|(score, quality)| Evidence { score, quality }).collect();
-        let mut caveats = self.caveats;
-        caveats.extend(seen_caveats(&qualities, &counted, still).into_iter().map(Caveat::from));
+        let mut caveats = core::mem::take(&mut self.caveats);
+        // A folder of numbered pictures may be of many people, each of whom is seen once.
+        let briefly_counts = still || video.kind == InputKind::Frames;
+        caveats.extend(seen_caveats(&qualities, &counted, briefly_counts).into_iter().map(Caveat::from));
         caveats.extend(self.people.is_crowded().then_some(Caveat::from(CaveatCode::Crowd)));
         caveats.extend(detector_caveat(&model));
+        let judgement = judge(&evidence, &spec.calibration, spec.training.status, self.frames.len(), still);
+        let may_be_part = judgement.verdict != Verdict::LikelyFake && model.reliability.grade != Grade::Untrained;
+        let length = MIN_FRAMES.max(self.clip_length);
+        if may_be_part && counted.iter().any(|id| self.has_stretch(*id, length, spec.calibration.fake_above)) {
+            caveats.push(CaveatCode::PartLikelyFake.into());
+        }
         caveats.sort_by_key(|caveat| caveat.code);
         caveats.dedup_by_key(|caveat| caveat.code);
-        let judgement = judge(&evidence, &spec.calibration, spec.training.status, self.frames.len(), still);
         Ok(Report {
             version: REPORT_VERSION,
             input,
@@ -255,6 +262,13 @@ impl Session {
         }
     }
 
+    /// Whether so many of a track's scored faces in a row are at or above `threshold`.
+    fn has_stretch(&self, track: usize, length: usize, threshold: f32) -> bool {
+        let faces = self.frames.iter().flat_map(|frame| &frame.faces).filter(|face| face.track == track);
+        let scores: Vec<f32> = faces.filter_map(|face| face.score).collect();
+        scores.windows(length).any(|scores| scores.iter().all(|score| *score >= threshold))
+    }
+
     fn track_reports(&self) -> Vec<TrackReport> {
         let mut reports: Vec<TrackReport> = Vec::new();
         for face in self.frames.iter().flat_map(|frame| &frame.faces) {
@@ -279,10 +293,10 @@ fn track_qualities(qualities: &[Quality], tracks: usize) -> Vec<TrackQuality> {
 }
 
 /// What is seen in the frames and weakens the answer.
-fn seen_caveats(qualities: &[TrackQuality], counted: &[usize], still: bool) -> Vec<CaveatCode> {
+fn seen_caveats(qualities: &[TrackQuality], counted: &[usize], briefly_counts: bool) -> Vec<CaveatCode> {
     let counts = |id: &usize| counted.binary_search(id).is_ok();
     let scored = || counted.iter().map(|id| &qualities[*id]);
-    let has_others = (0..qualities.len()).any(|id| !counts(&id) && qualities[id].weakness(still).is_none());
+    let has_others = (0..qualities.len()).any(|id| !counts(&id) && qualities[id].weakness(briefly_counts).is_none());
     let found = [
         (CaveatCode::Turned, scored().any(TrackQuality::is_turned)),
         (CaveatCode::Dark, scored().any(TrackQuality::is_dark)),

@@ -396,6 +396,40 @@ fn others_who_could_have_been_judged_are_named_and_small_ones_and_passers_by_are
 }
 
 #[test]
+fn in_a_folder_of_pictures_others_who_are_seen_once_are_named_too() {
+    for (kind, is_named) in [(InputKind::Video, false), (InputKind::Frames, true)] {
+        let mut session = Session::new(&spec(), Faces::Largest);
+        session.push(0.0, &picture(), &[face(20.0, 100)]);
+        session.push(1.0, &picture(), &[face(220.0, 90)]);
+        session.seal();
+        answer(&mut session, 8, 0.1);
+        let model = ModelInfo::new(&spec(), "0".to_string());
+        let report = session.finish("clip".to_string(), &spec(), model, video(kind), Timing::default());
+        let found = codes(&report.expect("a report"));
+        assert_eq!(found.contains(&CaveatCode::OthersNotScored), is_named, "{kind:?}: {found:?}");
+    }
+}
+
+#[test]
+fn four_frames_in_a_row_that_score_as_a_fake_are_told_where_the_whole_does_not() {
+    let (low, high) = (0.1, 0.9);
+    for (scores, is_told) in [
+        ([low, low, high, high, high, high, low, low], true),
+        ([low, low, high, high, high, low, high, high], false),
+        ([high; 8], false),
+        ([low; 8], false),
+    ] {
+        let mut session = session_of(8);
+        for score in scores {
+            let batch = session.next_batch(1).expect("a batch");
+            session.accept(&batch, &[score]).expect("a score");
+        }
+        let found = codes(&report(session));
+        assert_eq!(found.contains(&CaveatCode::PartLikelyFake), is_told, "{scores:?}: {found:?}");
+    }
+}
+
+#[test]
 fn more_faces_than_are_followed_are_a_crowd() {
     let many: Vec<Face> = (0..70).map(|index| face((index * 5) as f32, 40)).collect();
     assert!(codes(&report_on(&picture(), &many, Faces::All)).contains(&CaveatCode::Crowd));

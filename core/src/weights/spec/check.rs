@@ -25,6 +25,9 @@ pub(super) fn check(spec: &DetectorSpec) -> Result<(), String> {
         return Err(format!("`version` is {}, not {SPEC_VERSION}", spec.version));
     }
     texts(spec)?;
+    if spec.name.trim().is_empty() {
+        return Err("`name` is empty".into());
+    }
     spec.architecture.check().map_err(|problem| format!("`architecture`: {problem}"))?;
     let size = spec.architecture.image_size();
     if spec.input.size != size {

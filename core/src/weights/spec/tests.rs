@@ -47,7 +47,7 @@ fn what_is_written_is_read_again() {
 fn every_field_out_of_its_bounds_is_refused_by_its_name() {
     let wrong: &[(&str, &[Value])] = &[
         ("version", &[json!(0), json!(2)]),
-        ("name", &[json!("a\nb"), json!("\u{1b}[2J"), json!(5)]),
+        ("name", &[json!(""), json!("  "), json!("a\nb"), json!("\u{1b}[2J"), json!(5)]),
         ("input.size", &[json!(0), json!(225), json!(100_000), json!(-1), json!("224")]),
         ("input.mean", &[json!([0.5, 0.5, 1e39]), json!([127.5, 127.5, 127.5]), json!([-0.1, 0, 0]), json!([0, 0])]),
         ("input.std", &[json!([1, 0, 1]), json!([1, 1, -1]), json!([127.5, 1, 1]), json!([1e-30, 1, 1]), json!(null)]),
