@@ -71,7 +71,7 @@ pub(super) fn command(job: &Job, segment: &Segment, seek: Option<Seek>) -> Comma
     // Filters that are set up once keep count of frames when these change their size; turning is left to us, since it
     // would be set up for the first size, and differs between versions of ffmpeg.
     command.args(["-reinit_filter", "0", "-noautorotate"]);
-    command.args(input_arguments(&job.path, job.info.demuxer));
+    command.args(input_arguments(&job.path, job.info.demuxer, job.plan.until));
     command.args(["-map", &format!("0:{}", job.info.stream), "-an", "-sn", "-dn"]);
     // Frames are neither dropped nor doubled, whatever rate the stream states; their stamps are in the unit of the filters.
     let format = if job.tone.is_some() { DEEP } else { STANDARD };

@@ -27,7 +27,7 @@ pub(crate) enum MediaError {
         path: PathBuf,
     },
     /// Content that is no video container and no image, whatever the name says.
-    #[error("{}: this is neither a video nor an image that can be read; give a media file, not a text or a playlist", path.display())]
+    #[error("{}: this is neither a video nor an image of a kind that is read; give a media file, or convert it to MP4, JPEG or PNG if it is one of another kind", path.display())]
     NotMedia {
         /// The file.
         path: PathBuf,
@@ -152,6 +152,16 @@ pub(crate) enum MediaError {
         /// The environment variable that names another.
         variable: &'static str,
     },
+    /// What was set as one of the two programs is another.
+    #[error("{program} does not answer as {expected} does; set {variable} to the path of {expected}, or unset it")]
+    WrongProgram {
+        /// The program as it was called.
+        program: String,
+        /// The program it stands for.
+        expected: &'static str,
+        /// The environment variable that names it.
+        variable: &'static str,
+    },
     /// ffmpeg gave up for a reason of its own.
     #[error("{}: ffmpeg stopped without a frame ({detail}); check that the file plays, or re-encode it", path.display())]
     Ffmpeg {
@@ -206,7 +216,7 @@ impl MediaError {
             | Self::Ffmpeg { path, .. }
             | Self::Crashed { path, .. }
             | Self::Io { path, .. } => *path = name.to_owned(),
-            Self::Link { .. } | Self::FfmpegMissing { .. } => {}
+            Self::Link { .. } | Self::FfmpegMissing { .. } | Self::WrongProgram { .. } => {}
         }
         self
     }

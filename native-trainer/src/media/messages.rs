@@ -120,7 +120,8 @@ impl Judge {
             return None;
         }
         // ffmpeg names the file where reading it ends with an error.
-        if let Some((_, reason)) = said().strip_prefix("file:").and_then(|said| said.rsplit_once(": ")) {
+        let named = Some(said()).filter(|said| said.starts_with("file:") || said.starts_with("subfile,"));
+        if let Some((_, reason)) = named.as_deref().and_then(|said| said.rsplit_once(": ")) {
             return Some(format!("reading it ended with: {reason}"));
         }
         let is_damage = self.is_of_decoder(line) && !HARMLESS.iter().any(|words| line.contains(words));

@@ -21,13 +21,16 @@ struct Packet {
     decoding_ticks: Option<i64>,
     decoding_s: Option<f64>,
     duration_s: Option<f64>,
-    /// Where its bytes end in the file.
+    /// Where its bytes begin in the file.
+    start: Option<u64>,
+    /// Where they end.
     end: Option<u64>,
     key: bool,
     /// Whether an edit list has it decoded but not displayed.
     hidden: bool,
-    /// Whether streams were joined right after it: its end may be missing, and nothing refers to it.
-    joint: bool,
+    /// Whether its end may be missing and nothing refers to it: streams were joined right after it, or it is the last of one
+    /// that may end anywhere.
+    open_end: bool,
 }
 
 /// What the times of a list's frames are.
@@ -78,6 +81,8 @@ pub(super) struct Listing {
     pub(super) is_cut: bool,
     /// Messages, in ffmpeg's words, that are no damage: a program joined streams there.
     pub(super) joints: Vec<String>,
+    /// The byte to read up to, where the last frame is not to be seen.
+    pub(super) until: Option<u64>,
     /// The first sign of damage that reading gave.
     pub(super) damage: Option<String>,
 }
@@ -117,6 +122,7 @@ pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result
     };
     let mut packets: Vec<Packet> = String::from_utf8_lossy(&output.stdout).lines().filter_map(packet).collect();
     let joints = find_joints(&mut packets, info.stream, &said);
+    let until = if info.container == "mpegts" { leave_last_out(&mut packets) } else { None };
     // ffprobe decodes the start: what its decoder cannot make of frames before the first key frame is no damage.
     let judge = Judge::of(&info.codec);
     let starts_clean = packets.first().is_some_and(|packet| packet.key);
@@ -129,7 +135,7 @@ pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result
     let last_end = packets.iter().filter_map(|packet| packet.end).max();
     let damage = damage.or_else(|| ending::cut_off(path, &info.container, last_end));
     match arrange(packets, info.fps, joints, damage) {
-        Some(listing) => Ok(listing),
+        Some(listing) => Ok(Listing { until, ..listing }),
         None => Err(MediaError::NoFrames { path: path.to_owned() }),
     }
 }
@@ -157,11 +163,24 @@ fn find_joints(packets: &mut [Packet], stream: usize, said: &str) -> Vec<String>
         let packet = &mut packets[place - 1];
         let message = packet.decoding_ticks.filter(|_| nothing_refers).and_then(|ticks| corrupt.get(&ticks));
         if let Some(message) = message {
-            packet.joint = true;
+            packet.open_end = true;
             joints.push(message.clone());
         }
     }
     joints
+}
+
+/// Marks the last packet, and gives where it begins: recordings of transport streams end with the power, within a frame,
+/// and no length says that there was more of it. Of packets that begin at one place all are the last.
+fn leave_last_out(packets: &mut [Packet]) -> Option<u64> {
+    let start = packets.last()?.start?;
+    let first = packets.iter().position(|packet| packet.start.is_some_and(|other| other >= start))?;
+    // The only frame is better than none.
+    if packets[..first].iter().all(|packet| packet.hidden) {
+        return None;
+    }
+    packets[first..].iter_mut().for_each(|packet| packet.open_end = true);
+    Some(start)
 }
 
 /// A line of ffprobe's: times and flags in the order of its own fields.
@@ -174,7 +193,7 @@ fn packet(line: &str) -> Option<Packet> {
     let end = start.zip(size).map(|(start, size)| start.saturating_add(size));
     let flags = fields.next()?;
     let (key, hidden) = (flags.contains('K'), flags.contains('D'));
-    Some(Packet { presentation_s, decoding_ticks, decoding_s, duration_s, end, key, hidden, joint: false })
+    Some(Packet { presentation_s, decoding_ticks, decoding_s, duration_s, start, end, key, hidden, open_end: false })
 }
 
 /// Puts packets into the order of display; none where nothing can be displayed.
@@ -194,7 +213,7 @@ fn arrange(packets: Vec<Packet>, fps: Option<f64>, joints: Vec<String>, damage: 
     for frame in &mut frames {
         frame.after_s = std::mem::replace(&mut after_s, frame.time_s);
     }
-    frames.retain(|frame| !packets[frame.place].joint);
+    frames.retain(|frame| !packets[frame.place].open_end);
     let (first, last) = (frames.first()?, frames.last()?);
     let (span_s, gaps) = (last.time_s - first.time_s, (frames.len() - 1) as f64);
     // What an AVI states as its rate may be twice that of its frames, each of which an empty packet follows.
@@ -207,7 +226,8 @@ fn arrange(packets: Vec<Packet>, fps: Option<f64>, joints: Vec<String>, damage: 
     let lasts_s = packets.last().and_then(|packet| packet.duration_s).filter(|duration| (0.0..1.0).contains(duration));
     let lasts_s = lasts_s.filter(|duration| *duration > 0.0 && clock != Clock::Decoding).unwrap_or(usual_step_s);
     let duration_s = span_s + lasts_s;
-    Some(Listing { frames, clock, step_s, usual_step_s, duration_s, starts_clean, is_cut, joints, damage })
+    let until = None;
+    Some(Listing { frames, clock, step_s, usual_step_s, duration_s, starts_clean, is_cut, joints, until, damage })
 }
 
 /// The median of the times from a frame to the next.
@@ -275,10 +295,11 @@ mod tests {
             decoding_ticks: Some((*time_s * 90_000.0) as i64),
             decoding_s: Some(*time_s),
             duration_s: Some(0.04),
+            start: None,
             end: None,
             key: *key,
             hidden: false,
-            joint: false,
+            open_end: false,
         };
         arrange(times.iter().map(packet).collect(), Some(25.0), Vec::new(), None)
     }

@@ -62,6 +62,8 @@ pub(super) struct Plan {
     pub(super) starts_clean: bool,
     /// Messages, in ffmpeg's words, that are no damage.
     pub(super) harmless: Vec<String>,
+    /// The byte of the file to read up to; none to its end.
+    pub(super) until: Option<u64>,
 }
 
 /// The way that costs least. A damaged file is refused here where its packets already show it.
@@ -104,6 +106,7 @@ pub(super) fn with_start_cost(info: &VideoInfo, listing: &Listing, count: usize,
         believed: !matches!(listing.clock, Clock::Wrong { .. }),
         starts_clean: listing.starts_clean,
         harmless: listing.joints.clone(),
+        until: listing.until,
     }
 }
 

@@ -164,6 +164,10 @@ pub(super) fn probe(programs: &Programs, path: &Path) -> Result<VideoInfo, Media
     let demuxer = is_motion.then_some("mjpeg");
     let output = programs.ffprobe(path, demuxer, &["-show_format", "-show_streams", "-of", "json"])?;
     let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
+    // ffprobe gives reasons where it gives no report.
+    if report.is_none() && output.stderr.is_empty() {
+        return Err(programs.no_ffprobe());
+    }
     let report = report.filter(|report| output.status.success() && !report.format.format_name.is_empty());
     let report = report.map(|report| counted(programs, path, demuxer, report)).transpose()?;
     match (content, report) {

@@ -64,7 +64,7 @@ impl Programs {
     /// Runs ffprobe on `path`, opened with `demuxer` if one is named, with `arguments`, and gives all it said.
     pub(super) fn ffprobe(&self, path: &Path, demuxer: Option<&str>, arguments: &[&str]) -> Result<Output, MediaError> {
         let mut command = self.command(Program::Ffprobe);
-        command.args(["-loglevel", "level+error"]).args(arguments).args(input_arguments(path, demuxer));
+        command.args(["-loglevel", "level+error"]).args(arguments).args(input_arguments(path, demuxer, None));
         let output = command.output().map_err(|error| self.not_started(Program::Ffprobe, path, error))?;
         match self.crash(Program::Ffprobe, path, output.status) {
             Some(crash) => Err(crash),
@@ -77,6 +77,12 @@ impl Programs {
         let signal = fault(status)?;
         let called = self.name(program).to_string_lossy().into_owned();
         Some(MediaError::Crashed { path: path.to_owned(), program: called, signal, variable: program.variable() })
+    }
+
+    /// The error for an ffprobe whose output is none of ffprobe's.
+    pub(super) fn no_ffprobe(&self) -> MediaError {
+        let (program, expected) = (self.ffprobe.to_string_lossy().into_owned(), "ffprobe");
+        MediaError::WrongProgram { program, expected, variable: Program::Ffprobe.variable() }
     }
 
     /// The error for a program that did not start.
@@ -121,13 +127,16 @@ impl Program {
     }
 }
 
-/// The arguments that name `path` as the input: as a file, whatever its name looks like, and that file alone.
-pub(super) fn input_arguments(path: &Path, demuxer: Option<&str>) -> Vec<OsString> {
-    let mut url = OsString::from("file:");
+/// The arguments that name `path`, `until` a byte or to its end, as the input: as a file, whatever its name looks like, and that
+/// file alone.
+pub(super) fn input_arguments(path: &Path, demuxer: Option<&str>, until: Option<u64>) -> Vec<OsString> {
+    let part = until.map(|end| format!("subfile,,start,0,end,{end},,:"));
+    let mut url = OsString::from(part.unwrap_or_default());
+    url.push("file:");
     url.push(path);
     let demuxers = DEMUXERS.replace(char::is_whitespace, "");
     let mut arguments: Vec<OsString> =
-        vec!["-protocol_whitelist".into(), "file,pipe".into(), "-format_whitelist".into(), demuxers.into()];
+        vec!["-protocol_whitelist".into(), "file,pipe,subfile".into(), "-format_whitelist".into(), demuxers.into()];
     if let Some(demuxer) = demuxer {
         arguments.extend(["-f".into(), demuxer.into()]);
     }
@@ -140,6 +149,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_program_that_is_no_ffprobe_is_blamed_and_not_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [b"\0\0\0\x14ftypisom\0\0\0\0isom", &[0; 40][..]].concat()).unwrap();
+        for program in ["/bin/true", "/bin/false"] {
+            let error =
+                super::super::probe::probe(&Programs::at("ffmpeg", program), file.path()).unwrap_err().to_string();
+            assert!(error.contains(program) && error.contains("UNMASK_FFPROBE"), "{error}");
+        }
+    }
 
     #[test]
     fn a_program_that_crashes_is_blamed_and_not_the_file() {

@@ -397,6 +397,10 @@ impl Walk {
     fn finish(mut self) -> Result<Index, MediaError> {
         self.end_sample();
         self.judge_gap(false);
+        // Recordings end with the power, within a frame, and no length says that there was more of it.
+        if self.index.samples.len() > 1 {
+            self.index.samples.pop();
+        }
         match self.damaged {
             true => Err(MediaError::Damaged("packets of it are missing or broken".to_owned())),
             false => Ok(self.index),

@@ -1,5 +1,6 @@
 //! Containers as people have them: cut, pasted together, with clocks and streams of their own kind.
 
+use super::damage::beside_fields;
 use super::video::assert_both_ways_agree;
 use super::*;
 
@@ -101,6 +102,23 @@ fn a_stream_cut_off_amid_a_group_of_pictures_is_seen_from_its_first_key_frame_on
     }
 }
 
+#[test]
+fn a_transport_stream_may_end_anywhere_and_its_last_frame_is_not_looked_at() {
+    let Some(folder) = workshop() else { return };
+    let path = make(&folder, "a.ts", "-f lavfi -i testsrc2=s=320x240:r=25:d=4 -g 25 -bf 2 -c:v libx264");
+    let bytes = std::fs::read(&path).unwrap();
+    let whole = looked_at(&path, options(200)).unwrap().1;
+    assert_eq!(whole.len(), 99, "of 100 frames");
+    for packets in 1..20 {
+        std::fs::write(&path, &bytes[..bytes.len() - 188 * packets + 50]).unwrap();
+        let (_, frames, caveats) = looked_at(&path, options(200)).unwrap_or_else(|error| panic!("{packets}: {error}"));
+        assert!((95..=99).contains(&frames.len()), "{packets}: {} frames", frames.len());
+        assert!(beside_fields(caveats.clone()).is_empty(), "{packets}: {caveats:?}");
+        let same = whole.iter().zip(&frames).take(95).all(|(one, other)| one.image == other.image);
+        assert!(same, "{packets}: what came before the end is as it was");
+    }
+}
+
 /// The times ffmpeg is started by `path` being looked at, where a script can count them.
 #[cfg(unix)]
 fn starts(folder: &TempDir, path: &Path, frames: usize) -> usize {
@@ -172,6 +190,9 @@ fn frames_are_spread_by_number_where_their_times_cannot_be_right() {
     let Some(folder) = workshop() else { return };
     make(&folder, "plain.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 -c:v libx264 -bf 0 -g 25");
     let plain = frames(&folder.path().join("plain.mp4"), options(5)).unwrap();
+    // The last frame of a transport stream is not looked at.
+    let shorter = make(&folder, "shorter.mp4", "-i plain.mp4 -c copy -frames:v 99");
+    let shorter = frames(&shorter, options(5)).unwrap();
     let equal = "setts=ts=0";
     let jumping = r"setts=ts='TS+if(gte(N\,50)\,20000/TB\,0)'";
     for (name, stamps) in [
@@ -186,7 +207,8 @@ fn frames_are_spread_by_number_where_their_times_cannot_be_right() {
         let (_, frames, caveats) = looked_at(&path, options(5)).unwrap();
         assert_eq!(caveats, [CaveatCode::BadTimes], "{name}");
         assert_eq!(frames.len(), 5, "{name}");
-        for (frame, expected) in frames.iter().zip(&plain) {
+        let expected = if name.ends_with(".ts") { &shorter } else { &plain };
+        for (frame, expected) in frames.iter().zip(expected) {
             assert!(frame.image == expected.image, "{name}: another frame than at {} s", expected.time_s);
         }
     }

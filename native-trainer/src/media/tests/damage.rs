@@ -18,7 +18,7 @@ fn cut_to(path: &Path, part: f64) {
 }
 
 /// The caveats but that for two fields in a frame, which tapes have.
-fn beside_fields(mut caveats: Vec<CaveatCode>) -> Vec<CaveatCode> {
+pub(super) fn beside_fields(mut caveats: Vec<CaveatCode>) -> Vec<CaveatCode> {
     caveats.retain(|code| *code != CaveatCode::Interlaced);
     caveats
 }
