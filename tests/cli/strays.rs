@@ -123,7 +123,7 @@ fn an_output_in_the_folder_of_a_known_data_set_is_called_so() {
     let ran = tree.place.run(preprocess);
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(ran.status.success(), "{said}");
-    assert_told(&said, &[("2 in a folder of crops that this program made", &["d/out (2 files)"])]);
+    assert_told(&said, &[("3 in a folder of crops that this program made", &["d/out (3 files)"])]);
 }
 
 #[test]

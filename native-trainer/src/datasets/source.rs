@@ -1,6 +1,6 @@
 //! What a data set's folder holds, before anything is decoded: one [`Source`] a video or photograph, and what was left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -113,6 +113,7 @@ pub(super) fn settle(root: &Path, finds: Finds) -> Result<Listing> {
         }
         !is_output
     });
+    leave_doubles_out(root, &mut found, &mut left_out);
     let decided = split::decide(&found);
     let mut sources: Vec<Source> = found
         .into_iter()
@@ -127,6 +128,34 @@ pub(super) fn settle(root: &Path, finds: Finds) -> Result<Listing> {
     sources.sort_by_cached_key(Source::identity);
     Ok(Listing { sources, left_out })
 }
+
+/// Leaves out what is a link to, or lies behind a link to, something that the data set holds already: it would count twice, and
+/// perhaps with both labels.
+fn leave_doubles_out(root: &Path, found: &mut Vec<Found>, left_out: &mut Vec<LeftOut>) {
+    let file = |found: &Found| match &found.input {
+        Input::Frames { files, .. } => files.first().cloned().unwrap_or_default(),
+        input => input.path().to_owned(),
+    };
+    let is_linked = |path: &Path| path.ancestors().take_while(|part| *part != root).any(Path::is_symlink);
+    let mut places: HashMap<PathBuf, PathBuf> = HashMap::new();
+    let mut order: Vec<(bool, PathBuf)> = found.iter().map(file).map(|path| (is_linked(&path), path)).collect();
+    order.sort();
+    for (_, path) in order {
+        let target = path.canonicalize().unwrap_or_else(|_| path.clone());
+        places.entry(target).or_insert(path);
+    }
+    let kept: HashSet<PathBuf> = places.into_values().collect();
+    found.retain(|found| {
+        let is_kept = kept.contains(&file(found));
+        if !is_kept {
+            left_out.push(LeftOut::new(found.input.path(), DOUBLE));
+        }
+        is_kept
+    });
+}
+
+/// Why what is in a data set once already is left out.
+const DOUBLE: &str = "a link to what the data set holds elsewhere";
 
 /// Why what `unmask preprocess` wrote is left out.
 pub(super) const MADE_HERE: &str = "in a folder of crops that this program made";
@@ -209,8 +238,19 @@ pub(super) fn stays_inside(path: &str) -> bool {
 /// Why a file whose listed path does not is left out.
 pub(super) const OUTSIDE: &str = "listed with a path that leads out of the data set";
 
-/// Files that come with data sets and describe them: to say that they are no videos would help nobody.
-const DESCRIPTIONS: [&str; 5] = ["csv", "json", "jsonl", "md", "txt"];
+/// Files that come with known data sets and describe them, most of which are read: to say that they are no videos would help
+/// nobody.
+const DESCRIPTIONS: [&str; 9] = [
+    "metadata.json",
+    "metadata.min.json",
+    "metadata.csv",
+    "dataset.json",
+    "labels.csv",
+    "train.json",
+    "val.json",
+    "test.json",
+    "List_of_testing_videos.txt",
+];
 
 /// All that can be scored below a folder; none where it holds nothing. What cannot be looked into, and what is neither a
 /// video nor an image, is left out.
@@ -231,10 +271,11 @@ pub(super) fn inputs_below(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result
     }
 }
 
-/// Whether a file describes a data set.
+/// Whether a file describes a data set, or whoever may use it.
 pub(super) fn is_description(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    extension.is_some_and(|extension| DESCRIPTIONS.contains(&extension.as_str()))
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let is_for_people = ["readme", "licence", "license"].iter().any(|word| name.to_ascii_lowercase().starts_with(word));
+    is_for_people || DESCRIPTIONS.contains(&&*name)
 }
 
 /// The inputs in a folder, photographs by person told from frames of a video: the files of
@@ -306,13 +347,36 @@ mod tests {
         image::RgbImage::new(8, 8).save(path("a.png")).unwrap();
         std::fs::write(path("letter.odt"), "no picture at all").unwrap();
         std::fs::write(path("labels.csv"), "a.png,0").unwrap();
+        std::fs::write(path("notes.txt"), "filmed on Monday").unwrap();
         std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
         std::os::unix::fs::symlink(folder.path(), path("loop")).unwrap();
         let mut left_out = Vec::new();
         assert_eq!(inputs_below(folder.path(), &mut left_out).unwrap(), [Input::Image(path("a.png"))]);
         let mut names: Vec<PathBuf> = left_out.into_iter().map(|left_out| left_out.path).collect();
         names.sort();
-        assert_eq!(names, ["dangling", "letter.odt", "loop"].map(path));
+        assert_eq!(names, ["dangling", "letter.odt", "loop", "notes.txt"].map(path));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_a_link_shows_once_more_is_left_out_and_keeps_the_label_of_its_own_place() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["real/sub/a.png", "fake/b.png"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            image::RgbImage::new(8, 8).save(path).unwrap();
+        }
+        symlink("../..", folder.path().join("real/sub/up")).unwrap();
+        symlink("../fake", folder.path().join("real/aside")).unwrap();
+        let listing = super::super::folders::labelled(folder.path(), "set").unwrap();
+        let found: Vec<(&str, Label)> = listing.sources.iter().map(|one| (one.path.as_str(), one.label)).collect();
+        assert_eq!(found, [("fake/b.png", Label::Fake), ("real/sub/a.png", Label::Real)]);
+        let left_out: Vec<_> = listing.left_out.iter().map(|one| relative(folder.path(), &one.path)).collect();
+        assert!(
+            left_out.contains(&"real/sub/up".to_owned()) && left_out.contains(&"real/aside/b.png".to_owned()),
+            "{left_out:?}"
+        );
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(super) fn leave_out(root: &Path, finds: &mut Finds, reason: impl Fn(&Path) -
             Err(error) => error.path().unwrap_or(root),
         };
         let is_folder = entry.as_ref().is_ok_and(|entry| entry.file_type().is_dir());
+        if entry.is_err() && seen.tells_unreadable(path) {
+            continue;
+        }
         if seen.tells(path) {
             if is_folder && !seen.goes_into(path) {
                 walk.skip_current_dir();
@@ -58,6 +61,7 @@ pub(super) fn leave_out(root: &Path, finds: &mut Finds, reason: impl Fn(&Path) -
 struct Seen {
     told: HashSet<PathBuf>,
     folders: HashSet<PathBuf>,
+    partly_read: Vec<PathBuf>,
 }
 
 impl Seen {
@@ -71,17 +75,24 @@ impl Seen {
                 }
             }
         }
-        // A folder that could not be read everywhere holds what was.
+        // A folder that could not be read everywhere holds what was; what could not is told with it.
+        let unreadable = finds.left_out.iter().filter(|left_out| left_out.is_unreadable);
+        let partly_read = unreadable.map(|one| one.path.clone()).collect();
         told.extend(finds.left_out.iter().filter(|left_out| !left_out.is_unreadable).map(|one| one.path.clone()));
         let above = |path: &'_ PathBuf| -> Vec<PathBuf> {
             path.ancestors().skip(1).take_while(|folder| *folder != root).map(Path::to_owned).collect()
         };
         let folders = told.iter().flat_map(above).collect();
-        Self { told, folders }
+        Self { told, folders, partly_read }
     }
 
     fn tells(&self, path: &Path) -> bool {
         self.told.contains(path)
+    }
+
+    /// Whether a path that cannot be read lies where that is told.
+    fn tells_unreadable(&self, path: &Path) -> bool {
+        self.partly_read.iter().any(|folder| path.starts_with(folder))
     }
 
     fn goes_into(&self, folder: &Path) -> bool {

@@ -142,6 +142,11 @@ fn media_by_folder(root: &Path, found: &mut Found) -> Vec<(PathBuf, Vec<Input>)>
             found.left_out.push(LeftOut { path: entry.into_path(), reason: "hidden" });
             continue;
         }
+        if entry.depth() > 0 && entry.path_is_symlink() && is_around(entry.path()) {
+            walk.skip_current_dir();
+            found.left_out.push(LeftOut { path: entry.into_path(), reason: LOOP });
+            continue;
+        }
         let input = match entry.file_type() {
             kind if kind.is_dir() => continue,
             kind if kind.is_file() => media_file(entry.path()),
@@ -161,6 +166,15 @@ fn media_by_folder(root: &Path, found: &mut Found) -> Vec<(PathBuf, Vec<Input>)>
         }
     }
     folders
+}
+
+/// Why a link is not followed that would lead to where it lies, and to all that is beside that.
+const LOOP: &str = "a link to a folder around it";
+
+/// Whether a link leads to a folder that it lies in itself, also above where the search began.
+fn is_around(link: &Path) -> bool {
+    let place = link.parent().and_then(|parent| parent.canonicalize().ok());
+    link.canonicalize().ok().zip(place).is_some_and(|(target, place)| target.is_dir() && place.starts_with(target))
 }
 
 /// Why a file of a folder is no input.
@@ -207,7 +221,7 @@ fn not_walked(root: &Path, error: walkdir::Error, found: &mut Found) {
     let path = error.path().unwrap_or(root).to_owned();
     let dangling = error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     if error.loop_ancestor().is_some() {
-        found.left_out.push(LeftOut { path, reason: "a link to a folder around it" });
+        found.left_out.push(LeftOut { path, reason: LOOP });
     } else if dangling && !has_media_extension(&path) {
         found.left_out.push(LeftOut { path, reason: "a link that leads nowhere" });
     } else if dangling {

@@ -68,11 +68,11 @@ pub(super) fn list(root: &Path, finds: &mut Finds) -> Result<()> {
         false => Plan::TrainOrValidation,
     };
     for part in parts(root) {
-        add(&part, train, finds)?;
+        add_or_leave_out(&part, train, finds);
     }
     for (folder, split) in [(validation, Split::Validation), (root.join("test"), Split::Test)] {
         if is_labelled(&folder) {
-            add(&folder, Plan::Official(split), finds)?;
+            add_or_leave_out(&folder, Plan::Official(split), finds);
         }
     }
     Ok(())
@@ -86,6 +86,15 @@ fn parts(root: &Path) -> Vec<PathBuf> {
 
 fn is_labelled(folder: &Path) -> bool {
     folder.join("metadata.json").is_file() || folder.join("labels.csv").is_file()
+}
+
+/// Adds the labelled videos of a folder, or leaves it out where its list cannot be read: the other parts are done all the same.
+fn add_or_leave_out(folder: &Path, plan: Plan, finds: &mut Finds) {
+    if let Err(error) = add(folder, plan, finds) {
+        finds
+            .left_out
+            .push(LeftOut { is_unreadable: true, ..LeftOut::new(folder, format!("without labels ({error:#})")) });
+    }
 }
 
 /// Adds the labelled videos of a folder; those without a label are left out.

@@ -156,6 +156,18 @@ fn loops_dangling_links_and_closed_folders_stop_nothing_else() {
 }
 
 #[test]
+#[cfg(unix)]
+fn links_that_lead_above_the_folder_that_is_named_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    paint(&folder, "real/sub/a.png", [1, 2, 3]);
+    paint(&folder, "fake/b.png", [1, 2, 3]);
+    std::os::unix::fs::symlink("../..", folder.path().join("real/sub/up")).unwrap();
+    let found = expand(&folder.path().join("real")).unwrap();
+    assert_eq!(named(&found.inputs, &folder), ["real/sub/a.png"]);
+    assert_eq!(left_out(&found, &folder), [("real/sub/up".to_owned(), "a link to a folder around it")]);
+}
+
+#[test]
 fn links_to_pages_are_not_read_and_said_so() {
     for link in ["https://example.org/clip.mp4", "rtsp://camera/1", "http://127.0.0.1:9/x.ts"] {
         let said = expand(Path::new(link)).unwrap_err().to_string();
