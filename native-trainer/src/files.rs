@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
 use unmask_core::weights::{ReadAt, SafetensorsFile, WeightsError};
+
+use crate::media;
 
 /// What is read tensor by tensor.
 pub(crate) enum Bytes {
@@ -55,7 +57,10 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 pub(crate) fn open_safetensors(path: &Path) -> Result<SafetensorsFile<Bytes>> {
     let file = open(path)?;
     let size = file.metadata().with_context(|| format!("{} cannot be read", path.display()))?.len();
-    SafetensorsFile::open(Bytes::OnDisk { file, size }).map_err(|error| naming(path, error))
+    SafetensorsFile::open(Bytes::OnDisk { file, size }).map_err(|error| match media::is_media(path) {
+        true => anyhow!("{} is a video or an image and no file of weights; `unmask score` judges such", path.display()),
+        false => naming(path, error),
+    })
 }
 
 /// The text in a file: UTF-8, or UTF-16 with a byte order mark, as some Windows programs save. The mark is no part of it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Place, clip, golden, json_lines, text};
+use crate::support::{Place, clip, golden, json_lines, sample, text};
 
 /// Scores one input, which must fail; gives the sentence, which must name the file.
 fn refused(place: &Place, input: &Path) -> String {
@@ -150,6 +150,15 @@ fn a_detector_file_cut_in_its_tensors_or_too_long_is_refused() {
     bytes.push(0);
     std::fs::write(&path, &bytes).expect("written");
     place.fail(["info", text(&path)]);
+}
+
+#[test]
+fn a_video_where_a_detector_is_asked_for_is_called_one() {
+    let place = Place::new();
+    for arguments in [&["info"][..], &["score", text(&sample("real.mp4")), "--model"]] {
+        let said = place.fail(arguments.iter().copied().chain([text(&sample("fake.mp4"))]));
+        assert!(said.contains("fake.mp4 is a video or an image") && said.contains("unmask score"), "{said}");
+    }
 }
 
 /// Writes the tiny detector again with its bytes changed by `change(header, data)`.

@@ -251,3 +251,26 @@ fn a_cut_to_another_person_does_not_average_the_two() {
         assert!(!is_cut || tracks[0] != tracks[1], "the track goes on over the cut: {seen:?}");
     }
 }
+
+#[test]
+fn a_clip_on_its_side_upside_down_or_in_the_dark_scores_as_it_does_upright_or_says_so() {
+    let place = Place::new();
+    let upright = place.score(&[text(&sample("real.mp4")), "--frames", "8"]).remove(0);
+    let score = |report: &Value| report["score"].as_f64().expect("a score");
+    for (name, filter, code) in [
+        ("right.mp4", "transpose=1", "turned"),
+        ("left.mp4", "transpose=2", "turned"),
+        ("over.mp4", "hflip,vflip", "turned"),
+        ("dark.mp4", "colorlevels=romax=0.08:gomax=0.08:bomax=0.08", "dark"),
+    ] {
+        let path = place.path(name);
+        place.ffmpeg(&["-i", text(&sample("real.mp4")), "-vf", filter, "-crf", "12", text(&path)]);
+        let report = place.score(&[text(&path), "--frames", "8"]).remove(0);
+        let codes: Vec<&Value> = report["caveats"].as_array().expect("a list").iter().map(|one| &one["code"]).collect();
+        assert!(codes.contains(&&Value::from(code)), "{name}: {codes:?}");
+        let moved = (score(&report) - score(&upright)).abs();
+        assert!(code == "dark" || moved < 0.1, "{name} scores {moved} apart");
+        let turned_back = codes.contains(&&Value::from("turned"));
+        assert_eq!(turned_back, code == "turned", "{name}: {codes:?}");
+    }
+}

@@ -39,6 +39,7 @@ use unmask_core::pipeline::Caveat;
 use unmask_core::pipeline::report::InputKind;
 
 use content::Content;
+pub(crate) use content::is_media;
 pub(crate) use error::MediaError;
 #[cfg(test)]
 use inputs::Found;

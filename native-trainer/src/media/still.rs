@@ -50,12 +50,19 @@ pub(super) fn open_folder(files: &[PathBuf], options: &OpenOptions) -> Result<Op
     let damage = options.damage;
     let notes = Notes::default();
     let noted = notes.clone();
+    let mut size_of_all = None;
     let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         for batch in sampled.chunks(rayon::current_num_threads()) {
             let decoded: Vec<_> = batch.par_iter().map(|(time_s, path)| timed(*time_s, path, damage, &noted)).collect();
             for frame in decoded {
                 let failed = frame.is_err();
+                if let Ok(TimedFrame { image, .. }) = &frame {
+                    let size = (image.width(), image.height());
+                    if *size_of_all.get_or_insert(size) != size {
+                        noted.note(CaveatCode::SizeChanges);
+                    }
+                }
                 if failed && damage == Damage::Skip {
                     noted.note(CaveatCode::DamageSkipped);
                 } else if sender.send(frame).is_err() || failed {
@@ -143,6 +150,9 @@ fn examine(
 /// A decoder that has read the header and found the size within the limits, and what it decodes.
 fn decoder(path: &Path) -> Result<(impl ImageDecoder + use<>, Option<ImageFormat>), MediaError> {
     let reader = ImageReader::open(path).map_err(|error| MediaError::io(path, error))?;
+    if path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        return Err(MediaError::Empty { path: path.to_owned() });
+    }
     let mut reader: ImageReader<BufReader<File>> =
         reader.with_guessed_format().map_err(|error| MediaError::io(path, error))?;
     // The limit comes after the size is known, so that the error can name it.
@@ -195,6 +205,10 @@ pub(super) fn bad_image(path: &Path, error: ImageError) -> MediaError {
         {
             MediaError::io(path, source)
         }
-        error => MediaError::BadImage { path: path.to_owned(), detail: error.to_string() },
+        error => {
+            // Some decoders end theirs with a line break.
+            let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            MediaError::BadImage { path: path.to_owned(), detail }
+        }
     }
 }

@@ -9,6 +9,11 @@ pub(super) fn figure(score: f32) -> String {
     }
 }
 
+/// A threshold with as many decimals as it needs, up to four, since rounding it would move verdicts.
+pub(super) fn threshold(value: f32) -> String {
+    format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Seconds as `0:01.5`, from an hour on as `1:00:01`.
 pub(super) fn clock(seconds: f64) -> String {
     let tenths = (seconds.max(0.0) * 10.0).round() as u64;
@@ -40,6 +45,12 @@ pub(super) fn percent(part: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thresholds_are_not_rounded() {
+        let shown = [0.0, 0.05, 0.5, 0.999, 0.12345, 1.0].map(threshold);
+        assert_eq!(shown, ["0", "0.05", "0.5", "0.999", "0.1235", "1"]);
+    }
 
     #[test]
     fn scores_are_never_rounded_to_certainty() {

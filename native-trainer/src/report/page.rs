@@ -4,7 +4,7 @@ use askama::Template;
 use unmask_core::pipeline::report::{InputKind, Report, Verdict, VideoSummary};
 use unmask_core::weights::spec::{DetectorSpec, Grade};
 
-use super::figures::{clock, count, figure, percent, spread};
+use super::figures::{clock, count, figure, percent, spread, threshold};
 use super::pictures::{EXTREMES, Pictures, ScoredFace};
 use super::timeline::{Timeline, timeline};
 use super::words::{self, VerdictWords, scores_of};
@@ -156,9 +156,9 @@ pub(super) fn scale(report: &Report, spec: &DetectorSpec) -> Option<Scale> {
     Some(Scale {
         score: figure(score),
         at: percent(f64::from(score)),
-        real_below: figure(calibration.real_below),
+        real_below: threshold(calibration.real_below),
         real_at: percent(real),
-        fake_above: figure(calibration.fake_above),
+        fake_above: threshold(calibration.fake_above),
         fake_at: percent(fake),
         band: percent(fake - real),
         fake_width: percent(1.0 - fake),
@@ -301,8 +301,8 @@ fn detector_facts(report: &Report, spec: &DetectorSpec) -> Facts {
             "Thresholds",
             format!(
                 "likely real up to {}, likely fake from {}",
-                figure(calibration.real_below),
-                figure(calibration.fake_above)
+                threshold(calibration.real_below),
+                threshold(calibration.fake_above)
             ),
         ),
     ];

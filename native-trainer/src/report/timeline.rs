@@ -4,7 +4,7 @@
 use unmask_core::pipeline::report::{FaceReport, FrameReport, Report};
 use unmask_core::weights::spec::Calibration;
 
-use super::figures::{clock, count, figure, percent, spread};
+use super::figures::{clock, count, figure, percent, spread, threshold};
 use super::words::scores_of;
 
 /// Height of the plot in pixels.
@@ -175,8 +175,8 @@ fn description(report: &Report, calibration: &Calibration, scored: &[(usize, f32
             figure(least),
             figure(most),
             figure(*score),
-            figure(fake_above),
-            figure(real_below),
+            threshold(fake_above),
+            threshold(real_below),
         );
     }
     text

@@ -3,7 +3,7 @@
 use unmask_core::pipeline::report::{InputKind, Report, TrackReport, Verdict};
 use unmask_core::weights::spec::DetectorSpec;
 
-use super::figures::{clock, count, figure, spread};
+use super::figures::{clock, count, figure, spread, threshold};
 
 /// A verdict for people.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,13 +29,13 @@ pub(super) fn verdict(report: &Report, spec: &DetectorSpec) -> VerdictWords {
             "The detector believes that the face was manipulated: its score of {} is at or above {}, from where it \
              calls {subject} likely fake.",
             figure(score),
-            figure(spec.calibration.fake_above),
+            threshold(spec.calibration.fake_above),
         ),
         (Verdict::LikelyReal, Some(score)) => format!(
             "The detector found no trace of a manipulation that it knows: its score of {} is at or below {}, up to where \
              it calls {subject} likely real.",
             figure(score),
-            figure(spec.calibration.real_below),
+            threshold(spec.calibration.real_below),
         ),
         (Verdict::NoFace, _) => {
             format!("There was nothing to judge: {why}. That does not mean that {subject} is real.")

@@ -29,6 +29,20 @@ fn frames_of_a_folder_come_sampled_and_in_order() {
 }
 
 #[test]
+fn frames_of_two_sizes_are_said_to_be_and_an_empty_one_is_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let caveats = || looked_at(folder.path(), options(4)).unwrap().2;
+    for n in 0..4_u8 {
+        paint(&folder, &format!("{n:03}.png"), [n, 0, 0]);
+    }
+    assert_eq!(caveats(), []);
+    image::RgbImage::from_pixel(16, 12, Rgb([3, 0, 0])).save(folder.path().join("003.png")).unwrap();
+    assert_eq!(caveats(), [CaveatCode::SizeChanges]);
+    std::fs::write(folder.path().join("003.png"), "").unwrap();
+    assert!(sentence(folder.path()).contains("003.png: the file is empty"), "{}", sentence(folder.path()));
+}
+
+#[test]
 fn a_broken_frame_of_a_folder_is_refused_or_skipped_as_asked() {
     let folder = tempfile::tempdir().unwrap();
     for n in 0..4_u8 {
