@@ -185,4 +185,13 @@ fn clips_named_in_a_table_are_evaluated_as_they_are_scored_and_broken_down_by_it
     }
     let refused = place.fail(eval.iter().copied().chain(["--by", "colour"]));
     assert!(refused.contains("colour") && refused.contains("light"), "{refused}");
+
+    // A corrected table counts in the same folder: what it calls real now is not counted under both labels.
+    let corrected = "file\tlabel\tperson\nreal.mp4\treal\t1\nfake.mp4\treal\t1\n";
+    fs::write(place.path("clips.tsv"), corrected).expect("a table");
+    place.succeed(&eval);
+    let scores = fs::read_to_string(out.join("videos.csv")).expect("scores");
+    assert_eq!((scores.lines().count(), scores.matches(",fake,").count()), (3, 1), "only a name says fake: {scores}");
+    let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json")).expect("a summary")).expect("JSON");
+    assert_eq!(summary["datasets"][0]["dropped"].as_array().map_or(0, Vec::len), 0, "{summary}");
 }

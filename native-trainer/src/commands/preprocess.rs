@@ -15,7 +15,7 @@ use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions
 use crate::media::Damage;
 use crate::preprocess::person::Whose;
 use crate::preprocess::picture::PictureFormat;
-use crate::preprocess::{self, Excluded, Settings, Tally};
+use crate::preprocess::{self, Excluded, Holds, Settings, Tally};
 use crate::{files, output};
 
 /// JPEG's quality where none is given.
@@ -134,13 +134,14 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
         shard.keep(&mut sources);
         format!("-{}", shard.to_string().replace('/', "-of-"))
     });
-    let tally = preprocess::run(&args.input, sources, excluded.as_ref(), &args.output, &suffix, &settings(args))?;
+    let (settings, output) = (settings(args), &args.output);
+    let tally = preprocess::run(&args.input, sources, excluded.as_ref(), output, &suffix, &settings, Holds::Others)?;
     if let Some(note) = note {
         eprintln!("{note}");
     }
     report(args, &tally)?;
     let unread = left_out.iter().filter(|left_out| left_out.is_unreadable).count();
-    complain(&tally, left_out);
+    complain(&args.input, &tally, left_out);
     let unreadable = tally.unreadable + tally.still_unreadable.len() + unread;
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -203,12 +204,24 @@ fn settings(args: &PreprocessArgs) -> Settings {
 const NAMED: usize = 10;
 
 /// Says what was not done, or not as before: what is still unreadable, what was replaced, what was left out.
-fn complain(tally: &Tally, left_out: Vec<LeftOut>) {
+fn complain(input: &Path, tally: &Tally, left_out: Vec<LeftOut>) {
     for reason in &tally.still_unreadable {
         eprintln!("error: {reason} (as an earlier run found; --retry tries again)");
     }
     if !tally.replaced.is_empty() {
         eprintln!("replaced since an earlier run, and done again: {}", named(&tally.replaced));
+    }
+    if !tally.retold.is_empty() {
+        eprintln!(
+            "under another label, split or person than in an earlier run, which count now: {}",
+            named(&tally.retold)
+        );
+    }
+    if !tally.withdrawn.is_empty() {
+        eprintln!("taken off the manifest, since the input has it under another label: {}", named(&tally.withdrawn));
+    }
+    if !tally.gone.is_empty() {
+        eprintln!("no longer in {}, and their crops still count: {}", input.display(), named(&tally.gone));
     }
     let mut reasons: BTreeMap<String, (usize, Vec<String>)> = BTreeMap::new();
     for LeftOut { path, reason, files, .. } in left_out {

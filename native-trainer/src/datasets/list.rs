@@ -2,7 +2,7 @@
 //! the first line.
 //!
 //! `file` (from the table's folder) and `label` (`real` or `fake`) have to be there. `dataset`, `method` (or `manipulation`),
-//! `person`, `original` (the video that a fake was made of) and `split` (`train`, `val`, `test`) say what they say elsewhere; every
+//! `person`, `original` (the `file` of the video that a fake was made of) and `split` (`train`, `val`, `test`) say what they say elsewhere; every
 //! other column is kept as an attribute by which an evaluation can be broken down. Of a column's name what stands in brackets
 //! is passed over.
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::manifest::Identity;
-use super::source::{Finds, Found, LeftOut, Listing, OUTSIDE, Source, settle, stays_inside};
+use super::source::{Finds, Found, LeftOut, Listing, OUTSIDE, Source, settle, stays_inside, stem};
 use super::split::Plan;
 use super::{Label, ORIGINAL, Split};
 use crate::files;
@@ -36,6 +36,7 @@ pub(crate) fn is_list(path: &Path) -> bool {
 /// The table cannot be read, lacks a column, or says something that is not known; by its line.
 pub(crate) fn list(path: &Path, dataset: &str) -> Result<(Listing, Attributes)> {
     let table = Table::read(path)?;
+    let names = Names::of(&table);
     let root = folder_of(path);
     let mut finds = Finds::default();
     // By the file's path.
@@ -57,7 +58,7 @@ pub(crate) fn list(path: &Path, dataset: &str) -> Result<(Listing, Attributes)> 
                     bail!("{}: {file} is a folder of several videos; name each in a line of its own", path.display())
                 };
                 attributes.insert(input.path().to_owned(), row.others());
-                finds.found.push(found(row, input, &file, dataset, path)?);
+                finds.found.push(found(row, input, &file, dataset, (path, &names))?);
             }
             Err(error) => {
                 let reason = match error {
@@ -85,9 +86,10 @@ pub(crate) fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn found(row: &Row, input: media::Input, file: &str, dataset: &str, table: &Path) -> Result<Found> {
+fn found(row: &Row, input: media::Input, file: &str, dataset: &str, of: (&Path, &Names)) -> Result<Found> {
+    let (table, names) = of;
     let said = |column: &str| row.get(column).filter(|value| !value.is_empty()).cloned();
-    let name = Path::new(file).with_extension("").to_string_lossy().into_owned();
+    let name = name_in(file);
     let label = match said("label").as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("real") => Label::Real,
         Some("fake") => Label::Fake,
@@ -104,7 +106,8 @@ fn found(row: &Row, input: media::Input, file: &str, dataset: &str, table: &Path
         Label::Real => ORIGINAL.to_owned(),
         Label::Fake => said("method").or_else(|| said("manipulation")).unwrap_or_else(|| UNSAID.to_owned()),
     };
-    let (person, original) = (said("person"), said("original"));
+    let original = said("original").map(|file| names.original(&file, table)).transpose()?;
+    let person = said("person");
     Ok(Found {
         input,
         dataset: said("dataset").unwrap_or_else(|| dataset.to_owned()),
@@ -116,6 +119,39 @@ fn found(row: &Row, input: media::Input, file: &str, dataset: &str, table: &Path
         person,
         ends_at_face: false,
     })
+}
+
+/// What a file of a table is called there: its path without its ending.
+fn name_in(file: &str) -> String {
+    Path::new(file).with_extension("").to_string_lossy().into_owned()
+}
+
+/// What the files of a table are called there, by the last part of their names.
+struct Names(BTreeMap<String, BTreeSet<String>>);
+
+impl Names {
+    fn of(table: &Table) -> Self {
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for name in table.rows.iter().filter_map(|row| row.get("file")).map(|file| name_in(file)) {
+            names.entry(stem(&name).to_owned()).or_default().insert(name);
+        }
+        Self(names)
+    }
+
+    /// What the original that a line names is called: as its own line says, where it has one, if only by its file's name.
+    /// One without a line is an original all the same, which its fakes share.
+    fn original(&self, written: &str, table: &Path) -> Result<String> {
+        let name = name_in(written);
+        let Some(alike) = self.0.get(stem(&name)).filter(|alike| !alike.contains(&name)) else { return Ok(name) };
+        match alike.iter().next().filter(|_| alike.len() == 1) {
+            Some(only) => Ok(only.clone()),
+            None => bail!(
+                "{}: the original `{written}` may be {}; write it as its line's `file`",
+                table.display(),
+                alike.iter().map(String::as_str).collect::<Vec<_>>().join(" or ")
+            ),
+        }
+    }
 }
 
 /// Columns that say what a video is; the others are attributes.
@@ -207,6 +243,25 @@ mod tests {
         assert_eq!((real.person.as_deref(), real.group == fake.group, real.split), (Some("7"), true, Split::Test));
         assert_eq!(attributes[&real.identity()]["light"], "dark");
         assert_eq!(attributes[&fake.identity()].keys().collect::<Vec<_>>(), ["method"]);
+    }
+
+    #[test]
+    fn a_fake_is_of_the_group_of_its_original_whose_file_it_names() {
+        let grouped = |table: &str| {
+            let (folder, path) = place("clips.csv", table);
+            std::fs::create_dir_all(folder.path().join("x")).unwrap();
+            std::fs::copy(folder.path().join("a.png"), folder.path().join("x/a.png")).unwrap();
+            list(&path, "clips").map(|(listing, _)| listing.sources[0].group == listing.sources[1].group)
+        };
+        for original in ["x/a.png", "x/a", "a.png"] {
+            assert!(
+                grouped(&format!("file,label,original\nx/a.png,real,\nb.png,fake,{original}\n")).unwrap(),
+                "{original}"
+            );
+        }
+        assert!(!grouped("file,label,original\nx/a.png,real,\nb.png,fake,c.png\n").unwrap());
+        let said = grouped("file,label,original\na.png,real,\nx/a.png,real,\nb.png,fake,y/a.png\n").unwrap_err();
+        assert!(said.to_string().contains("a or x/a"), "{said}");
     }
 
     #[test]

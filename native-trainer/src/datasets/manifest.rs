@@ -18,7 +18,7 @@ use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::CropSpec;
 
 use super::crops::{self, Words};
-use super::source::stem;
+use super::source::{Source, stem};
 use super::split::{self, Member};
 use super::{Dataset, Dropped, FaceCrop, Label, Split, Video};
 use crate::files;
@@ -153,6 +153,8 @@ pub(crate) enum DropKind {
     NoFace,
     /// It could not be read.
     Unreadable,
+    /// The input no longer has it, or has it under another label.
+    Withdrawn,
 }
 
 impl DropKind {
@@ -161,6 +163,7 @@ impl DropKind {
         match self {
             Self::NoFace => "no face was found",
             Self::Unreadable => "it could not be read",
+            Self::Withdrawn => "it was taken off the input",
         }
     }
 }
@@ -171,6 +174,12 @@ pub(crate) struct Known {
     dataset: String,
     manipulation: String,
     name: String,
+    label: Label,
+    split: Split,
+    #[serde(default)]
+    person: Option<String>,
+    #[serde(default)]
+    group: Option<String>,
     /// As [`Entry::source`].
     pub(crate) source: String,
     /// As [`Entry::source_bytes`].
@@ -183,6 +192,19 @@ pub(crate) struct Known {
     pub(crate) revision: u32,
     /// As [`Entry::dropped`].
     pub(crate) dropped: Option<Drop>,
+}
+
+impl Known {
+    /// Whether the line says of its video what `source` says.
+    pub(crate) fn says_the_same(&self, source: &Source) -> bool {
+        let is_same_group = self.group.as_ref().is_none_or(|group| *group == source.group);
+        self.label == source.label && self.split == source.split && self.person == source.person && is_same_group
+    }
+
+    /// Whether the line says that its video counts no more.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.dropped.as_ref().is_some_and(|dropped| dropped.kind == DropKind::Withdrawn)
+    }
 }
 
 /// What tells one video from another: data set, manipulation and name.
@@ -332,6 +354,7 @@ pub(super) fn load(path: &Path, split: Option<Split>) -> Result<Dataset> {
             continue;
         }
         match entry.dropped {
+            Some(Drop { kind: DropKind::Withdrawn, .. }) => {}
             Some(Drop { reason, kind }) => {
                 let Entry { dataset, split, source, label, .. } = entry;
                 dropped.push(Dropped { dataset, split, source, label, kind: kind.words(), reason });

@@ -12,7 +12,7 @@ use crate::datasets::source::Listing;
 use crate::media::Damage;
 use crate::preprocess::person::Whose;
 use crate::preprocess::picture::PictureFormat;
-use crate::preprocess::{self, Settings};
+use crate::preprocess::{self, Holds, Settings};
 
 /// The folder for crops beside an evaluation's results.
 const CROPS: &str = "crops";
@@ -24,7 +24,7 @@ pub(crate) struct Prepared {
 }
 
 /// Looks for faces in the videos of each table among `data`, as scoring does, and keeps the crops in `out`, where another run
-/// finds them. What cannot be read is named and counts as dropped. `columns` are those that are asked for.
+/// finds them; what the table says now counts, whatever an earlier one of its name said. What cannot be read is named and counts as dropped. `columns` are those that are asked for.
 ///
 /// # Errors
 /// Those of [`list::list`] and of preprocessing; a column that no table has; crops in `out` that were cut otherwise.
@@ -66,7 +66,8 @@ pub(crate) fn prepare(
             damage: Damage::Refuse,
             retry: false,
         };
-        let tally = preprocess::run(&list::folder_of(path), listing.sources, None, &folder, "", &settings)?;
+        let (root, holds) = (list::folder_of(path), Holds::ThisAlone);
+        let tally = preprocess::run(&root, listing.sources, None, &folder, "", &settings, holds)?;
         tally.still_unreadable.iter().for_each(|reason| eprintln!("warning: {reason}"));
     }
     Ok(prepared)

@@ -21,6 +21,11 @@ use super::probe::VideoInfo;
 use super::programs::{Program, Programs};
 use super::{Damage, TimedFrame};
 
+/// Errors between two frames after which no further frame is waited for: some decoders try a picture that is cut off again
+/// and again.
+const MOST_ERRORS_OF_PICTURE: usize = 1000;
+const MOST_ERRORS: usize = 1_000_000;
+
 /// All that the runs of one video share.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -104,6 +109,8 @@ struct Run<'a> {
     /// The first sign of damage since they were last forgiven.
     sign: Option<String>,
     last_error: Option<String>,
+    /// How many errors were heard since the last frame.
+    errors: usize,
     last_time_s: Option<f64>,
     given: usize,
 }
@@ -120,8 +127,8 @@ impl<'a> Run<'a> {
             std::thread::spawn(move || messages::drain(stderr, judge, |message| drop(sender.send(message))));
             stdout
         });
-        let (sign, last_error, last_time_s, given) = (None, None, None, 0);
-        Ok(Self { job, worker, segment, seek, stdout, messages, sign, last_error, last_time_s, given })
+        let (sign, last_error, errors, last_time_s, given) = (None, None, 0, None, 0);
+        Ok(Self { job, worker, segment, seek, stdout, messages, sign, last_error, errors, last_time_s, given })
     }
 
     /// Reads frames to the end of the segment, and sees to it that the child has ended whatever comes of it.
@@ -172,13 +179,28 @@ impl<'a> Run<'a> {
         loop {
             match self.messages.recv() {
                 Ok(Message::Frame(announced)) => {
+                    self.errors = 0;
                     let image = self.read_image(announced.width, announced.height)?;
                     return Ok(image.map(|image| (announced, image)));
                 }
-                Ok(message) => self.hear(message),
+                Ok(message) => {
+                    self.hear(message);
+                    self.refuse_endless_errors()?;
+                }
                 Err(_) => return Ok(None),
             }
         }
+    }
+
+    /// Ends a run that gives errors and nothing else.
+    fn refuse_endless_errors(&mut self) -> Result<(), MediaError> {
+        self.errors += 1;
+        let most = if self.job.info.is_picture() { MOST_ERRORS_OF_PICTURE } else { MOST_ERRORS };
+        if self.errors <= most {
+            return Ok(());
+        }
+        let said = self.sign.as_ref().or(self.last_error.as_ref());
+        Err(self.damaged(said.map_or("its decoder gives errors without end", |said| said), false))
     }
 
     fn read_image(&mut self, width: usize, height: usize) -> Result<Option<RgbImage>, MediaError> {

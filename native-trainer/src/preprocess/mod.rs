@@ -1,9 +1,10 @@
 //! From videos and photographs to aligned crops and a manifest, on all cores: what `unmask preprocess` does.
 //!
 //! [`person`] follows the one person whose faces are kept, [`picture`] makes files of the crops, [`store`] is the folder
-//! that can be returned to, [`border`] continues pictures that end at the face, [`standing`] tells what in it is still true, [`progress`] says how far it is. What there is to do comes from [`crate::datasets::sources`].
+//! that can be returned to, [`border`] continues pictures that end at the face, [`missing`] tells what is to be done and [`standing`] what of the folder is still true, [`progress`] says how far it is. What there is to do comes from [`crate::datasets::sources`].
 
 mod border;
+mod missing;
 pub(crate) mod person;
 pub(crate) mod picture;
 mod progress;
@@ -27,10 +28,11 @@ use crate::datasets::manifest::{
 use crate::datasets::source::Source;
 use crate::media::{self, Damage, Input, MediaError, OpenOptions};
 use crate::scoring;
+pub(crate) use missing::Holds;
+use missing::{Missing, Task};
 use person::{CroppedFace, Followed, Whose};
 use picture::PictureFormat;
 use progress::Progress;
-use standing::Standing;
 use store::Store;
 
 /// Videos that are decoded while the cores are busy with others.
@@ -85,6 +87,12 @@ pub(crate) struct Tally {
     pub(crate) unreadable: usize,
     /// Files that were replaced since an earlier run, and were seen to again.
     pub(crate) replaced: Vec<String>,
+    /// Files of which the manifest said another label, split or person, and says what the input says now.
+    pub(crate) retold: Vec<String>,
+    /// Files that the input no longer has, or has under another label: their lines count no more.
+    pub(crate) withdrawn: Vec<String>,
+    /// Files that are gone, and whose crops still count.
+    pub(crate) gone: Vec<String>,
     /// Why videos could not be read in an earlier run, and were not tried again.
     pub(crate) still_unreadable: Vec<String>,
 }
@@ -114,7 +122,7 @@ impl Excluded {
     }
 }
 
-/// Preprocesses what is not done yet of `sources`, found in `root`, into `folder`. `suffix` tells this shard's files from
+/// Preprocesses what is not done yet of `sources`, found in `root`, into `folder`, and has its manifest say what they say now. `suffix` tells this shard's files from
 /// others'.
 ///
 /// # Errors
@@ -127,13 +135,16 @@ pub(crate) fn run(
     folder: &Path,
     suffix: &str,
     settings: &Settings,
+    holds: Holds,
 ) -> Result<Tally> {
     let (store, done) = Store::open(folder, suffix, &settings.header())?;
     if let Some(excluded) = excluded {
         excluded.refuse_known(&done, folder)?;
     }
-    let root = standing::root_print(root);
-    let (missing, tally) = missing(sources, &done, &root, settings.retry)?;
+    let (place, root) = (root, standing::root_print(root));
+    let mut missing = Missing::of(sources, &done, (&root, place), settings.retry, holds)?;
+    missing.correct(folder, &store)?;
+    let Missing { tasks: missing, tally, .. } = missing;
     let tally = Mutex::new(tally);
     let finder = scoring::face_finder()?;
     let progress = Progress::new(missing.len());
@@ -176,51 +187,9 @@ impl Tally {
             None => self.done += 1,
             Some(DropKind::NoFace) => self.without_face += 1,
             Some(DropKind::Unreadable) => self.unreadable += 1,
+            Some(DropKind::Withdrawn) => {}
         }
     }
-}
-
-/// A video to see to.
-struct Task {
-    source: Source,
-    /// As [`Entry::revision`].
-    revision: u32,
-}
-
-/// What has no line yet, or one about a file that was replaced since; with `retry` also what was dropped. And the tally of
-/// everything else.
-fn missing(sources: Vec<Source>, done: &Manifest<Known>, root: &str, retry: bool) -> Result<(Vec<Task>, Tally)> {
-    let (mut missing, mut tally) = (Vec::new(), Tally::default());
-    for source in sources {
-        let Some(known) = done.lines.get(&source.identity()) else {
-            missing.push(Task { source, revision: 0 });
-            continue;
-        };
-        match standing::standing(known, &source, root) {
-            Standing::Other => bail!(
-                "{} and the file that `{}` of {} was made from ({}) are different ones; give one data set another name \
-                 with --dataset, or choose another --output folder",
-                source.input.path().display(),
-                source.name,
-                source.dataset,
-                known.source
-            ),
-            Standing::Replaced => {
-                tally.replaced.push(source.path.clone());
-                missing.push(Task { source, revision: known.revision + 1 });
-            }
-            Standing::Same if retry && known.dropped.is_some() => {
-                missing.push(Task { source, revision: known.revision });
-            }
-            Standing::Same => {
-                tally.before += 1;
-                if let Some(Drop { kind: DropKind::Unreadable, reason }) = &known.dropped {
-                    tally.still_unreadable.push(reason.clone());
-                }
-            }
-        }
-    }
-    Ok((missing, tally))
 }
 
 /// Sees to one video: its crops are written, its line is given.

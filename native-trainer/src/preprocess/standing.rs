@@ -130,7 +130,7 @@ mod tests {
 
     fn known(source: &Source, root: &str) -> Known {
         let line = serde_json::json!({
-            "dataset": "d", "manipulation": "m", "name": "a", "source": source.path, "source_bytes": source.size(),
+            "dataset": "d", "manipulation": "m", "name": "a", "label": "real", "split": "train", "source": source.path, "source_bytes": source.size(),
             "source_print": print(source, root), "dropped": null,
         });
         serde_json::from_value(line).unwrap()
