@@ -1,11 +1,12 @@
 //! Self-blended fakes to measure with: each real video gets a fake twin, the same whenever it is asked for.
 
 use anyhow::{Context, Result};
+use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::{CropSpec, template};
 use unmask_core::image::RgbImage;
 
 use crate::augment::Augmentation;
-use crate::augment::sbi::{Blend, SelfBlended, SelfBlending};
+use crate::augment::sbi::{Blend, OtherFace, SelfBlended, SelfBlending};
 use crate::datasets::{FaceCrop, Label, Video};
 use crate::predict::stored_crops;
 use crate::random::generator;
@@ -45,17 +46,28 @@ impl Twins {
         let (blend, drawn) = (self.blending.draw(&mut rng), self.augmentation.draw(&mut rng));
         let images = stored_crops(video, crops)?;
         let chosen = |(image, index): (&RgbImage, &usize)| {
-            let (real, fake) = self_blended(image, &video.crops[*index], &blend, &self.crop)?.augmented(&drawn);
+            let (real, fake) = self_blended(image, &video.crops[*index], &blend, None, &self.crop)?.augmented(&drawn);
             Ok(if video.manipulation == SELF_BLENDED { fake } else { real })
         };
         images.iter().zip(crops).map(chosen).collect()
     }
 }
 
-/// The pair made from a crop, whose face is where its landmarks are; or, without landmarks that a mask can be made of,
-/// where the template has it.
-pub(crate) fn self_blended(image: &RgbImage, crop: &FaceCrop, blend: &Blend, spec: &CropSpec) -> Result<SelfBlended> {
-    let of_template = || blend.apply(image, &template(spec.geometry, image.width(), spec.margin));
-    let pair = crop.landmarks.and_then(|landmarks| blend.apply(image, &landmarks)).or_else(of_template);
+/// Where the face is in a crop: at its landmarks, or without them where the template has it.
+pub(crate) fn landmarks(image: &RgbImage, crop: &FaceCrop, spec: &CropSpec) -> Landmarks {
+    crop.landmarks.unwrap_or_else(|| template(spec.geometry, image.width(), spec.margin))
+}
+
+/// The pair made from a crop and, where the blend wants one, a donor; its face is where its landmarks are; or, without landmarks
+/// that a mask can be made of, where the template has it.
+pub(crate) fn self_blended(
+    image: &RgbImage,
+    crop: &FaceCrop,
+    blend: &Blend,
+    donor: Option<&OtherFace>,
+    spec: &CropSpec,
+) -> Result<SelfBlended> {
+    let of_template = || blend.apply_with(image, &template(spec.geometry, image.width(), spec.margin), donor);
+    let pair = crop.landmarks.and_then(|landmarks| blend.apply_with(image, &landmarks, donor)).or_else(of_template);
     pair.with_context(|| format!("{} has no face that a blend could change; leave it out", crop.path.display()))
 }

@@ -11,6 +11,7 @@ mod compare;
 mod data;
 mod data_sets;
 mod evaluating;
+mod filming;
 mod importing;
 mod inputs;
 mod layouts;

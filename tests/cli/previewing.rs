@@ -90,6 +90,17 @@ fn a_whole_picture_is_changed_in_its_face_alone() {
 }
 
 #[test]
+fn a_blend_follows_the_margin_that_crops_were_cut_with() {
+    let place = Place::new();
+    let mask_of = |margin: &str| {
+        let all = ["--sbi", "--rows", "1", "--size", "64", "--margin", margin];
+        let tile = tile(&sheet(&place, "margin.png", &all), 0, 2);
+        tile.iter().filter(|level| **level > 0).count()
+    };
+    assert!(2 * mask_of("2.0") < mask_of("1.0"), "{} {}", mask_of("2.0"), mask_of("1.0"));
+}
+
+#[test]
 fn what_cannot_be_shown_is_refused_in_a_sentence() {
     let place = Place::new();
     let (picture, output, config) = (pattern(&place), place.path("sheet.png"), place.path("recipe.toml"));

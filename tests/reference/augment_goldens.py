@@ -4,6 +4,7 @@ All of `picture` u8 [40,56,3] or of `mask` f32 [40,56], with the parameters that
 
 - `blur.3`, `.5`, `.7`, `.11`: cv2.GaussianBlur of that side, deviation 0 (OpenCV's own choice).
 - `rgb_shift` (12, -20, 7), `brightness_contrast` (0.1, -0.08), `sharpen` (0.3, 0.7): albumentations with these fixed.
+- `bilateral.RADIUS`: cv2.bilateralFilter within that radius, deviations 40 levels and RADIUS pixels.
 - `hsv.shifts` [6,3]: degrees, and levels of saturation and value; `hsv.exact` [6,20,28,3] f32: OpenCV's conversion on
   floating-point images, there and back, of every second pixel and row, `hsv.picture`.
 - `rotate.mirrored`, `rotate.black`: cv2.warpAffine by 10 degrees about the centre; `affine`: albumentations' Affine with
@@ -58,6 +59,9 @@ def filters(picture):
     """Blurring, sharpening and loss of resolution."""
     for side in (3, 5, 7, 11):
         yield f"blur.{side}", cv2.GaussianBlur(picture, (side, side), 0)
+    for radius in (1, 3):
+        bilateral = cv2.bilateralFilter(picture, 2 * radius + 1, 40, radius, borderType=cv2.BORDER_REFLECT_101)
+        yield f"bilateral.{radius}", bilateral
     yield "sharpen", albumentations.Sharpen((0.3, 0.3), (0.7, 0.7), p=1)(image=picture)["image"]
     small = Image.fromarray(picture).resize((int(WIDTH / 2.5), int(HEIGHT / 2.5)), Image.Resampling.BILINEAR)
     yield "downscale.2.5", np.asarray(small.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))

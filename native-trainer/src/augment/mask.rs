@@ -137,6 +137,14 @@ impl Mask {
         Self { values: convolve(&self.values, self.width, 1, &gaussian(side, Some(deviation))), ..*self }
     }
 
+    /// The mask without a soft edge: its largest value wherever it is at least half of that and not 0, and 0 elsewhere.
+    pub(crate) fn hardened(mut self) -> Self {
+        let largest = self.values.iter().fold(0.0f32, |largest, value| largest.max(*value));
+        let hard = |value: f32| if value > 0.0 && value >= 0.5 * largest { largest } else { 0.0 };
+        self.values.iter_mut().for_each(|value| *value = hard(*value));
+        self
+    }
+
     /// The mask multiplied so that its largest value is `most`; an empty one stays empty.
     pub(crate) fn scaled_to(mut self, most: f32) -> Self {
         let largest = self.values.iter().fold(0.0f32, |largest, value| largest.max(*value));
@@ -234,7 +242,9 @@ mod tests {
     #[test]
     fn scaling_reaches_the_wanted_level_and_an_empty_mask_stays_empty() {
         let blurred = square(21, 5..16).blurred(9, 30.0);
-        assert_eq!(blurred.scaled_to(0.75).values().iter().fold(0.0f32, |most, value| most.max(*value)), 0.75);
+        assert_eq!(blurred.clone().scaled_to(0.75).values().iter().fold(0.0f32, |most, value| most.max(*value)), 0.75);
         assert!(square(5, 0..0).scaled_to(1.0).is_empty());
+        let hard = blurred.scaled_to(0.5).hardened();
+        assert!(hard.values().iter().all(|value| [0.0, 0.5].contains(value)) && !hard.is_empty());
     }
 }

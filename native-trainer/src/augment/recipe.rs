@@ -2,13 +2,20 @@
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use unmask_core::face::Landmarks;
 use unmask_core::image::RgbImage;
 
 use super::colour::{BrightnessContrast, HsvShift, RgbShift, brightness_contrast, hsv_shift, rgb_shift};
+use super::denoise::{Denoise, bilateral};
+use super::distractor::{Distractor, Thing, distract};
 use super::draw::{Limit, Probability};
 use super::filter::{Blur, Downscale, Sharpen, downscale, gaussian_blur, sharpen};
 use super::jpeg::{Jpeg, Resave, recompress, resave};
-use super::light::{Gamma, Noise, gamma, noise};
+use super::light::{Gamma, LowLight, Noise, Vignette, gamma, low_light, noise, vignette};
+use super::moire::{Moire, Stripes, moire};
+use super::motion::{MotionBlur, motion_blur};
+use super::patch::{Pasted, Patch, paste};
+use super::video::{Filming, Video};
 use super::warp::{Border, Placement, Reframe, Rotate, flip, warp};
 
 /// Which changes are made to a training image, how often and how strongly, in the order in which they are made.
@@ -18,6 +25,8 @@ use super::warp::{Border, Placement, Reframe, Rotate, flip, warp};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Augmentation {
+    /// Patches beside the face, cut from elsewhere in the image (default: never).
+    pub(crate) patch: Patch,
     /// Chance of the mirror image (default 0.5).
     pub(crate) flip: Probability,
     /// Turning about the centre; what comes in at the corners is the image mirrored (default: half of the images, up to
@@ -25,6 +34,12 @@ pub(crate) struct Augmentation {
     pub(crate) rotate: Rotate,
     /// Another zoom and place (default: never).
     pub(crate) reframe: Reframe,
+    /// Things over the face (default: never).
+    pub(crate) distractor: Distractor,
+    /// Corners darker than the middle (default: never).
+    pub(crate) vignette: Vignette,
+    /// Blur along a line (default: never).
+    pub(crate) motion_blur: MotionBlur,
     /// Making smaller and large again (default: never).
     pub(crate) downscale: Downscale,
     /// Gaussian blur (default: half of the images, kernels of 3 to 7 pixels).
@@ -37,32 +52,48 @@ pub(crate) struct Augmentation {
     pub(crate) brightness_contrast: BrightnessContrast,
     /// A power law over the levels, which darkens or lightens (default: never).
     pub(crate) gamma: Gamma,
+    /// The stripes of a screen that was filmed (default: never).
+    pub(crate) moire: Moire,
+    /// Darkness, with noise in the shadows (default: never).
+    pub(crate) low_light: LowLight,
     /// Noise of a sensor (default: never).
     pub(crate) noise: Noise,
+    /// Noise taken away, and fine detail with it (default: never).
+    pub(crate) denoise: Denoise,
     /// Sharpening (default: never).
     pub(crate) sharpen: Sharpen,
     /// Resizing and JPEG compression several times (default: never).
     pub(crate) resave: Resave,
     /// JPEG compression (default: half of the images, quality 40 to 100).
     pub(crate) jpeg: Jpeg,
+    /// Compression as a frame of a video (default: never). It is made for a whole batch at once, see [`Video::film`].
+    pub(crate) video: Video,
 }
 
 impl Default for Augmentation {
     fn default() -> Self {
         Self {
+            patch: Patch::default(),
             flip: Probability(0.5),
             rotate: Rotate::default(),
             reframe: Reframe::default(),
+            distractor: Distractor::default(),
+            vignette: Vignette::default(),
+            motion_blur: MotionBlur::default(),
             downscale: Downscale::default(),
             blur: Blur::default(),
             rgb_shift: RgbShift::default(),
             hsv_shift: HsvShift::default(),
             brightness_contrast: BrightnessContrast::default(),
             gamma: Gamma::default(),
+            moire: Moire::default(),
+            low_light: LowLight::default(),
             noise: Noise::default(),
+            denoise: Denoise::default(),
             sharpen: Sharpen::default(),
             resave: Resave::default(),
             jpeg: Jpeg::default(),
+            video: Video::default(),
         }
     }
 }
@@ -74,17 +105,10 @@ impl Augmentation {
         Self {
             flip: never,
             rotate: Rotate { probability: never, ..Rotate::default() },
-            reframe: Reframe { probability: never, ..Reframe::default() },
-            downscale: Downscale { probability: never, ..Downscale::default() },
             blur: Blur { probability: never, ..Blur::default() },
-            rgb_shift: RgbShift { probability: never, ..RgbShift::default() },
-            hsv_shift: HsvShift { probability: never, ..HsvShift::default() },
             brightness_contrast: BrightnessContrast { probability: never, ..BrightnessContrast::default() },
-            gamma: Gamma { probability: never, ..Gamma::default() },
-            noise: Noise { probability: never, ..Noise::default() },
-            sharpen: Sharpen { probability: never, ..Sharpen::default() },
-            resave: Resave { probability: never, ..Resave::default() },
             jpeg: Jpeg { probability: never, ..Jpeg::default() },
+            ..Self::default()
         }
     }
 
@@ -121,6 +145,14 @@ impl Augmentation {
             noise: self.noise.draw(rng),
             sharpen: self.sharpen.draw(rng),
             resave: self.resave.draw(rng),
+            motion_blur: self.motion_blur.draw(rng),
+            vignette: self.vignette.draw(rng),
+            denoise: self.denoise.draw(rng),
+            moire: self.moire.draw(rng),
+            low_light: self.low_light.draw(rng),
+            video: self.video.draw(rng),
+            distractor: self.distractor.draw(rng),
+            patch: self.patch.draw(rng),
         }
     }
 }
@@ -141,22 +173,45 @@ pub(crate) struct Drawn {
     noise: Option<(f32, u64)>,
     sharpen: Option<f32>,
     resave: Option<Vec<(f64, u8)>>,
+    motion_blur: Option<(usize, f64)>,
+    vignette: Option<(f32, [f32; 2])>,
+    denoise: Option<(usize, f32)>,
+    moire: Option<Stripes>,
+    low_light: Option<(f32, f32, u64)>,
+    video: Option<Filming>,
+    distractor: Option<Vec<Thing>>,
+    patch: Option<Vec<Pasted>>,
 }
 
 impl Drawn {
-    /// The image with the changes made, in the same size. Compression comes last, as it does in the world.
-    pub(crate) fn apply(&self, image: &RgbImage) -> RgbImage {
-        let image = self.place(image);
+    /// The image of a face at `landmarks` with the changes made, in the same size, all but that of [`filming`](Self::filming).
+    /// Compression comes last, as it does in the world.
+    pub(crate) fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> RgbImage {
+        let image = match &self.patch {
+            Some(patches) => self.place(&paste(image, patches, landmarks)),
+            None => self.place(image),
+        };
+        let image = changed(image, &self.distractor, |image, things| distract(image, things));
+        let image = changed(image, &self.vignette, |image, drawn| vignette(image, *drawn));
+        let image = changed(image, &self.motion_blur, |image, line| motion_blur(image, *line));
         let image = changed(image, &self.downscale, |image, factor| downscale(image, *factor));
         let image = changed(image, &self.blur, |image, side| gaussian_blur(image, *side));
         let image = changed(image, &self.rgb_shift, |image, shift| rgb_shift(image, *shift));
         let image = changed(image, &self.hsv_shift, |image, shift| hsv_shift(image, *shift));
         let image = changed(image, &self.brightness_contrast, |image, by| brightness_contrast(image, *by));
         let image = changed(image, &self.gamma, |image, exponent| gamma(image, *exponent));
+        let image = changed(image, &self.moire, moire);
+        let image = changed(image, &self.low_light, |image, drawn| low_light(image, *drawn));
         let image = changed(image, &self.noise, |image, drawn| noise(image, *drawn));
+        let image = changed(image, &self.denoise, |image, drawn| bilateral(image, *drawn));
         let image = changed(image, &self.sharpen, |image, strength| sharpen(image, *strength, 1.0));
         let image = changed(image, &self.resave, |image, rounds| resave(image, rounds));
         changed(image, &self.jpeg, |image, quality| recompress(image, *quality))
+    }
+
+    /// How the images are filmed, after all other changes and in one batch with others, if they are.
+    pub(crate) fn filming(&self) -> Option<Filming> {
+        self.video
     }
 
     /// The image with those of the changes that move pixels: mirrored, turned and reframed. It is what a mask needs.
@@ -186,6 +241,8 @@ fn changed<T>(image: RgbImage, drawn: &Option<T>, change: impl Fn(&RgbImage, &T)
 mod tests {
     use super::*;
     use rand::SeedableRng;
+
+    const FACE: Landmarks = [[15.0, 11.0], [25.0, 11.0], [20.0, 16.0], [16.0, 20.0], [24.0, 20.0]];
 
     fn picture() -> RgbImage {
         let pixels = (0..40 * 30 * 3usize).map(|i| ((i * 37 + (i * i) % 91) % 256) as u8).collect();
@@ -220,7 +277,7 @@ mod tests {
         let image = picture();
         let drawn = |seed| Augmentation::default().draw(&mut ChaCha8Rng::seed_from_u64(seed));
         assert_eq!(drawn(7), drawn(7));
-        assert_eq!(drawn(7).apply(&image), drawn(7).apply(&image));
+        assert_eq!(drawn(7).apply(&image, &FACE), drawn(7).apply(&image, &FACE));
         assert!((0..8).any(|seed| drawn(seed) != drawn(7)));
     }
 
@@ -233,6 +290,33 @@ mod tests {
             let without = Augmentation { rgb_shift: Augmentation::none().rgb_shift, ..recipe };
             let without = without.draw(&mut ChaCha8Rng::seed_from_u64(seed));
             assert_eq!(without, Drawn { rgb_shift: None, ..with });
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_first_does_not_depend_on_changes_that_were_added_later() {
+        let always = Probability(1.0);
+        let recipe = Augmentation {
+            noise: Noise { probability: always, ..Noise::default() },
+            resave: Resave { probability: always, ..Resave::default() },
+            ..Augmentation::for_pairs()
+        };
+        for seed in 0..20 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let drawn = recipe.draw(&mut rng.clone());
+            assert_eq!(drawn.flip, recipe.flip.draw(&mut rng));
+            assert_eq!(drawn.rotate, recipe.rotate.draw(&mut rng));
+            assert_eq!(drawn.downscale, recipe.downscale.draw(&mut rng));
+            assert_eq!(drawn.blur, recipe.blur.draw(&mut rng));
+            assert_eq!(drawn.rgb_shift, recipe.rgb_shift.draw(&mut rng));
+            assert_eq!(drawn.hsv_shift, recipe.hsv_shift.draw(&mut rng));
+            assert_eq!(drawn.brightness_contrast, recipe.brightness_contrast.draw(&mut rng));
+            assert_eq!(drawn.jpeg, recipe.jpeg.draw(&mut rng));
+            assert_eq!(drawn.reframe, recipe.reframe.draw(&mut rng));
+            assert_eq!(drawn.gamma, recipe.gamma.draw(&mut rng));
+            assert_eq!(drawn.noise, recipe.noise.draw(&mut rng));
+            assert_eq!(drawn.sharpen, recipe.sharpen.draw(&mut rng));
+            assert_eq!(drawn.resave, recipe.resave.draw(&mut rng));
         }
     }
 
@@ -260,13 +344,13 @@ mod tests {
         assert_eq!((both.degrees, both.scale, both.shift), (turn.degrees, place.scale, place.shift));
         assert!(turn.degrees != 0.0 && place.scale[0] != 1.0 && place.shift[0] != place.shift[1]);
         let alone = Drawn { reframe: None, ..drawn.clone() };
-        assert_ne!(drawn.apply(&picture()), alone.apply(&picture()));
+        assert_ne!(drawn.apply(&picture(), &FACE), alone.apply(&picture(), &FACE));
     }
 
     #[test]
     fn without_changes_an_image_stays_as_it_is() {
         let drawn = Augmentation::none().draw(&mut ChaCha8Rng::seed_from_u64(5));
-        assert_eq!(drawn.apply(&picture()), picture());
+        assert_eq!(drawn.apply(&picture(), &FACE), picture());
     }
 
     #[test]
@@ -281,10 +365,17 @@ mod tests {
         recipe.noise.probability = half;
         recipe.sharpen.probability = half;
         recipe.resave.probability = half;
+        recipe.motion_blur.probability = half;
+        recipe.vignette.probability = half;
+        recipe.denoise.probability = half;
+        recipe.moire.probability = half;
+        recipe.low_light.probability = half;
+        recipe.distractor.probability = half;
+        recipe.patch.probability = half;
         for (width, height) in [(0, 0), (0, 4), (1, 1), (1, 9), (40, 30)] {
             let image = RgbImage::new(width, height, vec![120; width * height * 3]).unwrap();
             for seed in 0..40 {
-                let changed = recipe.draw(&mut ChaCha8Rng::seed_from_u64(seed)).apply(&image);
+                let changed = recipe.draw(&mut ChaCha8Rng::seed_from_u64(seed)).apply(&image, &FACE);
                 assert_eq!((changed.width(), changed.height()), (width, height));
             }
         }

@@ -4,21 +4,25 @@
 //! A face is blended with a slightly changed copy of itself, through a mask of the face that is deformed and soft at its
 //! edge. What gives a deepfake away whatever made it is left: a boundary, and a difference in colour, sharpness and
 //! place on either side of it. Written after the paper; where it does not give a number, the default is the value that
-//! its authors published. The parts of the face beside the whole are our own choice.
+//! its authors published. The parts of the face beside the whole are our own choice, and so is what a recipe can ask for
+//! besides: small parts, seamless cloning, and the face of somebody else in the place of the copy.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use unmask_core::face::Landmarks;
+use unmask_core::face::alignment::Similarity;
 use unmask_core::image::RgbImage;
 
 use super::colour::{BrightnessContrast, HsvShift, RgbShift, brightness_contrast, hsv_shift, rgb_shift};
 use super::draw::{Limit, Probability, Range};
 use super::elastic::Displacement;
 use super::filter::{decimate, sharpen};
+use super::lab::transferred;
 use super::mean_face;
+use super::poisson::cloned;
 use super::recipe::Drawn;
-use super::warp::{Border, Placement, warp_where};
+use super::warp::{Border, Placement, warp_by, warp_where};
 use super::{Mask, level, rebuilt};
 
 /// How fakes are made. Lengths are in pixels of a face crop of about 256.
@@ -53,6 +57,26 @@ pub(crate) struct SelfBlending {
     pub(crate) blur_deviation: Range<1, 99>,
     /// Size of the mask while it shrinks and is softened, across and down each (default 192 to 256).
     pub(crate) canvas: Range<16, 1024>,
+    /// Chance that the part is cloned seamlessly, with a hard mask, and not mixed in through a soft one (default 0).
+    pub(crate) seamless: Probability,
+    /// The face of somebody else in the place of the copy (default: never).
+    pub(crate) donor: Donor,
+}
+
+/// Whose face is blended in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Donor {
+    /// Chance that it is that of another person of the data, with the most similar pose of a few (default 0).
+    pub(crate) probability: Probability,
+    /// Chance that its colours are brought to those of the face, see [`transferred`] (default 0.8).
+    pub(crate) colour: Probability,
+}
+
+impl Default for Donor {
+    fn default() -> Self {
+        Self { probability: Probability(0.0), colour: Probability(0.8) }
+    }
 }
 
 impl Default for SelfBlending {
@@ -73,6 +97,8 @@ impl Default for SelfBlending {
             blur: Range(5.0, 25.0),
             blur_deviation: Range(5.0, 45.0),
             canvas: Range(192.0, 256.0),
+            seamless: Probability(0.0),
+            donor: Donor::default(),
         }
     }
 }
@@ -89,11 +115,29 @@ pub(crate) struct RegionWeights {
     pub(crate) features: Limit<1000>,
     /// Below the eyes: nose, mouth and jaw, as where only the lips are made to move (default 1).
     pub(crate) lower: Limit<1000>,
+    /// From hairline to nose, as where eyes are replaced or a forehead is smoothed (default 0).
+    pub(crate) upper: Limit<1000>,
+    /// The mouth alone (default 0).
+    pub(crate) mouth: Limit<1000>,
+    /// Eyes and brows alone (default 0).
+    pub(crate) eyes: Limit<1000>,
+    /// The nose alone (default 0).
+    pub(crate) nose: Limit<1000>,
 }
 
 impl Default for RegionWeights {
     fn default() -> Self {
-        Self { whole: Limit(3.0), face: Limit(3.0), features: Limit(1.0), lower: Limit(1.0) }
+        let never = Limit(0.0);
+        Self {
+            whole: Limit(3.0),
+            face: Limit(3.0),
+            features: Limit(1.0),
+            lower: Limit(1.0),
+            upper: never,
+            mouth: never,
+            eyes: never,
+            nose: never,
+        }
     }
 }
 
@@ -104,6 +148,10 @@ impl RegionWeights {
             (Region::Face, self.face),
             (Region::Features, self.features),
             (Region::Lower, self.lower),
+            (Region::Upper, self.upper),
+            (Region::Mouth, self.mouth),
+            (Region::Eyes, self.eyes),
+            (Region::Nose, self.nose),
         ];
         let sum: f64 = weights.iter().map(|(_, weight)| weight.0).sum();
         let mut left = rng.random::<f64>() * sum;
@@ -126,7 +174,20 @@ pub(crate) enum Region {
     Features,
     /// Nose, mouth and jaw.
     Lower,
+    /// Forehead, brows and eyes.
+    Upper,
+    /// Mouth.
+    Mouth,
+    /// Brows and eyes.
+    Eyes,
+    /// Nose.
+    Nose,
 }
+
+/// How much larger than the points' hull a small part is: the skin around it goes with it, and a mask shrinks.
+const SMALL_PART_MARGIN: f64 = 1.5;
+/// By which part of its shorter side a small part's mask may shrink at most, all around together.
+const SMALL_PART_EROSION: f64 = 0.3;
 
 impl Region {
     /// The points whose hull the part is.
@@ -136,8 +197,32 @@ impl Region {
             Self::Face => points[..68].to_vec(),
             Self::Features => points[17..68].to_vec(),
             Self::Lower => [&points[2..15], &points[28..36], &points[48..68]].concat(),
+            Self::Upper => [&points[17..28], &points[36..48], &points[68..81]].concat(),
+            Self::Mouth => widened(&points[48..68]),
+            Self::Eyes => widened(&[&points[17..27], &points[36..48]].concat()),
+            Self::Nose => widened(&points[27..36]),
         }
     }
+
+    /// Whether a mask that shrinks as that of the whole face does could vanish.
+    fn is_small(self) -> bool {
+        matches!(self, Self::Mouth | Self::Eyes | Self::Nose)
+    }
+}
+
+/// Points farther from their mean.
+fn widened(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    let mean = [0, 1].map(|axis| points.iter().map(|point| point[axis]).sum::<f64>() / points.len() as f64);
+    points.iter().map(|point| [0, 1].map(|axis| mean[axis] + SMALL_PART_MARGIN * (point[axis] - mean[axis]))).collect()
+}
+
+/// The shorter side of the upright rectangle around points.
+fn shorter_side(points: &[[f64; 2]]) -> f64 {
+    let extent = |axis: usize| {
+        let of = |choose: fn(f64, f64) -> f64, start| points.iter().map(|point| point[axis]).fold(start, choose);
+        of(f64::max, f64::NEG_INFINITY) - of(f64::min, f64::INFINITY)
+    };
+    extent(0).min(extent(1))
 }
 
 /// What makes the two copies differ in sharpness.
@@ -177,6 +262,16 @@ pub(crate) struct Blend {
     blur_deviation: f64,
     canvas: [usize; 2],
     ratio: f32,
+    is_seamless: bool,
+    /// Whether somebody else's face is wanted, and if so, whether in the face's own colours.
+    donor: Option<bool>,
+}
+
+/// Somebody else's face, and where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OtherFace {
+    pub(crate) image: RgbImage,
+    pub(crate) landmarks: Landmarks,
 }
 
 /// A real face and the fake made from it.
@@ -188,6 +283,8 @@ pub(crate) struct SelfBlended {
     pub(crate) fake: RgbImage,
     /// How much of the source each pixel has.
     pub(crate) mask: Mask,
+    /// Where the face is that both show.
+    pub(crate) landmarks: Landmarks,
 }
 
 impl SelfBlending {
@@ -201,8 +298,9 @@ impl SelfBlending {
             scale: [self.scale, self.scale].map(|limit| scale(limit.draw(rng))),
             shift: [self.shift_across.draw(rng), self.shift_down.draw(rng)],
         };
-        Blend {
-            region: self.regions.draw(rng),
+        let region = self.regions.draw(rng);
+        let mut blend = Blend {
+            region,
             source_is_changed: rng.random(),
             rgb_shift: self.rgb_shift.draw(rng),
             hsv_shift: self.hsv_shift.draw(rng),
@@ -216,7 +314,16 @@ impl SelfBlending {
             blur_deviation: self.blur_deviation.draw_whole(rng) as f64,
             canvas: [self.canvas.draw_whole(rng), self.canvas.draw_whole(rng)],
             ratio: RATIOS[Range::<0, 5>(0.0, 5.0).draw_whole(rng)],
-        }
+            is_seamless: false,
+            donor: None,
+        };
+        // From a generator of their own, so that what is drawn after a blend does not depend on what a blend can be.
+        let mut rng = ChaCha8Rng::seed_from_u64(blend.elastic_seed);
+        rng.set_stream(1);
+        blend.is_seamless = self.seamless.draw(&mut rng);
+        let (has_donor, is_matched) = (self.donor.probability.draw(&mut rng), self.donor.colour.draw(&mut rng));
+        blend.donor = has_donor.then_some(is_matched);
+        blend
     }
 }
 
@@ -228,24 +335,61 @@ fn scale(step: f64) -> f64 {
 }
 
 impl Blend {
+    /// Side of the square by which the mask of a part with these points shrinks, in an image of `size`.
+    fn erosion_of(&self, points: &[[f64; 2]], size: [usize; 2]) -> usize {
+        if !self.region.is_small() {
+            return self.erosion;
+        }
+        let scale = self.canvas[0] as f64 / size[0].max(1) as f64;
+        let scale = scale.min(self.canvas[1] as f64 / size[1].max(1) as f64);
+        self.erosion.min((SMALL_PART_EROSION * scale * shorter_side(points)) as usize / 2 * 2 + 1)
+    }
+
     /// The same blend with the target left as it is: only the copy that is blended in is changed.
     pub(crate) fn of_unchanged_target(self) -> Self {
         Self { source_is_changed: true, ..self }
     }
 
+    /// Whether it is made with the face of somebody else.
+    pub(crate) fn wants_donor(&self) -> bool {
+        self.donor.is_some()
+    }
+
     /// The pair made from an aligned face with these landmarks, in pixels of the image. `None` where the landmarks leave
     /// nothing to blend, since what is not changed must not be called fake: they are not finite, in one place, or outside.
     pub(crate) fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> Option<SelfBlended> {
-        let mask = self.mask([image.width(), image.height()], landmarks);
+        self.apply_with(image, landmarks, None)
+    }
+
+    /// As [`apply`](Self::apply), with `donor` in the place of the copy if the blend wants one and there is one.
+    pub(crate) fn apply_with(
+        &self,
+        image: &RgbImage,
+        landmarks: &Landmarks,
+        donor: Option<&OtherFace>,
+    ) -> Option<SelfBlended> {
+        let mut mask = self.mask([image.width(), image.height()], landmarks);
         if mask.is_empty() {
             return None;
         }
-        let changed = self.changed(image);
-        let (source, real) = if self.source_is_changed { (&changed, image) } else { (image, &changed) };
-        // Most of the image is not within the mask, and the source is not looked at there.
-        let is_blended = |pixel: usize| mask.values()[pixel] > 0.0;
+        let lent = self.donor.zip(donor).and_then(|(is_matched, donor)| {
+            let moved = donor.moved([image.width(), image.height()], landmarks)?;
+            Some(if is_matched { transferred(&moved, image, &mask) } else { moved })
+        });
+        let copy = lent.as_ref().unwrap_or(image);
+        let changed = self.changed(if self.source_is_changed { copy } else { image });
+        let (source, real) = if self.source_is_changed { (&changed, image) } else { (copy, &changed) };
+        // Most of the image is not within the mask, and the source is not looked at there but beside it.
+        let is_blended = |pixel: usize| self.is_seamless || mask.values()[pixel] > 0.0;
         let source = warp_where(source, &self.placement, Border::Mirrored, is_blended);
-        Some(SelfBlended { fake: blended(&source, real, &mask), real: real.clone(), mask })
+        let fake = if self.is_seamless {
+            mask = mask.hardened();
+            let is_within: Vec<bool> = mask.values().iter().map(|share| *share > 0.0).collect();
+            blended(&cloned(&source, real, &is_within), real, &mask)
+        } else {
+            blended(&source, real, &mask)
+        };
+        Some(SelfBlended { fake, real: real.clone(), mask, landmarks: *landmarks })
     }
 
     /// The copy that differs in colour and sharpness.
@@ -269,15 +413,29 @@ impl Blend {
         let displacement = Displacement::draw(&mut rng, size, alpha, sigma);
         let deformed = Mask::hull(size, &moved).displaced(&displacement).resized(self.canvas[0], self.canvas[1]);
         // The paper blurs, then keeps only what is still 1: what has nothing but face around it on the kernel's square.
-        let soft = deformed.eroded(self.erosion).blurred(self.blur, self.blur_deviation).scaled_to(self.ratio);
+        let soft = deformed
+            .eroded(self.erosion_of(&moved, size))
+            .blurred(self.blur, self.blur_deviation)
+            .scaled_to(self.ratio);
         soft.resized(size[0], size[1])
+    }
+}
+
+impl OtherFace {
+    /// The image of `size` in which the face lies as one with `landmarks` does; what is beyond its edge is mirrored. `None` where
+    /// landmarks are in one place or not finite.
+    fn moved(&self, size: [usize; 2], landmarks: &Landmarks) -> Option<RgbImage> {
+        let to_donor = Similarity::estimate(landmarks, &self.landmarks).filter(|_| !self.image.pixels().is_empty())?;
+        let [[c, f], [x, y], [u, v]] = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]].map(|point| to_donor.apply(point));
+        let matrix = [x - c, u - c, c, y - f, v - f, f];
+        matrix.iter().all(|value| value.is_finite()).then(|| warp_by(&self.image, size, matrix))
     }
 }
 
 impl SelfBlended {
     /// Both images with the same changes, so that nothing but the blend tells them apart.
     pub(crate) fn augmented(&self, drawn: &Drawn) -> (RgbImage, RgbImage) {
-        (drawn.apply(&self.real), drawn.apply(&self.fake))
+        (drawn.apply(&self.real, &self.landmarks), drawn.apply(&self.fake, &self.landmarks))
     }
 }
 

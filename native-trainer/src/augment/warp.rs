@@ -139,6 +139,19 @@ pub(super) fn warp_where(
     rebuilt(image, pixels)
 }
 
+/// An image of `[width, height]` that shows at `(u, v)` what `image` shows at `(m[0]·u + m[1]·v + m[2], m[3]·u + m[4]·v + m[5])`,
+/// bilinearly; beyond its edge, which has to be somewhere, it is mirrored.
+pub(super) fn warp_by(image: &RgbImage, [width, height]: [usize; 2], m: [f64; 6]) -> RgbImage {
+    let mut pixels = Vec::with_capacity(width * height * 3);
+    for row in 0..height {
+        let (left, top) = (m[1] * row as f64 + m[2], m[4] * row as f64 + m[5]);
+        for column in 0..width {
+            pixels.extend(sample(image, m[0] * column as f64 + left, m[3] * column as f64 + top, Border::Mirrored));
+        }
+    }
+    RgbImage::new(width, height, pixels).unwrap_or_else(|| image.clone())
+}
+
 /// The colour at `(x, y)`.
 fn sample(image: &RgbImage, x: f64, y: f64, border: Border) -> [u8; 3] {
     let (column, row) = (floor(x), floor(y));

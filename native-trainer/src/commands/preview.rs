@@ -14,10 +14,11 @@ use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::face::{Face as FoundFace, Landmarks};
 use unmask_core::image::{Interpolation, RgbImage};
 
-use crate::augment::sbi::SelfBlending;
+use super::preprocess::margin;
+use crate::augment::sbi::{OtherFace, SelfBlending};
 use crate::augment::whole::blended_in_place;
-use crate::augment::{Augmentation, Mask};
-use crate::media::{self, Damage, Input, OpenOptions};
+use crate::augment::{Augmentation, Filming, Mask, Shot};
+use crate::media::{self, Damage, Input, OpenOptions, Programs};
 use crate::output::say;
 use crate::train::read_unchecked_recipe;
 use crate::train::recipe::Recipe;
@@ -47,11 +48,14 @@ pub(crate) struct PreviewArgs {
     #[arg(long)]
     sbi: bool,
     /// Write one picture, unaligned and unaugmented, with its largest face self-blended
-    #[arg(long, requires = "sbi", conflicts_with_all = ["aligned", "rows", "size"])]
+    #[arg(long, requires = "sbi", conflicts_with_all = ["aligned", "rows", "size", "margin"])]
     whole: bool,
     /// Images are aligned faces already
     #[arg(long)]
     aligned: bool,
+    /// How many times wider than the geometry's own view crops are, as `unmask preprocess --margin` was told
+    #[arg(long, default_value_t = MARGIN, value_parser = margin)]
+    margin: f32,
     /// The picture to write; its extension names the format: png, jpg or webp
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
@@ -72,7 +76,7 @@ struct Changes {
     self_blending: SelfBlending,
 }
 
-/// Margin of the crops, as DeepfakeBench cuts them.
+/// Margin of the crops where none is given, as DeepfakeBench cuts them.
 const MARGIN: f32 = 1.3;
 /// Pixels between the images of the sheet.
 const GAP: usize = 4;
@@ -98,7 +102,11 @@ pub(crate) fn run(args: &PreviewArgs) -> Result<()> {
             let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
             rng.set_stream(row as u64);
             let face = &faces[row % faces.len()];
-            if args.sbi { pair(&changes, face, &mut rng) } else { Ok(augmentations(&changes, face, &mut rng)) }
+            if args.sbi {
+                pair(&changes, face, donor(&faces, face), &mut rng)
+            } else {
+                augmentations(&changes, face, &mut rng)
+            }
         })
         .collect::<Result<_>>()?;
     write(args, format, &sheet(&rows))?;
@@ -150,20 +158,58 @@ fn changes(args: &PreviewArgs) -> Result<Changes> {
 }
 
 /// The real image, the mask in white, and the fake, after the changes that both get.
-fn pair(changes: &Changes, (face, landmarks): &Face, rng: &mut ChaCha8Rng) -> Result<[RgbImage; COLUMNS]> {
-    let pair = changes.self_blending.draw(rng).apply(face, landmarks);
+fn pair(
+    changes: &Changes,
+    (face, landmarks): &Face,
+    donor: Option<OtherFace>,
+    rng: &mut ChaCha8Rng,
+) -> Result<[RgbImage; COLUMNS]> {
+    let pair = changes.self_blending.draw(rng).apply_with(face, landmarks, donor.as_ref());
     let pair = pair.context("the landmarks of a face leave nothing to blend; leave its picture out")?;
     let drawn = changes.augmentation.draw(rng);
     let (real, fake) = pair.augmented(&drawn);
+    let [real, fake] = match drawn.filming() {
+        Some(filming) => film(changes, [real, fake], filming, rng)?,
+        None => [real, fake],
+    };
     let mask = drawn.place(&visible(&pair.mask, face));
     Ok([face.clone(), real, mask, fake])
 }
 
+/// The other of the faces shown whose landmarks are nearest, for blends that want one.
+fn donor(faces: &[Face], (face, landmarks): &Face) -> Option<OtherFace> {
+    let far = |other: &Landmarks| -> f32 {
+        landmarks.iter().flatten().zip(other.iter().flatten()).map(|(one, other)| (one - other).powi(2)).sum()
+    };
+    let others = faces.iter().filter(|(other, _)| other != face);
+    let (image, landmarks) = others.min_by(|(_, one), (_, other)| far(one).total_cmp(&far(other)))?;
+    Some(OtherFace { image: image.clone(), landmarks: *landmarks })
+}
+
 /// Three draws for the same face.
-fn augmentations(changes: &Changes, (face, _): &Face, rng: &mut ChaCha8Rng) -> [RgbImage; COLUMNS] {
-    let augmentation = changes.augmentation;
-    let [one, two, three] = [(); 3].map(|()| augmentation.draw(rng).apply(face));
-    [face.clone(), one, two, three]
+fn augmentations(changes: &Changes, (face, landmarks): &Face, rng: &mut ChaCha8Rng) -> Result<[RgbImage; COLUMNS]> {
+    let [one, two, three] = [(); 3].map(|()| {
+        let drawn = changes.augmentation.draw(rng);
+        let image = drawn.apply(face, landmarks);
+        match drawn.filming() {
+            Some(filming) => film(changes, [image], filming, rng).map(|[image]| image),
+            None => Ok(image),
+        }
+    });
+    Ok([face.clone(), one?, two?, three?])
+}
+
+/// Images filmed alike, as a batch of their own.
+fn film<const N: usize>(
+    changes: &Changes,
+    mut images: [RgbImage; N],
+    filming: Filming,
+    rng: &mut ChaCha8Rng,
+) -> Result<[RgbImage; N]> {
+    let shot = Shot { clips: images.iter().map(|image| vec![image.clone()]).collect(), filming };
+    let filmed = changes.augmentation.video.film(&Programs::from_environment(), &[shot], N, rng)?;
+    images.iter_mut().zip(filmed.into_iter().flatten().flatten()).for_each(|(image, filmed)| *image = filmed);
+    Ok(images)
 }
 
 /// A mask as a grey image, white where it is 1. Its size is the face's, which would show where it were not.
@@ -174,7 +220,8 @@ fn visible(mask: &Mask, face: &RgbImage) -> RgbImage {
 
 /// As many faces as there are rows, or fewer where the inputs hold fewer.
 fn faces(args: &PreviewArgs) -> Result<Vec<Face>> {
-    let (wanted, size) = (usize::from(args.rows), usize::from(args.size));
+    let wanted = usize::from(args.rows);
+    let spec = CropSpec { geometry: CropGeometry::Dfb, size: args.size.into(), margin: args.margin };
     let mut inputs = Vec::new();
     for path in &args.data {
         inputs.extend(media::expand(path)?.inputs);
@@ -189,7 +236,7 @@ fn faces(args: &PreviewArgs) -> Result<Vec<Face>> {
         if faces.len() >= wanted {
             break;
         }
-        faces.extend(faces_of(input, frames, size, finder.as_ref())?);
+        faces.extend(faces_of(input, frames, &spec, finder.as_ref())?);
     }
     faces.truncate(wanted);
     if faces.is_empty() {
@@ -208,26 +255,25 @@ fn largest_face(frame: &RgbImage, finder: &FaceFinder) -> Option<FoundFace> {
 }
 
 /// The largest face of each of some frames of an input.
-fn faces_of(input: &Input, frames: usize, size: usize, finder: Option<&FaceFinder>) -> Result<Vec<Face>> {
+fn faces_of(input: &Input, frames: usize, spec: &CropSpec, finder: Option<&FaceFinder>) -> Result<Vec<Face>> {
     let opened = media::open(input, &OpenOptions { frames, damage: Damage::Refuse })?;
     let mut faces = Vec::new();
     for frame in opened.frames {
-        faces.extend(face_of(&frame?.image, size, finder));
+        faces.extend(face_of(&frame?.image, spec, finder));
     }
     Ok(faces)
 }
 
 /// The largest face of a frame; the frame itself, resized, where there is no finder.
-fn face_of(frame: &RgbImage, size: usize, finder: Option<&FaceFinder>) -> Option<Face> {
-    let points = template(CropGeometry::Dfb, size, MARGIN);
+fn face_of(frame: &RgbImage, spec: &CropSpec, finder: Option<&FaceFinder>) -> Option<Face> {
+    let points = template(spec.geometry, spec.size, spec.margin);
     let Some(finder) = finder else {
-        return Some((frame.resize(size, size, Interpolation::Bicubic), points));
+        return Some((frame.resize(spec.size, spec.size, Interpolation::Bicubic), points));
     };
     let largest = largest_face(frame, finder)?;
     let to_crop = Similarity::estimate(&largest.landmarks, &points)?;
     let landmarks = largest.landmarks.map(|point| to_crop.apply(point.map(f64::from)).map(|value| value as f32));
-    let spec = CropSpec { geometry: CropGeometry::Dfb, size, margin: MARGIN };
-    Some((crop(frame, &largest.landmarks, &spec)?, landmarks))
+    Some((crop(frame, &largest.landmarks, spec)?, landmarks))
 }
 
 /// The images in rows on white.

@@ -7,7 +7,7 @@
 //!
 //! Of a video, [`probe`] asks ffprobe what it is, [`packets`] lists its frames, [`plan`] decides which are decoded
 //! and in which runs, [`video`] works the plan off, [`decode`] is one run of ffmpeg, called by [`command`];
-//! [`messages`] understands its words, [`ending`] finds ends that it does not miss, [`children`] ends it. [`still`] decodes images with what [`jpeg`] and [`tiff`] know of their files, [`animation`] those that move.
+//! [`messages`] understands its words, [`ending`] finds ends that it does not miss, [`children`] ends it. [`recode`] sends pictures through video codecs and back. [`still`] decodes images with what [`jpeg`] and [`tiff`] know of their files, [`animation`] those that move.
 
 mod animation;
 mod children;
@@ -26,6 +26,7 @@ pub(crate) mod pipe;
 mod plan;
 mod probe;
 mod programs;
+pub(crate) mod recode;
 mod series;
 mod still;
 #[cfg(test)]

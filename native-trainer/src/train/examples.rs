@@ -11,13 +11,17 @@ use unmask_core::face::alignment::CropSpec;
 use unmask_core::image::RgbImage;
 use unmask_core::weights::spec::DetectorSpec;
 
+use super::donors::donor;
 use super::partners::{Partner, Partners, at_the_same_time};
 use super::recipe::Recipe;
 use super::sampler::{Clip, epoch_clips};
+use crate::augment::sbi::{Blend, OtherFace};
+use crate::augment::{Drawn, Filming, Shot};
 use crate::datasets::{Label, Video};
+use crate::media::Programs;
 use crate::predict::stored_crops;
 use crate::random::generator;
-use crate::twins::self_blended;
+use crate::twins::{landmarks, self_blended};
 
 /// Batches that wait for the model.
 const AHEAD: usize = 2;
@@ -27,6 +31,14 @@ pub(super) struct Batch {
     /// Normalised pixels `[clips, T, 3, size, size]`.
     pub(super) pixels: Tensor<5>,
     pub(super) labels: Vec<Label>,
+}
+
+/// One clip of a batch.
+struct Example {
+    images: Vec<RgbImage>,
+    label: Label,
+    /// How it is to be filmed, in one batch with the others, if it is.
+    filming: Option<Filming>,
 }
 
 /// Makes the batches of a run out of its videos.
@@ -110,39 +122,88 @@ impl Examples {
     fn batch(&self, clips: &[Clip], epoch: usize, index: usize) -> Result<Batch> {
         let count = self.clips_per_batch();
         let chosen = &clips[index * count..(index + 1) * count];
-        let examples: Vec<Vec<(Vec<RgbImage>, Label)>> = chosen
+        let examples: Vec<Vec<Example>> = chosen
             .par_iter()
             .enumerate()
             .map(|(place, clip)| self.examples(*clip, [epoch as u64, (index * count + place) as u64]))
             .collect::<Result<_>>()?;
-        let (images, labels): (Vec<Vec<RgbImage>>, Vec<Label>) = examples.into_iter().flatten().unzip();
+        let examples = self.filmed(examples.into_iter().flatten().collect(), [epoch as u64, index as u64])?;
+        let (images, labels): (Vec<Vec<RgbImage>>, Vec<Label>) =
+            examples.into_iter().map(|example| (example.images, example.label)).unzip();
         Ok(Batch { pixels: self.front_end.pixels(&images.concat()), labels })
     }
 
+    /// A batch of which those are filmed that are to be.
+    fn filmed(&self, mut examples: Vec<Example>, place: [u64; 2]) -> Result<Vec<Example>> {
+        // The two of a pair follow each other, and are filmed alike.
+        let alike = if self.partners.is_some() { 2 } else { 1 };
+        let count = examples.len();
+        let mut shots = Vec::new();
+        for examples in examples.chunks_mut(alike) {
+            if let Some(filming) = examples[0].filming {
+                let clips = examples.iter_mut().map(|example| std::mem::take(&mut example.images)).collect();
+                shots.push(Shot { clips, filming });
+            }
+        }
+        if shots.is_empty() {
+            return Ok(examples);
+        }
+        let (video, mut rng) = (&self.recipe.augmentation.video, generator(self.recipe.seed, "video", &place));
+        let filmed = video.film(&Programs::from_environment(), &shots, count, &mut rng)?;
+        let chosen = examples.iter_mut().filter(|example| example.filming.is_some());
+        chosen.zip(filmed.into_iter().flatten()).for_each(|(example, images)| example.images = images);
+        Ok(examples)
+    }
+
     /// What one clip gives: itself, or in pairs itself and a fake of it.
-    fn examples(&self, clip: Clip, place: [u64; 2]) -> Result<Vec<(Vec<RgbImage>, Label)>> {
+    fn examples(&self, clip: Clip, place: [u64; 2]) -> Result<Vec<Example>> {
         let video = &self.videos[clip.video];
         let indices: Vec<usize> = clip.crops(self.clip_length, video.crops.len()).collect();
         let images = stored_crops(video, &indices)?;
         let mut rng = generator(self.recipe.seed, "augmentation", &place);
         let Some(partners) = &self.partners else {
             let drawn = self.recipe.augmentation.draw(&mut rng);
-            return Ok(vec![(images.iter().map(|image| drawn.apply(image)).collect(), video.label)]);
+            let images = self.changed(&images, video, &indices, &drawn);
+            return Ok(vec![Example { images, label: video.label, filming: drawn.filming() }]);
         };
         let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
         let (real, fake) = match partners.draw(video, &mut generator(self.recipe.seed, "partner", &place)) {
             Partner::SelfBlended => {
-                let pair = |(image, index): (&RgbImage, &usize)| {
-                    Ok(self_blended(image, &video.crops[*index], &blend, &self.crop)?.augmented(&drawn))
+                let donors = self.donors(video, &indices, &blend, place)?;
+                let pair = |(place, (image, index)): (usize, (&RgbImage, &usize))| {
+                    let crop = &video.crops[*index];
+                    Ok(self_blended(image, crop, &blend, donors.get(place), &self.crop)?.augmented(&drawn))
                 };
-                images.iter().zip(&indices).map(pair).collect::<Result<Vec<_>>>()?.into_iter().unzip()
+                images.iter().zip(&indices).enumerate().map(pair).collect::<Result<Vec<_>>>()?.into_iter().unzip()
             }
             Partner::Of(fake) => {
-                let fakes = stored_crops(fake, &at_the_same_time(video, &indices, fake))?;
-                let changed = |images: &[RgbImage]| images.iter().map(|image| drawn.apply(image)).collect();
-                (changed(&images), changed(&fakes))
+                let shown = at_the_same_time(video, &indices, fake);
+                let fakes = stored_crops(fake, &shown)?;
+                (self.changed(&images, video, &indices, &drawn), self.changed(&fakes, fake, &shown, &drawn))
             }
         };
-        Ok(vec![(real, Label::Real), (fake, Label::Fake)])
+        let both = [(real, Label::Real), (fake, Label::Fake)];
+        Ok(both.map(|(images, label)| Example { images, label, filming: drawn.filming() }).into())
+    }
+
+    /// The faces that are lent to the crops `indices` of a video, one for each; none where the blend wants none.
+    fn donors(&self, video: &Video, indices: &[usize], blend: &Blend, place: [u64; 2]) -> Result<Vec<OtherFace>> {
+        let mut rng = generator(self.recipe.seed, "donor", &place);
+        let Some((other, crops)) = blend.wants_donor().then(|| donor(&self.videos, video, indices, &mut rng)).flatten()
+        else {
+            return Ok(Vec::new());
+        };
+        let images = stored_crops(other, &crops)?.into_iter().zip(&crops);
+        let lent = images
+            .map(|(image, crop)| OtherFace { landmarks: landmarks(&image, &other.crops[*crop], &self.crop), image });
+        Ok(lent.collect())
+    }
+
+    /// The crops `indices` of a video with the changes made.
+    fn changed(&self, images: &[RgbImage], video: &Video, indices: &[usize], drawn: &Drawn) -> Vec<RgbImage> {
+        let changed = |(image, index): (&RgbImage, &usize)| {
+            drawn.apply(image, &landmarks(image, &video.crops[*index], &self.crop))
+        };
+        images.iter().zip(indices).map(changed).collect()
     }
 }

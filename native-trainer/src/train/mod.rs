@@ -1,7 +1,7 @@
 //! Training a detector.
 //!
 //! A [`recipe`] (read by [`recipe_file`]) says everything about a run. [`sampler`] orders the clips of an epoch,
-//! [`examples`] makes batches of them ahead of time, with fakes beside real faces as [`partners`] has them, [`trainer`] takes the
+//! [`examples`] makes batches of them ahead of time, with fakes beside real faces as [`partners`] has them and faces of others in them by [`donors`], [`trainer`] takes the
 //! steps with [`losses`], [`schedule`] and [`optimizer`] over the [`parameters`] that the strategy trains, in a [`precision`]; [`average`]
 //! follows them, [`checkpoint`] stores what a killed run goes on from as [`resume`] decides, [`watch`] shows how it goes (to [`tensorboard`], too), and [`outcome`] calibrates and writes the detector.
 //!
@@ -10,6 +10,7 @@
 
 mod average;
 mod checkpoint;
+mod donors;
 mod examples;
 mod losses;
 mod optimizer;

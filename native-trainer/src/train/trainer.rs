@@ -30,6 +30,7 @@ use crate::datasets::{self, Label, LoadOptions, Split, Video};
 use crate::detector_file::{self, Source};
 use crate::evaluation::calibration::video_scores;
 use crate::files;
+use crate::media::Programs;
 use crate::predict::{ClipLogits, predict, stored_crops};
 use crate::random::generator;
 use crate::twins::{Twins, with_twins};
@@ -97,6 +98,7 @@ struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     fn new(options: &'a Options) -> Result<Self> {
         let recipe = &options.recipe;
+        recipe.augmentation.video.check(&Programs::from_environment())?;
         let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
         let start = detector_file::load(&start_source, None, &options.device)?;

@@ -6,6 +6,7 @@ use safetensors::SafeTensors;
 use unmask_core::image::RgbImage;
 
 use crate::augment::colour::{brightness_contrast, hsv_shift, rgb_shift};
+use crate::augment::denoise::bilateral;
 use crate::augment::elastic::Displacement;
 use crate::augment::filter::{decimate, downscale, gaussian_blur, sharpen};
 use crate::augment::jpeg::recompress;
@@ -67,6 +68,15 @@ fn blurs_are_opencvs() {
     for side in [3, 5, 7, 11] {
         let blurred = gaussian_blur(&goldens.image("picture"), side);
         goldens.assert_image(&format!("blur.{side}"), &blurred, 1, 0.06);
+    }
+}
+
+#[test]
+fn smoothing_that_stops_at_edges_is_opencvs() {
+    let goldens = Goldens::open();
+    for radius in [1, 3] {
+        let smooth = bilateral(&goldens.image("picture"), (radius, 40.0));
+        goldens.assert_image(&format!("bilateral.{radius}"), &smooth, 1, 0.06);
     }
 }
 

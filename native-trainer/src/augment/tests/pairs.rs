@@ -154,7 +154,7 @@ fn a_pair_is_augmented_alike_so_that_what_is_equal_stays_equal() {
         let (real, fake) = pair.augmented(&drawn);
         let same = SelfBlended { fake: pair.real.clone(), ..pair.clone() }.augmented(&drawn);
         assert_eq!(same.0, same.1);
-        assert_eq!((real, fake), (drawn.apply(&pair.real), drawn.apply(&pair.fake)));
+        assert_eq!((real, fake), (drawn.apply(&pair.real, &landmarks), drawn.apply(&pair.fake, &landmarks)));
     }
 }
 
