@@ -382,6 +382,9 @@ fn what_cannot_be_trained_is_refused_in_one_sentence() {
     let alone = ["train", "--config", text(&recipe), "--out", text(&out)];
     assert!(place.fail(alone).contains("--data"));
 
+    let refusal = with(&["--set", "model.strategy=stan"]);
+    assert!(refusal.contains("model.strategy") && refusal.contains("temporal branch"), "{refusal}");
+
     assert!(with(&["--resume"]).contains("no run to go on with"));
     place.succeed(arguments(&recipe, &data, &out));
     assert!(with(&[]).contains("--resume"));

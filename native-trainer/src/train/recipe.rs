@@ -126,7 +126,7 @@ impl Share {
 
 /// How a [`Share`] is written.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "true, false or a number from 0 to 1 is needed")]
 enum BoolOrNumber {
     Bool(bool),
     Number(f64),

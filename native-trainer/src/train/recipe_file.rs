@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
 use super::recipe::Recipe;
@@ -37,9 +38,43 @@ fn parse_unchecked(text: &str, changes: &[String]) -> Result<Recipe> {
     }
     let known = Table::try_from(Recipe::default()).context("the known keys cannot be listed")?;
     refuse_unknown(&table, &known, "")?;
-    table.try_into().map_err(|error: toml::de::Error| {
-        anyhow!("{}; see configs/ for what each key can be", error.message().trim_end_matches('\n'))
-    })
+    let written = Value::Table(table);
+    serde_path_to_error::deserialize(written.clone()).map_err(|error| wrong_value(&written, &error))
+}
+
+/// The sentence about a value that its key cannot have: the key, what was given, what is accepted.
+fn wrong_value(recipe: &Value, error: &serde_path_to_error::Error<toml::de::Error>) -> anyhow::Error {
+    let key = error.path().to_string();
+    let given = error.path().iter().try_fold(recipe, |value, segment| match segment {
+        Segment::Map { key } => value.get(key),
+        Segment::Seq { index } => value.get(*index),
+        _ => None,
+    });
+    let given = match given {
+        Some(Value::Table(_)) => "a table".to_owned(),
+        Some(value) => value.to_string(),
+        None => "missing".to_owned(),
+    };
+    let reason = accepted(error.inner().message().lines().next().unwrap_or_default());
+    anyhow!("{key} is {given}, but {reason}; configs/README.md lists what each key can be")
+}
+
+/// What a message of serde's says to be accepted, in words for somebody who writes a recipe. A message of ours says it itself.
+fn accepted(message: &str) -> String {
+    let Some((_, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let number_of = |count: &str| format!("{count} numbers in brackets are needed");
+    match expected {
+        "f32" | "f64" => "a number is needed".into(),
+        "u64" | "usize" => "a whole number that is not negative is needed".into(),
+        "a boolean" => "true or false is needed".into(),
+        "a string" | "path string" => "text in quotes is needed".into(),
+        "a sequence" => "a list in brackets is needed".into(),
+        _ if expected.starts_with("struct ") => "it is a table of further keys".into(),
+        _ => match expected.strip_prefix("an array of length ") {
+            Some(count) => number_of(count),
+            None => format!("{expected} is needed"),
+        },
+    }
 }
 
 fn check(recipe: &Recipe) -> Result<()> {
@@ -138,6 +173,46 @@ mod tests {
         assert!(said.contains("did you mean run.batch?"), "{said}");
         let said = problem(TEXT, &["optimizer.zzz=7"]);
         assert!(said.contains("known here: ") && said.contains("learning_rate"), "{said}");
+    }
+
+    /// A key of each kind of value, with a wrong one and the words for what is accepted.
+    const WRONG: [(&str, &str, &str, &str); 24] = [
+        ("seed", "{ one = 1 }", "a table", "a whole number that is not negative"),
+        ("data.self_blended", "1.5", "1.5", "true, false or a number from 0 to 1"),
+        ("data.self_blended", "\"half\"", "\"half\"", "true, false or a number from 0 to 1"),
+        ("data.self_blended", "[1]", "[1]", "true, false or a number from 0 to 1"),
+        ("seed", "-1", "-1", "a whole number that is not negative"),
+        ("seed", "1.5", "1.5", "a whole number that is not negative"),
+        ("run.epochs", "\"three\"", "\"three\"", "a whole number that is not negative"),
+        ("augmentation.flip", "2", "2", "from 0 to 1"),
+        ("augmentation.flip", "\"often\"", "\"often\"", "a number is needed"),
+        ("augmentation.jpeg.quality", "[90, 40]", "[90, 40]", "two numbers from 1 to 100"),
+        ("augmentation.jpeg.quality", "90", "90", "2 numbers in brackets"),
+        ("augmentation.jpeg.quality", "[90]", "[90]", "2 numbers in brackets"),
+        ("augmentation.rotate.degrees", "700", "700", "from 0 to 180"),
+        ("augmentation.denoise", "0.5", "0.5", "a table of further keys"),
+        ("augmentation.video.crf", "[20, 60]", "[20, 60]", "two numbers from 0 to 51"),
+        ("augmentation.motion_blur.length", "[0, 5]", "[0, 5]", "two numbers from 1 to 99"),
+        ("augmentation.distractor.kinds.hand", "-1", "-1", "from 0 to 1000"),
+        ("self_blending.donor.colour", "3", "3", "from 0 to 1"),
+        ("self_blending.regions.lower", "-1", "-1", "from 0 to 1000"),
+        ("optimizer.betas", "[0.9, \"b\"]", "\"b\"", "a number is needed"),
+        ("optimizer.kind", "\"sgd\"", "\"sgd\"", "`adam` or `adamw`"),
+        ("data.pairs", "1", "1", "true or false"),
+        ("data.roots", "\"a\"", "\"a\"", "a list in brackets"),
+        ("name", "3", "3", "text in quotes"),
+    ];
+
+    #[test]
+    fn a_wrong_value_is_refused_by_its_key_with_what_was_given_and_what_is_accepted() {
+        for (key, value, given, accepted) in WRONG {
+            let in_file = format!("{key} = {value}");
+            let found = [parse_unchecked(&in_file, &[]), parse_unchecked("", &[format!("{key}={value}")])];
+            for said in found.map(|found| format!("{:#}", found.unwrap_err())) {
+                assert!(said.starts_with(key) && said.contains(&format!(" is {given}, but ")), "{in_file}: {said}");
+                assert!(said.contains(accepted) && !said.contains('\n'), "{in_file}: {said}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use unmask_core::detector::{Detector, FrontEnd, Model, drop_path_masks};
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::metrics::{Ranking, Scored};
-use unmask_core::weights::spec::{AdapterSpec, DetectorSpec};
+use unmask_core::weights::spec::{AdapterSpec, Architecture, DetectorSpec};
 
 use super::average::Average;
 use super::checkpoint::{Best, Checkpoint, EpochSoFar, Identity};
@@ -21,7 +21,7 @@ use super::losses::loss;
 use super::optimizer::Optimizer;
 use super::outcome::{Outcome, write_outcome};
 use super::parameters;
-use super::recipe::{DataRecipe, Recipe, StatisticsName};
+use super::recipe::{DataRecipe, Recipe, StatisticsName, StrategyName};
 use super::resume;
 use super::schedule::Schedule;
 use super::statistics::Statistics;
@@ -102,6 +102,7 @@ impl<'a> Trainer<'a> {
         let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
         let start = detector_file::load(&start_source, None, &options.device)?;
+        check_strategy(recipe.model.strategy, &start.detector.spec().architecture)?;
         let (training, validation) = load_data(options, &start.detector.spec().crop)?;
         let unwritable = "the recipe cannot be written as JSON";
         let recipe_text = serde_json::to_string(recipe).context(unwritable)?;
@@ -379,6 +380,17 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
         );
     }
     Ok((training, validation))
+}
+
+/// Refuses a strategy that trains a part that the detector does not have.
+fn check_strategy(strategy: StrategyName, architecture: &Architecture) -> Result<()> {
+    if strategy == StrategyName::Stan && !matches!(architecture, Architecture::Stan(_)) {
+        bail!(
+            "model.strategy is \"stan\", but the detector has no temporal branch that it could train; choose \"ln\", \"head\" or \
+             \"full\", or start from a detector of clips"
+        );
+    }
+    Ok(())
 }
 
 /// Refuses to learn to tell two classes apart where only one is there.
