@@ -54,8 +54,8 @@ impl Membrane {
             places: is_within.iter().map(|within| if *within { Place::Within } else { Place::Beside }).collect(),
             values: vec![[0.0; 3]; is_within.len()],
         };
-        for place in 0..is_within.len() {
-            let is_border = !is_within[place] && membrane.neighbours(place).any(|near| is_within[near]);
+        for (place, within) in is_within.iter().enumerate() {
+            let is_border = !within && membrane.neighbours(place).any(|near| is_within[near]);
             if is_border {
                 membrane.places[place] = Place::Border;
                 let (target, source) = (target[place].map(f32::from), source[place].map(f32::from));
