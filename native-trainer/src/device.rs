@@ -10,7 +10,9 @@ mod cuda {
     use burn::prelude::*;
 
     pub(super) fn open(index: usize) -> Result<Device> {
-        bail!("this build of unmask has no CUDA for GPU {index}; use `--device cpu`")
+        bail!(
+            "this build of unmask has no CUDA for GPU {index}; make one with `cargo xtask cuda`, or use `--device cpu`"
+        )
     }
 
     pub(super) fn open_any() -> Option<Device> {

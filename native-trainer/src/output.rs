@@ -8,9 +8,11 @@ use anyhow::{Context, Result};
 use console::{Style, style};
 use serde_json::{Value, json};
 use unmask_core::pipeline::report::{FrameReport, REPORT_VERSION, Report, Verdict};
+use unmask_core::pipeline::verdict::MIN_FRAMES;
 use unmask_core::weights::spec::Grade;
 
 use crate::media::LeftOut;
+use crate::report;
 
 /// How reports are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,9 +146,17 @@ fn summary(report: &Report) -> String {
     }
     let scored: Vec<_> = report.tracks.iter().filter(|track| track.score.is_some()).collect();
     if scored.len() > 1 {
+        let deciding = report::deciding(report);
         for track in scored {
             let score = track.score.unwrap_or_default();
-            let _ = writeln!(text, "  person {}: {score:.2}, seen in {} of the frames", track.id, track.frames);
+            let part = match deciding {
+                Some(deciding) if deciding.id == track.id => ", decides",
+                Some(_) if track.frames < MIN_FRAMES => ", too few to judge",
+                Some(deciding) if track.score > deciding.score => ", too small or too blurred to judge",
+                _ => "",
+            };
+            let (number, frames) = (track.id + 1, track.frames);
+            let _ = writeln!(text, "  person {number}: {score:.2}, seen in {frames} of the frames{part}");
         }
     }
     for caveat in &report.caveats {

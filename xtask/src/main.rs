@@ -11,7 +11,7 @@ mod setup;
 mod web;
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -56,7 +56,25 @@ enum Command {
     Cuda,
 }
 
+/// What cargo tells a program that it runs, by the beginnings of its variables. Crates that watch them would be built anew
+/// whenever the same folder is built by hand and from here.
+const OF_CARGO: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
+/// Runs this program once more without them, if there are any, and gives how it ended.
+fn without_variables_of_cargo() -> Option<ExitCode> {
+    let is_of_cargo = |name: &str| OF_CARGO.iter().any(|start| name.starts_with(start));
+    let names: Vec<String> =
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| is_of_cargo(name)).collect();
+    let mut command = process::Command::new(std::env::current_exe().ok().filter(|_| !names.is_empty())?);
+    names.iter().for_each(|name| _ = command.env_remove(name));
+    let status = command.args(std::env::args_os().skip(1)).status().ok()?;
+    Some(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn main() -> ExitCode {
+    if let Some(ended) = without_variables_of_cargo() {
+        return ended;
+    }
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -225,7 +225,7 @@ impl Session {
         caveats.extend(self.people.is_crowded().then_some(Caveat::from(CaveatCode::Crowd)));
         caveats.extend(detector_caveat(&model));
         let judgement = judge(&evidence, &spec.calibration, spec.training.status, self.frames.len(), still);
-        let may_be_part = judgement.verdict != Verdict::LikelyFake && model.reliability.grade != Grade::Untrained;
+        let may_be_part = judgement.verdict != Verdict::LikelyFake && model.reliability.grade == Grade::Calibrated;
         let length = MIN_FRAMES.max(self.clip_length);
         if may_be_part && counted.iter().any(|id| self.has_stretch(*id, length, spec.calibration.fake_above)) {
             caveats.push(CaveatCode::PartLikelyFake.into());

@@ -25,8 +25,8 @@ report shows them.
 
 Examples:
   unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors
-  unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors --grade weak --words 'the detector
-    learnt from photographs and has seen no manipulated video'"
+  unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors \\
+      --grade weak --words 'the detector has seen no manipulated video'"
 )]
 pub(crate) struct QuantizeArgs {
     /// A detector file, or the name of a pulled detector

@@ -28,6 +28,7 @@ use crate::media::{Input, LeftOut};
 use index::{Entry, Index};
 use page::{Page, Subject};
 pub(crate) use pictures::Pictures;
+pub(crate) use words::deciding;
 
 /// Name of the index, without its ending.
 const INDEX: &str = "index";

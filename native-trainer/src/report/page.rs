@@ -211,7 +211,7 @@ fn frame_picture(report: &Report, pictures: &Pictures, index: usize, what: &str)
     let letters = (video.width.max(video.height) / 30).max(8);
     let boxed = |face: &unmask_core::pipeline::report::FaceReport| FaceBox {
         bounds: face.bounds,
-        label: face.score.map_or_else(|| format!("person {}", face.track), figure),
+        label: face.score.map_or_else(|| format!("person {}", face.track + 1), figure),
         scored: face.score.is_some(),
         label_y: (face.bounds[1] - letters as f32 * 0.4).max(letters as f32),
     };
@@ -225,22 +225,25 @@ fn frame_picture(report: &Report, pictures: &Pictures, index: usize, what: &str)
     })
 }
 
-/// The faces at both ends of the scores, person by person, the highest scores first.
+/// The faces at both ends of the scores, person by person: whoever decides first, then by their scores.
 fn faces(report: &Report, pictures: &Pictures) -> Vec<FaceRow> {
     let mut scored: Vec<(usize, f32)> =
         report.tracks.iter().filter_map(|track| Some((track.id, track.score?))).collect();
-    scored.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let decides = words::deciding(report).map(|track| track.id);
+    scored.sort_by(|(a, one), (b, other)| {
+        (Some(*b) == decides).cmp(&(Some(*a) == decides)).then_with(|| other.total_cmp(one))
+    });
     scored.truncate(MAX_SHOWN);
     let several = scored.len() > 1;
     scored.iter().flat_map(|(track, _)| face_rows(report, pictures.faces(*track), *track, several)).collect()
 }
 
 fn face_rows(report: &Report, faces: &[ScoredFace], track: usize, several: bool) -> Vec<FaceRow> {
-    let title = |rest: &str| if several { format!("Person {track}: {rest}") } else { capitalised(rest) };
+    let title = |rest: &str| if several { format!("Person {}: {rest}", track + 1) } else { capitalised(rest) };
     let shown = |face: &ScoredFace| {
         let time = clock(report.frames.get(face.frame).map_or(0.0, |frame| frame.time_s));
         let score = figure(face.score);
-        let alt = format!("The face of person {track} at {time}, score {score}");
+        let alt = format!("The face of person {} at {time}, score {score}", track + 1);
         Some(FacePicture { url: face.url()?, time, score, alt })
     };
     let row = |title: String, faces: Vec<&ScoredFace>| FaceRow {
@@ -272,7 +275,7 @@ fn person(report: &Report, track: usize, score: Option<f32>) -> Person {
     let [first, last] = [times.first(), times.last()].map(|time| clock(time.copied().unwrap_or(0.0)));
     let [least, _, _, most] = spread(&scores_of(report, track));
     Person {
-        name: track.to_string(),
+        name: (track + 1).to_string(),
         frames: format!("{} of {}", times.len(), report.frames.len()),
         span: format!("{first} to {last}"),
         score: score.map(|score| [score, least, most].map(figure)),

@@ -5,7 +5,7 @@ use unmask_core::pipeline::report::{FaceReport, FrameReport, Report};
 use unmask_core::weights::spec::Calibration;
 
 use super::figures::{clock, count, figure, percent, spread, threshold};
-use super::words::scores_of;
+use super::words::{self, scores_of};
 
 /// Height of the plot in pixels.
 const HEIGHT: f64 = 220.0;
@@ -84,7 +84,11 @@ pub(super) fn timeline(report: &Report, calibration: &Calibration) -> Option<Tim
     if scored.is_empty() || report.frames.len() < 2 || length <= 0.0 {
         return None;
     }
-    scored.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    // Whoever decides is always among those that are drawn.
+    let decides = words::deciding(report).map(|track| track.id);
+    scored.sort_by(|(a, one), (b, other)| {
+        (Some(*b) == decides).cmp(&(Some(*a) == decides)).then_with(|| other.total_cmp(one))
+    });
     scored.truncate(MAX_PEOPLE);
     let place = |time: f64| percent(SIDE + (1.0 - 2.0 * SIDE) * (time - first) / length);
     let grouped = report.frames.len().div_ceil(MAX_POINTS);
@@ -95,7 +99,10 @@ pub(super) fn timeline(report: &Report, calibration: &Calibration) -> Option<Tim
         let joined = |pair: &[Option<Point>]| Some([pair.first()?.clone()?, pair.last()?.clone()?]);
         Curve {
             style,
-            label: format!("Person {track}, mean {}", figure(*score)),
+            label: match scored.len() > 1 && Some(*track) == decides {
+                true => format!("Person {}, mean {}, decides", track + 1, figure(*score)),
+                false => format!("Person {}, mean {}", track + 1, figure(*score)),
+            },
             segments: points.windows(2).filter_map(joined).collect(),
             points: points.into_iter().flatten().collect(),
         }
@@ -121,7 +128,7 @@ pub(super) fn timeline(report: &Report, calibration: &Calibration) -> Option<Tim
 }
 
 fn level(score: f32) -> Level {
-    Level { y: down(score), label: figure(score) }
+    Level { y: down(score), label: threshold(score) }
 }
 
 /// How far down a score is: 1 at the top.
@@ -170,7 +177,8 @@ fn description(report: &Report, calibration: &Calibration, scored: &[(usize, f32
         let above = scores.iter().filter(|score| **score >= fake_above).count();
         let below = scores.iter().filter(|score| **score <= real_below).count();
         text += &format!(
-            " Person {track}: {}, from {} to {}, mean {}; {above} at or above {}, {below} at or below {}.",
+            " Person {}: {}, from {} to {}, mean {}; {above} at or above {}, {below} at or below {}.",
+            track + 1,
             count(scores.len(), "scored face"),
             figure(least),
             figure(most),

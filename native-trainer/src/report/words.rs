@@ -143,7 +143,7 @@ pub(super) fn sentence(words: &str) -> String {
 /// How well the scores of a track agree with each other.
 fn agreement(report: &Report, track: &TrackReport, scores: &[f32]) -> String {
     let [least, low, high, most] = spread(scores);
-    let who = if report.tracks.len() > 1 { format!(" of person {}", track.id) } else { String::new() };
+    let who = if report.tracks.len() > 1 { format!(" of person {}", track.id + 1) } else { String::new() };
     format!(
         "{}{who}. Their mean counts; they run from {} to {}, the middle half of them from {} to {}.",
         count(scores.len(), "scored face"),
@@ -158,7 +158,7 @@ fn agreement(report: &Report, track: &TrackReport, scores: &[f32]) -> String {
 fn others(report: &Report) -> Option<String> {
     let scored = report.tracks.iter().filter(|track| track.score.is_some()).count();
     match (scored, report.tracks.len() - scored) {
-        (2.., 0) => Some("Everybody was scored; the most suspicious person decides.".to_owned()),
+        (2.., 0) => Some("Everybody was scored; of those who are large, sharp and frequent enough to be judged, the most suspicious decides.".to_owned()),
         (_, 0) => None,
         (_, others) => Some(format!(
             "{} more {} followed and not scored: the person whose sharp face fills most of the frames counts.",
@@ -175,6 +175,6 @@ pub(super) fn scores_of(report: &Report, track: usize) -> Vec<f32> {
 }
 
 /// The track whose score is the report's.
-pub(super) fn deciding(report: &Report) -> Option<&TrackReport> {
+pub(crate) fn deciding(report: &Report) -> Option<&TrackReport> {
     report.tracks.iter().find(|track| track.score.is_some() && track.score == report.score)
 }

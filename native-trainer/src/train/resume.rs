@@ -45,7 +45,10 @@ pub(super) fn begin(out: &Path, resume: bool, identity: &Identity, device: &Devi
     };
     match difference(&stored, identity) {
         None => Ok(newest),
-        Some(changed) => bail!("the run in {shown} cannot go on because {changed}; start another one with --out"),
+        Some(changed) => bail!(
+            "the run in {shown} cannot go on because {changed}; give the same recipe, --set and --start-from as before, or \
+             start another one with --out"
+        ),
     }
 }
 
