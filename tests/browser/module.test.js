@@ -2,7 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { brotliCompressSync, constants } from 'node:zlib';
 import { PAGE, launch } from './support.js';
+
+/** The most bytes that a visitor downloads of each module, compressed as hosts do: a tenth above what they were. */
+const MOST_BYTES = { 'unmask_wasm_bg.wasm': 975e3, 'unmask_gpu_bg.wasm': 2_410e3, 'unmask-web_bg.wasm': 238e3 };
 
 let browser;
 let page;
@@ -123,4 +127,12 @@ test('what is no description, no faces and no surroundings is refused, and the m
   assert.notEqual(refused.faces, null);
   assert.notEqual(refused.surroundings, null);
   assert.equal(refused.after, null);
+});
+
+test('the modules stay within the sizes that visitors download', async () => {
+  for (const [name, most] of Object.entries(MOST_BYTES)) {
+    const module = Buffer.from(await (await fetch(new URL(name, PAGE))).arrayBuffer());
+    const bytes = brotliCompressSync(module, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }).length;
+    assert.ok(bytes > 1e5 && bytes < most, `${name}: ${bytes} bytes compressed, at most ${most}`);
+  }
 });

@@ -47,6 +47,11 @@ const CHANGES = {
       if (this.usage & GPUBufferUsage.MAP_READ) new Uint8Array(bytes).fill(65);
       return bytes;
     };`],
+  'a device that makes wrong input': ['helper.js', `
+    const make = GPUDevice.prototype.createShaderModule;
+    GPUDevice.prototype.createShaderModule = function (described) {
+      return make.call(this, { ...described, code: described.code.replace('levels / 255.0', 'levels / 250.0') });
+    };`],
 };
 
 let browser;
@@ -169,4 +174,13 @@ test('a device that computes wrong numbers is not used', async (t) => {
   assertNative(report);
   const demanded = await score(page, 'webgpu');
   assert.match(demanded.error, /WebGPU cannot be used \(.*it computes a pointwise convolution wrongly\); choose device/);
+});
+
+test('a device whose shaders make another input than the CPU is not used', async (t) => {
+  const page = await open(t, 'a fast device', 'a device that makes wrong input');
+  const { device, report } = await score(page, 'auto');
+  assert.equal(device, 'cpu');
+  assertNative(report);
+  const demanded = await score(page, 'webgpu');
+  assert.match(demanded.error, /WebGPU cannot be used \(.*it makes the model's input wrongly\); choose device/);
 });

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Place, sample, text};
+use crate::support::{PATIENCE, Place, sample, text};
 use crate::training::{arguments, easy_set, killed_after, metrics, recipe_from, timeless};
 
 #[test]
@@ -49,7 +49,7 @@ fn ctrl_c_in_a_terminal_stops_the_run_after_its_step_although_ffmpeg_runs() {
     let run = command.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn().expect("it starts");
     let since = Instant::now();
     while metrics(&out).iter().filter(|measure| measure["kind"] == "step").count() < 3 {
-        assert!(since.elapsed() < Duration::from_secs(120), "the run hangs");
+        assert!(since.elapsed() < PATIENCE, "the run hangs");
         std::thread::sleep(Duration::from_millis(5));
     }
     let group = format!("-{}", run.id());

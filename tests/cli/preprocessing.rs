@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Place, clip, json_lines, manifest_entries, people, text};
+use crate::support::{PATIENCE, Place, clip, json_lines, manifest_entries, people, text};
 
 fn arguments<'a>(input: &'a Path, output: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec!["preprocess", "--input", text(input), "--output", text(output)];
@@ -135,7 +135,7 @@ fn a_killed_run_goes_on_where_it_was() {
         .spawn()
         .expect("starts");
     let start = Instant::now();
-    while lines() < 4 && start.elapsed() < Duration::from_secs(120) {
+    while lines() < 4 && start.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(5));
     }
     running.kill().expect("killed");

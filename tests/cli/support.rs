@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -10,6 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::data::shared_data;
+
+/// How long a test waits for what a program that it started has to do: long enough for a machine that does other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {

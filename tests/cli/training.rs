@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::support::{Place, golden, tensors, text};
+use crate::support::{PATIENCE, Place, golden, tensors, text};
 
 /// Side of a crop, the tiny detector's input.
 const SIDE: u32 = 32;
@@ -254,7 +254,7 @@ pub(crate) fn killed_after(place: &Place, arguments: &[&str], out: &Path, steps:
     let since = Instant::now();
     let done = || metrics(out).iter().filter(|measure| measure["kind"] == "step").count() >= steps;
     while run.try_wait().expect("its state").is_none() && !done() {
-        assert!(since.elapsed() < Duration::from_secs(120), "the run hangs");
+        assert!(since.elapsed() < PATIENCE, "the run hangs");
         std::thread::sleep(Duration::from_millis(1));
     }
     let alive = run.try_wait().expect("its state").is_none();

@@ -6,7 +6,7 @@ use burn::prelude::*;
 use burn::tensor::wgpu::WgpuSetup;
 use wasm_bindgen::prelude::*;
 
-use super::self_test;
+use super::{self_test, webgpu_input};
 
 thread_local! {
     /// It is opened once: burn refuses to do so twice.
@@ -27,7 +27,7 @@ pub(crate) async fn open() -> Result<(Device, WgpuSetup), JsError> {
     Ok(opened)
 }
 
-/// Has the device compute a little of all that models are made of, and compares it with the CPU.
+/// Has the device compute a little of all that models are made of, and make their input, and compares both with the CPU.
 ///
 /// # Errors
 /// There is no device, or it computes something else.
@@ -35,6 +35,8 @@ pub(crate) async fn open() -> Result<(Device, WgpuSetup), JsError> {
 pub async fn probe() -> Result<(), JsError> {
     let failed = |problem: String| JsError::new(&format!("the graphics device cannot be relied on: {problem}"));
     let expected = self_test::read(self_test::answers(&Device::flex())).await.map_err(failed)?;
-    let found = self_test::read(self_test::answers(&open().await?.0)).await.map_err(failed)?;
-    self_test::compare(&found, &expected).map_err(failed)
+    let (device, setup) = open().await?;
+    let found = self_test::read(self_test::answers(&device)).await.map_err(failed)?;
+    self_test::compare(&found, &expected).map_err(failed)?;
+    webgpu_input::check(&device, &setup).await.map_err(failed)
 }

@@ -9,8 +9,8 @@ use burn::prelude::*;
 use burn::tensor::wgpu::WgpuSetup;
 use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuServer};
 use unmask_core::detector::Detector;
-use unmask_core::image::Interpolation;
-use unmask_core::weights::spec::DetectorSpec;
+use unmask_core::image::{Interpolation, RgbImage};
+use unmask_core::weights::spec::{DetectorSpec, InputSpec};
 use unmask_shaders::resize::Kernel;
 use unmask_shaders::runner::{CropPipeline, CropSpec, Frame};
 use unmask_shaders::warp::Similarity;
@@ -34,16 +34,15 @@ impl Input {
     /// The browser gives no device.
     pub(crate) async fn open(spec: &DetectorSpec) -> Result<(Self, Device), JsError> {
         let (device, setup) = webgpu::open().await?;
-        Ok((Self::new(spec, setup), device))
+        Ok((Self::new(&spec.input, spec.crop.size, spec.clip_length().max(1), setup), device))
     }
 
-    fn new(spec: &DetectorSpec, setup: WgpuSetup) -> Self {
-        let input = &spec.input;
+    fn new(input: &InputSpec, crop_size: usize, clip_length: usize, setup: WgpuSetup) -> Self {
         let kernel = match input.interpolation {
             Interpolation::Bilinear => Kernel::Bilinear,
             Interpolation::Bicubic => Kernel::Bicubic,
         };
-        let (crop_size, input_size) = (spec.crop.size, input.size);
+        let input_size = input.size;
         let sizes = CropSpec {
             crop_size: crop_size as u32,
             input_size: input_size as u32,
@@ -52,7 +51,7 @@ impl Input {
             std: input.std,
         };
         let pipeline = CropPipeline::new(&setup.device, sizes);
-        Self { pipeline, setup, crop_size, input_size, clip_length: spec.clip_length().max(1) }
+        Self { pipeline, setup, crop_size, input_size, clip_length }
     }
 
     /// `[clips, T, 3, size, size]` of crops of three bytes a pixel, one after the other, whose number is a multiple of `T`.
@@ -66,16 +65,20 @@ impl Input {
             return Err(JsError::new("the crops have another size than the detector's"));
         }
         let batch = Tensor::<4>::empty([count, 3, size, size], detector.device());
-        self.fill(&batch, crops, count)?;
+        self.fill(&batch, crops, count)
+            .map_err(|error| JsError::new(&format!("the graphics device failed: {error}")))?;
         Ok(batch.reshape([count / self.clip_length, self.clip_length, 3, size, size]))
     }
 
     /// Has the shaders write every crop's place of `batch`.
-    fn fill(&self, batch: &Tensor<4>, crops: &[u8], count: usize) -> Result<(), JsError> {
-        let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("the graphics device failed: {error:?}"));
+    ///
+    /// # Errors
+    /// The device's reason, in words.
+    fn fill(&self, batch: &Tensor<4>, crops: &[u8], count: usize) -> Result<(), String> {
+        let failed = |error: &dyn std::fmt::Debug| format!("{error:?}");
         let tensor = batch.clone().try_into_primitive::<Wgpu>().map_err(|error| failed(&error))?;
         if !tensor.is_contiguous() {
-            return Err(JsError::new("the graphics device failed: a tensor of it has gaps"));
+            return Err("a tensor of it has gaps".to_owned());
         }
         let resource = tensor.client.get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone());
         let resource = resource.map_err(|error| failed(&error))?;
@@ -95,7 +98,8 @@ impl Input {
             let frame = Frame::Buffer { pixels: pixels.as_entire_buffer_binding(), size: [side, side * count as u32] };
             let to_frame = Similarity { a: 1.0, b: 0.0, dx: 0.0, dy: f64::from(index * side) };
             let offset = index * self.pipeline.crop_length();
-            self.pipeline.encode(&mut encoder, &frame, to_frame, output.clone(), offset)?;
+            let encoded = self.pipeline.encode(&mut encoder, &frame, to_frame, output.clone(), offset);
+            encoded.map_err(|error| error.to_string())?;
         }
         self.setup.queue.submit([encoder.finish()]);
         Ok(())
@@ -114,4 +118,48 @@ impl Input {
         self.setup.queue.write_buffer(&buffer, 0, &bytes);
         buffer
     }
+}
+
+/// Sides of the crops and of the input that [`check`] makes, which fill no workgroup exactly.
+const CHECKED: (usize, usize) = (22, 13);
+
+/// Has the device make small inputs, by each interpolation, and compares them with the CPU's.
+///
+/// # Errors
+/// It fails, or makes something else; in words.
+pub(super) async fn check(device: &Device, setup: &WgpuSetup) -> Result<(), String> {
+    const CROPS: usize = 2;
+    let (side, size) = CHECKED;
+    // Knuth's multiplicative hash: bytes without a pattern.
+    let bytes: Vec<u8> =
+        (0..CROPS * side * side * 3).map(|index| ((index as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+        let input = InputSpec { size, mean: [0.48, 0.45, 0.4], std: [0.27, 0.26, 0.28], interpolation };
+        let batch = Tensor::<4>::empty([CROPS, 3, size, size], device);
+        Input::new(&input, side, 1, setup.clone()).fill(&batch, &bytes, CROPS)?;
+        let data =
+            batch.into_data_async().await.map_err(|error| format!("its input cannot be read back: {error:?}"))?;
+        let found = data.try_into_vec::<f32>().map_err(|error| format!("its input cannot be read back: {error:?}"))?;
+        let expected: Vec<f32> = bytes.chunks(side * side * 3).flat_map(|crop| on_cpu(crop, side, &input)).collect();
+        // A level that lies between two may be rounded to either.
+        let level = 1.01 / 255.0 / input.std.iter().copied().fold(f32::INFINITY, f32::min);
+        let is_near = |(found, expected): (&f32, &f32)| (found - expected).abs() <= level;
+        if found.len() != expected.len() || !found.iter().zip(&expected).all(is_near) {
+            return Err("it makes the model's input wrongly".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The input that a crop of `side` pixels gives, `[3, size, size]`.
+fn on_cpu(crop: &[u8], side: usize, input: &InputSpec) -> Vec<f32> {
+    let crop = RgbImage::new(side, side, crop.to_vec());
+    let Some(resized) = crop.map(|crop| crop.resize(input.size, input.size, input.interpolation)) else {
+        return Vec::new();
+    };
+    let normalised = |channel: usize| {
+        let levels = resized.pixels().iter().skip(channel).step_by(3);
+        levels.map(move |level| (f32::from(*level) / 255.0 - input.mean[channel]) / input.std[channel])
+    };
+    (0..3).flat_map(normalised).collect()
 }
