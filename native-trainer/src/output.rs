@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use console::{Style, style};
 use serde_json::{Value, json};
-use unmask_core::pipeline::report::{FrameReport, REPORT_VERSION, Report, Verdict};
+use unmask_core::pipeline::report::{FrameReport, InputKind, REPORT_VERSION, Report, Verdict};
 use unmask_core::pipeline::verdict::MIN_FRAMES;
 use unmask_core::weights::spec::Grade;
 
@@ -151,7 +151,7 @@ fn summary(report: &Report) -> String {
             let score = track.score.unwrap_or_default();
             let part = match deciding {
                 Some(deciding) if deciding.id == track.id => ", decides",
-                Some(_) if track.frames < MIN_FRAMES => ", too few to judge",
+                Some(_) if report.video.kind != InputKind::Still && track.frames < MIN_FRAMES => ", too few to judge",
                 Some(deciding) if track.score > deciding.score => ", too small or too blurred to judge",
                 _ => "",
             };

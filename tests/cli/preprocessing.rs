@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{PATIENCE, Place, clip, json_lines, manifest_entries, people, text};
+use crate::support::{PATIENCE, Place, clip, json_lines, manifest_entries, people, sample, text};
 
 fn arguments<'a>(input: &'a Path, output: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec!["preprocess", "--input", text(input), "--output", text(output)];
@@ -203,6 +203,43 @@ fn a_file_that_was_replaced_is_noticed_and_done_again() {
     assert_ne!(std::fs::read(&crop).expect("read"), before.1[0]);
     assert_eq!(std::fs::read(output.join("crops/d/original/a/000.png")).expect("read"), before.1[0]);
     assert!(String::from_utf8_lossy(&run().stdout).starts_with("0 done, 1 were done before"));
+}
+
+#[test]
+fn the_manifest_follows_its_input_and_a_picture_that_was_moved_has_one_label() {
+    let place = Place::new();
+    let (input, output) = (place.path("d"), place.path("out"));
+    for (clip, name) in [("real.mp4", "d/train/real/a.png"), ("fake.mp4", "d/train/fake/b.png")] {
+        let picture = place.path(name);
+        std::fs::create_dir_all(picture.parent().expect("a folder")).expect("made");
+        place.ffmpeg(&["-i", text(&sample(clip)), "-frames:v", "1", text(&picture)]);
+    }
+    let run = || {
+        let ran = place.run(arguments(&input, &output, &[]));
+        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.success(), "{told}");
+        let info = place.succeed(["info", text(&output), "--json"]);
+        let info: Value = serde_json::from_str(&info).expect("JSON");
+        let of =
+            |video: &Value| [&video["name"], &video["label"], &video["split"]].map(|value| value.to_string()).join(" ");
+        let mut videos: Vec<String> = info["videos"].as_array().expect("videos").iter().map(of).collect();
+        videos.sort();
+        (videos.join(", ").replace('"', ""), told)
+    };
+    assert_eq!(run().0, "a real train, b fake train");
+    std::fs::create_dir_all(input.join("test")).expect("made");
+    std::fs::rename(input.join("train/fake"), input.join("test/fake")).expect("moved");
+    let (videos, told) = run();
+    assert_eq!(videos, "a real train, b fake test", "{told}");
+    std::fs::create_dir_all(input.join("test/real")).expect("made");
+    std::fs::rename(input.join("test/fake/b.png"), input.join("test/real/b.png")).expect("moved");
+    let (videos, told) = run();
+    assert_eq!(videos, "a real train, b real test", "{told}");
+    assert!(told.contains("taken off the manifest"), "{told}");
+    std::fs::remove_file(input.join("train/real/a.png")).expect("removed");
+    let (videos, told) = run();
+    assert_eq!(videos, "a real train, b real test", "{told}");
+    assert!(told.contains("no longer there, and their crops still count: train/real/a.png"), "{told}");
 }
 
 #[test]

@@ -68,7 +68,8 @@ fn without_variables_of_cargo() -> Option<ExitCode> {
     let mut command = process::Command::new(std::env::current_exe().ok().filter(|_| !names.is_empty())?);
     names.iter().for_each(|name| _ = command.env_remove(name));
     let status = command.args(std::env::args_os().skip(1)).status().ok()?;
-    Some(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // One that was ended by a signal has no code.
+    Some(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
 fn main() -> ExitCode {

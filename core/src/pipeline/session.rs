@@ -227,7 +227,8 @@ impl Session {
         let judgement = judge(&evidence, &spec.calibration, spec.training.status, self.frames.len(), still);
         let may_be_part = judgement.verdict != Verdict::LikelyFake && model.reliability.grade == Grade::Calibrated;
         let length = MIN_FRAMES.max(self.clip_length);
-        if may_be_part && counted.iter().any(|id| self.has_stretch(*id, length, spec.calibration.fake_above)) {
+        let mut judged = counted.iter().filter(|id| qualities[**id].weakness(still).is_none());
+        if may_be_part && judged.any(|id| self.has_stretch(*id, length, spec.calibration.fake_above)) {
             caveats.push(CaveatCode::PartLikelyFake.into());
         }
         caveats.sort_by_key(|caveat| caveat.code);

@@ -430,6 +430,19 @@ fn four_frames_in_a_row_that_score_as_a_fake_are_told_where_the_whole_does_not()
 }
 
 #[test]
+fn of_a_face_too_small_to_judge_no_part_is_told() {
+    let mut session = Session::new(&spec(), Faces::Largest);
+    (0..8).for_each(|index| session.push(f64::from(index), &picture(), &[face(20.0, 24)]));
+    session.seal();
+    answer(&mut session, 8, 0.99);
+    let report = report(session);
+    assert!(
+        report.verdict == Verdict::Uncertain && !codes(&report).contains(&CaveatCode::PartLikelyFake),
+        "{report:?}"
+    );
+}
+
+#[test]
 fn more_faces_than_are_followed_are_a_crowd() {
     let many: Vec<Face> = (0..70).map(|index| face((index * 5) as f32, 40)).collect();
     assert!(codes(&report_on(&picture(), &many, Faces::All)).contains(&CaveatCode::Crowd));

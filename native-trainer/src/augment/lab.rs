@@ -13,8 +13,8 @@ const TO_XYZ: [[f32; 3]; 3] =
 /// XYZ to linear sRGB.
 const FROM_XYZ: [[f32; 3]; 3] = [
     [3.240_481_3, -1.537_151_6, -0.498_536_33],
-    [-0.969_254_95, 1.875_99, 0.041_555_926],
-    [0.055_646_64, -0.204_041_34, 1.057_311_1],
+    [-0.969_255, 1.875_99, 0.041_555_926],
+    [0.055_646_64, -0.204_041_34, 1.057_311],
 ];
 /// How far from each other deviations may be for one to be brought to the other: noise is not to be made coarse.
 const RATIOS: std::ops::RangeInclusive<f32> = 0.5..=2.0;

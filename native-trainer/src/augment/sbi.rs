@@ -115,7 +115,7 @@ pub(crate) struct RegionWeights {
     pub(crate) features: Limit<1000>,
     /// Below the eyes: nose, mouth and jaw, as where only the lips are made to move (default 1).
     pub(crate) lower: Limit<1000>,
-    /// From hairline to nose, as where eyes are replaced or a forehead is smoothed (default 0).
+    /// From hairline to the eyes, as where eyes are replaced or a forehead is smoothed (default 0).
     pub(crate) upper: Limit<1000>,
     /// The mouth alone (default 0).
     pub(crate) mouth: Limit<1000>,

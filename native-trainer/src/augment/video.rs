@@ -3,8 +3,9 @@
 //! A picture is shown a few frames long while the camera moves slowly, and the frame that is taken is not the first, so that it is
 //! predicted from others, as most frames of a video are. Starting an encoder costs more than a frame does, so the pictures of a
 //! batch share a few streams: those of one stream have codecs, quality, size and length in common, and begin with a key frame
-//! each. What an encoder spends on a frame depends on those before, so the real pictures of a batch's pairs and their fakes go
-//! through two streams in the same order: a pair differs by what its pictures differ by, and by nothing else that is to be seen.
+//! each. What an encoder spends on a frame depends on those around it, so the two pictures of each pair go
+//! through two streams in the same order, every other pair the other way round: what neighbours do to a picture has nothing to do
+//! with its label. What is left between two equal pictures is less than half of what the codec took away.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -149,6 +150,11 @@ impl Video {
         is_done.then_some(filming)
     }
 
+    /// Whether pictures are to be filmed, and by no codec.
+    pub(crate) fn has_no_codec(&self) -> bool {
+        self.probability.0 > 0.0 && Codec::ALL.iter().all(|codec| self.codecs.of(*codec) == 0.0)
+    }
+
     /// Refuses, before anything is trained, what this machine cannot do.
     ///
     /// # Errors
@@ -228,15 +234,18 @@ impl Stream {
         let frame = size.picture.map(|length| ((length as f64 / self.factor / 2.0) as usize * 2).max(LEAST_SIDE));
         let group = self.frames - 1 + size.pictures;
         let length = frame[0] * frame[1] * 3;
+        // Neighbours in a stream change each other a little, so both streams of pairs hold as many first clips as second ones.
+        let of = |place: usize, position: usize| if size.clips == 2 { place ^ (position & 1) } else { place };
         let film = |place: usize| -> Result<Vec<Vec<RgbImage>>, RecodeError> {
+            let numbered = shots.par_iter().enumerate();
             let frames: Vec<Vec<u8>> =
-                shots.par_iter().map(|shot| shot.frames(&shot.clips[place], frame, self.frames)).collect();
+                numbered.map(|(n, shot)| shot.frames(&shot.clips[of(place, n)], frame, self.frames)).collect();
             let decoded = recode(programs, frame, group, frames.concat(), &self.passes)?;
-            let taken = |(shot, frames): (&&Shot, &[u8])| {
+            let taken = |(n, (shot, frames)): (usize, (&&Shot, &[u8]))| {
                 let frames = frames.chunks_exact(length).skip(shot.before(self.frames));
-                frames.zip(&shot.clips[place]).map(|(pixels, image)| in_size_of(image, pixels, frame)).collect()
+                frames.zip(&shot.clips[of(place, n)]).map(|(pixels, image)| in_size_of(image, pixels, frame)).collect()
             };
-            Ok(shots.par_iter().zip(decoded.par_chunks_exact(length * group)).map(taken).collect())
+            Ok(shots.par_iter().zip(decoded.par_chunks_exact(length * group)).enumerate().map(taken).collect())
         };
         let film = &film;
         let places: Vec<_> = thread::scope(|scope| {
@@ -246,6 +255,9 @@ impl Stream {
         let mut filmed = vec![Filmed::new(); shots.len()];
         for clips in places {
             filmed.iter_mut().zip(clips?).for_each(|(shot, clip)| shot.push(clip));
+        }
+        if size.clips == 2 {
+            filmed.iter_mut().skip(1).step_by(2).for_each(|clips| clips.swap(0, 1));
         }
         Ok(filmed)
     }

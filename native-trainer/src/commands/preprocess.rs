@@ -34,7 +34,8 @@ DFDC's faces as 224-pixel pictures, one of them or a folder of several, with the
 with the fakes made of them) are dealt out 80/10/10 by a hash of their names.
 
 A run that was stopped goes on where it was when it is started again; a video that cannot be read is recorded in the
-manifest with the reason and stops nothing. A file that was replaced since is done again. Files that belong to no video of
+manifest with the reason and stops nothing. A file that was replaced since is done again, and where the
+input says another label, split or person now, the manifest follows. Files that belong to no video of
 the data set, and crops that this command made, are left out and listed at the end.
 Exit status: 0 done (also where no face was found), 1 a video could not be read, now or in an earlier run, or a step
 failed, 2 wrong usage.")]
@@ -141,7 +142,7 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
     }
     report(args, &tally)?;
     let unread = left_out.iter().filter(|left_out| left_out.is_unreadable).count();
-    complain(&args.input, &tally, left_out);
+    complain(&tally, left_out);
     let unreadable = tally.unreadable + tally.still_unreadable.len() + unread;
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -204,7 +205,7 @@ fn settings(args: &PreprocessArgs) -> Settings {
 const NAMED: usize = 10;
 
 /// Says what was not done, or not as before: what is still unreadable, what was replaced, what was left out.
-fn complain(input: &Path, tally: &Tally, left_out: Vec<LeftOut>) {
+fn complain(tally: &Tally, left_out: Vec<LeftOut>) {
     for reason in &tally.still_unreadable {
         eprintln!("error: {reason} (as an earlier run found; --retry tries again)");
     }
@@ -218,10 +219,14 @@ fn complain(input: &Path, tally: &Tally, left_out: Vec<LeftOut>) {
         );
     }
     if !tally.withdrawn.is_empty() {
-        eprintln!("taken off the manifest, since the input has it under another label: {}", named(&tally.withdrawn));
+        eprintln!(
+            "taken off the manifest, since the input has it under another name or label: {}",
+            named(&tally.withdrawn)
+        );
     }
     if !tally.gone.is_empty() {
-        eprintln!("no longer in {}, and their crops still count: {}", input.display(), named(&tally.gone));
+        let gone = named(&tally.gone);
+        eprintln!("no longer there, and their crops still count: {gone}; another --output is without them");
     }
     let mut reasons: BTreeMap<String, (usize, Vec<String>)> = BTreeMap::new();
     for LeftOut { path, reason, files, .. } in left_out {

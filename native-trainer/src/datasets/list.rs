@@ -138,11 +138,16 @@ impl Names {
         Self(names)
     }
 
-    /// What the original that a line names is called: as its own line says, where it has one, if only by its file's name.
-    /// One without a line is an original all the same, which its fakes share.
+    /// What the original that a line names is called: as its own line says, where it has one, with or without its ending; a
+    /// name without folders may be that of a file in any. One without a line is an original all the same, which its fakes share.
     fn original(&self, written: &str, table: &Path) -> Result<String> {
+        let is_known = |name: &str| self.0.get(stem(name)).is_some_and(|alike| alike.contains(name));
+        if is_known(written) {
+            return Ok(written.to_owned());
+        }
         let name = name_in(written);
-        let Some(alike) = self.0.get(stem(&name)).filter(|alike| !alike.contains(&name)) else { return Ok(name) };
+        let alike = self.0.get(stem(&name)).or_else(|| self.0.get(written));
+        let Some(alike) = alike.filter(|_| !is_known(&name) && !written.contains('/')) else { return Ok(name) };
         match alike.iter().next().filter(|_| alike.len() == 1) {
             Some(only) => Ok(only.clone()),
             None => bail!(
@@ -249,8 +254,11 @@ mod tests {
     fn a_fake_is_of_the_group_of_its_original_whose_file_it_names() {
         let grouped = |table: &str| {
             let (folder, path) = place("clips.csv", table);
-            std::fs::create_dir_all(folder.path().join("x")).unwrap();
-            std::fs::copy(folder.path().join("a.png"), folder.path().join("x/a.png")).unwrap();
+            for copy in ["x/a.png", "z/a.png", "v1.a.png"] {
+                let copy = folder.path().join(copy);
+                std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                std::fs::copy(folder.path().join("a.png"), copy).unwrap();
+            }
             list(&path, "clips").map(|(listing, _)| listing.sources[0].group == listing.sources[1].group)
         };
         for original in ["x/a.png", "x/a", "a.png"] {
@@ -259,9 +267,14 @@ mod tests {
                 "{original}"
             );
         }
-        assert!(!grouped("file,label,original\nx/a.png,real,\nb.png,fake,c.png\n").unwrap());
-        let said = grouped("file,label,original\na.png,real,\nx/a.png,real,\nb.png,fake,y/a.png\n").unwrap_err();
-        assert!(said.to_string().contains("a or x/a"), "{said}");
+        for other in ["c.png", "y/a.png"] {
+            assert!(!grouped(&format!("file,label,original\nx/a.png,real,\nb.png,fake,{other}\n")).unwrap(), "{other}");
+        }
+        for original in ["v1.a", "v1.a.png"] {
+            assert!(grouped(&format!("file,label,original\nv1.a.png,real,\nb.png,fake,{original}\n")).unwrap());
+        }
+        let said = grouped("file,label,original\nx/a.png,real,\nz/a.png,real,\nb.png,fake,a.png\n").unwrap_err();
+        assert!(said.to_string().contains("x/a or z/a"), "{said}");
     }
 
     #[test]

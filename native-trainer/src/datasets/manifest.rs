@@ -3,7 +3,7 @@
 //! A folder holds one or more files `manifest*.jsonl`, which together are its manifest: one for each shard that worked on
 //! it. A file's first line is a [`Header`]; every other line is the [`Entry`] of one video. A line is there whole or
 //! does not count: what a killed run left behind after the last line break is passed over. Two lines may tell of the
-//! same video: the one about its later contents counts, where its file was replaced; else the one with crops, else the first.
+//! same video: the one of the later revision counts, where its file was replaced or the input says something else of it; else the one with crops, else the first.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -88,7 +88,7 @@ pub(crate) struct Entry {
     /// What else tells whether the source is still the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) source_print: Option<SourcePrint>,
-    /// How many lines about earlier contents of the source this one takes the place of.
+    /// How many lines this one takes the place of: about earlier contents of the source, or with what was said of it before.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) revision: u32,
     /// Frames that were looked at.

@@ -137,25 +137,35 @@ fn leave_doubles_out(root: &Path, found: &mut Vec<Found>, left_out: &mut Vec<Lef
         input => input.path().to_owned(),
     };
     let is_linked = |path: &Path| path.ancestors().take_while(|part| *part != root).any(Path::is_symlink);
-    let mut places: HashMap<PathBuf, PathBuf> = HashMap::new();
-    let mut order: Vec<(bool, PathBuf)> = found.iter().map(file).map(|path| (is_linked(&path), path)).collect();
-    order.sort();
-    for (_, path) in order {
+    let mut places: HashMap<PathBuf, BTreeSet<(bool, PathBuf, Label)>> = HashMap::new();
+    for found in found.iter() {
+        let path = file(found);
         let target = path.canonicalize().unwrap_or_else(|_| path.clone());
-        places.entry(target).or_insert(path);
+        places.entry(target).or_default().insert((is_linked(&path), path, found.label));
     }
-    let kept: HashSet<PathBuf> = places.into_values().collect();
-    found.retain(|found| {
-        let is_kept = kept.contains(&file(found));
-        if !is_kept {
-            left_out.push(LeftOut::new(found.input.path(), DOUBLE));
+    let (mut kept, mut contradicted) = (HashSet::new(), HashSet::new());
+    for alike in places.into_values() {
+        let labels: BTreeSet<Label> = alike.iter().map(|(.., label)| *label).collect();
+        match alike.first() {
+            Some((is_link, path, _)) if !is_link || labels.len() == 1 => _ = kept.insert(path.clone()),
+            _ => contradicted.extend(alike.into_iter().map(|(_, path, _)| path)),
         }
-        is_kept
+    }
+    found.retain(|found| {
+        let path = file(found);
+        let reason = match (kept.contains(&path), contradicted.contains(&path)) {
+            (true, _) => return true,
+            (_, true) => CONTRADICTED,
+            _ => DOUBLE,
+        };
+        left_out.push(LeftOut::new(found.input.path(), reason));
+        false
     });
 }
 
-/// Why what is in a data set once already is left out.
+/// Why what is in a data set once already is left out, and what is there by links alone that call it both real and fake.
 const DOUBLE: &str = "a link to what the data set holds elsewhere";
+const CONTRADICTED: &str = "a link to a file that other links call by the other label";
 
 /// Why what `unmask preprocess` wrote is left out.
 pub(super) const MADE_HERE: &str = "in a folder of crops that this program made";
@@ -373,6 +383,14 @@ mod tests {
         let found: Vec<(&str, Label)> = listing.sources.iter().map(|one| (one.path.as_str(), one.label)).collect();
         assert_eq!(found, [("fake/b.png", Label::Fake), ("real/sub/a.png", Label::Real)]);
         let left_out: Vec<_> = listing.left_out.iter().map(|one| relative(folder.path(), &one.path)).collect();
+        let outside = tempfile::Builder::new().suffix(".png").tempfile().unwrap();
+        image::RgbImage::new(8, 8).save(outside.path()).unwrap();
+        for label in ["real", "fake"] {
+            symlink(outside.path(), folder.path().join(label).join("x.png")).unwrap();
+        }
+        let listing = super::super::folders::labelled(folder.path(), "set").unwrap();
+        assert_eq!(listing.sources.len(), 2, "a file that has both labels has neither");
+        assert_eq!(listing.left_out.iter().filter(|one| one.reason == CONTRADICTED).count(), 3, "once behind a link");
         assert!(
             left_out.contains(&"real/sub/up".to_owned()) && left_out.contains(&"real/aside/b.png".to_owned()),
             "{left_out:?}"

@@ -56,9 +56,12 @@ impl Codec {
     fn settings(self) -> &'static [&'static str] {
         match self {
             Self::H264 => &["-preset", "medium", "-sc_threshold", "0"],
-            Self::H265 => {
-                &["-preset", "superfast", "-x265-params", "log-level=error:pools=none:frame-threads=1:scenecut=0"]
-            }
+            Self::H265 => &[
+                "-preset",
+                "superfast",
+                "-x265-params",
+                "log-level=error:pools=none:frame-threads=1:scenecut=0:open-gop=0",
+            ],
             Self::Vp9 => &["-deadline", "realtime", "-cpu-used", "6", "-row-mt", "0", "-b:v", "0"],
             Self::Av1 => &["-preset", "12", "-svtav1-params", "lp=1"],
         }
@@ -237,8 +240,11 @@ fn chain(
     let mut complaint = None;
     for (child, said) in children.iter_mut().zip(said) {
         let succeeded = child.wait().is_ok_and(|status| status.success());
-        if !succeeded && complaint.is_none() {
-            complaint = Some(said.lines().next().unwrap_or("no message").to_owned());
+        let first = said.lines().next().unwrap_or("no message");
+        // One whose reader has ended complains, too, and is not what went wrong.
+        let is_better = complaint.as_ref().is_none_or(|other: &String| other.contains("Broken pipe"));
+        if !succeeded && is_better {
+            complaint = Some(first.to_owned());
         }
     }
     match read {

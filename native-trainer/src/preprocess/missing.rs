@@ -62,6 +62,11 @@ impl Missing {
                 continue;
             }
             match standing::standing(known, &source, root) {
+                Standing::Other if is_moved(known, &source, (root, place)) => {
+                    missing.tally.before += 1;
+                    missing.tally.retold.push(source.path.clone());
+                    missing.retold.push(source);
+                }
                 Standing::Other => bail!(
                     "{} and the file that `{}` of {} was made from ({}) are different ones; give one data set another name \
                      with --dataset, or choose another --output folder",
@@ -93,7 +98,7 @@ impl Missing {
     }
 
     /// A file that is listed under another identity of its data set now, as one whose label was corrected, is no longer what
-    /// its line says; and one that is gone is worth a word.
+    /// its line says, and neither is one that was moved, as from `real` to `fake`; one that is gone is worth a word.
     fn find_withdrawn(
         &mut self,
         sources: &[Source],
@@ -108,18 +113,21 @@ impl Missing {
             if identities.contains(identity) || known.is_withdrawn() || !(is_of_root || holds == Holds::ThisAlone) {
                 continue;
             }
-            let elsewhere = by_path.get(known.source.as_str()).is_some_and(|source| source.dataset == identity.0);
-            if elsewhere || holds == Holds::ThisAlone {
+            let is_relabelled = by_path.get(known.source.as_str()).is_some_and(|source| source.dataset == identity.0);
+            let is_gone = !place.join(&known.source).exists();
+            let mut new = sources.iter().filter(|source| !done.lines.contains_key(&source.identity()));
+            let mut reappears = || is_gone && new.any(|source| is_moved(known, source, (root, place)));
+            if is_relabelled || holds == Holds::ThisAlone || reappears() {
                 self.tally.withdrawn.push(known.source.clone());
                 self.withdrawn.push(identity.clone());
-            } else if !place.join(&known.source).exists() {
+            } else if is_gone {
                 self.tally.gone.push(known.source.clone());
             }
         }
     }
 
     /// Writes the lines that take the places of those that are no longer true.
-    pub(super) fn correct(&mut self, folder: &Path, store: &Store) -> Result<()> {
+    pub(super) fn correct(&mut self, folder: &Path, root: &str, store: &Store) -> Result<()> {
         if self.retold.is_empty() && self.withdrawn.is_empty() {
             return Ok(());
         }
@@ -127,6 +135,8 @@ impl Missing {
         for source in self.retold.drain(..) {
             let Some(entry) = lines.get(&source.identity()) else { continue };
             store.record(&Entry {
+                source: source.path.clone(),
+                source_print: standing::print(&source, root),
                 label: source.label,
                 split: source.split,
                 person: source.person.clone(),
@@ -143,4 +153,11 @@ impl Missing {
         }
         Ok(())
     }
+}
+
+/// Whether `source` is the file that `known` is about, in another place of the folder with the print `root`.
+fn is_moved(known: &Known, source: &Source, (root, place): (&str, &Path)) -> bool {
+    let Some(before) = known.source_print.as_ref().filter(|print| print.root == root) else { return false };
+    let is_alike = known.source_bytes == source.size() && !place.join(&known.source).exists();
+    is_alike && standing::print(source, root).is_some_and(|now| now.sample == before.sample)
 }

@@ -141,9 +141,11 @@ pub(crate) fn run(
     if let Some(excluded) = excluded {
         excluded.refuse_known(&done, folder)?;
     }
-    let (place, root) = (root, standing::root_print(root));
+    // Sources of a table are named from its folder on.
+    let place = if root.is_file() { root.parent().unwrap_or(root) } else { root };
+    let root = standing::root_print(root);
     let mut missing = Missing::of(sources, &done, (&root, place), settings.retry, holds)?;
-    missing.correct(folder, &store)?;
+    missing.correct(folder, &root, &store)?;
     let Missing { tasks: missing, tally, .. } = missing;
     let tally = Mutex::new(tally);
     let finder = scoring::face_finder()?;

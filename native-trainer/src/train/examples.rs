@@ -7,6 +7,7 @@ use anyhow::Result;
 use burn::prelude::*;
 use rayon::prelude::*;
 use unmask_core::detector::FrontEnd;
+use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::image::RgbImage;
 use unmask_core::weights::spec::DetectorSpec;
@@ -163,7 +164,7 @@ impl Examples {
         let mut rng = generator(self.recipe.seed, "augmentation", &place);
         let Some(partners) = &self.partners else {
             let drawn = self.recipe.augmentation.draw(&mut rng);
-            let images = self.changed(&images, video, &indices, &drawn);
+            let images = changed(&images, &self.points(&images, video, &indices), &drawn);
             return Ok(vec![Example { images, label: video.label, filming: drawn.filming() }]);
         };
         let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
@@ -179,7 +180,12 @@ impl Examples {
             Partner::Of(fake) => {
                 let shown = at_the_same_time(video, &indices, fake);
                 let fakes = stored_crops(fake, &shown)?;
-                (self.changed(&images, video, &indices, &drawn), self.changed(&fakes, fake, &shown, &drawn))
+                let (real, fake) = (self.points(&images, video, &indices), self.points(&fakes, fake, &shown));
+                // What is put beside a face lies in the same place on both, whether or not their points differ by a pixel.
+                let size = |image: &RgbImage| (image.width(), image.height());
+                let is_alike = images.iter().zip(&fakes).all(|(one, other)| size(one) == size(other));
+                let fake = if is_alike { &real } else { &fake };
+                (changed(&images, &real, &drawn), changed(&fakes, fake, &drawn))
             }
         };
         let both = [(real, Label::Real), (fake, Label::Fake)];
@@ -199,11 +205,13 @@ impl Examples {
         Ok(lent.collect())
     }
 
-    /// The crops `indices` of a video with the changes made.
-    fn changed(&self, images: &[RgbImage], video: &Video, indices: &[usize], drawn: &Drawn) -> Vec<RgbImage> {
-        let changed = |(image, index): (&RgbImage, &usize)| {
-            drawn.apply(image, &landmarks(image, &video.crops[*index], &self.crop))
-        };
-        images.iter().zip(indices).map(changed).collect()
+    /// The landmarks of the crops `indices` of a video, in pixels of `images`.
+    fn points(&self, images: &[RgbImage], video: &Video, indices: &[usize]) -> Vec<Landmarks> {
+        images.iter().zip(indices).map(|(image, index)| landmarks(image, &video.crops[*index], &self.crop)).collect()
     }
+}
+
+/// Images, with their landmarks, with the changes made.
+fn changed(images: &[RgbImage], points: &[Landmarks], drawn: &Drawn) -> Vec<RgbImage> {
+    images.iter().zip(points).map(|(image, points)| drawn.apply(image, points)).collect()
 }

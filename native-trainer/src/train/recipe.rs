@@ -390,6 +390,9 @@ impl Recipe {
         if self.data.in_pairs() && !self.run.batch.is_multiple_of(2) {
             return Err("run.batch is odd, but faces come in pairs of a real one and a fake one".into());
         }
+        if self.augmentation.video.has_no_codec() {
+            return Err("augmentation.video.codecs are all 0, but pictures are to be filmed".into());
+        }
         if self.name.contains(char::is_control) {
             return Err("name has line breaks or other control characters, which no detector file takes".into());
         }
