@@ -66,7 +66,8 @@ export async function download(url, { name, entry, hashed, toKeep = false, onPro
  * @param {any} cause what the browser threw
  */
 export function notKept(name, cause) {
-  if (cause?.name === 'QuotaExceededError') {
+  // Chromium ends the pipe to a file that grows past its quota, and at times that is what it tells.
+  if (cause?.name === 'QuotaExceededError' || cause?.message?.includes('data pipe')) {
     const way = 'delete other kept detectors or make room on the disk';
     return new UnmaskError('disk_full', `${name}: the browser gives this page no more room on the disk; ${way}`);
   }

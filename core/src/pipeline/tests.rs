@@ -399,8 +399,7 @@ fn others_who_could_have_been_judged_are_named_and_small_ones_and_passers_by_are
 fn in_a_folder_of_pictures_others_who_are_seen_once_are_named_too() {
     for (kind, is_named) in [(InputKind::Video, false), (InputKind::Frames, true)] {
         let mut session = Session::new(&spec(), Faces::Largest);
-        session.push(0.0, &picture(), &[face(20.0, 100)]);
-        session.push(1.0, &picture(), &[face(220.0, 90)]);
+        [20.0, 220.0].into_iter().for_each(|x| session.push(f64::from(x), &picture(), &[face(x, 100)]));
         session.seal();
         answer(&mut session, 8, 0.1);
         let model = ModelInfo::new(&spec(), "0".to_string());
@@ -412,12 +411,10 @@ fn in_a_folder_of_pictures_others_who_are_seen_once_are_named_too() {
 
 #[test]
 fn four_frames_in_a_row_that_score_as_a_fake_are_told_where_the_whole_does_not() {
-    let (low, high) = (0.1, 0.9);
     for (scores, is_told) in [
-        ([low, low, high, high, high, high, low, low], true),
-        ([low, low, high, high, high, low, high, high], false),
-        ([high; 8], false),
-        ([low; 8], false),
+        ([0.1, 0.1, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1], true),
+        ([0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 0.9, 0.9], false),
+        ([0.9; 8], false),
     ] {
         let mut session = session_of(8);
         for score in scores {
