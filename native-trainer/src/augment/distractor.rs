@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use unmask_core::image::RgbImage;
 
-use super::draw::{Limit, Probability, Range};
+use super::draw::{Limit, Probability, Range, weighted};
 use super::paint::{Cover, Fill, Shape};
 
 /// Things painted over the face.
@@ -76,12 +76,7 @@ impl KindWeights {
             (Kind::Bar, self.bar),
             (Kind::Logo, self.logo),
         ];
-        let mut left = rng.random::<f64>() * weights.iter().map(|(_, weight)| weight.0).sum::<f64>();
-        let drawn = weights.into_iter().find(|(_, weight)| {
-            left -= weight.0;
-            left < 0.0
-        });
-        drawn.map_or(Kind::Object, |(kind, _)| kind)
+        weighted(&weights, rng).unwrap_or(Kind::Object)
     }
 }
 

@@ -102,6 +102,16 @@ impl<const LEAST: u32, const MOST: u32> Range<LEAST, MOST> {
     }
 }
 
+/// One of the things, as often as their weights say; none where all weights are 0.
+pub(super) fn weighted<T: Copy, const MOST: u32>(things: &[(T, Limit<MOST>)], rng: &mut ChaCha8Rng) -> Option<T> {
+    let mut left = rng.random::<f64>() * things.iter().map(|(_, weight)| weight.0).sum::<f64>();
+    let drawn = things.iter().find(|(_, weight)| {
+        left -= weight.0;
+        left < 0.0
+    });
+    drawn.map(|(thing, _)| *thing)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +141,18 @@ mod tests {
         assert!(whole[4..=9].iter().all(|count| (400..600).contains(count)), "{whole:?}");
         assert!([5, 7, 9].iter().all(|&side| (900..1100).contains(&odd[side])), "{odd:?}");
         assert_eq!((whole.iter().sum::<i32>(), odd.iter().sum::<i32>()), (3000, 3000));
+    }
+
+    #[test]
+    fn things_come_as_often_as_their_weights_say_and_none_without_any() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let weights = [1.0, 0.0, 3.0].map(Limit::<10>);
+        let mut counts = [0; 3];
+        for _ in 0..4000 {
+            counts[weighted(&[(0, weights[0]), (1, weights[1]), (2, weights[2])], &mut rng).unwrap()] += 1;
+        }
+        assert!((900..1100).contains(&counts[0]) && counts[1] == 0, "{counts:?}");
+        assert_eq!(weighted(&[(0, weights[1])], &mut rng), None);
     }
 
     #[test]

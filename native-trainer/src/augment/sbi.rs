@@ -15,7 +15,7 @@ use unmask_core::face::alignment::Similarity;
 use unmask_core::image::RgbImage;
 
 use super::colour::{BrightnessContrast, HsvShift, RgbShift, brightness_contrast, hsv_shift, rgb_shift};
-use super::draw::{Limit, Probability, Range};
+use super::draw::{Limit, Probability, Range, weighted};
 use super::elastic::Displacement;
 use super::filter::{decimate, sharpen};
 use super::lab::transferred;
@@ -153,13 +153,7 @@ impl RegionWeights {
             (Region::Eyes, self.eyes),
             (Region::Nose, self.nose),
         ];
-        let sum: f64 = weights.iter().map(|(_, weight)| weight.0).sum();
-        let mut left = rng.random::<f64>() * sum;
-        let drawn = weights.into_iter().find(|(_, weight)| {
-            left -= weight.0;
-            left < 0.0
-        });
-        drawn.map_or(Region::Whole, |(region, _)| region)
+        weighted(&weights, rng).unwrap_or(Region::Whole)
     }
 }
 
@@ -272,6 +266,11 @@ pub(crate) struct Blend {
 pub(crate) struct OtherFace {
     pub(crate) image: RgbImage,
     pub(crate) landmarks: Landmarks,
+}
+
+/// How far apart two poses are: the sum of the squared distances of their landmarks, in pixels.
+pub(crate) fn pose_distance(one: &Landmarks, other: &Landmarks) -> f32 {
+    one.iter().flatten().zip(other.iter().flatten()).map(|(one, other)| (one - other).powi(2)).sum()
 }
 
 /// A real face and the fake made from it.

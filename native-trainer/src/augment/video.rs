@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use unmask_core::image::{Interpolation, RgbImage};
 
-use super::draw::{Limit, Probability, Range};
+use super::draw::{Limit, Probability, Range, weighted};
 use super::warp::{Border, Placement, warp};
 use crate::media::Programs;
 use crate::media::recode::{Codec, LEAST_SIDE, Pass, RecodeError, check, recode};
@@ -83,23 +83,18 @@ impl Default for CodecWeights {
 }
 
 impl CodecWeights {
-    fn of(&self, codec: Codec) -> f64 {
+    fn of(&self, codec: Codec) -> Limit<1000> {
         match codec {
-            Codec::H264 => self.h264.0,
-            Codec::H265 => self.h265.0,
-            Codec::Vp9 => self.vp9.0,
-            Codec::Av1 => self.av1.0,
+            Codec::H264 => self.h264,
+            Codec::H265 => self.h265,
+            Codec::Vp9 => self.vp9,
+            Codec::Av1 => self.av1,
         }
     }
 
     /// One of them; the first where none has a weight.
     fn draw(&self, rng: &mut ChaCha8Rng) -> Codec {
-        let mut left = rng.random::<f64>() * Codec::ALL.iter().map(|codec| self.of(*codec)).sum::<f64>();
-        let drawn = Codec::ALL.into_iter().find(|codec| {
-            left -= self.of(*codec);
-            left < 0.0
-        });
-        drawn.unwrap_or(Codec::H264)
+        weighted(&Codec::ALL.map(|codec| (codec, self.of(codec))), rng).unwrap_or(Codec::H264)
     }
 }
 
@@ -152,7 +147,7 @@ impl Video {
 
     /// Whether pictures are to be filmed, and by no codec.
     pub(crate) fn has_no_codec(&self) -> bool {
-        self.probability.0 > 0.0 && Codec::ALL.iter().all(|codec| self.codecs.of(*codec) == 0.0)
+        self.probability.0 > 0.0 && Codec::ALL.iter().all(|codec| self.codecs.of(*codec).0 == 0.0)
     }
 
     /// Refuses, before anything is trained, what this machine cannot do.
@@ -160,7 +155,7 @@ impl Video {
     /// # Errors
     /// Videos are asked for and ffmpeg or one of the encoders is missing.
     pub(crate) fn check(&self, programs: &Programs) -> Result<(), RecodeError> {
-        let wanted: Vec<Codec> = Codec::ALL.into_iter().filter(|codec| self.codecs.of(*codec) > 0.0).collect();
+        let wanted: Vec<Codec> = Codec::ALL.into_iter().filter(|codec| self.codecs.of(*codec).0 > 0.0).collect();
         if self.probability.0 > 0.0 { check(programs, &wanted) } else { Ok(()) }
     }
 

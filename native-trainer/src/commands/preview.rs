@@ -15,7 +15,7 @@ use unmask_core::face::{Face as FoundFace, Landmarks};
 use unmask_core::image::{Interpolation, RgbImage};
 
 use super::preprocess::margin;
-use crate::augment::sbi::{OtherFace, SelfBlending};
+use crate::augment::sbi::{OtherFace, SelfBlending, pose_distance};
 use crate::augment::whole::blended_in_place;
 use crate::augment::{Augmentation, Filming, Mask, Shot};
 use crate::media::{self, Damage, Input, OpenOptions, Programs};
@@ -178,9 +178,7 @@ fn pair(
 
 /// The other of the faces shown whose landmarks are nearest, for blends that want one.
 fn donor(faces: &[Face], (face, landmarks): &Face) -> Option<OtherFace> {
-    let far = |other: &Landmarks| -> f32 {
-        landmarks.iter().flatten().zip(other.iter().flatten()).map(|(one, other)| (one - other).powi(2)).sum()
-    };
+    let far = |other: &Landmarks| pose_distance(landmarks, other);
     let others = faces.iter().filter(|(other, _)| other != face);
     let (image, landmarks) = others.min_by(|(_, one), (_, other)| far(one).total_cmp(&far(other)))?;
     Some(OtherFace { image: image.clone(), landmarks: *landmarks })

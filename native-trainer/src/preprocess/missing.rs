@@ -1,5 +1,6 @@
 //! What of an input is still to be done, and what of the manifest is no longer true of it.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -18,6 +19,15 @@ pub(crate) enum Holds {
     Others,
     /// Crops of this input alone: what is not in it any more is taken off the manifest.
     ThisAlone,
+}
+
+/// The folder that is preprocessed.
+#[derive(Clone, Copy)]
+pub(super) struct Root<'a> {
+    /// As [`standing::root_print`] gives it.
+    pub(super) print: &'a str,
+    /// From where its files are named.
+    pub(super) place: &'a Path,
 }
 
 /// A video to see to.
@@ -41,17 +51,17 @@ pub(super) struct Missing {
 }
 
 impl Missing {
-    /// Compares `sources`, found in the folder with the print `root`, with what is `done`; with `retry` what was dropped is
+    /// Compares `sources`, found in `root`, with what is `done`; with `retry` what was dropped is
     /// to be done again.
     pub(super) fn of(
         sources: Vec<Source>,
         done: &Manifest<Known>,
-        (root, place): (&str, &Path),
+        root: Root<'_>,
         retry: bool,
         holds: Holds,
     ) -> Result<Self> {
         let mut missing = Self::default();
-        missing.find_withdrawn(&sources, done, (root, place), holds);
+        missing.find_withdrawn(&sources, done, root, holds);
         for source in sources {
             let Some(known) = done.lines.get(&source.identity()) else {
                 missing.tasks.push(Task { source, revision: 0 });
@@ -61,8 +71,8 @@ impl Missing {
                 missing.tasks.push(Task { source, revision: known.revision + 1 });
                 continue;
             }
-            match standing::standing(known, &source, root) {
-                Standing::Other if is_moved(known, &source, (root, place)) => {
+            match standing::standing(known, &source, root.print) {
+                Standing::Other if is_moved(known, &source, root) => {
                     missing.tally.before += 1;
                     missing.tally.retold.push(source.path.clone());
                     missing.retold.push(source);
@@ -99,24 +109,26 @@ impl Missing {
 
     /// A file that is listed under another identity of its data set now, as one whose label was corrected, is no longer what
     /// its line says, and neither is one that was moved, as from `real` to `fake`; one that is gone is worth a word.
-    fn find_withdrawn(
-        &mut self,
-        sources: &[Source],
-        done: &Manifest<Known>,
-        (root, place): (&str, &Path),
-        holds: Holds,
-    ) {
+    fn find_withdrawn(&mut self, sources: &[Source], done: &Manifest<Known>, root: Root<'_>, holds: Holds) {
         let identities: HashSet<Identity> = sources.iter().map(Source::identity).collect();
         let by_path: HashMap<&str, &Source> = sources.iter().map(|source| (source.path.as_str(), source)).collect();
+        // Asked for where something is gone.
+        let new_by_size = LazyCell::new(|| {
+            let mut new: HashMap<Option<u64>, Vec<&Source>> = HashMap::new();
+            for source in sources.iter().filter(|source| !done.lines.contains_key(&source.identity())) {
+                new.entry(source.size()).or_default().push(source);
+            }
+            new
+        });
         for (identity, known) in &done.lines {
-            let is_of_root = known.source_print.as_ref().is_some_and(|print| print.root == root);
+            let is_of_root = known.source_print.as_ref().is_some_and(|print| print.root == root.print);
             if identities.contains(identity) || known.is_withdrawn() || !(is_of_root || holds == Holds::ThisAlone) {
                 continue;
             }
             let is_relabelled = by_path.get(known.source.as_str()).is_some_and(|source| source.dataset == identity.0);
-            let is_gone = !place.join(&known.source).exists();
-            let mut new = sources.iter().filter(|source| !done.lines.contains_key(&source.identity()));
-            let mut reappears = || is_gone && new.any(|source| is_moved(known, source, (root, place)));
+            let is_gone = !root.place.join(&known.source).exists();
+            let alike = || new_by_size.get(&known.source_bytes).into_iter().flatten();
+            let reappears = || is_gone && alike().any(|source| is_moved(known, source, root));
             if is_relabelled || holds == Holds::ThisAlone || reappears() {
                 self.tally.withdrawn.push(known.source.clone());
                 self.withdrawn.push(identity.clone());
@@ -155,9 +167,9 @@ impl Missing {
     }
 }
 
-/// Whether `source` is the file that `known` is about, in another place of the folder with the print `root`.
-fn is_moved(known: &Known, source: &Source, (root, place): (&str, &Path)) -> bool {
-    let Some(before) = known.source_print.as_ref().filter(|print| print.root == root) else { return false };
-    let is_alike = known.source_bytes == source.size() && !place.join(&known.source).exists();
-    is_alike && standing::print(source, root).is_some_and(|now| now.sample == before.sample)
+/// Whether `source` is the file that `known` is about, in another place of `root`.
+fn is_moved(known: &Known, source: &Source, root: Root<'_>) -> bool {
+    let Some(before) = known.source_print.as_ref().filter(|print| print.root == root.print) else { return false };
+    let is_alike = known.source_bytes == source.size() && !root.place.join(&known.source).exists();
+    is_alike && standing::print(source, root.print).is_some_and(|now| now.sample == before.sample)
 }

@@ -29,7 +29,7 @@ use crate::datasets::source::Source;
 use crate::media::{self, Damage, Input, MediaError, OpenOptions};
 use crate::scoring;
 pub(crate) use missing::Holds;
-use missing::{Missing, Task};
+use missing::{Missing, Root, Task};
 use person::{CroppedFace, Followed, Whose};
 use picture::PictureFormat;
 use progress::Progress;
@@ -144,7 +144,8 @@ pub(crate) fn run(
     // Sources of a table are named from its folder on.
     let place = if root.is_file() { root.parent().unwrap_or(root) } else { root };
     let root = standing::root_print(root);
-    let mut missing = Missing::of(sources, &done, (&root, place), settings.retry, holds)?;
+    let found_in = Root { print: &root, place };
+    let mut missing = Missing::of(sources, &done, found_in, settings.retry, holds)?;
     missing.correct(folder, &root, &store)?;
     let Missing { tasks: missing, tally, .. } = missing;
     let tally = Mutex::new(tally);

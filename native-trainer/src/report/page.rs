@@ -225,14 +225,9 @@ fn frame_picture(report: &Report, pictures: &Pictures, index: usize, what: &str)
     })
 }
 
-/// The faces at both ends of the scores, person by person: whoever decides first, then by their scores.
+/// The faces at both ends of the scores, person by person, as [`words::scored`] has them.
 fn faces(report: &Report, pictures: &Pictures) -> Vec<FaceRow> {
-    let mut scored: Vec<(usize, f32)> =
-        report.tracks.iter().filter_map(|track| Some((track.id, track.score?))).collect();
-    let decides = words::deciding(report).map(|track| track.id);
-    scored.sort_by(|(a, one), (b, other)| {
-        (Some(*b) == decides).cmp(&(Some(*a) == decides)).then_with(|| other.total_cmp(one))
-    });
+    let mut scored = words::scored(report);
     scored.truncate(MAX_SHOWN);
     let several = scored.len() > 1;
     scored.iter().flat_map(|(track, _)| face_rows(report, pictures.faces(*track), *track, several)).collect()

@@ -80,15 +80,12 @@ pub(super) struct Row {
 pub(super) fn timeline(report: &Report, calibration: &Calibration) -> Option<Timeline> {
     let (first, last) = (report.frames.first()?.time_s, report.frames.last()?.time_s);
     let length = last - first;
-    let mut scored: Vec<_> = report.tracks.iter().filter_map(|track| Some((track.id, track.score?))).collect();
+    // Whoever decides is always among those that are drawn.
+    let mut scored = words::scored(report);
     if scored.is_empty() || report.frames.len() < 2 || length <= 0.0 {
         return None;
     }
-    // Whoever decides is always among those that are drawn.
     let decides = words::deciding(report).map(|track| track.id);
-    scored.sort_by(|(a, one), (b, other)| {
-        (Some(*b) == decides).cmp(&(Some(*a) == decides)).then_with(|| other.total_cmp(one))
-    });
     scored.truncate(MAX_PEOPLE);
     let place = |time: f64| percent(SIDE + (1.0 - 2.0 * SIDE) * (time - first) / length);
     let grouped = report.frames.len().div_ceil(MAX_POINTS);

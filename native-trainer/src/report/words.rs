@@ -174,6 +174,16 @@ pub(super) fn scores_of(report: &Report, track: usize) -> Vec<f32> {
     faces.filter(|face| face.track == track).filter_map(|face| face.score).collect()
 }
 
+/// The tracks that have scores, with these: whoever decides first, then by their scores.
+pub(super) fn scored(report: &Report) -> Vec<(usize, f32)> {
+    let decides = deciding(report).map(|track| track.id);
+    let mut scored: Vec<_> = report.tracks.iter().filter_map(|track| Some((track.id, track.score?))).collect();
+    scored.sort_by(|(a, one), (b, other)| {
+        (Some(*b) == decides).cmp(&(Some(*a) == decides)).then_with(|| other.total_cmp(one))
+    });
+    scored
+}
+
 /// The track whose score is the report's.
 pub(crate) fn deciding(report: &Report) -> Option<&TrackReport> {
     report.tracks.iter().find(|track| track.score.is_some() && track.score == report.score)

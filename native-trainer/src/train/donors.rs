@@ -2,9 +2,9 @@
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use unmask_core::face::Landmarks;
 
 use super::partners::at_the_same_time;
+use crate::augment::sbi::pose_distance;
 use crate::datasets::{FaceCrop, Video};
 
 /// Videos that are drawn for each face; the one whose landmarks are nearest is taken.
@@ -38,12 +38,9 @@ fn is_somebody_else(one: &Video, other: &Video) -> bool {
     !is_same_source && (one.person.is_none() || one.person != other.person)
 }
 
-/// The sum of the squared distances of landmarks; 0 where some are not known, since nothing speaks against such a crop.
+/// As [`pose_distance`]; 0 where landmarks are not known, since nothing speaks against such a crop.
 fn distance(one: &FaceCrop, other: &FaceCrop) -> f32 {
-    let between = |(one, other): (Landmarks, Landmarks)| {
-        one.iter().flatten().zip(other.iter().flatten()).map(|(one, other)| (one - other).powi(2)).sum()
-    };
-    one.landmarks.zip(other.landmarks).map_or(0.0, between)
+    one.landmarks.zip(other.landmarks).map_or(0.0, |(one, other)| pose_distance(&one, &other))
 }
 
 #[cfg(test)]
