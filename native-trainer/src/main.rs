@@ -9,6 +9,9 @@ mod commands;
 mod datasets;
 mod detector_file;
 mod device;
+#[cfg(test)]
+#[path = "../../tests/support/encoders.rs"]
+mod encoders;
 mod evaluation;
 mod files;
 mod hub;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Place, clip, golden, json_lines, sample, text};
+use crate::encoders::has_encoders;
+use crate::support::{FFMPEG, Place, clip, golden, json_lines, sample, text};
 
 /// Scores one input, which must fail; gives the sentence, which must name the file.
 fn refused(place: &Place, input: &Path) -> String {
@@ -74,6 +75,9 @@ fn a_video_of_no_duration_is_refused() {
 
 #[test]
 fn a_corrupt_frame_in_the_middle_is_refused_and_skipped_only_on_request() {
+    if !has_encoders(FFMPEG, &["libx264"]) {
+        return;
+    }
     let place = Place::new();
     let path = pattern(&place, "scratched.mp4", &["-g", "10", "-bf", "0", "-c:v", "libx264"]);
     let mut bytes = std::fs::read(&path).expect("read");

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::data::shared_data;
+use crate::shared_data::shared_data;
 use crate::support::{Place, clip, golden, json_lines, manifest_entries, people_where, root, tensors, text};
 
 /// Its file as the repository has it.

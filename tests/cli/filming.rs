@@ -5,11 +5,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Place, sample, text};
+use crate::encoders::has_encoders;
+use crate::support::{FFMPEG, PATIENCE, Place, sample, text};
 use crate::training::{arguments, easy_set, killed_after, metrics, recipe_from, timeless};
+
+/// The encoders of the codecs that recipes film with.
+const ENCODERS: [&str; 4] = ["libx264", "libx265", "libvpx-vp9", "libsvtav1"];
 
 #[test]
 fn a_killed_run_on_frames_of_videos_ends_as_one_that_was_not() {
+    if !has_encoders(FFMPEG, &ENCODERS) {
+        return;
+    }
     let place = Place::new();
     let data = easy_set(&place);
     let recipe = recipe_from(&place, &place.detector_of_small_crops(), "full", 2);
@@ -40,6 +47,9 @@ fn a_killed_run_on_frames_of_videos_ends_as_one_that_was_not() {
 #[test]
 fn ctrl_c_in_a_terminal_stops_the_run_after_its_step_although_ffmpeg_runs() {
     use std::os::unix::process::CommandExt;
+    if !has_encoders(FFMPEG, &ENCODERS) {
+        return;
+    }
     let place = Place::new();
     let (data, out) = (easy_set(&place), place.path("run"));
     let recipe = recipe_from(&place, &place.detector_of_small_crops(), "full", 400);
@@ -84,6 +94,9 @@ fn a_missing_ffmpeg_or_encoder_is_refused_before_anything_is_trained() {
 
 #[test]
 fn a_preview_shows_both_images_of_a_pair_after_the_codec() {
+    if !has_encoders(FFMPEG, &ENCODERS) {
+        return;
+    }
     let place = Place::new();
     let (picture, config) = (place.path("portrait.png"), place.path("recipe.toml"));
     place.ffmpeg(&["-i", text(&sample("real.mp4")), "-frames:v", "1", text(&picture)]);

@@ -7,9 +7,9 @@ mod clip_models;
 mod clips;
 #[path = "../support/compare.rs"]
 mod compare;
-#[path = "../support/data.rs"]
-mod data;
 mod data_sets;
+#[path = "../support/encoders.rs"]
+mod encoders;
 mod evaluating;
 mod filming;
 mod importing;
@@ -22,6 +22,8 @@ mod previewing;
 mod pulling;
 mod reporting;
 mod self_blended;
+#[path = "../support/data.rs"]
+mod shared_data;
 mod strays;
 mod support;
 mod training;

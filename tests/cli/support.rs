@@ -10,10 +10,14 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::data::shared_data;
+use crate::shared_data::shared_data;
 
 /// How long a test waits for what a program that it started has to do: long enough for a machine that does other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The program that makes videos for the tests. Those that name an encoder, or its settings, ask first whether it is
+/// there.
+pub(crate) const FFMPEG: &str = "ffmpeg";
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
@@ -120,7 +124,7 @@ impl Place {
 
     /// Runs ffmpeg and says whether it succeeded.
     pub(crate) fn try_ffmpeg(&self, arguments: &[&str]) -> bool {
-        let output = Command::new("ffmpeg").args(["-nostdin", "-v", "error", "-y"]).args(arguments).output();
+        let output = Command::new(FFMPEG).args(["-nostdin", "-v", "error", "-y"]).args(arguments).output();
         output.expect("ffmpeg is needed for the tests; `cargo xtask test` installs it").status.success()
     }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::support::{Place, clip, json_lines, sample, text};
+use crate::encoders::has_encoders;
+use crate::support::{FFMPEG, Place, clip, json_lines, sample, text};
 
 const WORDS: &str = "the detector is weak: it has learnt next to nothing";
 
@@ -193,6 +194,9 @@ fn tracks(report: &Value) -> Vec<(u64, Option<f64>, u64, f64)> {
 
 #[test]
 fn beside_a_vertical_video_the_blurred_enlarged_copy_is_nobody() {
+    if !has_encoders(FFMPEG, &["libx264"]) {
+        return;
+    }
     let place = Place::new();
     let vertical = place.path("vertical.mp4");
     // Cut upright around the face, before an enlarged and blurred copy of itself moved so that its face is whole.
@@ -215,6 +219,9 @@ fn beside_a_vertical_video_the_blurred_enlarged_copy_is_nobody() {
 
 #[test]
 fn a_face_enlarged_three_times_is_said_to_hold_less_detail_than_its_size_by_every_output() {
+    if !has_encoders(FFMPEG, &["libx264"]) {
+        return;
+    }
     let place = Place::new();
     let (enlarged, folder, model) = (place.path("enlarged.mp4"), place.path("reports"), place.detector());
     let filter = "scale=160:160:flags=bicubic,scale=480:480:flags=bicubic";
@@ -254,6 +261,9 @@ fn a_cut_to_another_person_does_not_average_the_two() {
 
 #[test]
 fn a_clip_on_its_side_upside_down_or_in_the_dark_scores_as_it_does_upright_or_says_so() {
+    if !has_encoders(FFMPEG, &["libx264"]) {
+        return;
+    }
     let place = Place::new();
     let upright = place.score(&[text(&sample("real.mp4")), "--frames", "8"]).remove(0);
     let score = |report: &Value| report["score"].as_f64().expect("a score");

@@ -342,6 +342,9 @@ mod tests {
 
     #[test]
     fn a_batch_comes_back_compressed_in_its_order_and_the_same_for_a_seed() {
+        if !Codec::are_here() {
+            return;
+        }
         let (video, programs) = (always(), Programs::from_environment());
         let shots = pairs(&video, 6, |index| picture(index + 40, 96));
         let film = |seed| video.film(&programs, &shots, 12, &mut rng(seed)).unwrap();
@@ -359,7 +362,7 @@ mod tests {
     #[test]
     fn two_equal_images_of_a_pair_come_back_equal_and_nearly_so_after_pairs_that_differ() {
         let programs = Programs::from_environment();
-        for codec in Codec::ALL {
+        for codec in Codec::ALL.into_iter().filter(|codec| codec.is_here()) {
             let only = |other: Codec| Limit(f64::from(u8::from(other == codec)));
             let codecs = CodecWeights {
                 h264: only(Codec::H264),
@@ -409,6 +412,9 @@ mod tests {
 
     #[test]
     fn images_of_clips_other_sizes_and_no_pixels_keep_their_number_and_size() {
+        if !Codec::are_here() {
+            return;
+        }
         let (video, programs) = (always(), Programs::from_environment());
         let filming = |seed| video.draw(&mut rng(seed)).unwrap();
         let clip = |sizes: &[usize]| sizes.iter().map(|side| picture(*side, *side)).collect::<Vec<_>>();

@@ -54,6 +54,12 @@ impl Programs {
         Self { ffmpeg: ffmpeg.into(), ffprobe: ffprobe.into() }
     }
 
+    /// What decodes and encodes, as it is called.
+    #[cfg(test)]
+    pub(super) fn ffmpeg(&self) -> &OsString {
+        &self.ffmpeg
+    }
+
     /// A command that calls `program` with nothing on its standard input and both outputs piped.
     pub(super) fn command(&self, program: Program) -> Command {
         let mut command = Command::new(self.name(program));

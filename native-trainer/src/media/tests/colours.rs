@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn high_dynamic_range_and_wide_colours_are_mapped_to_what_detectors_know() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx265"]) else { return };
     // 58 % of PQ and 75 % of HLG are both the brightness of white paper; what they map to is tested in the core.
     for (name, grey, transfer, level) in [
         ("pq", "0x949494", "smpte2084", 175),
@@ -27,7 +27,7 @@ fn high_dynamic_range_and_wide_colours_are_mapped_to_what_detectors_know() {
 
 #[test]
 fn a_saturated_colour_of_bt2020_stays_its_hue() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx265"]) else { return };
     let source = "-f lavfi -i color=c=0x806040:s=64x48:r=5:d=0.4,format=gbrp";
     let scale = "-vf scale=out_color_matrix=bt2020:out_range=tv,format=yuv420p10le";
     let scale = format!("{scale},setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc");
@@ -40,7 +40,7 @@ fn a_saturated_colour_of_bt2020_stays_its_hue() {
 
 #[test]
 fn what_a_stream_says_of_where_its_colours_lie_changes_no_pixel() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     let seen = |location: &str| {
         let source = "-f lavfi -i testsrc2=s=96x64:r=5:d=0.4 -c:v libx264 -qp 10";
         let path = make(&folder, "a.mp4", &format!("{source} -chroma_sample_location {location}"));
@@ -54,7 +54,7 @@ fn what_a_stream_says_of_where_its_colours_lie_changes_no_pixel() {
 
 #[test]
 fn colours_are_filled_in_as_ffmpeg_does_where_a_stream_says_nothing() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["ffv1"]) else { return };
     for format in ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv440p"] {
         let source = format!("-f lavfi -i testsrc2=s=96x64:r=5:d=0.4,format={format}");
         let path = make(&folder, &format!("{format}.nut"), &format!("{source} -c:v ffv1"));

@@ -14,7 +14,7 @@ fn skipping(frames: usize) -> OpenOptions {
 
 #[test]
 fn a_video_whose_size_changes_is_seen_over_its_whole_length_each_frame_in_its_own_shape() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libvpx", "libx264"]) else { return };
     let lying = "-f lavfi -i testsrc2=s=160x90:r=25:d=2";
     let standing = "-f lavfi -i testsrc2=s=90x160:r=25:d=2";
     let vp8 = "-c:v libvpx -deadline realtime -cpu-used 8 -g 25";
@@ -40,7 +40,7 @@ fn a_video_whose_size_changes_is_seen_over_its_whole_length_each_frame_in_its_ow
 
 #[test]
 fn frames_of_another_size_and_the_same_shape_are_brought_to_that_of_the_video() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libvpx"]) else { return };
     let vp8 = "-c:v libvpx -deadline realtime -cpu-used 8";
     for (name, size) in [("large.webm", "320x180"), ("small.webm", "160x90")] {
         make(&folder, name, &format!("-f lavfi -i testsrc2=s={size}:r=25:d=0.4 {vp8}"));
@@ -58,7 +58,7 @@ fn frames_of_another_size_and_the_same_shape_are_brought_to_that_of_the_video() 
 
 #[test]
 fn a_video_whose_frames_become_much_flatter_is_seen_over_its_whole_length() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libvpx-vp9"]) else { return };
     let vp9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8";
     make(&folder, "high.webm", &format!("-f lavfi -i testsrc2=s=480x480:r=25:d=0.4 {vp9}"));
     make(&folder, "flat.webm", &format!("-f lavfi -i testsrc2=s=480x64:r=25:d=0.4 {vp9}"));
@@ -71,7 +71,7 @@ fn a_video_whose_frames_become_much_flatter_is_seen_over_its_whole_length() {
 
 #[test]
 fn transport_streams_put_one_after_the_other_are_no_damage_and_streams_with_a_gap_are() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     let source = "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264 -g 25 -bf 2";
     let first = std::fs::read(make(&folder, "a.ts", source)).unwrap();
     let second = std::fs::read(make(&folder, "b.ts", &format!("{source} -output_ts_offset 2"))).unwrap();
@@ -88,7 +88,7 @@ fn transport_streams_put_one_after_the_other_are_no_damage_and_streams_with_a_ga
 
 #[test]
 fn a_stream_cut_off_amid_a_group_of_pictures_is_seen_from_its_first_key_frame_on() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264", "mpeg2video"]) else { return };
     let source = "-f lavfi -i testsrc2=s=160x120:r=25:d=8 -g 50 -bf 2";
     for (name, codec) in [("h264.ts", "libx264"), ("mpeg2.ts", "mpeg2video"), ("mpeg2.mpg", "mpeg2video")] {
         let path = make(&folder, name, &format!("{source} -c:v {codec}"));
@@ -104,7 +104,7 @@ fn a_stream_cut_off_amid_a_group_of_pictures_is_seen_from_its_first_key_frame_on
 
 #[test]
 fn a_transport_stream_may_end_anywhere_and_its_last_frame_is_not_looked_at() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     let path = make(&folder, "a.ts", "-f lavfi -i testsrc2=s=320x240:r=25:d=4 -g 25 -bf 2 -c:v libx264");
     let bytes = std::fs::read(&path).unwrap();
     let whole = looked_at(&path, options(200)).unwrap().1;
@@ -136,7 +136,7 @@ fn starts(folder: &TempDir, path: &Path, frames: usize) -> usize {
 #[cfg(unix)]
 #[test]
 fn a_long_video_starts_ffmpeg_once_a_seek_and_once_in_all_where_seeking_saves_nothing() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     // Ten minutes, with a key frame every ten seconds, and with one alone.
     let source = "-f lavfi -i testsrc2=s=32x32:r=15:d=600 -c:v libx264 -preset ultrafast -sc_threshold 0";
     make(&folder, "often.mp4", &format!("{source} -g 150"));
@@ -153,7 +153,7 @@ fn a_long_video_starts_ffmpeg_once_a_seek_and_once_in_all_where_seeking_saves_no
 
 #[test]
 fn a_container_that_starts_late_lasts_as_long_as_its_frames() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libvpx", "libx264"]) else { return };
     make(&folder, "plain.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 -c:v libx264 -bf 2");
     for name in ["late.mkv", "late.ts", "late.mp4", "late.webm"] {
         let codec = if name == "late.webm" { "-c:v libvpx -cpu-used 8 -deadline realtime" } else { "-c copy" };
@@ -167,7 +167,7 @@ fn a_container_that_starts_late_lasts_as_long_as_its_frames() {
 
 #[test]
 fn the_length_is_the_videos_own_whatever_sound_and_tags_say() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["aac", "libx264"]) else { return };
     let both = "-f lavfi -i testsrc2=s=64x48:r=25:d=2 -f lavfi -i sine=d=20 -c:v libx264 -c:a aac";
     for name in ["long_sound.ts", "long_sound.mkv", "long_sound.mp4"] {
         let path = make(&folder, name, both);
@@ -187,7 +187,7 @@ fn the_length_is_the_videos_own_whatever_sound_and_tags_say() {
 
 #[test]
 fn frames_are_spread_by_number_where_their_times_cannot_be_right() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     make(&folder, "plain.mp4", "-f lavfi -i testsrc2=s=64x48:r=25:d=4 -c:v libx264 -bf 0 -g 25");
     let plain = frames(&folder.path().join("plain.mp4"), options(5)).unwrap();
     // The last frame of a transport stream is not looked at.
@@ -216,7 +216,7 @@ fn frames_are_spread_by_number_where_their_times_cannot_be_right() {
 
 #[test]
 fn damaged_matroska_is_noticed_by_its_structure_and_skipped_with_a_caveat() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libvpx", "libvpx-vp9"]) else { return };
     let source = "-f lavfi -i testsrc2=s=320x240:r=25:d=4 -deadline good -cpu-used 8 -threads 1 -g 50";
     for (name, codec) in [("vp8.webm", "libvpx"), ("vp9.webm", "libvpx-vp9")] {
         let path = make(&folder, name, &format!("{source} -c:v {codec}"));
@@ -235,7 +235,7 @@ fn damaged_matroska_is_noticed_by_its_structure_and_skipped_with_a_caveat() {
 
 #[test]
 fn of_several_video_streams_the_default_counts_then_the_one_that_moves_then_the_largest() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264", "mjpeg"]) else { return };
     let red = "-f lavfi -i color=c=red:s=96x64:r=5:d=1";
     let blue = "-f lavfi -i color=c=blue:s=64x48:r=5:d=1";
     let both = format!("{red} {blue} -map 0 -map 1 -c:v libx264");
@@ -265,7 +265,7 @@ fn of_several_video_streams_the_default_counts_then_the_one_that_moves_then_the_
 
 #[test]
 fn raw_streams_are_videos_whatever_their_names() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264", "mjpeg", "mpeg4"]) else { return };
     let source = "-f lavfi -i testsrc2=s=64x48:r=25:d=1";
     for (name, options_) in [
         ("a.mjpeg", format!("{source} -c:v mjpeg")),
@@ -291,7 +291,7 @@ fn raw_streams_are_videos_whatever_their_names() {
 
 #[test]
 fn a_raw_stream_of_any_rate_has_the_frames_of_its_video() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     for rate in ["5", "12.5", "16", "60"] {
         // Larger than what a pipe holds, so that a frame too many would be waited for.
         let source = format!("-f lavfi -i testsrc2=s=320x240:r={rate}:d=2 -c:v libx264 -bf 2");
@@ -308,7 +308,7 @@ fn a_raw_stream_of_any_rate_has_the_frames_of_its_video() {
 
 #[test]
 fn interlaced_frames_are_said_to_be() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264", "mpeg2video"]) else { return };
     let source = "-f lavfi -i testsrc2=s=128x96:r=50:d=1 -vf tinterlace=interleave_top,setfield=tff";
     for (name, codec) in
         [("a.ts", "mpeg2video -flags +ildct+ilme"), ("a.mp4", "libx264 -flags +ildct+ilme -x264opts tff")]
@@ -322,7 +322,7 @@ fn interlaced_frames_are_said_to_be() {
 
 #[test]
 fn skipped_damage_is_said() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     let path = make(&folder, "a.mp4", "-f lavfi -i testsrc2=s=320x240:r=25:d=4 -c:v libx264 -g 50");
     assert!(codes(&path, skipping(8)).is_empty());
     let mut bytes = std::fs::read(&path).unwrap();
@@ -336,7 +336,7 @@ fn skipped_damage_is_said() {
 
 #[test]
 fn a_stream_of_one_picture_before_the_video_is_not_taken_for_it() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264", "mjpeg", "png"]) else { return };
     let sources = "-f lavfi -i testsrc2=s=64x48:r=5:d=0.2 -f lavfi -i testsrc2=s=96x64:r=5:d=2 -map 0 -map 1";
     for (name, arguments) in [
         ("png.mkv", "-c:v:0 png -c:v:1 libx264 -disposition:v:0 0 -disposition:v:1 0"),
@@ -354,7 +354,7 @@ fn a_stream_of_one_picture_before_the_video_is_not_taken_for_it() {
 
 #[test]
 fn of_a_stream_that_refreshes_bit_by_bit_all_wanted_frames_come_from_where_its_picture_is_whole() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     let refresh = "-c:v libx264 -x264-params intra-refresh=1:keyint=30";
     let path = make(&folder, "a.ts", &format!("-f lavfi -i testsrc2=s=320x240:r=25:d=8 {refresh}"));
     let bytes = std::fs::read(&path).unwrap();
@@ -370,7 +370,7 @@ fn of_a_stream_that_refreshes_bit_by_bit_all_wanted_frames_come_from_where_its_p
 
 #[test]
 fn an_avi_whose_frames_empty_packets_follow_has_the_rate_of_its_frames() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&["libx264"]) else { return };
     let source = "-f lavfi -i testsrc2=s=64x48:r=30:d=4 -c:v libx264 -bf 2 -g 20";
     let whole = make(&folder, "a.mp4", source);
     let path = make(&folder, "a.avi", "-i a.mp4 -c copy");

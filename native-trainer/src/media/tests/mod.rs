@@ -1,4 +1,5 @@
-//! Tests of the media code, with clips that ffmpeg makes on the fly; where there is no ffmpeg they are left out.
+//! Tests of the media code, with clips that ffmpeg makes on the fly; where it is missing, or has not the encoders, they
+//! are left out.
 
 mod animations;
 mod colours;
@@ -8,6 +9,7 @@ mod folders;
 mod stills;
 mod video;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,21 +17,41 @@ use tempfile::TempDir;
 use unmask_core::pipeline::CaveatCode;
 
 use super::*;
+use crate::encoders::has_encoders;
 
-/// A folder for the clips of one test, or none, with the reason printed, where ffmpeg is not installed.
-fn workshop() -> Option<TempDir> {
-    if Command::new("ffmpeg").arg("-version").output().is_err() {
-        println!("skipped: ffmpeg is not installed");
-        return None;
-    }
-    Some(tempfile::tempdir().unwrap())
+/// The program that makes the clips.
+const FFMPEG: &str = "ffmpeg";
+
+/// A folder for the clips of one test.
+struct Workshop {
+    folder: TempDir,
+    encoders: &'static [&'static str],
 }
 
-/// Makes `name` in `folder` by ffmpeg with `arguments`, given as one line.
-fn make(folder: &TempDir, name: &str, arguments: &str) -> PathBuf {
+impl Deref for Workshop {
+    type Target = TempDir;
+
+    fn deref(&self) -> &TempDir {
+        &self.folder
+    }
+}
+
+/// A folder for clips that are made with `encoders`; none, said aloud, where ffmpeg or one of them is missing.
+fn workshop(encoders: &'static [&'static str]) -> Option<Workshop> {
+    has_encoders(FFMPEG, encoders).then(|| Workshop { folder: tempfile::tempdir().unwrap(), encoders })
+}
+
+/// Makes `name` in `folder` by ffmpeg with `arguments`, given as one line. The encoders that it names are among the
+/// folder's.
+fn make(folder: &Workshop, name: &str, arguments: &str) -> PathBuf {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    let encoders = words.windows(2).filter(|pair| pair[0] == "-c" || pair[0].starts_with("-c:")).map(|pair| pair[1]);
+    for encoder in encoders.filter(|name| *name != "copy") {
+        assert!(folder.encoders.contains(&encoder), "{encoder} is not named where the folder is made");
+    }
     let path = folder.path().join(name);
-    let mut command = Command::new("ffmpeg");
-    command.current_dir(folder.path()).args(["-nostdin", "-v", "error", "-y"]).args(arguments.split_whitespace());
+    let mut command = Command::new(FFMPEG);
+    command.current_dir(folder.path()).args(["-nostdin", "-v", "error", "-y"]).args(words);
     let output = command.arg(&path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     path

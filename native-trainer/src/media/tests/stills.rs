@@ -109,7 +109,7 @@ fn a_huge_image_is_refused_by_its_header() {
 
 #[test]
 fn a_tiff_of_brightness_and_colours_is_seen_in_the_range_that_it_says() {
-    let Some(folder) = workshop() else { return };
+    let Some(folder) = workshop(&[]) else { return };
     let path = make(&folder, "a.tif", "-f lavfi -i color=c=red:s=64x48 -frames:v 1 -pix_fmt yuv444p");
     let (info, seen, _) = looked_at(&path, options(1)).unwrap();
     assert_eq!((info.kind, info.width), (InputKind::Still, 64));
