@@ -1,9 +1,14 @@
 //! What lies in a data set's folder and is none of its videos: nothing of it is passed over in silence, and nothing gets a
 //! label that its name or its list contradicts.
 
+#[cfg(unix)]
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::layouts::{Tree, face_forensics, lav_df};
+#[cfg(unix)]
+use crate::support::{manifest_entries, text};
 
 /// Checks that `said` has a line for each reason, with the count in front, and that it names these paths.
 fn assert_told(said: &str, told: &[(&str, &[&str])]) {
@@ -218,4 +223,79 @@ fn what_a_list_contradicts_itself_about_is_left_out() {
             ("1 not listed in dataset.json", &["unlisted.mp4"]),
         ],
     );
+}
+
+/// Preprocesses a folder; gives the exit status, what was said on standard error, and how many videos are in the manifest.
+#[cfg(unix)]
+fn outcome(tree: &Tree, folder: &str, change: impl FnOnce(&mut Command)) -> Option<(Option<i32>, String, usize)> {
+    let (input, output) = (tree.place.path("data").join(folder), tree.place.path("out"));
+    let mut command = tree.place.unmask();
+    command.args(["preprocess", "--input", text(&input), "--output", text(&output)]);
+    change(&mut command);
+    let ran = match command.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            eprintln!("skipped: no user whom permissions bind can run the program here");
+            return None;
+        }
+        ran => ran.expect("it starts"),
+    };
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    Some((ran.status.code(), said, if output.exists() { manifest_entries(&output).len() } else { 0 }))
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_to_itself_is_named_with_status_1_and_the_others_are_done() {
+    let tree = Tree::new();
+    tree.videos(&["d/real/a.mp4", "d/fake/b.mp4"]);
+    std::os::unix::fs::symlink("around", tree.path("d/real/around")).expect("linked");
+    let (status, said, done) = outcome(&tree, "d", |_| ()).expect("it runs");
+    assert!(status == Some(1) && done == 2 && said.contains("real/around"), "{status:?}, {done}: {said}");
+    // In a known data set, where no video of it is looked for.
+    let tree = Tree::new();
+    face_forensics(&tree);
+    let place = tree.path("FaceForensics++/manipulated_sequences/Mine");
+    std::os::unix::fs::symlink("Mine", place).expect("linked");
+    let (status, said, done) = outcome(&tree, "FaceForensics++", |_| ()).expect("it runs");
+    assert!(
+        status == Some(1) && done == 9 && said.contains("manipulated_sequences/Mine"),
+        "{status:?}, {done}: {said}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_may_not_be_entered_is_named_with_status_1_and_the_others_are_done() {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::{fs::PermissionsExt, process::CommandExt};
+    const NOBODY: u32 = 65_534;
+    let tree = Tree::new();
+    tree.videos(&["d/real/a.mp4", "d/real/closed/b.mp4", "d/fake/c.mp4", "d/beside/e.mp4", "shut/real/f.mp4"]);
+    let mode =
+        |path: &str, mode: u32| set_permissions(tree.place.path(path), Permissions::from_mode(mode)).expect("set");
+    let closed = ["data/d/real/closed", "data/d/beside", "data/shut/real"];
+    mode("", 0o777);
+    closed.iter().for_each(|path| mode(path, 0));
+    // Permissions do not bind everybody: where the tests may read everything, the program runs as somebody who may not.
+    let may_read_all = std::fs::read_dir(tree.place.path(closed[0])).is_ok();
+    let bound = |command: &mut Command| {
+        if may_read_all {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+    };
+    let beside_others = outcome(&tree, "d", bound);
+    let alone = outcome(&tree, "shut", bound);
+    mode("data/shut", 0);
+    let itself = outcome(&tree, "shut", bound);
+    mode("data/shut", 0o755);
+    closed.iter().for_each(|path| mode(path, 0o755));
+    let (Some((status, said, done)), Some(alone), Some(itself)) = (beside_others, alone, itself) else { return };
+    assert!(status == Some(1) && done == 2, "{status:?}, {done}: {said}");
+    for named in ["d/real/closed", "d/beside"] {
+        assert!(said.contains(named), "{named}: {said}");
+    }
+    assert_eq!(said.matches("ermission denied").count(), 2, "{said}");
+    for ((status, said, _), folder) in [(alone, "shut/real"), (itself, "shut")] {
+        assert!(status == Some(1) && said.contains(folder) && said.contains("ermission denied"), "{status:?}: {said}");
+    }
 }

@@ -37,8 +37,8 @@ A run that was stopped goes on where it was when it is started again; a video th
 manifest with the reason and stops nothing. A file that was replaced since is done again, and where the
 input says another label, split or person now, the manifest follows. Files that belong to no video of
 the data set, and crops that this command made, are left out and listed at the end.
-Exit status: 0 done (also where no face was found), 1 a video could not be read, now or in an earlier run, or a step
-failed, 2 wrong usage.")]
+Exit status: 0 done (also where no face was found), 1 a video or a folder could not be read, now or in an earlier run, or
+a step failed, 2 wrong usage.")]
 pub(crate) struct PreprocessArgs {
     /// The folder with the videos and photographs, or a table of them (.tsv, .csv; see `unmask eval --help`)
     #[arg(long, value_name = "ROOT|TABLE")]

@@ -47,11 +47,12 @@ pub(super) fn labelled(root: &Path, dataset: &str) -> Result<Listing> {
         };
         labels(&folder, dataset, plan, &mut finds)?;
     }
+    let reason = if has_splits { BESIDE_SPLITS } else { BESIDE_LABELS };
+    strays::leave_out(root, &mut finds, |_| reason.to_owned());
+    source::refuse_unread(&finds)?;
     if finds.found.is_empty() {
         bail!("{} holds no folder `real` or `fake` with anything in it; give its label with --label", root.display());
     }
-    let reason = if has_splits { BESIDE_SPLITS } else { BESIDE_LABELS };
-    strays::leave_out(root, &mut finds, |_| reason.to_owned());
     settle(root, finds)
 }
 
@@ -64,6 +65,7 @@ pub(super) fn all_of(root: &Path, dataset: &str, label: Label) -> Result<Listing
 }
 
 fn refuse_empty(root: &Path, finds: &Finds) -> Result<()> {
+    source::refuse_unread(finds)?;
     if finds.found.is_empty() {
         bail!("{} holds no video and no image that can be used; check the path", root.display());
     }

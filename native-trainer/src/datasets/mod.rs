@@ -20,6 +20,7 @@ mod strays;
 pub(crate) mod summary;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -293,8 +294,14 @@ pub(crate) fn sources(root: &Path, options: &ListOptions) -> Result<source::List
         let name = options.dataset.clone().unwrap_or_else(|| folders::dataset_name(&root.with_extension("")));
         return list::list(root, &name).map(|(listing, _)| listing);
     }
-    if !root.is_dir() {
-        bail!("{shown} is no folder; name the folder that holds the data set, or a .tsv or .csv that lists videos");
+    match std::fs::read_dir(root) {
+        Err(error) if root.is_dir() || error.kind() == ErrorKind::PermissionDenied => {
+            bail!("{shown} cannot be read ({error}); check the permissions of the folder")
+        }
+        Err(_) => {
+            bail!("{shown} is no folder; name the folder that holds the data set, or a .tsv or .csv that lists videos")
+        }
+        Ok(_) => {}
     }
     let name = options.dataset.clone().unwrap_or_else(|| folders::dataset_name(root));
     let layout = match options.layout {

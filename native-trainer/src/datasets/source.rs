@@ -129,6 +129,19 @@ pub(super) fn settle(root: &Path, finds: Finds) -> Result<Listing> {
     Ok(Listing { sources, left_out })
 }
 
+/// Refuses a listing of nothing where the reason is that something could not be read.
+///
+/// # Errors
+/// The first that could not, with the system's reason.
+pub(super) fn refuse_unread(finds: &Finds) -> Result<()> {
+    match finds.left_out.iter().find(|one| one.is_unreadable).filter(|_| finds.found.is_empty()) {
+        Some(LeftOut { path, reason, .. }) => {
+            bail!("{} is {reason}, and there is nothing else to use", path.display())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Leaves out what is a link to, or lies behind a link to, something that the data set holds already: it would count twice, and
 /// perhaps with both labels.
 fn leave_doubles_out(root: &Path, found: &mut Vec<Found>, left_out: &mut Vec<LeftOut>) {

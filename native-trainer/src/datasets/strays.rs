@@ -2,6 +2,7 @@
 //! already, a folder of which nothing is taken once, with how many files it holds.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -15,6 +16,7 @@ pub(super) fn leave_out(root: &Path, finds: &mut Finds, reason: impl Fn(&Path) -
     let seen = Seen::new(root, finds);
     let mut outputs = Outputs::default();
     let mut strays: Vec<LeftOut> = Vec::new();
+    let mut unreadable: Vec<LeftOut> = Vec::new();
     // The folder of which nothing is taken that the walk is in.
     let mut whole: Option<PathBuf> = None;
     let mut walk = WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name().into_iter();
@@ -25,6 +27,11 @@ pub(super) fn leave_out(root: &Path, finds: &mut Finds, reason: impl Fn(&Path) -
         };
         let is_folder = entry.as_ref().is_ok_and(|entry| entry.file_type().is_dir());
         if entry.is_err() && seen.tells_unreadable(path) {
+            continue;
+        }
+        if let Some(error) = entry.as_ref().err().and_then(refusal) {
+            let reason = format!("not readable ({error}; check its permissions)");
+            unreadable.push(LeftOut { is_unreadable: true, ..LeftOut::new(path, reason) });
             continue;
         }
         if seen.tells(path) {
@@ -47,7 +54,7 @@ pub(super) fn leave_out(root: &Path, finds: &mut Finds, reason: impl Fn(&Path) -
         let reason = || match (is_made_here, &entry) {
             (true, _) => source::MADE_HERE.to_owned(),
             (false, Ok(_)) => reason(path),
-            (false, Err(_)) => format!("not readable, and {}", reason(path)),
+            (false, Err(_)) => format!("a link that leads nowhere or to a folder around it, and {}", reason(path)),
         };
         match (&whole, strays.last_mut()) {
             (Some(folder), Some(last)) if last.path == *folder => last.files += 1,
@@ -55,6 +62,13 @@ pub(super) fn leave_out(root: &Path, finds: &mut Finds, reason: impl Fn(&Path) -
         }
     }
     finds.left_out.extend(strays);
+    finds.left_out.extend(unreadable);
+}
+
+/// Why the system refuses to go into something that may hold what is wanted; none for a link around in a circle, which
+/// loses nothing, and for one that leads nowhere.
+fn refusal(error: &walkdir::Error) -> Option<&io::Error> {
+    error.io_error().filter(|error| error.kind() != io::ErrorKind::NotFound)
 }
 
 /// Which paths are taken or told, and which folders hold such.

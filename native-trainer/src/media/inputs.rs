@@ -219,15 +219,13 @@ fn media_file(path: &Path) -> Result<Input, Rejected> {
 /// is named as a video.
 fn not_walked(root: &Path, error: walkdir::Error, found: &mut Found) {
     let path = error.path().unwrap_or(root).to_owned();
-    let dangling = error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-    if error.loop_ancestor().is_some() {
-        found.left_out.push(LeftOut { path, reason: LOOP });
-    } else if dangling && !has_media_extension(&path) {
-        found.left_out.push(LeftOut { path, reason: "a link that leads nowhere" });
-    } else if dangling {
-        found.failures.push(MediaError::DanglingLink { path });
-    } else {
-        found.failures.push(MediaError::io(&path, error.into()));
+    match error.into_io_error() {
+        None => found.left_out.push(LeftOut { path, reason: LOOP }),
+        Some(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            found.failures.push(MediaError::io(&path, error))
+        }
+        Some(_) if has_media_extension(&path) => found.failures.push(MediaError::DanglingLink { path }),
+        Some(_) => found.left_out.push(LeftOut { path, reason: "a link that leads nowhere" }),
     }
 }
 

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::source::{Finds, Found, LeftOut, Listing, folder_name, folders, inputs_below, name_of, settle, stem};
 use super::split::Plan;
-use super::{Compression, Label, Split, strays};
+use super::{Compression, Label, Split, source, strays};
 use crate::{files, media};
 
 /// A data set that is known by its folders.
@@ -90,6 +90,11 @@ pub(super) fn list(root: &Path, compression: Compression) -> Result<Listing> {
             Known::Uadfv => uadfv(folder, finds)?,
         }
     }
+    strays::leave_out(root, &mut finds, |path| {
+        let data_set = data_sets.iter().find(|(folder, _)| path.starts_with(folder));
+        data_set.map_or_else(|| NO_DATA_SET.to_owned(), |(folder, known)| known.stray(folder, path, compression))
+    });
+    source::refuse_unread(&finds)?;
     if finds.found.is_empty() {
         bail!(
             "{} holds no video of FaceForensics++, DeepFakeDetection, Celeb-DF, DFDC, DFDCP, LAV-DF or UADFV, and no face of DFDC, that can be used \
@@ -98,10 +103,6 @@ pub(super) fn list(root: &Path, compression: Compression) -> Result<Listing> {
             first_reason(&finds.left_out)
         );
     }
-    strays::leave_out(root, &mut finds, |path| {
-        let data_set = data_sets.iter().find(|(folder, _)| path.starts_with(folder));
-        data_set.map_or_else(|| NO_DATA_SET.to_owned(), |(folder, known)| known.stray(folder, path, compression))
-    });
     settle(root, finds)
 }
 
