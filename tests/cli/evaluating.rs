@@ -64,6 +64,24 @@ fn crops_of_a_video_evaluate_to_its_score_for_detectors_of_frames_and_of_clips()
 }
 
 #[test]
+fn a_strong_temperature_counts_in_an_evaluation_as_it_does_in_scoring() {
+    let place = Place::new();
+    let video = clip("real_multiface_hamilton_640x360.mp4").unwrap_or_else(|| sample("real.mp4"));
+    let mut scores = Vec::new();
+    for temperature in [0.05, 0.3, 3.0] {
+        let name = format!("temperature-{temperature}");
+        let model = place.redescribed(&place.detector(), &format!("{name}.safetensors"), |description| {
+            description["calibration"]["temperature"] = temperature.into();
+        });
+        let (expected, found) = (scored(&place, &model, &video), evaluated(&place, &model, &video, &name));
+        assert!((found - expected).abs() < TOLERANCE, "{temperature}: {found} where the score is {expected}");
+        scores.push(expected);
+    }
+    // The temperature would be seen if it were left out of one of the two.
+    assert!(scores.windows(2).all(|pair| (pair[0] - pair[1]).abs() > 20.0 * TOLERANCE), "{scores:?}");
+}
+
+#[test]
 fn nothing_is_chosen_on_videos_that_are_reported() {
     let place = Place::new();
     let (data, model, out) = (easy_set(&place), place.detector_of_small_crops(), place.path("results"));

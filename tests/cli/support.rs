@@ -128,6 +128,22 @@ impl Place {
         output.expect("ffmpeg is needed for the tests; `cargo xtask test` installs it").status.success()
     }
 
+    /// A copy of a detector file whose description `change` has changed.
+    pub(crate) fn redescribed(&self, detector: &Path, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+        let bytes = std::fs::read(detector).expect("read");
+        let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+        let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
+        let text = header["__metadata__"]["unmask"].as_str().expect("a description");
+        let mut description: Value = serde_json::from_str(text).expect("JSON");
+        change(&mut description);
+        header["__metadata__"]["unmask"] = description.to_string().into();
+        let header = header.to_string();
+        let parts = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes[8 + length..]];
+        let output = self.path(name);
+        std::fs::write(&output, parts.concat()).expect("written");
+        output
+    }
+
     /// Scores inputs as JSON lines; the program must succeed.
     pub(crate) fn score(&self, arguments: &[&str]) -> Vec<Value> {
         let detector = self.detector();
