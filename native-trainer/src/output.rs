@@ -19,7 +19,7 @@ use crate::report;
 pub(crate) enum Format {
     /// A summary for a terminal.
     Human,
-    /// One document: a report, or an array of them.
+    /// One document: a report where one file was asked for, else an array of reports.
     Json,
     /// A document a line, streamed.
     JsonLines,
@@ -28,14 +28,14 @@ pub(crate) enum Format {
 /// Prints each report or failure as it comes.
 pub(crate) struct Output {
     format: Format,
-    inputs: usize,
+    is_single: bool,
     documents: Vec<Value>,
 }
 
 impl Output {
-    /// An output for so many inputs.
-    pub(crate) fn new(format: Format, inputs: usize) -> Self {
-        Self { format, inputs, documents: Vec::new() }
+    /// An output for what the user asked for: a single file, or what may be several inputs.
+    pub(crate) fn new(format: Format, is_single: bool) -> Self {
+        Self { format, is_single, documents: Vec::new() }
     }
 
     /// Prints a report.
@@ -76,10 +76,10 @@ impl Output {
         if self.format != Format::Json {
             return Ok(());
         }
-        let document = match (self.inputs, <[Value; 1]>::try_from(self.documents)) {
-            (1, Ok([document])) => document,
-            (_, Ok([document])) => Value::Array(vec![document]),
-            (_, Err(documents)) => Value::Array(documents),
+        let document = match <[Value; 1]>::try_from(self.documents) {
+            Ok([document]) if self.is_single => document,
+            Ok(documents) => Value::Array(documents.into()),
+            Err(documents) => Value::Array(documents),
         };
         print(&format!("{}\n", serde_json::to_string_pretty(&document).context("the reports cannot be written")?))
     }

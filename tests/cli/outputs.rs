@@ -62,13 +62,39 @@ fn the_summary_for_people_has_verdict_sparkline_and_model() {
 }
 
 #[test]
-fn several_inputs_give_a_json_array_or_a_line_each() {
+fn json_is_an_object_where_one_file_is_named_and_else_an_array_whatever_lies_in_a_folder() {
     let place = Place::new();
-    let (a, b, detector) = (pattern(&place, "a.mp4"), pattern(&place, "b.mp4"), place.detector());
-    let common = ["score", text(&a), text(&b), "--model", text(&detector)];
-    let array: Value = serde_json::from_str(&place.succeed(common.iter().chain(&["--json"]))).expect("JSON");
-    assert_eq!(array.as_array().expect("an array").len(), 2);
-    assert_eq!(json_lines(&place.succeed(common.iter().chain(&["--jsonl"]))).len(), 2);
+    for folder in ["alone", "mixed", "empty"] {
+        std::fs::create_dir(place.path(folder)).expect("made");
+    }
+    let [one, two] = ["a.mp4", "b.mp4"].map(|name| pattern(&place, name));
+    let [alone, mixed, empty] = ["alone", "mixed", "empty"].map(|name| place.path(name));
+    for folder in [&alone, &mixed] {
+        std::fs::copy(&one, folder.join("clip.mp4")).expect("copied");
+    }
+    std::fs::write(mixed.join("notes.txt"), "to do").expect("written");
+    let (missing, detector) = (place.path("missing.mp4"), place.detector());
+    // What is asked for, and how many documents an array has; none where there is an object.
+    let cases: [(&[&str], Option<usize>); 8] = [
+        (&[text(&one)], None),
+        (&[text(&missing)], None),
+        (&[text(&one), text(&two)], Some(2)),
+        (&[text(&alone)], Some(1)),
+        (&[text(&mixed)], Some(2)),
+        (&[text(&empty)], Some(1)),
+        (&[text(&one), "--shard", "1/2"], Some(1)),
+        (&[text(&one), "--shard", "2/2"], Some(0)),
+    ];
+    for (asked, expected) in cases {
+        let printed = |format: &str| {
+            let all = ["score", "--frames", "1", "--model", text(&detector), format];
+            String::from_utf8(place.run(all.iter().chain(asked)).stdout).expect("UTF-8")
+        };
+        let json: Value = serde_json::from_str(&printed("--json")).expect("JSON");
+        assert_eq!(json.as_array().map(Vec::len), expected, "{asked:?}: {json}");
+        assert!(expected.is_some() || json["input"] == asked[0], "{asked:?}: {json}");
+        assert_eq!(json_lines(&printed("--jsonl")).len(), expected.unwrap_or(1), "{asked:?}");
+    }
 }
 
 #[test]

@@ -45,10 +45,12 @@ pub(crate) struct ScoreArgs {
     /// auto, cpu, cuda, cuda:N or wgpu
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Print the report as JSON (an array where there are several inputs)
+    /// Print JSON: an object where one file is named; of several inputs, a folder or a shard an array, however many
+    /// documents there are
     #[arg(long, conflicts_with = "jsonl")]
     json: bool,
-    /// Print one JSON document a line, each as soon as it is there
+    /// Print one JSON document a line, each as soon as it is there: for every input, and for the files of a folder that
+    /// are none
     #[arg(long)]
     jsonl: bool,
     /// Also write each report into this folder: as JSON, and as a page to look at; of several inputs, an index too
@@ -91,7 +93,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let scorer = Scorer::new(loaded?, options)?;
     let Given { inputs, failures, left_out, pipes: _pipes } = expand(args);
     let mut failed = !failures.is_empty();
-    let mut output = Output::new(format(args), inputs.len() + failures.len());
+    let mut output = Output::new(format(args), is_single(args));
     for (path, left_out) in &left_out {
         output.left_out(path, left_out)?;
         if let Some(folder) = &mut folder {
@@ -126,6 +128,11 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         say!("report: {}", page.display());
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Whether one file was asked for. That is told by the command line alone, so that a script knows what JSON it gets.
+fn is_single(args: &ScoreArgs) -> bool {
+    args.shard.is_none() && matches!(&args.inputs[..], [path] if !path.is_dir())
 }
 
 fn format(args: &ScoreArgs) -> Format {
