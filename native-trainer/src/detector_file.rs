@@ -81,25 +81,79 @@ pub(crate) struct Loaded {
     pub(crate) sha256: String,
 }
 
-/// Loads a detector, or an adapter over `base`.
+/// Loads a detector, or an adapter over `base`, for commands that take `--base`.
 pub(crate) fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<Loaded> {
-    let mut file = source.open()?;
-    let spec = source.read_spec(&file)?;
-    let naming = |error| source.naming(error);
-    let detector = match (&spec.adapter, base) {
-        (None, None) => Detector::load(spec, &mut file, device).map_err(naming)?,
-        (None, Some(base)) => bail!("{source} is a whole detector, so `--base {base}` has no use; leave it out"),
-        (Some(adapter), None) => return Err(naming(WeightsError::BaseNeeded(adapter.base_sha256.clone()))),
-        (Some(AdapterSpec { base_sha256 }), Some(base)) => {
-            let found = base.sha256()?;
-            if found != *base_sha256 {
-                return Err(naming(WeightsError::WrongBase { expected: base_sha256.clone(), found }));
-            }
-            let mut adapted = Adapted::new(file, base.open()?);
-            Detector::load(spec, &mut adapted, device).map_err(naming)?
+    let detector = match (Content::of(source, device)?, base) {
+        (Content::Whole(detector), None) => *detector,
+        (Content::Whole(_), Some(base)) => {
+            bail!("{source} is a whole detector, so `--base {base}` has no use; leave it out")
         }
+        (Content::Adapter { base_sha256 }, None) => return Err(source.naming(WeightsError::BaseNeeded(base_sha256))),
+        (Content::Adapter { base_sha256 }, Some(base)) => adapted(source, base, &base_sha256, device)?,
     };
     Ok(Loaded { detector, sha256: source.sha256()? })
+}
+
+/// Loads a detector for commands that take no base of an adapter.
+pub(crate) fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
+    match Content::of(source, device)? {
+        Content::Whole(detector) => Ok(Loaded { detector: *detector, sha256: source.sha256()? }),
+        Content::Adapter { base_sha256 } => bail!(
+            "{source} is an adapter for the detector with SHA-256 {base_sha256}, and a whole detector is needed here; \
+             name one, such as the detector.safetensors that a finished run leaves beside its adapter"
+        ),
+    }
+}
+
+/// Loads what a run stored on its way: a whole detector, or an adapter over what it started from.
+pub(crate) fn load_over(source: &Source, start: &Source, device: &Device) -> Result<Detector> {
+    match Content::of(source, device)? {
+        Content::Whole(detector) => Ok(*detector),
+        Content::Adapter { base_sha256 } => adapted(source, start, &base_sha256, device),
+    }
+}
+
+/// The description of a detector, with the mark of an adapter only where that is what the file holds.
+pub(crate) fn describe(source: &Source, file: &SafetensorsFile<Bytes>) -> Result<DetectorSpec> {
+    let spec = source.read_spec(file)?;
+    let is_whole = spec.adapter.is_some() && matches!(Content::of(source, &Device::flex())?, Content::Whole(_));
+    Ok(if is_whole { DetectorSpec { adapter: None, ..spec } } else { spec })
+}
+
+/// What a detector file holds.
+enum Content {
+    /// Every tensor that its architecture needs, whatever it says of a base.
+    Whole(Box<Detector>),
+    /// Only what was trained.
+    Adapter {
+        /// SHA-256 of the detector that it changes.
+        base_sha256: String,
+    },
+}
+
+impl Content {
+    /// An adapter is known by its first tensor that is missing, so nothing large is read of it.
+    fn of(source: &Source, device: &Device) -> Result<Self> {
+        let mut file = source.open()?;
+        let mut spec = source.read_spec(&file)?;
+        let adapter = spec.adapter.take();
+        match (Detector::load(spec, &mut file, device), adapter) {
+            (Ok(detector), _) => Ok(Self::Whole(Box::new(detector))),
+            (Err(WeightsError::Missing(_)), Some(AdapterSpec { base_sha256 })) => Ok(Self::Adapter { base_sha256 }),
+            (Err(error), _) => Err(source.naming(error)),
+        }
+    }
+}
+
+/// The adapter `source` over `base`, which has to be the detector with this SHA-256.
+fn adapted(source: &Source, base: &Source, base_sha256: &str, device: &Device) -> Result<Detector> {
+    let found = base.sha256()?;
+    if found != base_sha256 {
+        return Err(source.naming(WeightsError::WrongBase { expected: base_sha256.to_owned(), found }));
+    }
+    let file = source.open()?;
+    let spec = source.read_spec(&file)?;
+    Detector::load(spec, &mut Adapted::new(file, base.open()?), device).map_err(|error| source.naming(error))
 }
 
 /// Writes `model`'s parameters whose names `keep` accepts, with `spec` in the header.

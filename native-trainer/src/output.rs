@@ -185,15 +185,19 @@ fn span(frames: &[FrameReport]) -> String {
     format!("{} to {}", clock(first.time_s), clock(last.time_s))
 }
 
+/// Digits of a detector's SHA-256 that a summary shows: enough to tell two of the same name apart.
+const DIGITS: usize = 8;
+
 fn provenance(report: &Report) -> String {
     format!(
-        "{}×{}, {} frames in {:.1} s, model {} ({})",
+        "{}×{}, {} frames in {:.1} s, model {} ({}), SHA-256 {}…",
         report.video.width,
         report.video.height,
         report.video.frames_sampled,
         report.timing_s.total,
         report.model.name,
         grade(report.model.reliability.grade),
+        report.model.sha256.get(..DIGITS).unwrap_or_default(),
     )
 }
 

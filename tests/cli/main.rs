@@ -26,5 +26,6 @@ mod self_blended;
 mod shared_data;
 mod strays;
 mod support;
+mod trained;
 mod training;
 mod verdicts;

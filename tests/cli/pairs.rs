@@ -57,7 +57,8 @@ fn a_detector_learns_from_pairs_and_a_killed_run_ends_the_same_with_its_average(
     // Another run goes on from what came out, and says so.
     let (first, further) = (undisturbed.join("detector.safetensors"), place.path("further"));
     let mut arguments = train(&further);
-    arguments.extend(["--start-from", text(&first), "--set", "run.epochs=1"].map(str::to_owned));
+    arguments
+        .extend(["--start-from", text(&first), "--set", "run.epochs=1", "--set", "name=further"].map(str::to_owned));
     place.succeed(&arguments);
     let summary = fs::read_to_string(further.join("summary.md")).expect("a summary");
     assert!(summary.contains("which had been trained before (fully fine-tuned from"), "{summary}");

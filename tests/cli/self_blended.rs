@@ -133,6 +133,14 @@ fn by_the_statistics_of_batches_a_killed_run_ends_the_same_and_the_detector_has_
             |file: &SafeTensors| file.tensor(&format!("trunk.stem.norm.{statistic}")).expect("it").data().to_vec();
         assert_ne!(values(&trained), values(&start), "{statistic}");
     }
+    // Where the stored ones are kept, the best so far has them all the same, and so needs no base.
+    let stored = place.path("stored");
+    let as_stored = ["--set", "model.statistics='stored'", "--set", "run.epochs=1"];
+    place.succeed(train(&stored).iter().map(String::as_str).chain(as_stored));
+    let [best, whole] = ["best", "detector"].map(|name| read(&stored.join(format!("{name}.safetensors"))));
+    let [best, whole] = [&best, &whole].map(|bytes| SafeTensors::deserialize(bytes).expect("safetensors").len());
+    assert_eq!(best, whole);
+    assert!(!place.succeed(["info", text(&stored.join("best.safetensors"))]).contains("adapter for"));
     let refused =
         place.fail(train(&place.path("no")).iter().map(String::as_str).chain(["--set", "model.statistics_momentum=0"]));
     assert!(refused.contains("model.statistics_momentum"), "{refused}");

@@ -61,7 +61,7 @@ fn what_a_detector_is_worth_is_written_into_its_file_and_shown_by_every_output()
     let score = ["score", "--frames", "4", "--model", text(&weak), text(&real), text(&nobody)];
     let summary = place.succeed(score.iter().chain(&["--report", text(&folder)]));
     assert_eq!(summary.matches(&format!("caveat: {WORDS}")).count(), 2, "{summary}");
-    assert!(summary.contains("model detector (weak)"), "{summary}");
+    assert!(summary.contains("model detector (weak), SHA-256 "), "{summary}");
     for page in ["real.mp4.html", "no_face.mp4.html", "index.html"] {
         let page = std::fs::read_to_string(folder.join(page)).expect("a page");
         assert!(page.contains(&WORDS[1..]), "{page}");

@@ -125,7 +125,7 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
         let model = Model::load(&architecture, &mut Seeded::new(0), &device).context("the model cannot be made")?;
         return Ok(vec![tower(args, "ViT-B/16 (random weights)", &model, &architecture, &device)?]);
     };
-    let detector = detector_file::load(&detector_file::resolve(name)?, None, &device)?.detector;
+    let detector = detector_file::load_whole(&detector_file::resolve(name)?, &device)?.detector;
     let architecture = &detector.spec().architecture;
     let size = detector.spec().crop.size;
     // A detector of clips gets whole ones, or the frames that fill them up would not be counted.

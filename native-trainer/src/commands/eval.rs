@@ -11,12 +11,13 @@ use unmask_core::weights::spec::DetectorSpec;
 use crate::augment::Augmentation;
 use crate::augment::sbi::SelfBlending;
 use crate::datasets::{self, Dataset, LoadOptions, Split, Video};
-use crate::detector_file;
+use crate::detector_file::{self, Loaded};
 use crate::device::DeviceChoice;
 use crate::evaluation::calibration::{Calibrated, VerdictBand};
 use crate::evaluation::tables::{Prepared, prepare};
 use crate::evaluation::verdicts::Verdicts;
 use crate::evaluation::{self, EvaluationOptions, Omitted, Prediction, Thresholds};
+use crate::files;
 use crate::output::say;
 use crate::predict::{ClipLogits, predict, stored_crops};
 use crate::twins::{Twins, with_twins};
@@ -101,7 +102,7 @@ const TWIN_SEED: u64 = 0;
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
-    let mut detector = detector_file::load(&model, base.as_ref(), &args.device.open()?)?.detector;
+    let Loaded { mut detector, mut sha256 } = detector_file::load(&model, base.as_ref(), &args.device.open()?)?;
     let frames = args.frames.map_or(detector.spec().sampling.frames, |frames| frames as usize);
     let crop = detector.spec().crop;
     let Prepared { data, attributes } = prepare(&args.data, &args.by, &args.out, crop, frames)?;
@@ -127,6 +128,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
             fitted = fitted.with_verdicts(verdicts);
         }
         detector = calibrated(detector, output, &fitted)?;
+        sha256 = files::sha256(output)?;
     }
     let temperature = detector.spec().calibration.temperature;
     let thresholds = match (is_reported, validation.is_empty()) {
@@ -140,7 +142,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let (title, remarks) = (detector.spec().name.clone(), remarks(&data, frames));
     let calibration = &detector.spec().calibration;
     let verdicts = Some(Verdicts::of(&evaluation::group(&predictions)?, calibration, &attributes, &args.by));
-    let options = EvaluationOptions { title, thresholds, remarks, verdicts, ..EvaluationOptions::default() };
+    let sha256 = Some(sha256);
+    let options = EvaluationOptions { title, sha256, thresholds, remarks, verdicts, ..EvaluationOptions::default() };
     let summary = evaluation::evaluate(&predictions, &omitted, &options)?;
     evaluation::write(&args.out, &summary, &predictions)?;
     say!("{}", evaluation::document(&summary));

@@ -354,8 +354,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
 /// Checks that everything an adapter leaves out is the same in its base.
 fn same_base(base: &Path, spec: &DetectorSpec, source: &mut Parts) -> Result<()> {
     let mut file = files::open_safetensors(base)?;
-    let base_spec = Source::File(base.to_owned()).read_spec(&file)?;
-    if base_spec.adapter.is_some() {
+    if detector_file::describe(&Source::File(base.to_owned()), &file)?.adapter.is_some() {
         bail!("{} is itself an adapter; name the detector it belongs to", base.display());
     }
     for name in source.tower.names().iter().filter(|name| !trainable(Strategy::LayerNorm, name)) {

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     }
     let source = detector_file::resolve(&args.model.to_string_lossy())?;
     let file = source.open()?;
-    let spec = source.read_spec(&file)?;
+    let spec = detector_file::describe(&source, &file)?;
     let counts = Counts::of(&file);
     let sha256 = source.sha256()?;
     if args.json {

@@ -23,7 +23,7 @@ Examples:
   unmask train --config configs/clip_b16_ln.toml --data crops/FaceForensics++ --out runs/b16
   unmask train --config configs/clip_b16_ln.toml --data crops --set run.epochs=3 --set seed=2
   unmask train --config configs/clip_b16_ln.toml --data crops/FaceForensics++ --out runs/b16 --resume
-  unmask train --config configs/unmask_lite.toml --start-from unmask-lite --data crops --out runs/two")]
+  unmask train --config configs/unmask_lite.toml --start-from unmask-lite --set name=two --data crops --out runs/two")]
 pub(crate) struct TrainArgs {
     /// The recipe, a TOML file
     #[arg(long, value_name = "FILE")]
@@ -31,7 +31,8 @@ pub(crate) struct TrainArgs {
     /// Change one key of the recipe; can be given again
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The detector to start from, in the place of the recipe's model.start: a file, or the name of a pulled one
+    /// The detector to start from, in the place of the recipe's model.start: a file, or the name of a pulled one or of
+    /// the one that is part of the program
     #[arg(long, value_name = "NAME|FILE")]
     start_from: Option<PathBuf>,
     /// Data to train on, beside that of the recipe; can be given again

@@ -114,7 +114,8 @@ impl Calibrated {
     fn basis(&self) -> String {
         match self.verdict.as_ref().map(|fit| (&fit.basis, fit.decided, fit.videos)) {
             Some((VerdictBasis::Fitted, decided, videos)) => format!(
-                "fitted so that at most 5 % of each class is called the other, which decides {decided} of {videos} videos"
+                "fitted so that at most 5 % of each class is called the other, by which {decided} of these {videos} \
+                 videos are decided"
             ),
             Some((VerdictBasis::TooFewVideos { needed }, ..)) => {
                 format!("the defaults, because fitting them needs {needed} real and {needed} fake validation videos")
@@ -130,8 +131,8 @@ impl Calibrated {
 /// Data sets that are named.
 const NAMED_DATASETS: usize = 3;
 
-/// How many videos of which data sets there are.
-fn in_words(videos: &[Video]) -> String {
+/// How many validation videos of which data sets there are.
+pub(crate) fn in_words(videos: &[Video]) -> String {
     let count = |label| videos.iter().filter(|video| video.label == label).count();
     let names: BTreeSet<&str> = videos.iter().map(|video| video.dataset.as_str()).collect();
     let named = match names.len() {

@@ -35,6 +35,9 @@ pub(crate) fn document(summary: &Summary) -> String {
     let mut text = format!("# Evaluation: {}\n\n", escaped(&summary.title));
     let percent = summary.bootstrap.level * 100.0;
     // Writing to a String cannot fail, here and below.
+    if let Some(sha256) = &summary.sha256 {
+        let _ = writeln!(text, "SHA-256 of the detector's file: {sha256}.\n");
+    }
     let _ = writeln!(
         text,
         "Figures are in percent; {NONE} stands where the data gives none, with the reason below the tables. Intervals are \

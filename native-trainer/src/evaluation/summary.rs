@@ -51,6 +51,8 @@ impl Thresholds {
 pub(crate) struct EvaluationOptions {
     /// What the summary is about, such as the detector's name.
     pub(crate) title: String,
+    /// SHA-256 of the detector's file, which tells it from another of its name.
+    pub(crate) sha256: Option<String>,
     /// Thresholds chosen on validation data; the default is none.
     pub(crate) thresholds: Thresholds,
     /// How intervals are found.
@@ -68,6 +70,9 @@ pub(crate) struct Summary {
     pub(crate) version: u32,
     /// What it is about.
     pub(crate) title: String,
+    /// SHA-256 of the detector's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sha256: Option<String>,
     /// The thresholds that were chosen on validation data.
     pub(crate) thresholds: Thresholds,
     /// How the intervals were found.
@@ -174,6 +179,7 @@ pub(crate) fn evaluate(
     Ok(Summary {
         version: SUMMARY_VERSION,
         title: options.title.clone(),
+        sha256: options.sha256.clone(),
         thresholds: options.thresholds.clone(),
         bootstrap: options.bootstrap,
         datasets,

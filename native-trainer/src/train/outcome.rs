@@ -1,33 +1,34 @@
 //! What a run leaves: the calibrated detector, its adapter, and a summary for people.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use unmask_core::detector::Detector;
-use unmask_core::metrics::{Bootstrap, Ranking};
-use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, Training, TrainingStatus};
+use unmask_core::weights::spec::{
+    AdapterSpec, Architecture, Calibration, DetectorSpec, Grade, Reliability, Training, TrainingStatus,
+};
 
 use super::checkpoint::Best;
-use super::recipe::{DataRecipe, Recipe, Share, StrategyName};
-use super::watch::{self, Measure};
+use super::recipe::{DataRecipe, ModelRecipe, Recipe, Share, StatisticsName, StrategyName};
+use super::summary::summary;
+use super::watch;
 use crate::datasets::Video;
 use crate::detector_file;
-use crate::evaluation::calibration::{Calibrated, video_scores, video_scores_by_group};
+use crate::evaluation::calibration::Calibrated;
 use crate::files;
 use crate::output::say;
 use crate::predict::ClipLogits;
 
-/// A train AUC this far above the validation's is pointed out: what was learnt does not carry over.
-const WIDE_GAP: f64 = 0.1;
-
 /// A finished run.
 pub(super) struct Outcome<'a> {
     pub(super) recipe: &'a Recipe,
+    /// What the detector that it started from says of itself.
+    pub(super) start: &'a DetectorSpec,
+    pub(super) start_sha256: &'a str,
     /// The one with the best validation.
     pub(super) detector: &'a Detector,
-    pub(super) start_sha256: &'a str,
     pub(super) best: Option<&'a Best>,
+    pub(super) steps_per_epoch: usize,
     pub(super) validation: &'a [Video],
     /// The detector's answers to them.
     pub(super) predictions: &'a [ClipLogits],
@@ -37,42 +38,59 @@ pub(super) struct Outcome<'a> {
 /// Calibrates the detector on the validation data, and writes `detector.safetensors`, `adapter.safetensors` where not
 /// everything was trained, and `summary.md`.
 pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
+    let Outcome { recipe, start, best, steps_per_epoch, out, .. } = *outcome;
     let calibrated = Calibrated::fit(outcome.validation, outcome.predictions);
-    let spec = spec(outcome, &calibrated);
+    let spec = trained(recipe, start, best, steps_per_epoch);
+    let training = Training { reliability: Some(calibrated.reliability(None)), ..spec.training };
+    let spec = DetectorSpec { calibration: calibrated.calibration.clone(), training, ..spec };
     let model = outcome.detector.model();
-    detector_file::write(&outcome.out.join("detector.safetensors"), &spec, model, |_| true)?;
-    if outcome.recipe.model.strategy != StrategyName::Full {
+    detector_file::write(&out.join("detector.safetensors"), &spec, model, |_| true)?;
+    if recipe.model.strategy != StrategyName::Full {
         let adapter = Some(AdapterSpec { base_sha256: outcome.start_sha256.to_owned() });
-        let spec = DetectorSpec { adapter, ..spec };
-        let path = outcome.out.join("adapter.safetensors");
-        detector_file::write(&path, &spec, model, |name| outcome.recipe.model.changes(name))?;
+        let spec = DetectorSpec { adapter, ..spec.clone() };
+        detector_file::write(&out.join("adapter.safetensors"), &spec, model, |name| recipe.model.changes(name))?;
     }
-    let summary = summary(outcome, &calibrated)?;
-    files::write_bytes(&outcome.out.join("summary.md"), summary.as_bytes())?;
+    let measures = watch::read(&out.join("metrics.jsonl"))?;
+    let summary = summary(outcome, &spec, &calibrated, &measures)?;
+    files::write_bytes(&out.join("summary.md"), summary.as_bytes())?;
     say!("{summary}");
     Ok(())
 }
 
-fn spec(outcome: &Outcome, calibrated: &Calibrated) -> DetectorSpec {
-    let start = outcome.detector.spec();
-    let auc = outcome.best.and_then(|best| best.auc).map_or(String::new(), |auc| format!(", validation AUC {auc:.4}"));
-    let base = start.base_model.clone().unwrap_or_else(|| start.name.clone());
+/// How a detector describes itself that came out of a run from `start` at the step `best` and was not calibrated.
+pub(super) fn trained(
+    recipe: &Recipe,
+    start: &DetectorSpec,
+    best: Option<&Best>,
+    steps_per_epoch: usize,
+) -> DetectorSpec {
+    let auc = best.and_then(|best| best.auc).map_or(String::new(), |auc| format!(", validation AUC {auc:.4}"));
+    let summary = format!(
+        "{} from {}, {}{}{auc}",
+        strategy_words(&recipe.model, &start.architecture),
+        start.name,
+        epochs_words(best.map(|best| best.step / steps_per_epoch), recipe.run.epochs),
+        pairs_words(&recipe.data),
+    );
+    let words = "the detector's thresholds are the defaults, because its run has fitted none so far".to_owned();
+    let reliability = Some(Reliability { grade: Grade::Uncalibrated, words });
+    let made_from = start.base_model.as_ref().map_or(String::new(), |base| format!(", made from {base}"));
     DetectorSpec {
-        name: outcome.recipe.name.clone(),
-        calibration: calibrated.calibration.clone(),
-        training: Training {
-            status: TrainingStatus::Trained,
-            summary: format!(
-                "{} from {base}, {} epochs{}{auc}",
-                strategy_words(outcome.recipe.model.strategy),
-                outcome.recipe.run.epochs,
-                pairs_words(&outcome.recipe.data),
-            ),
-            reliability: Some(calibrated.reliability(None)),
-        },
-        base_model: Some(base),
+        name: recipe.name.clone(),
+        calibration: Calibration::default(),
+        training: Training { status: TrainingStatus::Trained, summary, reliability },
+        base_model: Some(format!("{}{made_from}", start.name)),
         adapter: None,
         ..start.clone()
+    }
+}
+
+/// How many epochs there were, and which of them the weights are of.
+fn epochs_words(chosen: Option<usize>, epochs: usize) -> String {
+    match chosen {
+        _ if epochs == 1 => "1 epoch".to_owned(),
+        Some(chosen) if chosen < epochs => format!("epoch {chosen} of {epochs}"),
+        _ => format!("{epochs} epochs"),
     }
 }
 
@@ -85,110 +103,44 @@ fn pairs_words(data: &DataRecipe) -> String {
     }
 }
 
-fn strategy_words(strategy: StrategyName) -> &'static str {
-    match strategy {
-        StrategyName::Ln => "layer norms and head trained",
-        StrategyName::Full => "fully fine-tuned",
-        StrategyName::Head => "head trained",
-        StrategyName::Stan => "layer norms, temporal branch and head trained",
-    }
-}
-
-/// The run in figures, as Markdown.
-fn summary(outcome: &Outcome, calibrated: &Calibrated) -> Result<String> {
-    let measures = watch::read(&outcome.out.join("metrics.jsonl"))?;
-    let mut text = format!("# {}\n\n", outcome.recipe.name);
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{}.\n", capitalised(&spec(outcome, calibrated).training.summary));
-    let _ = writeln!(text, "{}\n", start_words(outcome));
-    epochs_table(&mut text, &measures, outcome);
-    let _ = writeln!(text, "{}", validation_words(outcome, calibrated)?);
-    if let Some(gap) = gap(&measures, outcome) {
-        let _ = writeln!(
-            text,
-            "\nIn the chosen epoch the AUC over the training clips was {:+.4} from that over the validation videos.{}",
-            gap,
-            if gap > WIDE_GAP {
-                " The gap is wide: what was learnt holds for the training data far better than for other data. Train fewer \
-                 parameters (`model.strategy = \"ln\"`), fewer epochs, or on more and more varied data."
-            } else {
-                ""
-            }
-        );
-    }
-    let _ = writeln!(text, "\n{}", calibrated.words());
-    Ok(text)
-}
-
-/// What the run started from, and what had been done to that before.
-fn start_words(outcome: &Outcome) -> String {
-    let start = outcome.detector.spec();
-    let before = match start.training.status {
-        TrainingStatus::Trained => format!("which had been trained before ({})", start.training.summary),
-        TrainingStatus::Imported => "which was trained elsewhere".to_owned(),
-        TrainingStatus::Untrained => "which had not been trained to detect anything".to_owned(),
+fn strategy_words(model: &ModelRecipe, architecture: &Architecture) -> String {
+    let has_batch_norms = matches!(architecture, Architecture::EfficientNet(_));
+    let norms = if has_batch_norms { "norms" } else { "layer norms" };
+    let statistics = match model.statistics {
+        StatisticsName::Batch if has_batch_norms => ", with the norms' statistics of its own data",
+        _ => "",
     };
-    format!(
-        "It started from {}, {before}; optimizer, learning rate and averages began anew. SHA-256 of that file: {}.",
-        start.name, outcome.start_sha256
-    )
-}
-
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-fn epochs_table(text: &mut String, measures: &[Measure], outcome: &Outcome) {
-    text.push_str("| epoch | train loss | train AUC | validation loss | validation AUC |\n|--:|--:|--:|--:|--:|\n");
-    let shown = |auc: &Option<f64>| auc.map_or("–".to_string(), |auc| format!("{auc:.4}"));
-    for measure in measures {
-        if let Measure::Epoch { step, epoch, train_loss, train_auc, validation_loss, validation_auc } = measure {
-            let chosen = if is_best(*step, outcome) { " ←" } else { "" };
-            let _ = writeln!(
-                text,
-                "| {epoch} | {train_loss:.4} | {} | {validation_loss:.4} | {}{chosen} |",
-                shown(train_auc),
-                shown(validation_auc),
-            );
-        }
-    }
-    text.push('\n');
-}
-
-fn is_best(step: usize, outcome: &Outcome) -> bool {
-    outcome.best.is_some_and(|best| best.step == step)
-}
-
-/// Train AUC minus validation AUC of the chosen epoch.
-fn gap(measures: &[Measure], outcome: &Outcome) -> Option<f64> {
-    measures.iter().find_map(|measure| match measure {
-        Measure::Epoch { step, train_auc: Some(train), validation_auc: Some(validation), .. }
-            if is_best(*step, outcome) =>
-        {
-            Some(train - validation)
-        }
-        _ => None,
-    })
-}
-
-fn validation_words(outcome: &Outcome, calibrated: &Calibrated) -> Result<String> {
-    let scores = video_scores(outcome.validation, outcome.predictions, calibrated.calibration.temperature);
-    let (fakes, reals) = (scores.iter().filter(|s| s.fake).count(), scores.iter().filter(|s| !s.fake).count());
-    let videos = format!("{reals} real and {fakes} fake validation videos");
-    let auc = match Ranking::new(scores.iter().copied()).and_then(|ranking| ranking.auc()) {
-        Ok(auc) => auc,
-        Err(reason) => return Ok(format!("On {videos} no AUC can be given: {reason}.")),
+    let trained = match model.strategy {
+        StrategyName::Ln => format!("{norms} and head trained"),
+        StrategyName::Full => "fully fine-tuned".to_owned(),
+        StrategyName::Head => "head trained".to_owned(),
+        StrategyName::Stan => format!("{norms}, temporal branch and head trained"),
     };
-    let groups = video_scores_by_group(outcome.validation, outcome.predictions, calibrated.calibration.temperature);
-    let interval = Bootstrap::default()
-        .intervals(&groups, |ranking: &Ranking| [ranking.auc()])
-        .context("the interval of the AUC cannot be computed")?;
-    let [interval] = interval;
-    let interval = interval
-        .map_or(String::new(), |interval| format!(" (95 % interval {:.4} to {:.4})", interval.low, interval.high));
-    Ok(format!(
-        "On {videos} the chosen detector has AUC {auc:.4}{interval}. The epoch was chosen by these videos, so the figure \
-         flatters it; `unmask eval` on test data tells how good it is."
-    ))
+    format!("{trained}{statistics}")
+}
+
+#[cfg(test)]
+mod tests {
+    use unmask_core::detector::clip::{ClipConfig, HeadKind};
+    use unmask_core::detector::efficientnet::EfficientNetConfig;
+
+    use super::*;
+
+    #[test]
+    fn epochs_are_counted_in_words_and_the_chosen_one_is_named_where_it_is_not_the_last() {
+        let words = [(Some(1), 1), (None, 1), (Some(2), 14), (Some(14), 14), (None, 14)];
+        let words = words.map(|(chosen, epochs)| epochs_words(chosen, epochs));
+        assert_eq!(words, ["1 epoch", "1 epoch", "epoch 2 of 14", "14 epochs", "14 epochs"]);
+    }
+
+    #[test]
+    fn what_was_trained_is_called_by_what_the_architecture_has() {
+        let clip = Architecture::Clip(ClipConfig::vit_b_16(HeadKind::OneLayer));
+        let lite = Architecture::EfficientNet(EfficientNetConfig::lite0(HeadKind::OneLayer));
+        let batch = ModelRecipe { statistics: StatisticsName::Batch, ..ModelRecipe::default() };
+        assert_eq!(strategy_words(&ModelRecipe::default(), &clip), "layer norms and head trained");
+        assert_eq!(strategy_words(&ModelRecipe::default(), &lite), "norms and head trained");
+        assert_eq!(strategy_words(&batch, &clip), "layer norms and head trained");
+        assert!(strategy_words(&batch, &lite).ends_with("statistics of its own data"));
+    }
 }

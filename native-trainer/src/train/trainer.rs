@@ -12,14 +12,14 @@ use sha2::{Digest, Sha256};
 use unmask_core::detector::{Detector, FrontEnd, Model, drop_path_masks};
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::metrics::{Ranking, Scored};
-use unmask_core::weights::spec::{AdapterSpec, Architecture, DetectorSpec};
+use unmask_core::weights::spec::{AdapterSpec, Architecture, DetectorSpec, TrainingStatus};
 
 use super::average::Average;
 use super::checkpoint::{Best, Checkpoint, EpochSoFar, Identity};
 use super::examples::{Batch, Examples};
 use super::losses::loss;
 use super::optimizer::Optimizer;
-use super::outcome::{Outcome, write_outcome};
+use super::outcome::{Outcome, trained, write_outcome};
 use super::parameters;
 use super::recipe::{DataRecipe, Recipe, StatisticsName, StrategyName};
 use super::resume;
@@ -27,9 +27,10 @@ use super::schedule::Schedule;
 use super::statistics::Statistics;
 use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
-use crate::detector_file::{self, Source};
+use crate::detector_file::{self, BUNDLED, Source};
 use crate::evaluation::calibration::video_scores;
 use crate::files;
+use crate::hub;
 use crate::media::Programs;
 use crate::predict::{ClipLogits, predict, stored_crops};
 use crate::random::generator;
@@ -101,7 +102,10 @@ impl<'a> Trainer<'a> {
         recipe.augmentation.video.check(&Programs::from_environment())?;
         let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
-        let start = detector_file::load(&start_source, None, &options.device)?;
+        let start = detector_file::load_whole(&start_source, &options.device)?;
+        if !options.resume {
+            check_name(&recipe.name, start.detector.spec())?;
+        }
         check_strategy(recipe.model.strategy, &start.detector.spec().architecture)?;
         let (training, validation) = load_data(options, &start.detector.spec().crop)?;
         let unwritable = "the recipe cannot be written as JSON";
@@ -270,8 +274,8 @@ impl<'a> Trainer<'a> {
         self.watch.epoch(&measure)?;
         let this = Best { step: self.step, auc: validation_auc, loss: validation_loss };
         if self.best.as_ref().is_none_or(|best| this.is_better_than(best)) {
+            self.write_best(&this)?;
             self.best = Some(this);
-            self.write_best()?;
         }
         self.checkpoint()
     }
@@ -321,11 +325,15 @@ impl<'a> Trainer<'a> {
         predict(detector, &self.validation, frames, |video, crops| twins.images(video, crops), |_| ())
     }
 
-    /// Stores what was trained, as an adapter of what the run started from.
-    fn write_best(&self) -> Result<()> {
-        let adapter = Some(AdapterSpec { base_sha256: self.start_sha256.clone() });
-        let spec = DetectorSpec { adapter, ..self.spec.clone() };
-        detector_file::write(&self.best_path(), &spec, &self.plain_model(), |name| self.recipe.model.changes(name))
+    /// Stores the detector as it is now; where not everything is trained, only what is, as an adapter of what the run
+    /// started from.
+    fn write_best(&self, best: &Best) -> Result<()> {
+        let is_whole = self.recipe.model.strategy == StrategyName::Full;
+        let adapter = (!is_whole).then(|| AdapterSpec { base_sha256: self.start_sha256.clone() });
+        let spec = trained(self.recipe, &self.spec, Some(best), self.steps_per_epoch);
+        let spec = DetectorSpec { adapter, ..spec };
+        let is_kept = |name: &str| is_whole || self.recipe.model.changes(name);
+        detector_file::write(&self.best_path(), &spec, &self.plain_model(), is_kept)
     }
 
     fn best_path(&self) -> PathBuf {
@@ -334,15 +342,16 @@ impl<'a> Trainer<'a> {
 
     /// Calibrates the best detector on the validation data and writes what the run leaves.
     fn outcome(&self) -> Result<()> {
-        let best =
-            detector_file::load(&Source::File(self.best_path()), Some(&self.start_source), &self.options.device)?
-                .detector;
+        let best = Source::File(self.best_path());
+        let best = detector_file::load_over(&best, &self.start_source, &self.options.device)?;
         let predictions = self.validate(&best)?;
         write_outcome(&Outcome {
             recipe: self.recipe,
-            detector: &best,
+            start: &self.spec,
             start_sha256: &self.start_sha256,
+            detector: &best,
             best: self.best.as_ref(),
+            steps_per_epoch: self.steps_per_epoch,
             validation: &self.validation,
             predictions: &predictions,
             out: &self.options.out,
@@ -380,6 +389,25 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
         );
     }
     Ok((training, validation))
+}
+
+/// Refuses a name by which another detector is known already, since reports could not tell the two apart: that of the
+/// detector the run starts from, those that `unmask pull` knows, and that of the bundled one, unless the run starts from
+/// an untrained network, as it itself did.
+fn check_name(name: &str, start: &DetectorSpec) -> Result<()> {
+    let is = |other: &str| other.eq_ignore_ascii_case(name);
+    let is_bundled = is(BUNDLED) && start.training.status != TrainingStatus::Untrained;
+    let whose = if is(&start.name) {
+        "the one that it starts from"
+    } else if is_bundled || hub::known()?.iter().any(|entry| is(&entry.name)) {
+        "one that this program knows by that name"
+    } else {
+        return Ok(());
+    };
+    bail!(
+        "the detector would be called `{name}`, as {whose} is, and reports could not tell the two apart; give it a name \
+         of its own with --set name=NAME"
+    )
 }
 
 /// Refuses a strategy that trains a part that the detector does not have.
