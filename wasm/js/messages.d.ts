@@ -9,8 +9,9 @@ export interface Playing {
   live: boolean;
 }
 
-/** What it shows at a time, in seconds. */
+/** What it shows. */
 export interface Shown {
   picture: VideoFrame | ImageBitmap;
-  time: number;
+  /** When that frame begins, in seconds; null where the player does not tell, as in a hidden page. */
+  time: number | null;
 }

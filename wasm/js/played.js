@@ -39,31 +39,47 @@ export async function* plannedFrames(video, ask) {
  * @returns {AsyncGenerator<Frame, void, undefined>}
  */
 export async function* evenFrames(playing, count, ask) {
+  /** @type {{ frame: Frame, time: number | null } | null} */
   let last = null;
   for (const asked of evenTimes(playing.duration, count)) {
     const { picture, time } = await ask('frame', asked);
-    if (time === last) {
-      picture.close();
-    } else {
-      last = time;
-      yield taken(picture, time, playing);
-    }
+    const frame = await taken(picture, time ?? asked, playing);
+    const isTold = time !== null && last?.time !== null;
+    if (last && (isTold ? time === last.time : isSame(frame, last.frame))) continue;
+    last = { frame, time };
+    yield frame;
   }
 }
 
 /**
- * Frames of a live picture, as they come, until there are `count` or it ends.
+ * Frames of a live picture, as they come, until `count` were asked for or it ends; one that stands still counts once.
  * @param {Playing} playing
  * @param {number} count
  * @param {Ask} ask
  * @returns {AsyncGenerator<Frame, void, undefined>}
  */
 export async function* liveFrames(playing, count, ask) {
-  for (let seen = 0; seen < count; seen++) {
+  /** @type {Frame | null} */
+  let last = null;
+  for (let asked = 0; asked < count; asked++) {
     const shown = await ask('frame');
     if (!shown) return;
-    yield taken(shown.picture, shown.time, playing);
+    const frame = await taken(shown.picture, shown.time, playing);
+    if (last && isSame(frame, last)) continue;
+    last = frame;
+    yield frame;
   }
+}
+
+/**
+ * Whether two frames have the same pixels: one picture must not pass for several, on which a verdict may rest.
+ * @param {Frame} one
+ * @param {Frame} other
+ */
+function isSame(one, other) {
+  const { pixels, width, height } = one;
+  if (width !== other.width || height !== other.height || pixels.length !== other.pixels.length) return false;
+  return pixels.every((level, index) => level === other.pixels[index]);
 }
 
 /** Before its very end a player shows the last frame; at the end some show none. */

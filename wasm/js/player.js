@@ -77,7 +77,7 @@ class Player {
     await arrived;
     const actual = await atMostAWhile(presented);
     this.#closed.signal.throwIfAborted();
-    return { picture: await pictureOf(element), time: actual ?? time };
+    return { picture: await pictureOf(element), time: actual ?? null };
   }
 
   close() {
