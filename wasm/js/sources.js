@@ -40,7 +40,7 @@ export async function openSource(file, count, ask) {
     return playedSource(await openedOr(error, ask), count, ask);
   }
   try {
-    return await videoSource(video, ask);
+    return await videoSource(video, count, ask);
   } catch (error) {
     video.free();
     throw error;
@@ -49,12 +49,15 @@ export async function openSource(file, count, ask) {
 
 /**
  * @param {VideoFile} video
+ * @param {number} count
  * @param {Ask} ask
  * @returns {Promise<Source>}
  */
-async function videoSource(video, ask) {
+async function videoSource(video, count, ask) {
   const config = await decoderConfig(video);
-  if (!config) await openedOr(video.refusal, ask);
+  const playing = config ? null : await openedOr(video.refusal, ask);
+  // A player finds frames by the times in the file alone.
+  if (playing && video.isCounted) return untimedSource(video, playing, count, ask);
   /** @type {Map<string, Noted>} */
   const noted = new Map();
   const size = { width: video.displayedWidth, height: video.displayedHeight };
@@ -63,6 +66,25 @@ async function videoSource(video, ask) {
     total: video.wantedFrames,
     summary: () => summary('video', size, video.fps, video.durationSeconds),
     caveats: () => [...JSON.parse(video.caveats), ...noted.values()],
+    free: () => video.free(),
+  };
+}
+
+/**
+ * What a player shows of a video whose times cannot be right: frames cannot be found by their number.
+ * @param {VideoFile} video
+ * @param {Playing} playing
+ * @param {number} count
+ * @param {Ask} ask
+ * @returns {Source}
+ */
+function untimedSource(video, playing, count, ask) {
+  const words = 'the times of frames in the file cannot be right, and the browser’s player goes by them, so that parts may be left out';
+  /** @param {Noted} caveat */
+  const played = (caveat) => (caveat.code === 'bad_times' ? { ...caveat, words } : caveat);
+  return {
+    ...playedSource(playing, count, ask),
+    caveats: () => JSON.parse(video.caveats).map(played),
     free: () => video.free(),
   };
 }
