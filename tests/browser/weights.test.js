@@ -284,7 +284,9 @@ test('an adapter comes with the base that is given, or that is cached, and with 
   const lonely = await load(page, address);
   assertOneSentence(lonely, 'adapter.safetensors: it is an adapter for the detector with SHA-256', 'base_needed');
   assert.match(lonely.error.message, new RegExp(`${sha256(base)}.*give it as \`base\``));
-  assertOneSentence(await load(page, address, { base: address }), 'adapter.safetensors: it is another file than the wanted one', 'wrong_sha256');
+  const mistaken = await load(page, address, { base: address });
+  assertOneSentence(mistaken, 'adapter.safetensors: it is an adapter for the detector with SHA-256', 'wrong_base');
+  assert.match(mistaken.error.message, new RegExp(`${sha256(base)}.*give the right base`));
   const given = await load(page, address, { base: baseAddress });
   assertIs(given, adapter);
   assert.equal(given.base, sha256(base));

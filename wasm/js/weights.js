@@ -240,11 +240,24 @@ async function obtainBase(file, base, context) {
     if (base == null) return null;
     throw new UnmaskError('wrong_base', `${file.name}: it is a whole detector, so a base has no use; leave \`base\` out`);
   }
-  if (base != null) return obtain(base, sha256, context);
+  if (base != null) return obtain(base, sha256, context).catch((error) => notItsBase(file, sha256, error));
   const cached = await forgiving(() => context.store?.withSha256(sha256));
   if (cached) return { blob: new Blob(cached.pieces), name: cached.name, sha256 };
   const problem = `it is an adapter for the detector with SHA-256 ${sha256}, which is not kept`;
   throw new UnmaskError('base_needed', `${file.name}: ${problem}; load that one first, or give it as \`base\``);
+}
+
+/**
+ * Says of a base that is another file than the wanted one what it was wanted for.
+ * @param {Found} file
+ * @param {string} sha256
+ * @param {any} error
+ * @returns {never}
+ */
+function notItsBase(file, sha256, error) {
+  if (error?.code !== 'wrong_sha256') throw error;
+  const problem = `it is an adapter for the detector with SHA-256 ${sha256}, and the base that was given is another one`;
+  throw new UnmaskError('wrong_base', `${file.name}: ${problem}; give the right base`, { cause: error });
 }
 
 /**
