@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { clip, launch, openPage, Scratch, score } from './support.js';
+import { allowMedia, clip, launch, openPage, Scratch, score } from './support.js';
 
 const FRAMES = 4;
 const NO_WEBCODECS = {
@@ -202,24 +202,19 @@ test('a video of another origin is refused unless that origin agrees', async (t)
   const video = (headers) => (route) => route.fulfill({ body: readFileSync(file), contentType: 'video/mp4', headers });
   await context.route('https://videos.example/closed.mp4', video({}));
   await context.route('https://videos.example/open.mp4', video(cors));
-  // A site that shows other origins' videos has another policy than ours.
-  await context.route('**/embed.html', async (route) => {
-    const response = await route.fetch();
-    const headers = response.headers();
-    for (const name of ['content-security-policy', 'cross-origin-embedder-policy']) delete headers[name];
-    await route.fulfill({ response, headers });
-  });
+  await allowMedia(context);
   const { page } = await openPage(browser, { context });
   const outcomes = await page.evaluate(async () => {
     const attempt = (src, crossOrigin) => {
       const element = Object.assign(document.createElement('video'), { crossOrigin, src });
       const scored = window.test.detector.score(element, { frames: 2 });
-      return scored.then(({ input, verdict }) => [input, verdict], (error) => error.message);
+      return scored.then(({ input, verdict }) => [input, verdict], ({ code, message }) => ({ code, message }));
     };
     const closed = await attempt('https://videos.example/closed.mp4', null);
     return [closed, await attempt('https://videos.example/open.mp4', 'anonymous')];
   });
-  assert.match(outcomes[0], /^closed\.mp4: the browser lets no page read a video of another origin; serve it with CORS headers/);
+  assert.equal(outcomes[0].code, 'cross_origin');
+  assert.match(outcomes[0].message, /^closed\.mp4: the browser lets no page read a video of another origin; serve it with CORS headers/);
   assert.deepEqual(outcomes[1], ['open.mp4', 'no_face']);
 });
 

@@ -164,6 +164,16 @@ export async function changedPage(context, inFront, once = {}) {
   return `http://localhost:${server.address().port}/`;
 }
 
+/** Has pages play videos from the web, as a site that shows such has another policy than ours. */
+export function allowMedia(context) {
+  return context.route('**/embed.html', async (route) => {
+    const response = await route.fetch();
+    const headers = response.headers();
+    for (const name of ['content-security-policy', 'cross-origin-embedder-policy']) delete headers[name];
+    await route.fulfill({ response, headers });
+  });
+}
+
 /** Scores a file by the API; `{ report, progress }`, or `{ error }` with its name, code and sentence. */
 export async function score(page, file, options = {}) {
   await page.setInputFiles('#test-file', file);

@@ -38,7 +38,7 @@ export async function openDetector(module, { model, base, sha256: expected, devi
     return (opened = { pool, spec, sha256, description, listener: tell });
   } catch (error) {
     pool.close();
-    if (!(error instanceof BrokenHelper)) throw error;
+    if (!(error instanceof BrokenHelper) || error.code !== 'stopped') throw error;
     const way = 'try again, with other pages closed';
     throw new UnmaskError('stopped', `the detector could not be made ready (${error.message}); ${way}`);
   }

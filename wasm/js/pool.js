@@ -21,12 +21,24 @@ const MOST_HELPERS = 8;
 /** How long WebGPU may take to show that it works before the CPU is taken, in milliseconds. */
 const PROBE_LIMIT = 1000;
 
-/** A helper that stopped in the middle of a task. */
+/** A helper that stopped in the middle of a task; its code is `missing_files` where it never began, for want of its files. */
 export class BrokenHelper extends UnmaskError {
-  /** @param {string} reason */
-  constructor(reason) {
-    super('stopped', reason);
+  /**
+   * @param {string} reason
+   * @param {'stopped' | 'missing_files'} [code]
+   */
+  constructor(reason, code = 'stopped') {
+    super(code, reason);
   }
+}
+
+/**
+ * The error for a helper whose files did not come: what goes wrong in them they answer with.
+ * @param {string} reason
+ */
+function absent(reason) {
+  const problem = `a helper worker could not be started (${reason}); check that all of Unmask's files are served`;
+  return new BrokenHelper(problem, 'missing_files');
 }
 
 function startHelper() {
@@ -83,23 +95,30 @@ class Helper {
   /**
    * Ends the worker; the next task starts another.
    * @param {string} reason
+   * @param {BrokenHelper} [error] what its task is rejected with
    */
-  stop(reason) {
+  stop(reason, error = new BrokenHelper(reason)) {
     this.#worker?.terminate();
     this.#worker = null;
     this.#started = null;
     this.#loaded = null;
-    this.#answer?.reject(new BrokenHelper(reason));
+    this.#answer?.reject(error);
     this.#answer = null;
   }
 
   async #begin() {
     const worker = spawn('helper.js', startHelper);
     this.#worker = worker;
-    worker.addEventListener('message', ({ data }) => this.#receive(worker, data));
+    let answered = false;
+    worker.addEventListener('message', ({ data }) => {
+      answered = true;
+      this.#receive(worker, data);
+    });
     worker.addEventListener('error', (event) => {
       event.preventDefault();
-      if (worker === this.#worker) this.stop(event.message || 'a worker could not be started');
+      if (worker !== this.#worker) return;
+      const reason = event.message || 'its files could not be loaded';
+      this.stop(reason, answered ? undefined : absent(reason));
     });
     await this.#call('start', this.#options);
   }

@@ -156,6 +156,6 @@ class Run {
  * @returns {never}
  */
 function explained(error) {
-  if (!(error instanceof BrokenHelper)) throw error;
+  if (!(error instanceof BrokenHelper) || error.code !== 'stopped') throw error;
   throw new UnmaskError('stopped', `the detector stopped on this file (${error.message}); re-encode it`);
 }
