@@ -112,6 +112,36 @@ test('scores that are none, too few or missing are refused and make no report', 
   assert.equal(found.filter(({ accepted }) => accepted === null).length, 1);
 });
 
+test('a crowd, and a part that would be called fake by itself, are told', async () => {
+  const found = await page.evaluate(() => {
+    const { wasm, spec } = window.test;
+    const description = JSON.parse(spec);
+    Object.assign(description.calibration, { temperature: 1, real_below: 0.35, fake_above: 0.65 });
+    // Of a detector whose thresholds nobody fitted, parts are not judged.
+    description.training.reliability = { grade: 'calibrated', words: 'it was measured' };
+    const face = (shift) => {
+      const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]].map(([x, y]) => [x + shift, y]);
+      return { bounds: { x: 25 + shift, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 };
+    };
+    const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
+    const video = { kind: 'video', width: 120, height: 120, fps: 2, duration_s: 4, frames_sampled: 0 };
+    const timing = { decode: 0, detect: 0, score: 0, total: 0 };
+    const codes = (people, scores) => {
+      const scoring = new wasm.Scoring(JSON.stringify(description), 'the hash', false);
+      const faces = JSON.stringify(Array.from({ length: people }, (_, number) => face(number / 10)));
+      scores.forEach((_, frame) => scoring.push(frame / 2, pixels, 120, 120, 1, faces));
+      scoring.seal();
+      for (const score of scores) scoring.accept(scoring.nextCrops(1).batch, Float32Array.of(score));
+      const surroundings = { input: 'a face', video, timing_s: timing, caveats: [] };
+      return JSON.parse(scoring.finish(JSON.stringify(surroundings))).caveats.map(({ code }) => code);
+    };
+    const even = [0.1, 0.1, 0.1, 0.1];
+    return { plain: codes(1, even), part: codes(1, [...even, 0.9, 0.9, 0.9, 0.9]), crowd: codes(65, even), few: codes(64, even) };
+  });
+  const told = (code) => Object.keys(found).filter((name) => found[name].includes(code));
+  assert.deepEqual([told('part_likely_fake'), told('crowd')], [['part'], ['crowd']], JSON.stringify(found));
+});
+
 test('what is no description, no faces and no surroundings is refused, and the module goes on', async () => {
   const refused = await page.evaluate(() => {
     const { wasm, refusal, spec } = window.test;
