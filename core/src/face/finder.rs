@@ -1,8 +1,8 @@
 //! Finding faces in a frame with [`CenterFace`].
 //!
-//! The network looks at the whole frame, made small: so it finds most faces in one pass. It looks again from nearer where
-//! it found nothing or only small faces, and from further away where it found nothing, since a face that fills the
-//! frame is too large for the first look. Whatever it is not sure of, it sees once more on its own and, if need be, turned by quarters.
+//! The network looks at the whole frame, made small: so it finds most faces in one pass. It looks again from nearer, twice if
+//! need be, where it found nothing or only small faces, and from further away where it found nothing, since a face that
+//! fills the frame is too large for the first look. Whatever it is not sure of, it sees once more on its own and, if need be, turned by quarters.
 //! At the end [`Refiner`] corrects the points.
 //!
 //! A face that lies on its side or upside down is found nearly as well as an upright one, but its points are wrong then,
@@ -58,9 +58,11 @@ pub struct FindOptions {
     pub side: usize,
     /// The same from nearer, where nothing or only small faces were found: 640.
     pub near_side: usize,
+    /// The same from nearer still, where after that look there is nothing or only smaller faces yet: 1280.
+    pub close_side: usize,
     /// The same from further away, where nothing was found: 160.
     pub far_side: usize,
-    /// Faces are small, and looked for from nearer, if all of them are narrower than this in the first look: 32 pixels.
+    /// Faces are small, and looked for from nearer, if all of them are narrower than this in the look before: 32 pixels.
     pub small: f32,
     /// Whether faces are also looked for that lie on their side or upside down: yes.
     pub turned: bool,
@@ -68,7 +70,7 @@ pub struct FindOptions {
 
 impl Default for FindOptions {
     fn default() -> Self {
-        Self { threshold: 0.6, side: 320, near_side: 640, far_side: 160, small: 32.0, turned: true }
+        Self { threshold: 0.6, side: 320, near_side: 640, close_side: 1280, far_side: 160, small: 32.0, turned: true }
     }
 }
 
@@ -99,7 +101,8 @@ impl FaceFinder {
     /// the left eye is the one that is on the left where the face is upright.
     ///
     /// A look takes time in proportion to its pixels. A frame with a large, upright face takes one, at 320 pixels; a frame
-    /// without any takes as much time as eight of these, and each of up to 24 faces in doubt as much as one at most.
+    /// without any takes as much time as eight of these, of more than 640 pixels as 24, and each of up to 24 faces in doubt as
+    /// much as one at most.
     pub fn find(&self, frame: &RgbImage, options: &FindOptions) -> Vec<Face> {
         let mut faces = self.coarse(frame, options);
         self.refiner.refine(frame, &mut faces, &self.device);
@@ -140,10 +143,14 @@ impl FaceFinder {
             found.extend(Reduced::of(frame, options.far_side).detections(self, 0));
         }
         let longer = frame.width().max(frame.height());
-        let small = options.small * longer as f32 / options.side.max(1) as f32;
-        let is_worth_it = options.near_side > options.side && longer > options.side;
-        if is_worth_it && faces(&found).iter().all(|side| *side < small) {
-            found.extend(Reduced::of(frame, options.near_side).detections(self, 0));
+        let mut seen_at = options.side;
+        for side in [options.near_side, options.close_side] {
+            let small = options.small * longer as f32 / seen_at.max(1) as f32;
+            let is_worth_it = side > seen_at && longer > seen_at;
+            if is_worth_it && faces(&found).iter().all(|side| *side < small) {
+                found.extend(Reduced::of(frame, side).detections(self, 0));
+                seen_at = side;
+            }
         }
         found
     }
@@ -291,8 +298,15 @@ mod tests {
         };
         let pixels = (0..90 * 70 * 3).map(|_| noise()).collect();
         let frame = RgbImage::new(90, 70, pixels).unwrap();
-        let foolish =
-            FindOptions { threshold: -1.0, side: 0, near_side: 0, far_side: 0, small: f32::NAN, turned: true };
+        let foolish = FindOptions {
+            threshold: -1.0,
+            side: 0,
+            near_side: 0,
+            close_side: 0,
+            far_side: 0,
+            small: f32::NAN,
+            turned: true,
+        };
         finder().find(&frame, &foolish);
         let foolish = FindOptions { threshold: f32::NAN, side: 300, near_side: 60, small: -1.0, ..foolish };
         finder().find(&frame, &foolish);
