@@ -1,9 +1,10 @@
-//! The batches of a run, prepared ahead on a thread of their own while the model is busy with the ones before.
+//! The batches of a run, prepared ahead while the model is busy with the ones before: several at a time, since making one
+//! waits for itself (for files, for encoders, for its slowest picture) and a GPU is faster than that.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use burn::prelude::*;
 use rayon::prelude::*;
 use unmask_core::detector::FrontEnd;
@@ -24,8 +25,8 @@ use crate::predict::stored_crops;
 use crate::random::generator;
 use crate::twins::{landmarks, self_blended};
 
-/// Batches that wait for the model.
-const AHEAD: usize = 2;
+/// Batches that are made at a time, or wait for the model.
+const AHEAD: usize = 3;
 
 /// What one optimizer step sees.
 pub(super) struct Batch {
@@ -96,19 +97,28 @@ impl Examples {
         epoch_clips(&self.videos, &self.recipe.data, self.clip_length, self.recipe.seed, epoch)
     }
 
-    /// The batches of the steps `first..end`, counted from the start of the run.
-    pub(super) fn from_step(self: Arc<Self>, first: usize, end: usize) -> Receiver<Result<Batch>> {
-        let (sender, receiver) = sync_channel(AHEAD);
+    /// The batches of the steps `first..end`, counted from the start of the run, in their order.
+    pub(super) fn from_step(self: Arc<Self>, first: usize, end: usize) -> impl Iterator<Item = Result<Batch>> {
+        let makers: Vec<Receiver<Result<Batch>>> = (0..AHEAD).map(|maker| self.every(first + maker, end)).collect();
+        let stopped =
+            || Err(anyhow!("what prepares the batches has stopped; please report this with what stands above"));
+        (first..end).map(move |step| makers[(step - first) % AHEAD].recv().unwrap_or_else(|_| stopped()))
+    }
+
+    /// The batches of every [`AHEAD`]th step of `first..end`, from a thread of their own, which makes one before it is wanted.
+    fn every(self: &Arc<Self>, first: usize, end: usize) -> Receiver<Result<Batch>> {
+        let (sender, receiver) = sync_channel(0);
+        let examples = Arc::clone(self);
         std::thread::spawn(move || {
-            let steps = self.steps_per_epoch;
+            let steps = examples.steps_per_epoch;
             let mut epoch: Option<(usize, Vec<Clip>)> = None;
-            for step in first..end {
+            for step in (first..end).step_by(AHEAD) {
                 let number = step / steps;
                 let clips = match epoch.take() {
                     Some((current, clips)) if current == number => clips,
-                    _ => self.epoch(number),
+                    _ => examples.epoch(number),
                 };
-                let batch = self.batch(&clips, number, step % steps);
+                let batch = examples.batch(&clips, number, step % steps);
                 epoch = Some((number, clips));
                 // Nobody listens any more: the run has ended early.
                 if sender.send(batch).is_err() {
