@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
@@ -35,6 +35,14 @@ impl ReadAt for Bytes {
             Self::InProgram(bytes) => bytes.read_at(offset, buffer),
         }
     }
+}
+
+/// Where files lie that can be had again: the folder that `UNMASK_CACHE` has `named`, else the user's cache folder, if the
+/// system has one.
+pub(crate) fn cache_folder(named: Option<String>) -> Option<PathBuf> {
+    let named = named.map(|name| name.trim().to_string()).filter(|name| !name.is_empty());
+    let users = || Some(directories::ProjectDirs::from("", "", "unmask")?.cache_dir().to_owned());
+    named.map(PathBuf::from).or_else(users)
 }
 
 /// Opens a file, refusing folders and what is not there in one sentence.

@@ -4,8 +4,12 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
+use burn::cubecl::config::cache::CacheConfig;
+use burn::cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use burn::prelude::*;
 use burn::tensor::DeviceType;
+
+use crate::files;
 
 /// GPU `index`, if it answers.
 pub(super) fn open(index: usize) -> Result<Device> {
@@ -29,6 +33,7 @@ pub(super) fn open_any() -> Option<Device> {
 
 /// GPU `index` after it has computed something, or why it has not.
 fn answering(index: usize) -> Result<Device, String> {
+    keep_kernels();
     let count = Device::enumerate(DeviceType::Cuda).into_vec().len();
     match count {
         0 => return Err("no NVIDIA GPU answers here, or its driver (libcuda) is not installed".to_string()),
@@ -39,6 +44,17 @@ fn answering(index: usize) -> Result<Device, String> {
     let device = Device::cuda(index);
     without_panic(|| first_result(&device)).map_err(|problem| format!("GPU {index} cannot be used ({problem})"))?;
     Ok(device)
+}
+
+/// Has compiled kernels, and which of several was fastest, kept in the folder that downloads are kept in: a model has some
+/// hundred, and each program that begins would spend a minute on them. Where no folder is known, they are not kept.
+fn keep_kernels() {
+    let Some(folder) = files::cache_folder(std::env::var("UNMASK_CACHE").ok()) else { return };
+    let mut config = CubeClRuntimeConfig::default().override_from_env();
+    config.compilation.cache = true;
+    config.environment.path = CacheConfig::Directory(folder.join("kernels"));
+    // Refused where it has been done before.
+    CubeClRuntimeConfig::try_set(config);
 }
 
 /// Computes and reads `exp(0)`: the driver is set up, a kernel compiled, loaded and run, and with the exponential also the

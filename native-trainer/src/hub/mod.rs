@@ -25,6 +25,8 @@ use download::{Pinned, download, retry};
 use http::{Client, Target};
 use progress::Meter;
 
+use crate::files;
+
 /// The hub itself, unless `HF_ENDPOINT` names a mirror.
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
@@ -81,12 +83,7 @@ impl Hub {
     /// As [`Hub::from_env`], with the variables looked up by `var`; an empty one counts as unset.
     fn from_vars(var: impl Fn(&str) -> Option<String>, network: Network) -> Result<Self, HubError> {
         let var = |name| var(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let cache = match var("UNMASK_CACHE") {
-            Some(folder) => PathBuf::from(folder),
-            None => {
-                directories::ProjectDirs::from("", "", "unmask").ok_or(HubError::NoCacheFolder)?.cache_dir().to_owned()
-            }
-        };
+        let cache = files::cache_folder(var("UNMASK_CACHE")).ok_or(HubError::NoCacheFolder)?;
         let endpoint = var("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         Self::new(&endpoint, cache, var("HF_TOKEN"), network)
     }
