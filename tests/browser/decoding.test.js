@@ -162,6 +162,9 @@ test('of a live picture the frames of some seconds are scored', async () => {
     const drawing = setInterval(() => {
       context.fillStyle = `hsl(${(count++ * 20) % 360} 80% 50%)`;
       context.fillRect(0, 0, 320, 240);
+      // No two pictures are the same: that would be one that stands still.
+      context.fillStyle = 'black';
+      context.fillText(String(count), 20, 100);
     }, 30);
     const element = document.createElement('video');
     element.srcObject = canvas.captureStream();
