@@ -162,6 +162,9 @@ fn summary(report: &Report) -> String {
     for caveat in &report.caveats {
         let _ = writeln!(text, "  {} {}", Style::new().yellow().apply_to("caveat:"), caveat.words);
     }
+    if let Some(words) = report.score.and(report.model.error_rates.as_ref()) {
+        let _ = writeln!(text, "  {}", style(words).dim());
+    }
     let _ = writeln!(text, "  {}", style(provenance(report)).dim());
     text
 }

@@ -111,6 +111,49 @@ fn nothing_is_chosen_on_videos_that_are_reported() {
 }
 
 #[test]
+fn how_often_verdicts_are_wrong_is_counted_on_the_test_split_and_said_by_every_report() {
+    let place = Place::new();
+    let (data, model, out) = (easy_set(&place), place.detector_of_small_crops(), place.path("results"));
+    let manifest = fs::read_to_string(data.join("manifest.jsonl")).expect("a manifest");
+    let with_test: Vec<String> = manifest
+        .lines()
+        .enumerate()
+        .map(|(index, line)| if index % 2 == 0 { line.replace(r#""train""#, r#""test""#) } else { line.to_owned() } + "\n")
+        .collect();
+    fs::write(data.join("manifest.jsonl"), with_test.concat()).expect("the manifest");
+    let calibrated = place.path("calibrated.safetensors");
+    let eval = ["eval", "--model", text(&model), "--data", text(&data), "--out", text(&out), "--calibrate"];
+    let measured = || {
+        let info: Value = serde_json::from_str(&place.succeed(["info", text(&calibrated), "--json"])).expect("JSON");
+        info["detector"]["calibration"]["measured"].clone()
+    };
+    // What was trained on tells nothing of other videos.
+    place.succeed(eval.iter().chain(&[text(&calibrated), "--split", "train"]));
+    assert!(measured().is_null());
+    place.succeed(eval.iter().chain(&[text(&calibrated)]));
+    let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json")).expect("a summary")).expect("JSON");
+    let counted = measured();
+    assert_eq!(counted["videos"], "easy");
+    for label in ["real", "fake"] {
+        let counts = counted[label].as_object().expect("counts");
+        assert_eq!(counts.values().filter_map(Value::as_u64).sum::<u64>(), 12, "{counted}");
+        assert_eq!(counted[label], summary["verdicts"]["all"][label], "{summary}");
+    }
+    let words = "counted on 12 real and 12 fake videos of easy";
+    assert!(place.succeed(["info", text(&calibrated)]).replace('\n', " ").contains("error rates"));
+    let (clip, folder) = (sample("real.mp4"), place.path("reports"));
+    let score = ["score", "--frames", "4", "--model", text(&calibrated), text(&clip)];
+    let printed = place.succeed(score.iter().chain(&["--report", text(&folder)]));
+    assert!(printed.contains(words), "{printed}");
+    assert!(fs::read_to_string(folder.join("real.mp4.html")).expect("a page").contains(words));
+    let report: Value = serde_json::from_str(&place.succeed(score.iter().chain(&["--jsonl"]))).expect("JSON");
+    assert!(report["model"]["error_rates"].as_str().is_some_and(|said| said.contains(words)), "{report}");
+    // Other thresholds have other error rates.
+    place.succeed(eval.iter().chain(&[text(&calibrated), "--split", "train", "--verdicts", "0.2,0.8"]));
+    assert!(measured().is_null());
+}
+
+#[test]
 fn a_score_that_is_no_number_ends_an_evaluation_by_the_name_of_its_video() {
     let place = Place::new();
     let (data, model, out) = (easy_set(&place), place.detector_of_small_crops(), place.path("results"));

@@ -171,6 +171,8 @@ export interface Report {
     training: 'untrained' | 'imported' | 'trained';
     /** What its answers are worth: for programs, and in a sentence for people. */
     reliability: { grade: 'untrained' | 'uncalibrated' | 'weak' | 'calibrated'; words: string };
+    /** How often its verdicts are wrong, in a sentence for people; null where its file does not say. */
+    error_rates: string | null;
   };
   video: {
     kind: 'still' | 'frames' | 'video' | 'live';

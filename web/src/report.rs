@@ -40,6 +40,9 @@ pub(crate) struct Model {
     /// `trained`, `imported` or `untrained`.
     pub(crate) training: String,
     pub(crate) reliability: Reliability,
+    /// How often its verdicts are wrong, in one sentence without a full stop, where its file says so.
+    #[serde(default)]
+    pub(crate) error_rates: Option<String>,
 }
 
 /// What a detector's answers are worth.
@@ -154,7 +157,8 @@ pub(crate) mod tests {
     /// A detector whose answers are worth that.
     pub(crate) fn model(grade: Grade) -> Model {
         let reliability = Reliability { grade, words: "the detector was made up".to_owned() };
-        Model { name: "test".to_owned(), sha256: "00".to_owned(), training: "trained".to_owned(), reliability }
+        let (name, sha256, training) = ("test".to_owned(), "00".to_owned(), "trained".to_owned());
+        Model { name, sha256, training, reliability, error_rates: None }
     }
 
     /// A report of two people: the first in frames 0, 1 and 3 of four, the second in frame 2.

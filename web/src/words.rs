@@ -94,6 +94,7 @@ pub(crate) fn reasons(report: &Report) -> Vec<String> {
         reasons.extend(agreement(lane));
         reasons.extend(face_size(report, lane.track.id));
     }
+    reasons.extend(report.score.and(report.model.error_rates.as_deref()).map(sentence));
     reasons
 }
 
@@ -288,5 +289,14 @@ mod tests {
         assert_eq!(megabytes(1_213_000_000.0), "1.2 GB");
         assert_eq!(at(Stage::Score, 12.0, Some(32.0)), "12 of 32 frames");
         assert_eq!(at(Stage::Prepare, 0.0, None), "");
+    }
+
+    #[test]
+    fn how_often_the_detector_is_wrong_is_said_beside_a_score_alone() {
+        let mut report = two_people();
+        report.model.error_rates = Some("of 100 real videos about 1 is called fake".to_owned());
+        assert_eq!(reasons(&report).last().map(String::as_str), Some("Of 100 real videos about 1 is called fake."));
+        report.score = None;
+        assert!(!reasons(&report).iter().any(|reason| reason.contains("100")), "there is nothing to be wrong");
     }
 }

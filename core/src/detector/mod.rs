@@ -21,7 +21,7 @@ pub use parameters::{Strategy, Values, Visit, for_each_parameter, is_norm, is_st
 use crate::image::RgbImage;
 use crate::ops::Moments;
 use crate::pipeline::aggregate;
-use crate::weights::spec::{Architecture, Calibration, DetectorSpec};
+use crate::weights::spec::{Architecture, DetectorSpec};
 use crate::weights::{Loader, TensorSource, WeightsError};
 use clip::Clip;
 use efficientnet::{EfficientNet, Statistics};
@@ -142,13 +142,6 @@ impl Detector {
     /// The parts of [`Detector::from_parts`].
     pub fn into_parts(self) -> (DetectorSpec, Model, FrontEnd) {
         (self.spec, self.model, self.front_end)
-    }
-
-    /// The same detector with another calibration.
-    #[must_use]
-    pub fn with_calibration(mut self, calibration: Calibration) -> Self {
-        self.spec.calibration = calibration;
-        self
     }
 
     /// The detector's description.

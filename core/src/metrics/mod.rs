@@ -22,12 +22,14 @@
 
 mod bootstrap;
 mod confusion;
+mod proportion;
 mod ranking;
 mod temperature;
 mod thresholds;
 
 pub use bootstrap::{Bootstrap, Interval};
 pub use confusion::Confusion;
+pub use proportion::wilson_interval;
 pub use ranking::{Point, Ranking, RocPoint};
 pub use temperature::{MAX_TEMPERATURE, MIN_TEMPERATURE, TemperatureFit, TemperatureNote, fit_temperature};
 pub use thresholds::{Misses, VerdictBasis, VerdictFit, balanced_threshold, fit_verdict_thresholds};

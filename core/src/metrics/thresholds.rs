@@ -58,8 +58,10 @@ pub enum VerdictBasis {
     Fitted,
     /// The defaults: with fewer reals or fakes than this, one mistake is more than the part that is allowed.
     TooFewVideos {
-        /// How many of each are needed.
-        needed: u64,
+        /// How many reals are needed.
+        reals: u64,
+        /// How many fakes are needed.
+        fakes: u64,
     },
     /// The defaults: too many scores are exactly 0 or 1, so no threshold keeps the mistakes in bounds.
     Saturated,
@@ -141,9 +143,9 @@ impl Scores {
 
     /// `real_below` and `fake_above`, or why there are none.
     fn fit(&self, allowed: &Misses) -> Result<[f32; 2], VerdictBasis> {
-        let needed = needed(allowed.reals).max(needed(allowed.fakes));
-        if (self.reals.len().min(self.fakes.len()) as u64) < needed {
-            return Err(VerdictBasis::TooFewVideos { needed });
+        let (reals, fakes) = (needed(allowed.reals), needed(allowed.fakes));
+        if (self.reals.len() as u64) < reals || (self.fakes.len() as u64) < fakes {
+            return Err(VerdictBasis::TooFewVideos { reals, fakes });
         }
         let highest_real = self.reals[self.reals.len() - 1 - misses(allowed.reals, self.reals.len())];
         let lowest_fake = self.fakes[misses(allowed.fakes, self.fakes.len())];
@@ -263,7 +265,13 @@ mod tests {
         let fit = verdicts(spread(0.0, 0.1, 19), spread(0.9, 1.0, 100));
         let defaults = Calibration::default();
         assert_eq!((fit.real_below, fit.fake_above), (defaults.real_below, defaults.fake_above));
-        assert_eq!(fit.basis, VerdictBasis::TooFewVideos { needed: 20 });
+        assert_eq!(fit.basis, VerdictBasis::TooFewVideos { reals: 20, fakes: 20 });
+        let strict = Misses { reals: 0.01, fakes: 0.05 };
+        let basis = |reals| {
+            fit_verdict_thresholds(&scored(spread(0.0, 0.1, reals), spread(0.9, 1.0, 20)), &strict).unwrap().basis
+        };
+        assert_eq!(basis(99), VerdictBasis::TooFewVideos { reals: 100, fakes: 20 });
+        assert_eq!(basis(100), VerdictBasis::Fitted);
         assert_eq!(verdicts([], []).decided, 0);
     }
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::caveat::Caveat;
-use crate::weights::spec::{DetectorSpec, Reliability, Training, TrainingStatus};
+use crate::weights::spec::{DetectorSpec, Measured, Reliability, Training, TrainingStatus};
 
 /// The version of the report's layout.
 pub const REPORT_VERSION: u32 = 1;
@@ -66,13 +66,23 @@ pub struct ModelInfo {
     pub training: TrainingStatus,
     /// What its answers are worth.
     pub reliability: Reliability,
+    /// How often its verdicts are wrong, in one sentence without a full stop, where its file says on what that was counted.
+    #[serde(default)]
+    pub error_rates: Option<String>,
 }
 
 impl ModelInfo {
     /// The detector that `spec` describes, whose file has this SHA-256.
     pub fn new(spec: &DetectorSpec, sha256: String) -> Self {
         let Training { status, .. } = spec.training;
-        Self { name: spec.name.clone(), sha256, training: status, reliability: spec.training.reliability() }
+        let error_rates = spec.calibration.measured.as_ref().and_then(Measured::words);
+        Self {
+            name: spec.name.clone(),
+            sha256,
+            training: status,
+            reliability: spec.training.reliability(),
+            error_rates,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is JSON under the key `unmask` of the safetensors metadata.
 
 mod check;
+mod measured;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use serde::{Deserialize, Serialize};
+
+pub use measured::{Measured, VerdictCounts};
 
 use super::WeightsError;
 use crate::detector::clip::ClipConfig;
@@ -145,12 +148,15 @@ pub struct Calibration {
     pub real_below: f32,
     /// A video score at or above this is `likely_fake`.
     pub fake_above: f32,
+    /// How often verdicts by these thresholds are right, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
 }
 
 impl Default for Calibration {
     /// Uncalibrated: a wide band around one half is `uncertain`.
     fn default() -> Self {
-        Self { temperature: 1.0, real_below: 0.35, fake_above: 0.65 }
+        Self { temperature: 1.0, real_below: 0.35, fake_above: 0.65, measured: None }
     }
 }
 

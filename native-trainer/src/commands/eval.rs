@@ -6,14 +6,15 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use unmask_core::detector::Detector;
-use unmask_core::weights::spec::DetectorSpec;
+use unmask_core::metrics::Misses;
+use unmask_core::weights::spec::{DetectorSpec, Measured};
 
 use crate::augment::Augmentation;
 use crate::augment::sbi::SelfBlending;
 use crate::datasets::{self, Dataset, LoadOptions, Split, Video};
 use crate::detector_file::{self, Loaded};
 use crate::device::DeviceChoice;
-use crate::evaluation::calibration::{Calibrated, VerdictBand};
+use crate::evaluation::calibration::{self, Calibrated, VerdictBand};
 use crate::evaluation::tables::{Prepared, prepare};
 use crate::evaluation::verdicts::Verdicts;
 use crate::evaluation::{self, EvaluationOptions, Omitted, Prediction, Thresholds};
@@ -26,7 +27,8 @@ use crate::twins::{Twins, with_twins};
 #[derive(Args, Debug)]
 #[command(after_help = "OUT gets summary.md (tables), summary.json, frames.csv and videos.csv.
 A second threshold beside 0.5 is chosen on the validation split of the data, where it has one and does not report it.
---calibrate fits the temperature and the verdict thresholds on that split and writes the detector with them.
+--calibrate fits the temperature and the verdict thresholds on that split and writes the detector with them, and with how often
+they are right on the test split, where that is reported: every report of the detector says so.
 Crops that were cut otherwise than the detector cuts them are refused. A video's score is that of `unmask score`, as far
 as the crops allow: where they were stored with loss or are of other frames, the summary says so.
 Intervals are found by drawing persons, or source videos with the fakes made from them, not single videos.
@@ -69,6 +71,9 @@ pub(crate) struct EvalArgs {
     /// Write the detector with a calibration fitted on the validation split
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
+    /// With --calibrate: the part of the real videos that may be called likely fake, and of the fakes likely real
+    #[arg(long, value_name = "REAL,FAKE", requires = "calibrate", value_parser = calibration::misses, default_value = "0.05,0.05")]
+    mistakes: Misses,
     /// With --calibrate: these verdict thresholds in place of fitted ones, for use on other videos than the data shows
     #[arg(long, value_name = "REAL,FAKE", requires = "calibrate")]
     verdicts: Option<VerdictBand>,
@@ -123,12 +128,14 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     }
     let validation_logits = logits(&detector, &validation, frames, args.self_blended, "validation")?;
     if let Some(output) = &args.calibrate {
-        let mut fitted = Calibrated::fit(&validation, &validation_logits);
+        let mut fitted = Calibrated::fit(&validation, &validation_logits, args.mistakes);
         if let Some(verdicts) = args.verdicts {
             fitted = fitted.with_verdicts(verdicts);
         }
-        detector = calibrated(detector, output, &fitted)?;
-        sha256 = files::sha256(output)?;
+        detector = calibrated(detector, &fitted);
+        // Measuring takes long and may fail; what was fitted is there then.
+        sha256 = write(&detector, output)?;
+        say!("{} Written to {}.\n", fitted.words(), output.display());
     }
     let temperature = detector.spec().calibration.temperature;
     let thresholds = match (is_reported, validation.is_empty()) {
@@ -141,8 +148,12 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let omitted: Vec<Omitted> = data.iter().flat_map(|set| Omitted::of(set, |split| args.split.takes(split))).collect();
     let (title, remarks) = (detector.spec().name.clone(), remarks(&data, frames));
     let calibration = &detector.spec().calibration;
-    let verdicts = Some(Verdicts::of(&evaluation::group(&predictions)?, calibration, &attributes, &args.by));
-    let sha256 = Some(sha256);
+    let verdicts = Verdicts::of(&evaluation::group(&predictions)?, calibration, &attributes, &args.by);
+    if let Some(output) = args.calibrate.as_ref().filter(|_| args.split == SplitArg::Test) {
+        let (real, fake) = (verdicts.all.real, verdicts.all.fake);
+        sha256 = write(&measured(detector, Measured { videos: calibration::named(&videos), real, fake }), output)?;
+    }
+    let (verdicts, sha256) = (Some(verdicts), Some(sha256));
     let options = EvaluationOptions { title, sha256, thresholds, remarks, verdicts, ..EvaluationOptions::default() };
     let summary = evaluation::evaluate(&predictions, &omitted, &options)?;
     evaluation::write(&args.out, &summary, &predictions)?;
@@ -212,11 +223,28 @@ fn remarks(data: &[Dataset], frames: usize) -> Vec<String> {
     of_crops.chain(unusable).collect()
 }
 
-/// The detector with another calibration, which is also written to `output`.
-fn calibrated(detector: Detector, output: &Path, fitted: &Calibrated) -> Result<Detector> {
+/// The detector with another calibration.
+fn calibrated(detector: Detector, fitted: &Calibrated) -> Detector {
     let mut spec = DetectorSpec { calibration: fitted.calibration.clone(), adapter: None, ..detector.spec().clone() };
     spec.training.reliability = Some(fitted.reliability(spec.training.reliability.as_ref()));
-    detector_file::write(output, &spec, detector.model(), |_| true)?;
-    say!("{} Written to {}.\n", fitted.words(), output.display());
-    Ok(detector.with_calibration(fitted.calibration.clone()))
+    described(detector, spec)
+}
+
+/// The detector with how often its verdicts were right.
+fn measured(detector: Detector, counted: Measured) -> Detector {
+    let mut spec = detector.spec().clone();
+    spec.calibration.measured = Some(counted);
+    described(detector, spec)
+}
+
+/// The detector under another description of the same model.
+fn described(detector: Detector, spec: DetectorSpec) -> Detector {
+    let (_, model, front_end) = detector.into_parts();
+    Detector::from_parts(spec, model, front_end)
+}
+
+/// Writes the detector, and gives the file's SHA-256.
+fn write(detector: &Detector, output: &Path) -> Result<String> {
+    detector_file::write(output, detector.spec(), detector.model(), |_| true)?;
+    files::sha256(output)
 }

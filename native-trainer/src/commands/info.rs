@@ -11,7 +11,7 @@ use serde_json::json;
 use unmask_core::detector::clip::ClipConfig;
 use unmask_core::detector::{Strategy, is_statistic, trainable};
 use unmask_core::weights::TensorSource;
-use unmask_core::weights::spec::{Architecture, DetectorSpec, Reliability, TrainingStatus};
+use unmask_core::weights::spec::{Architecture, DetectorSpec, Measured, Reliability, TrainingStatus};
 
 use crate::datasets::{self, LoadOptions, summary};
 use crate::detector_file::{self, Source};
@@ -183,6 +183,9 @@ fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) ->
     row("training", format!("{status}: {}", spec.training.summary));
     let Reliability { grade, words } = spec.training.reliability();
     row("reliability", format!("{}: {words}", output::grade(grade)));
+    if let Some(words) = spec.calibration.measured.as_ref().and_then(Measured::words) {
+        row("error rates", words);
+    }
     row("licence", spec.licence.clone().unwrap_or_else(|| "not stated".to_string()));
     row("base model", spec.base_model.clone().unwrap_or_else(|| "not stated".to_string()));
     table

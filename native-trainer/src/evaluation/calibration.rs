@@ -18,6 +18,8 @@ pub(crate) struct Calibrated {
     pub(crate) calibration: Calibration,
     temperature: Option<TemperatureFit>,
     verdict: Option<VerdictFit>,
+    /// What the thresholds were to keep to.
+    allowed: Misses,
     /// Whether the verdict thresholds were given and not fitted.
     given: bool,
     /// The validation videos in words.
@@ -49,9 +51,17 @@ impl FromStr for VerdictBand {
     }
 }
 
+/// What part of the videos of either class may get the other's verdict, as somebody chose: `REAL,FAKE`.
+pub(crate) fn misses(text: &str) -> Result<Misses, String> {
+    let wrong = || "give two parts from 0 to 0.5, of the real videos and of the fakes, as in 0.01,0.05".to_string();
+    let (reals, fakes) = text.split_once(',').ok_or_else(wrong)?;
+    let part = |part: &str| part.trim().parse::<f64>().ok().filter(|part| (0.0..=0.5).contains(part)).ok_or_else(wrong);
+    Ok(Misses { reals: part(reals)?, fakes: part(fakes)? })
+}
+
 impl Calibrated {
     /// Fits the temperature on the logits of clips, then the verdict thresholds on the scores of videos.
-    pub(crate) fn fit(videos: &[Video], predictions: &[ClipLogits]) -> Self {
+    pub(crate) fn fit(videos: &[Video], predictions: &[ClipLogits], allowed: Misses) -> Self {
         let fake = |prediction: &ClipLogits| videos[prediction.video].label == Label::Fake;
         let samples = predictions.iter().map(|prediction| (prediction.logits, fake(prediction)));
         let temperature = fit_temperature(samples).ok();
@@ -60,12 +70,12 @@ impl Calibrated {
             calibration.temperature = fit.temperature as f32;
         }
         let scores = video_scores(videos, predictions, calibration.temperature);
-        let verdict = fit_verdict_thresholds(&scores, &Misses::default()).ok();
+        let verdict = fit_verdict_thresholds(&scores, &allowed).ok();
         if let Some(fit) = &verdict {
             calibration.real_below = fit.real_below;
             calibration.fake_above = fit.fake_above;
         }
-        Self { calibration, temperature, verdict, given: false, fitted_on: in_words(videos) }
+        Self { calibration, temperature, verdict, allowed, given: false, fitted_on: in_words(videos) }
     }
 
     /// The same with these verdict thresholds.
@@ -92,7 +102,7 @@ impl Calibrated {
 
     /// What was fitted, in two sentences.
     pub(crate) fn words(&self) -> String {
-        let Calibration { temperature, real_below, fake_above } = self.calibration;
+        let Calibration { temperature, real_below, fake_above, .. } = self.calibration;
         let fitted = match &self.temperature {
             Some(fit) if fit.note == TemperatureNote::Separated => {
                 "Temperature 1, because every validation clip is on the right side, which does not say how sure to be"
@@ -114,11 +124,13 @@ impl Calibrated {
     fn basis(&self) -> String {
         match self.verdict.as_ref().map(|fit| (&fit.basis, fit.decided, fit.videos)) {
             Some((VerdictBasis::Fitted, decided, videos)) => format!(
-                "fitted so that at most 5 % of each class is called the other, by which {decided} of these {videos} \
-                 videos are decided"
+                "fitted so that at most {} of the real videos is called fake and {} of the fakes real, by which {decided} of these \
+                 {videos} videos are decided",
+                percent(self.allowed.reals),
+                percent(self.allowed.fakes)
             ),
-            Some((VerdictBasis::TooFewVideos { needed }, ..)) => {
-                format!("the defaults, because fitting them needs {needed} real and {needed} fake validation videos")
+            Some((VerdictBasis::TooFewVideos { reals, fakes }, ..)) => {
+                format!("the defaults, because fitting them needs {reals} real and {fakes} fake validation videos")
             }
             Some((VerdictBasis::Saturated, ..)) => {
                 "the defaults, because too many scores are exactly 0 or 1".to_string()
@@ -128,20 +140,35 @@ impl Calibrated {
     }
 }
 
+/// A part in percent, as short as it was written.
+fn percent(part: f64) -> String {
+    let percent = format!("{:.3}", 100.0 * part);
+    format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// Data sets that are named.
 const NAMED_DATASETS: usize = 3;
+
+/// The data sets of videos, the first few by their names.
+pub(crate) fn named(videos: &[Video]) -> String {
+    let names: BTreeSet<&str> = videos.iter().map(|video| video.dataset.as_str()).collect();
+    match names.len() {
+        // They come from folders and lists, and a detector file takes no line break.
+        0..=NAMED_DATASETS => names.into_iter().collect::<Vec<_>>().join(", ").replace(char::is_control, " "),
+        more => format!("{more} data sets"),
+    }
+}
 
 /// How many validation videos of which data sets there are.
 pub(crate) fn in_words(videos: &[Video]) -> String {
     let count = |label| videos.iter().filter(|video| video.label == label).count();
-    let names: BTreeSet<&str> = videos.iter().map(|video| video.dataset.as_str()).collect();
-    let named = match names.len() {
-        // They come from folders and lists, and a detector file takes no line break.
-        0..=NAMED_DATASETS => names.into_iter().collect::<Vec<_>>().join(", ").replace(char::is_control, " "),
-        more => format!("{more} data sets"),
-    };
     let blended = if videos.iter().any(|video| video.manipulation == SELF_BLENDED) { "self-blended " } else { "" };
-    format!("{} real and {} {blended}fake validation videos of {named}", count(Label::Real), count(Label::Fake))
+    format!(
+        "{} real and {} {blended}fake validation videos of {}",
+        count(Label::Real),
+        count(Label::Fake),
+        named(videos)
+    )
 }
 
 /// The mean P(fake) of each video that has predictions.
@@ -203,14 +230,14 @@ mod tests {
     #[test]
     fn a_detector_is_called_calibrated_only_where_thresholds_were_fitted_and_with_what() {
         let (enough, answers) = videos(20, 20);
-        let fitted = Calibrated::fit(&enough, &answers);
+        let fitted = Calibrated::fit(&enough, &answers, Misses::default());
         let worth = fitted.reliability(None);
         assert_eq!(worth.grade, Grade::Calibrated);
         assert!(worth.words.contains("20 real and 20 fake validation videos of set"), "{}", worth.words);
         let given = fitted.with_verdicts(VerdictBand { real_below: 0.1, fake_above: 0.9 }).reliability(Some(&worth));
         assert_eq!(given.grade, Grade::Uncalibrated);
         let (few, answers) = videos(3, 3);
-        let few = Calibrated::fit(&few, &answers);
+        let few = Calibrated::fit(&few, &answers, Misses::default());
         assert_eq!(few.reliability(Some(&worth)).grade, Grade::Uncalibrated);
         assert!(few.reliability(None).words.contains("needs 20 real"), "{}", few.reliability(None).words);
         let weak = Reliability { grade: Grade::Weak, words: "poor".into() };
@@ -230,5 +257,24 @@ mod tests {
         for wrong in ["", "0.5", "0.9,0.1", "0,1.1", "-0.1,1", "a,b", "nan,1", "0,0", "1,1"] {
             assert!(wrong.parse::<VerdictBand>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_parts_that_may_be_wrong_are_read_and_said_as_they_were_given() {
+        assert_eq!(misses("0.01, 0.05"), Ok(Misses { reals: 0.01, fakes: 0.05 }));
+        for wrong in ["", "0.1", "0.1,0.6", "-0.1,0.1", "nan,0.1", "1 %,5 %"] {
+            assert!(misses(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(
+            (percent(0.01), percent(0.005), percent(0.1), percent(0.0)),
+            ("1 %".into(), "0.5 %".into(), "10 %".into(), "0 %".into())
+        );
+        let (videos, answers) = videos(120, 40);
+        let fitted = Calibrated::fit(&videos, &answers, Misses { reals: 0.01, fakes: 0.05 });
+        assert!(
+            fitted.words().contains("at most 1 % of the real videos is called fake and 5 % of the fakes real"),
+            "{}",
+            fitted.words()
+        );
     }
 }

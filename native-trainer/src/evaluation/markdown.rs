@@ -146,7 +146,7 @@ fn verdict_tables(verdicts: &Verdicts) -> String {
         let headings = ["real", "likely real", "likely fake", "fake", "likely fake", "likely real", "AUC"];
         let mut table = Table::new(&headings);
         for Group { value, outcomes: Outcomes { real, fake, auc } } in groups {
-            let share = |count: usize, total: usize| match total {
+            let share = |count: u64, total: u64| match total {
                 0 => NONE.to_owned(),
                 _ => format!("{:.1}", 100.0 * count as f64 / total as f64),
             };

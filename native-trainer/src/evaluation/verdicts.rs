@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use unmask_core::metrics::{Ranking, Scored};
-use unmask_core::weights::spec::Calibration;
+use unmask_core::weights::spec::{Calibration, VerdictCounts};
 
 use super::ScoredVideo;
 use crate::datasets::Label;
@@ -48,26 +48,11 @@ pub(crate) struct Group {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outcomes {
     /// On real videos.
-    pub(crate) real: Counts,
+    pub(crate) real: VerdictCounts,
     /// On fake ones.
-    pub(crate) fake: Counts,
+    pub(crate) fake: VerdictCounts,
     /// The AUC over these videos; none where they are all real or all fake.
     pub(crate) auc: Option<f64>,
-}
-
-/// How many got which verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Counts {
-    pub(crate) likely_real: usize,
-    pub(crate) uncertain: usize,
-    pub(crate) likely_fake: usize,
-}
-
-impl Counts {
-    /// How many there are.
-    pub(crate) fn total(&self) -> usize {
-        self.likely_real + self.uncertain + self.likely_fake
-    }
 }
 
 impl Verdicts {
@@ -155,13 +140,13 @@ mod tests {
             video("c", Label::Real, 0.9),
             video("e", Label::Fake, 0.95),
         ];
-        let calibration = Calibration { temperature: 1.0, real_below: 0.2, fake_above: 0.9 };
+        let calibration = Calibration { real_below: 0.2, fake_above: 0.9, ..Calibration::default() };
         let said = attributes(&[("a", "light", "dim"), ("b", "light", "bright"), ("c", "light", "bright")]);
         let verdicts = Verdicts::of(&videos, &calibration, &said, &[]);
-        assert_eq!(verdicts.all.real, Counts { likely_real: 1, uncertain: 1, likely_fake: 1 });
+        assert_eq!(verdicts.all.real, VerdictCounts { likely_real: 1, uncertain: 1, likely_fake: 1 });
         assert_eq!((verdicts.all.fake.likely_fake, verdicts.all.auc), (1, Some(1.0)));
         let [light] = verdicts.by.as_slice() else { panic!("{:?}", verdicts.by) };
-        let groups: Vec<(&str, usize)> = light
+        let groups: Vec<(&str, u64)> = light
             .groups
             .iter()
             .map(|group| (group.value.as_str(), group.outcomes.real.total() + group.outcomes.fake.total()))

@@ -72,6 +72,7 @@ pub(super) fn rests_on(report: &Report, spec: &DetectorSpec) -> Vec<String> {
     }
     if report.score.is_some() {
         points.push(sentence(&report.model.reliability.words));
+        points.extend(report.model.error_rates.as_deref().map(sentence));
     }
     points
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use unmask_core::detector::Detector;
+use unmask_core::metrics::Misses;
 use unmask_core::weights::spec::{
     AdapterSpec, Architecture, Calibration, DetectorSpec, Grade, Reliability, Training, TrainingStatus,
 };
@@ -39,7 +40,7 @@ pub(super) struct Outcome<'a> {
 /// everything was trained, and `summary.md`.
 pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
     let Outcome { recipe, start, best, steps_per_epoch, out, .. } = *outcome;
-    let calibrated = Calibrated::fit(outcome.validation, outcome.predictions);
+    let calibrated = Calibrated::fit(outcome.validation, outcome.predictions, Misses::default());
     let spec = trained(recipe, start, best, steps_per_epoch);
     let training = Training { reliability: Some(calibrated.reliability(None)), ..spec.training };
     let spec = DetectorSpec { calibration: calibrated.calibration.clone(), training, ..spec };

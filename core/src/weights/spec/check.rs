@@ -58,6 +58,7 @@ fn texts(spec: &DetectorSpec) -> Result<(), String> {
         ("name", Some(&spec.name)),
         ("training.summary", Some(&spec.training.summary)),
         ("training.reliability.words", spec.training.reliability.as_ref().map(|reliability| &reliability.words)),
+        ("calibration.measured.videos", spec.calibration.measured.as_ref().map(|measured| &measured.videos)),
         ("licence", spec.licence.as_ref()),
         ("base_model", spec.base_model.as_ref()),
     ];
@@ -79,7 +80,7 @@ fn each_within<T: PartialOrd + Debug>(field: &str, values: &[T], range: &RangeIn
 }
 
 fn calibration(calibration: &Calibration) -> Result<(), String> {
-    let Calibration { temperature, real_below, fake_above } = *calibration;
+    let Calibration { temperature, real_below, fake_above, .. } = *calibration;
     each_within("calibration.temperature", &[temperature], &TEMPERATURES)?;
     each_within("calibration.real_below", &[real_below], &(0.0..=1.0))?;
     each_within("calibration.fake_above", &[fake_above], &(0.0..=1.0))?;

@@ -90,7 +90,7 @@ fn thresholds_that_leave_one_verdict_only_or_are_in_the_wrong_order_are_refused(
     for (real_below, fake_above, is_refused) in
         [(0.9, 0.1, true), (1.0, 1.0, true), (0.0, 0.0, true), (0.5, 0.5, false), (0.0, 1.0, false)]
     {
-        let calibration = Calibration { temperature: 1.0, real_below, fake_above };
+        let calibration = Calibration { temperature: 1.0, real_below, fake_above, measured: None };
         let checked = DetectorSpec { calibration, ..spec() }.check();
         assert_eq!(checked.is_err(), is_refused, "{real_below} {fake_above}: {checked:?}");
     }
