@@ -47,6 +47,24 @@ pub fn runs(times_s: &[f64]) -> bool {
     jumps <= JUMPS_TO_REST * (gaps.iter().sum::<f64>() - jumps)
 }
 
+/// Frames a second above which a stated rate is no camera's, where times in the same file are wrong: it was made of them.
+const FASTEST_STATED: f64 = 300.0;
+
+/// The time in seconds from a frame to the next, where the times in the order of decoding are not those of a clock: the usual
+/// gap of those that have one, else what the container states, else that of [`USUAL_RATE`].
+///
+/// ```
+/// use unmask_core::pipeline::clock::even_step;
+/// assert_eq!(even_step(&[0.0, 0.5, 1.0, 1001.0, 1001.5], Some(0.005)), 0.5);
+/// assert_eq!(even_step(&[7.0; 4], Some(50.0)), 0.02);
+/// assert_eq!(even_step(&[7.0; 4], Some(90_000.0)), 0.04);
+/// ```
+pub fn even_step(times_s: &[f64], stated: Option<f64>) -> f64 {
+    let gaps: Vec<f64> = gaps(times_s).into_iter().filter(|gap| *gap >= SHORTEST_S).collect();
+    let stated = stated.filter(|rate| *rate > 0.0 && *rate <= FASTEST_STATED);
+    gaps.get(gaps.len() / 2).copied().unwrap_or_else(|| 1.0 / stated.unwrap_or(USUAL_RATE))
+}
+
 /// Frames a second of a video: what its container states, where the mean is about that (times are rounded), else the mean.
 ///
 /// ```

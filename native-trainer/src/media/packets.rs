@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use unmask_core::pipeline::clock::{USUAL_RATE, runs};
+use unmask_core::pipeline::clock::{USUAL_RATE, even_step, runs};
 
 use super::ending;
 use super::error::MediaError;
@@ -201,8 +201,16 @@ fn arrange(packets: Vec<Packet>, fps: Option<f64>, joints: Vec<String>, damage: 
     let starts_clean = packets.first().is_some_and(|packet| packet.key);
     // Streams without a single key frame refresh their picture bit by bit: they are decoded from the start.
     let first_key = packets.iter().position(|packet| packet.key).unwrap_or(0);
-    let nominal_s = 1.0 / fps.unwrap_or(USUAL_RATE);
-    let clock = clock(&packets[first_key.min(packets.len())..]);
+    let decoded = &packets[first_key.min(packets.len())..];
+    let clock = clock(decoded);
+    let nominal_s = match clock {
+        // A rate that is stated may have been made of the same times.
+        Clock::Wrong { .. } => {
+            let time = |packet: &Packet| packet.presentation_s.or(packet.decoding_s);
+            even_step(&decoded.iter().filter_map(time).collect::<Vec<f64>>(), fps)
+        }
+        Clock::Presentation | Clock::Decoding => 1.0 / fps.unwrap_or(USUAL_RATE),
+    };
     let mut frames = match clock {
         Clock::Presentation => by_time(&packets, first_key, |packet| packet.presentation_s),
         Clock::Decoding => by_time(&packets, first_key, |packet| packet.decoding_s),

@@ -1,6 +1,6 @@
 //! What stands in for the times of a video's frames where they are not those of a clock.
 
-use unmask_core::pipeline::clock::{SHORTEST_S, USUAL_RATE, gaps, runs};
+use unmask_core::pipeline::clock::{even_step, runs};
 
 use super::{Shown, Video};
 
@@ -12,19 +12,13 @@ pub(super) fn correct(video: &mut Video) {
     if runs(&times_s) {
         return;
     }
-    let step_s = usual_gap(&times_s).unwrap_or(1.0 / video.fps.unwrap_or(USUAL_RATE));
+    let step_s = even_step(&times_s, video.fps);
     let start_s = shown.first().map_or(0.0, |first| first.time_s);
     let even = |(number, shown): (usize, Shown)| Shown { time_s: start_s + number as f64 * step_s, ..shown };
     video.shown = shown.into_iter().enumerate().map(even).collect();
     video.duration_s = Some(video.shown.len() as f64 * step_s);
     video.fps = Some(1.0 / step_s);
     video.facts.bad_times = true;
-}
-
-/// The time from a frame to the next of most of those that have one.
-fn usual_gap(times_s: &[f64]) -> Option<f64> {
-    let gaps: Vec<f64> = gaps(times_s).into_iter().filter(|gap| *gap >= SHORTEST_S).collect();
-    gaps.get(gaps.len() / 2).copied()
 }
 
 #[cfg(test)]
