@@ -119,19 +119,24 @@ fn a_transport_stream_may_end_anywhere_and_its_last_frame_is_not_looked_at() {
     }
 }
 
-/// The times ffmpeg is started by `path` being looked at, where a script can count them.
+/// The arguments of each start of ffmpeg by `path` being looked at, which a script notes, and the times of the frames.
 #[cfg(unix)]
-fn starts(folder: &TempDir, path: &Path, frames: usize) -> usize {
+fn starts(folder: &TempDir, path: &Path, frames: usize) -> (Vec<String>, Vec<f64>) {
     use std::os::unix::fs::PermissionsExt;
     let (script, log) = (folder.path().join("counted.sh"), folder.path().join("starts"));
     std::fs::write(&log, "").unwrap();
-    std::fs::write(&script, format!("#!/bin/sh\necho >> {}\nexec ffmpeg \"$@\"\n", log.display())).unwrap();
+    std::fs::write(&script, format!("#!/bin/sh\necho \"$*\" >> {}\nexec ffmpeg \"$@\"\n", log.display())).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let programs = Programs::at(script.to_str().unwrap(), "ffprobe");
     let opened = open_with(&programs, &input(path).unwrap(), &options(frames)).unwrap();
-    assert_eq!(opened.frames.collect::<Result<Vec<_>, _>>().unwrap().len(), frames);
-    std::fs::read(&log).unwrap().len()
+    let times = opened.frames.map(|frame| frame.unwrap().time_s).collect::<Vec<f64>>();
+    assert_eq!(times.len(), frames);
+    (std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect(), times)
 }
+
+/// Most seconds that are read before a frame: a group of pictures of ten seconds, and a run-up.
+#[cfg(unix)]
+const MOST_READ_S: f64 = 13.0;
 
 #[cfg(unix)]
 #[test]
@@ -145,9 +150,18 @@ fn a_long_video_starts_ffmpeg_once_a_seek_and_once_in_all_where_seeking_saves_no
         make(&folder, name, "-i often.mp4 -c copy");
     }
     for name in ["often.mp4", "often.ts", "often.mkv"] {
-        assert_eq!(starts(&folder, &folder.path().join(name), 16), 16, "{name}");
+        let (starts, times) = starts(&folder, &folder.path().join(name), 16);
+        assert_eq!(starts.len(), 16, "{name}");
+        // Each begins at the key frame before what it is for, or little earlier, so that a long file costs no more than a
+        // short one: nothing is read from its start.
+        let sought = |line: &String| line.split_once("-ss ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        let mut places: Vec<f64> = starts.iter().map(|line| sought(line).unwrap_or(0.0)).collect();
+        places.sort_by(f64::total_cmp);
+        for (place, time) in places.iter().zip(&times) {
+            assert!((time - MOST_READ_S..=time + 0.1).contains(place), "{name}: {place} s is read from for {time} s");
+        }
     }
-    assert_eq!(starts(&folder, &folder.path().join("once.mp4"), 16), 1);
+    assert_eq!(starts(&folder, &folder.path().join("once.mp4"), 16).0.len(), 1);
     assert_both_ways_agree(&folder.path().join("often.ts"), 6);
 }
 
