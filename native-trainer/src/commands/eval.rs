@@ -151,7 +151,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let verdicts = Verdicts::of(&evaluation::group(&predictions)?, calibration, &attributes, &args.by);
     if let Some(output) = args.calibrate.as_ref().filter(|_| args.split == SplitArg::Test) {
         let (real, fake) = (verdicts.all.real, verdicts.all.fake);
-        sha256 = write(&measured(detector, Measured { videos: calibration::named(&videos), real, fake }), output)?;
+        sha256 =
+            write(&measured(detector, Measured { videos: calibration::measured_on(&videos), real, fake }), output)?;
     }
     let (verdicts, sha256) = (Some(verdicts), Some(sha256));
     let options = EvaluationOptions { title, sha256, thresholds, remarks, verdicts, ..EvaluationOptions::default() };

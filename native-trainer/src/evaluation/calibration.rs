@@ -150,7 +150,7 @@ fn percent(part: f64) -> String {
 const NAMED_DATASETS: usize = 3;
 
 /// The data sets of videos, the first few by their names.
-pub(crate) fn named(videos: &[Video]) -> String {
+fn named(videos: &[Video]) -> String {
     let names: BTreeSet<&str> = videos.iter().map(|video| video.dataset.as_str()).collect();
     match names.len() {
         // They come from folders and lists, and a detector file takes no line break.
@@ -159,10 +159,19 @@ pub(crate) fn named(videos: &[Video]) -> String {
     }
 }
 
+/// What videos are as those that a detector was measured on: their data sets, and whether the fakes were made of them.
+pub(crate) fn measured_on(videos: &[Video]) -> String {
+    if are_blended(videos) { format!("{}, the fakes self-blended", named(videos)) } else { named(videos) }
+}
+
+fn are_blended(videos: &[Video]) -> bool {
+    videos.iter().any(|video| video.manipulation == SELF_BLENDED)
+}
+
 /// How many validation videos of which data sets there are.
 pub(crate) fn in_words(videos: &[Video]) -> String {
     let count = |label| videos.iter().filter(|video| video.label == label).count();
-    let blended = if videos.iter().any(|video| video.manipulation == SELF_BLENDED) { "self-blended " } else { "" };
+    let blended = if are_blended(videos) { "self-blended " } else { "" };
     format!(
         "{} real and {} {blended}fake validation videos of {}",
         count(Label::Real),
