@@ -26,8 +26,6 @@ from safetensors.torch import load_file, save_file
 
 SEED = 20264
 STEPS = 3
-B16 = dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, patch_size=16)
-L14 = dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096, patch_size=14)
 
 RECIPE = """
 name = "{name}"
@@ -117,6 +115,7 @@ def checkpoint(name, folder):
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
     from clip_goldens import randomise
+    from real_size_parity import B16, L14
 
     tower = CLIPVisionModel(CLIPVisionConfig(image_size=224, **{"b16": B16, "l14": L14}[name]))
     randomise(tower, generator)

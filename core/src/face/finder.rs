@@ -2,8 +2,8 @@
 //!
 //! The network looks at the whole frame, made small: so it finds most faces in one pass. It looks again from nearer, twice if
 //! need be, where it found nothing or only small faces, and from further away where it found nothing, since a face that
-//! fills the frame is too large for the first look. Whatever it is not sure of, it sees once more on its own and, if need be, turned by quarters.
-//! At the end [`Refiner`] corrects the points.
+//! fills the frame is too large for the first look. Whatever it is not sure of, it sees once more on its own and, if need
+//! be, turned by quarters. At the end [`Refiner`] corrects the points.
 //!
 //! A face that lies on its side or upside down is found nearly as well as an upright one, but its points are wrong then,
 //! and its crop with them. What gives it away is that the points are turned or fit no face (`Detection::merit`). The turn

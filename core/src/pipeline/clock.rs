@@ -8,7 +8,7 @@ pub const USUAL_RATE: f64 = 25.0;
 
 /// A usual gap between two frames, in seconds, that no camera reaches: writers that must not repeat a time count on by
 /// one tick.
-pub const SHORTEST_S: f64 = 5e-4;
+const SHORTEST_S: f64 = 5e-4;
 
 /// A gap between two frames, in seconds, below which it is no jump of the clock.
 const JUMP_S: f64 = 10.0;

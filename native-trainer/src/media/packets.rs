@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use unmask_core::pipeline::clock::{USUAL_RATE, even_step, runs};
+use unmask_core::pipeline::clock::{USUAL_RATE, even_step, gaps, runs};
 
 use super::ending;
 use super::error::MediaError;
@@ -223,10 +223,10 @@ fn arrange(packets: Vec<Packet>, fps: Option<f64>, joints: Vec<String>, damage: 
     }
     frames.retain(|frame| !packets[frame.place].open_end);
     let (first, last) = (frames.first()?, frames.last()?);
-    let (span_s, gaps) = (last.time_s - first.time_s, (frames.len() - 1) as f64);
+    let (span_s, steps) = (last.time_s - first.time_s, (frames.len() - 1) as f64);
     // What an AVI states as its rate may be twice that of its frames, each of which an empty packet follows.
     let is_timed = span_s > 0.0 && !matches!(clock, Clock::Wrong { .. });
-    let step_s = if is_timed { span_s / gaps } else { nominal_s };
+    let step_s = if is_timed { span_s / steps } else { nominal_s };
     let usual_step_s = if is_timed { usual_step(&frames).unwrap_or(step_s) } else { nominal_s };
     let time = |packet: &Packet| if clock == Clock::Decoding { packet.decoding_s } else { packet.presentation_s };
     let is_earlier = |packet: &Packet| !packet.hidden && time(packet).is_some_and(|time_s| time_s < first.time_s);
@@ -240,8 +240,7 @@ fn arrange(packets: Vec<Packet>, fps: Option<f64>, joints: Vec<String>, damage: 
 
 /// The median of the times from a frame to the next.
 fn usual_step(frames: &[Listed]) -> Option<f64> {
-    let mut steps: Vec<f64> = frames.windows(2).map(|pair| pair[1].time_s - pair[0].time_s).collect();
-    steps.sort_by(f64::total_cmp);
+    let steps = gaps(&frames.iter().map(|frame| frame.time_s).collect::<Vec<f64>>());
     steps.get(steps.len() / 2).copied()
 }
 

@@ -256,7 +256,7 @@ fn damaged_matroska_is_noticed_by_its_structure_and_skipped_with_a_caveat() {
 }
 
 #[test]
-fn of_several_video_streams_the_default_counts_then_the_one_that_moves_then_the_largest() {
+fn of_several_video_streams_one_that_moves_counts_then_the_default_one_then_the_largest() {
     let Some(folder) = workshop(&["libx264", "mjpeg"]) else { return };
     let red = "-f lavfi -i color=c=red:s=96x64:r=5:d=1";
     let blue = "-f lavfi -i color=c=blue:s=64x48:r=5:d=1";
