@@ -135,11 +135,12 @@ fn how_often_verdicts_are_wrong_is_counted_on_the_test_split_and_said_by_every_r
     let counted = measured();
     assert_eq!(counted["videos"], "easy");
     for label in ["real", "fake"] {
-        let counts = counted[label].as_object().expect("counts");
-        assert_eq!(counts.values().filter_map(Value::as_u64).sum::<u64>(), 12, "{counted}");
+        let verdicts = ["likely_real", "uncertain", "likely_fake"].map(|verdict| counted[label][verdict].as_u64());
+        assert_eq!(verdicts.into_iter().flatten().sum::<u64>(), 12, "{counted}");
+        assert!(counted[label]["groups"].as_u64().is_some_and(|groups| (1..=12).contains(&groups)), "{counted}");
         assert_eq!(counted[label], summary["verdicts"]["all"][label], "{summary}");
     }
-    let words = "counted on 12 real and 12 fake videos of easy";
+    let words = "counted on 12 real videos and 12 fake videos: easy";
     assert!(place.succeed(["info", text(&calibrated)]).replace('\n', " ").contains("error rates"));
     let (clip, folder) = (sample("real.mp4"), place.path("reports"));
     let score = ["score", "--frames", "4", "--model", text(&calibrated), text(&clip)];

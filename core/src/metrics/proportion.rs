@@ -4,18 +4,19 @@
 const Z: f64 = 1.959_963_984_540_054;
 
 /// The limits between which the part of all lies, with 95 % confidence, where `count` of `total` were counted: Wilson's score
-/// interval (1927), which stays within 0..1 and is right for few and for none. Each of the counted is taken to be independent
-/// of the others. `None` where nothing was counted.
-pub fn wilson_interval(count: u64, total: u64) -> Option<[f64; 2]> {
-    if total == 0 {
+/// interval (1927), which stays within 0..1 and is right for few and for none. No more than `independent` of the counted are
+/// taken to be independent of each other: as many as there are people, where several videos show one. That is wide enough even
+/// where all videos of a person are judged alike. `None` where nothing was counted.
+pub fn wilson_interval(count: u64, total: u64, independent: u64) -> Option<[f64; 2]> {
+    if total == 0 || independent == 0 {
         return None;
     }
-    let (count, total) = (count.min(total) as f64, total as f64);
-    let part = count / total;
-    let weight = 1.0 + Z * Z / total;
-    let centre = part + Z * Z / (2.0 * total);
-    let reach = Z * libm::sqrt(part * (1.0 - part) / total + Z * Z / (4.0 * total * total));
-    let low = if count == 0.0 { 0.0 } else { (centre - reach) / weight };
+    let count = count.min(total);
+    let (part, counted) = (count as f64 / total as f64, independent.min(total) as f64);
+    let weight = 1.0 + Z * Z / counted;
+    let centre = part + Z * Z / (2.0 * counted);
+    let reach = Z * libm::sqrt(part * (1.0 - part) / counted + Z * Z / (4.0 * counted * counted));
+    let low = if count == 0 { 0.0 } else { (centre - reach) / weight };
     let high = if count == total { 1.0 } else { (centre + reach) / weight };
     Some([low, high])
 }
@@ -35,11 +36,18 @@ mod tests {
     #[test]
     fn the_limits_are_scipys() {
         for (count, total, expected) in EXPECTED {
-            let found = wilson_interval(count, total).unwrap();
+            let found = wilson_interval(count, total, total).unwrap();
             let is_close = found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-12);
             assert!(is_close, "{count} of {total}: {found:?}");
         }
-        assert_eq!(wilson_interval(0, 0), None);
-        assert_eq!(wilson_interval(9, 3), wilson_interval(3, 3));
+        assert_eq!((wilson_interval(0, 0, 0), wilson_interval(1, 2, 0)), (None, None));
+        assert_eq!(wilson_interval(9, 3, 3), wilson_interval(3, 3, 3));
+    }
+
+    #[test]
+    fn videos_of_the_same_people_narrow_nothing() {
+        assert_eq!(wilson_interval(14, 40, 20), wilson_interval(7, 20, 20));
+        assert_eq!(wilson_interval(0, 900, 301), wilson_interval(0, 301, 301));
+        assert_eq!(wilson_interval(7, 20, 50), wilson_interval(7, 20, 20));
     }
 }

@@ -67,6 +67,11 @@ impl Verdicts {
         let Calibration { real_below, fake_above, .. } = *calibration;
         let outcomes = |videos: &[&ScoredVideo]| {
             let mut found = Outcomes { auc: auc(videos), ..Outcomes::default() };
+            let groups = |label: Label| {
+                let of_label = videos.iter().filter(|video| video.label == label);
+                Some(of_label.map(|video| (video.dataset, video.group)).collect::<BTreeSet<_>>().len() as u64)
+            };
+            (found.real.groups, found.fake.groups) = (groups(Label::Real), groups(Label::Fake));
             for video in videos {
                 let counts = if video.label == Label::Real { &mut found.real } else { &mut found.fake };
                 match video.score() as f32 {
@@ -143,7 +148,7 @@ mod tests {
         let calibration = Calibration { real_below: 0.2, fake_above: 0.9, ..Calibration::default() };
         let said = attributes(&[("a", "light", "dim"), ("b", "light", "bright"), ("c", "light", "bright")]);
         let verdicts = Verdicts::of(&videos, &calibration, &said, &[]);
-        assert_eq!(verdicts.all.real, VerdictCounts { likely_real: 1, uncertain: 1, likely_fake: 1 });
+        assert_eq!(verdicts.all.real, VerdictCounts { likely_real: 1, uncertain: 1, likely_fake: 1, groups: Some(3) });
         assert_eq!((verdicts.all.fake.likely_fake, verdicts.all.auc), (1, Some(1.0)));
         let [light] = verdicts.by.as_slice() else { panic!("{:?}", verdicts.by) };
         let groups: Vec<(&str, u64)> = light
