@@ -70,7 +70,14 @@ pub(crate) fn list(path: &Path, dataset: &str) -> Result<(Listing, Attributes)> 
         }
     }
     if finds.found.is_empty() {
-        bail!("{} names no video that can be used; its files are sought from its folder on", path.display());
+        let why = match finds.left_out.first() {
+            Some(first) => format!("{} is {}", first.path.display(), first.reason),
+            None => "it has no lines below the first".to_owned(),
+        };
+        let path = path.display();
+        bail!(
+            "{path} names no video that can be used: {why}; files are sought from the table's folder on, and must lie in it"
+        );
     }
     let listing = settle(&root, finds)?;
     let of = |source: &Source| Some((source.identity(), attributes.get(source.input.path())?.clone()));
@@ -288,7 +295,10 @@ mod tests {
         assert!(refused("file\tlabel\tsplit\na.png\treal\tsome\n").contains("`some`"));
         assert!(refused("file\tlabel\na.png\treal\na.png\tfake\n").contains("twice"));
         assert!(refused("file\tlabel\na.png\n").contains("as many fields"));
-        assert!(refused("file\tlabel\nnone.mp4\treal\n").contains("no video that can be used"));
+        let said = refused("file\tlabel\nnone.mp4\treal\n");
+        assert!(said.contains("no video that can be used") && said.contains("none.mp4 is not there"), "{said}");
+        assert!(refused("file\tlabel\n/elsewhere.mp4\treal\n").contains(OUTSIDE));
+        assert!(refused("file\tlabel\n").contains("no lines below the first"));
     }
 
     #[test]
