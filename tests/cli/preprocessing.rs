@@ -394,6 +394,26 @@ fn a_missing_ffmpeg_stops_the_run_instead_of_dropping_every_video() {
 }
 
 #[test]
+fn crops_for_a_detector_are_cut_as_it_wants_them() {
+    let place = Place::new();
+    let (input, output) = (place.path("mine"), place.path("crops"));
+    for label in ["real", "fake"] {
+        let folder = input.join(label);
+        std::fs::create_dir_all(&folder).expect("made");
+        std::fs::copy(sample(&format!("{label}.mp4")), folder.join("clip.mp4")).expect("copied");
+    }
+    place.succeed(arguments(&input, &output, &["--frames", "2", "--for", "unmask-lite"]));
+    let info: Value = serde_json::from_str(&place.succeed(["info", "unmask-lite", "--json"])).expect("JSON");
+    let manifest = std::fs::read_to_string(output.join("manifest.jsonl")).expect("a manifest");
+    assert_eq!(json_lines(&manifest)[0]["crop"], info["detector"]["crop"]);
+    // Crops that were cut otherwise would be refused.
+    let eval = ["eval", "--model", "unmask-lite", "--data", text(&output), "--split", "all", "--out"];
+    place.succeed(eval.iter().chain(&[text(&place.path("results"))]));
+    let twice = arguments(&input, &output, &["--for", "unmask-lite", "--margin", "1.3"]);
+    assert_eq!(place.run(twice).status.code(), Some(2));
+}
+
+#[test]
 fn a_picture_that_ends_at_the_face_is_continued_before_the_face_is_cropped() {
     let place = Place::new();
     let Some(people) = people(&place, 12) else { return };

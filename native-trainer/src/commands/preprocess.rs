@@ -16,7 +16,7 @@ use crate::media::Damage;
 use crate::preprocess::person::Whose;
 use crate::preprocess::picture::PictureFormat;
 use crate::preprocess::{self, Excluded, Holds, Settings, Tally};
-use crate::{files, output};
+use crate::{detector_file, files, output};
 
 /// JPEG's quality where none is given.
 const QUALITY: u8 = 95;
@@ -27,7 +27,7 @@ const QUALITY: u8 = 95;
   unmask preprocess --input /data/FaceForensics++ --output faces/ff
   unmask preprocess --input /data --output faces/all --shard 2/8        one of eight machines
   unmask preprocess --input lfw --output faces/lfw --layout faces --faces centre --format jpeg
-  unmask preprocess --input clips --output faces/clips --label real
+  unmask preprocess --input clips --output faces/clips --label real --for unmask-lite
 
 The layout `dfb` knows FaceForensics++ with FaceShifter and DeepFakeDetection, Celeb-DF, DFDC, DFDCP, LAV-DF, UADFV and the
 DFDC's faces as 224-pixel pictures, one of them or a folder of several, with their official splits. Where nobody says what trains and what tests, persons (or videos
@@ -64,6 +64,9 @@ pub(crate) struct PreprocessArgs {
     /// Whose faces are kept, one person a video
     #[arg(long, value_enum, default_value = "largest")]
     faces: Whose,
+    /// Cut faces as this detector wants them, which is to be trained or evaluated with them
+    #[arg(long = "for", value_name = "NAME|FILE", conflicts_with_all = ["crop_size", "geometry", "margin"])]
+    detector: Option<String>,
     /// Side of the crops in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(8..=4096))]
     crop_size: u32,
@@ -135,7 +138,7 @@ pub(crate) fn run(args: &PreprocessArgs) -> Result<ExitCode> {
         shard.keep(&mut sources);
         format!("-{}", shard.to_string().replace('/', "-of-"))
     });
-    let (settings, output) = (settings(args), &args.output);
+    let (settings, output) = (settings(args)?, &args.output);
     let tally = preprocess::run(&args.input, sources, excluded.as_ref(), output, &suffix, &settings, Holds::Others)?;
     if let Some(note) = note {
         eprintln!("{note}");
@@ -185,20 +188,29 @@ fn stem(path: &Path) -> Option<String> {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
 }
 
-fn settings(args: &PreprocessArgs) -> Settings {
+/// How faces are cut: as the named detector says, else as the other options do.
+fn crop(args: &PreprocessArgs) -> Result<CropSpec> {
+    if let Some(name) = &args.detector {
+        let source = detector_file::resolve(name)?;
+        return Ok(source.read_spec(&source.open()?)?.crop);
+    }
     let geometry = match args.geometry {
         GeometryArg::Dfb => CropGeometry::Dfb,
         GeometryArg::Gend => CropGeometry::Gend,
     };
-    Settings {
-        crop: CropSpec { geometry, size: args.crop_size as usize, margin: args.margin },
+    Ok(CropSpec { geometry, size: args.crop_size as usize, margin: args.margin })
+}
+
+fn settings(args: &PreprocessArgs) -> Result<Settings> {
+    Ok(Settings {
+        crop: crop(args)?,
         frames: args.frames as usize,
         whose: args.faces,
         format: args.format,
         quality: args.quality.unwrap_or(QUALITY),
         damage: args.damaged,
         retry: args.retry,
-    }
+    })
 }
 
 /// Files with the same reason that are named.
