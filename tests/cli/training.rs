@@ -113,6 +113,7 @@ pub(crate) fn timeless(out: &Path) -> Vec<Value> {
     let mut measures = metrics(out);
     for measure in measures.iter_mut().filter_map(Value::as_object_mut) {
         measure.remove("images_per_second");
+        measure.remove("waiting");
         measure.remove("time_s");
     }
     measures

@@ -129,6 +129,19 @@ fn a_trained_detector_that_does_not_say_what_it_is_worth_is_called_uncalibrated_
 }
 
 #[test]
+fn a_detector_is_published_under_a_name_of_its_own() {
+    let place = Place::new();
+    let (model, output) = (place.detector(), place.path("published.safetensors"));
+    let quantize = ["quantize", "--model", text(&model), "--dtype", "f16", "--output", text(&output), "--name"];
+    place.succeed(quantize.iter().chain(&["newsroom 1"]));
+    let report =
+        json_lines(&place.succeed(["score", "--jsonl", "--model", text(&output), text(&sample("no_face.mp4"))]));
+    assert_eq!(report[0]["model"]["name"], "newsroom 1");
+    assert!(place.fail(quantize.iter().chain(&[" "])).contains("`name` is empty"));
+    assert!(place.fail(quantize.iter().chain(&["a\nb"])).contains("`name`"));
+}
+
+#[test]
 fn a_grade_needs_its_words_and_an_untrained_detector_gets_none() {
     let place = Place::new();
     let (model, output) = (place.detector(), place.path("graded.safetensors"));

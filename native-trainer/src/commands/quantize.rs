@@ -20,12 +20,12 @@ use crate::tensors::{StoredTensor, write_tensors};
     after_help = "Matrices and convolutions are stored as f16, which halves the file; norms, biases and statistics stay f32. The
 detector still computes in f32. Scores change by about a thousandth: `unmask eval` on both tells by how much.
 
-Who publishes a detector can say in the same step what its answers are worth: --grade and --words go into the file, and every
-report shows them.
+Who publishes a detector can give it a name in the same step, and say what its answers are worth: --name, --grade and --words go
+into the file, and every report shows them.
 
 Examples:
   unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors
-  unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors \\
+  unmask quantize --model detector.safetensors --dtype f16 --output small.safetensors --name newsroom-1 \\
       --grade weak --words 'the detector has seen no manipulated video'"
 )]
 pub(crate) struct QuantizeArgs {
@@ -38,6 +38,9 @@ pub(crate) struct QuantizeArgs {
     /// The detector file to write
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+    /// What reports call the detector [default: as before]
+    #[arg(long)]
+    name: Option<String>,
     /// Write into the file what its answers are worth
     #[arg(long, value_enum, requires = "words")]
     grade: Option<GradeArg>,
@@ -80,9 +83,9 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
     let naming = |error| source.naming(error);
     // Refuses what is no detector.
     let spec = source.read_spec(&file)?;
-    let description = match (args.grade, &args.words) {
-        (Some(grade), Some(words)) => described(spec, grade, words)?.to_json().map_err(naming)?,
-        _ => file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(naming)?.to_string(),
+    let description = match args.changes_description() {
+        true => described(spec, args)?.to_json().map_err(naming)?,
+        false => file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(naming)?.to_string(),
     };
     let mut tensors = Vec::new();
     for name in file.names() {
@@ -101,8 +104,18 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
     Ok(())
 }
 
-/// The description with what the detector's answers are worth.
-fn described(mut spec: DetectorSpec, grade: GradeArg, words: &str) -> Result<DetectorSpec> {
+impl QuantizeArgs {
+    fn changes_description(&self) -> bool {
+        self.name.is_some() || self.grade.is_some()
+    }
+}
+
+/// The description with another name, and with what the detector's answers are worth.
+fn described(mut spec: DetectorSpec, args: &QuantizeArgs) -> Result<DetectorSpec> {
+    if let Some(name) = &args.name {
+        name.trim().clone_into(&mut spec.name);
+    }
+    let (Some(grade), Some(words)) = (args.grade, &args.words) else { return Ok(spec) };
     let words = words.trim().trim_end_matches('.');
     if words.is_empty() || words.contains(char::is_control) {
         bail!("--words needs a sentence on one line that says what the detector's answers are worth");

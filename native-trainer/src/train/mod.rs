@@ -25,6 +25,7 @@ mod recipe_file;
 mod resume;
 mod sampler;
 mod schedule;
+mod shares;
 mod statistics;
 mod summary;
 mod tensorboard;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use unmask_core::detector::{Strategy, is_statistic, trainable};
 
 use super::precision::Precision;
+use super::shares::Shares;
 use crate::augment::Augmentation;
 use crate::augment::sbi::SelfBlending;
 
@@ -103,12 +104,29 @@ pub(crate) struct DataRecipe {
     /// In how many of the pairs the fake is made of the real face (self-blended images); with all of them, the data's own
     /// fakes are left out. Above 0, a batch holds pairs.
     pub(crate) self_blended: Share,
+    /// How large a part of an epoch each of these data sets is, by name; the others stand as they are.
+    pub(crate) shares: Shares,
 }
 
 impl DataRecipe {
     /// Whether a batch holds pairs of a real face and a fake of it.
     pub(crate) fn in_pairs(&self) -> bool {
         self.pairs || self.self_blended.0 > 0.0
+    }
+
+    /// What is wrong with the shares, as part of a sentence.
+    fn check_shares(&self) -> Result<(), String> {
+        if let Some((name, share)) = self.shares.iter().find(|(_, share)| !(**share > 0.0 && **share <= 1.0)) {
+            return Err(format!("data.shares.{name} is {share}, but must be above 0 and 1 at most"));
+        }
+        let sum: f64 = self.shares.values().sum();
+        if sum > 1.0 + 1e-9 {
+            return Err(format!("data.shares come to {sum:.3}, but must be parts of a whole"));
+        }
+        if !self.shares.is_empty() && self.balance != Balance::None {
+            return Err("data.shares and data.balance contradict each other; set data.balance to none".into());
+        }
+        Ok(())
     }
 }
 
@@ -282,6 +300,7 @@ impl Default for DataRecipe {
             balance: Balance::Label,
             pairs: false,
             self_blended: Share(0.0),
+            shares: Shares::new(),
         }
     }
 }
@@ -390,6 +409,7 @@ impl Recipe {
         if self.data.in_pairs() && !self.run.batch.is_multiple_of(2) {
             return Err("run.batch is odd, but faces come in pairs of a real one and a fake one".into());
         }
+        self.data.check_shares()?;
         if self.augmentation.video.has_no_codec() {
             return Err("augmentation.video.codecs are all 0, but pictures are to be filmed".into());
         }

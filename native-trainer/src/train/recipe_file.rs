@@ -105,6 +105,8 @@ fn set(table: &mut Table, change: &str) -> Result<()> {
 fn refuse_unknown(table: &Table, known: &Table, path: &str) -> Result<()> {
     for (key, value) in table {
         match (known.get(key), value) {
+            // A table of names that the user gives.
+            (Some(Value::Table(known)), Value::Table(_)) if known.is_empty() => {}
             (Some(Value::Table(known)), Value::Table(inner)) => {
                 refuse_unknown(inner, known, &format!("{path}{key}."))?;
             }
@@ -223,6 +225,9 @@ mod tests {
             ("optimizer.betas=[0.9, 1.5]", "optimizer.betas"),
             ("run.accumulate=5", "run.accumulate"),
             ("model.strategy=all", "all"),
+            ("data.shares={ LFW = 1.5 }", "data.shares.LFW"),
+            ("data.shares={ one = 0.6, two = 0.6 }", "data.shares"),
+            ("data.shares.LFW=0.5", "data.balance"),
             ("run.precision=f16", "f16"),
             ("model.start=", "model.start"),
         ] {
@@ -237,7 +242,7 @@ mod tests {
     /// The paths of all keys that hold a value.
     fn leaves(table: &Table, path: &str) -> Vec<String> {
         let of = |(key, value): (&String, &Value)| match value {
-            Value::Table(inner) => leaves(inner, &format!("{path}{key}.")),
+            Value::Table(inner) if !inner.is_empty() => leaves(inner, &format!("{path}{key}.")),
             _ => vec![format!("{path}{key}")],
         };
         table.iter().flat_map(of).collect()

@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::recipe::{Balance, DataRecipe};
+use super::shares::clips_of_each;
 use crate::datasets::{Label, Video};
 use crate::random::generator;
 
@@ -30,12 +31,16 @@ impl Clip {
 pub(super) fn epoch_clips(videos: &[Video], recipe: &DataRecipe, length: usize, seed: u64, epoch: usize) -> Vec<Clip> {
     let mut rng = generator(seed, "epoch", &[epoch as u64]);
     let mut groups: BTreeMap<(Label, &str), Vec<Clip>> = BTreeMap::new();
-    for (index, video) in videos.iter().enumerate() {
+    let available = videos.iter().map(|video| places(video.crops.len(), length)).map(|places| {
+        let wanted = (recipe.frames_per_video / length).max(1);
+        wanted.min(places)
+    });
+    let counts = clips_of_each(videos, &available.collect::<Vec<_>>(), &recipe.shares, &mut rng);
+    for (index, (video, count)) in videos.iter().zip(counts).enumerate() {
         let group = match recipe.balance {
             Balance::Manipulation => (video.label, video.manipulation.as_str()),
             Balance::None | Balance::Label => (video.label, ""),
         };
-        let count = (recipe.frames_per_video / length).max(1);
         let starts = starts(video.crops.len(), length, count, &mut rng);
         groups.entry(group).or_default().extend(starts.into_iter().map(|start| Clip { video: index, start }));
     }
@@ -48,10 +53,19 @@ pub(super) fn epoch_clips(videos: &[Video], recipe: &DataRecipe, length: usize, 
     clips
 }
 
-/// `count` different places in a video where clips of `length` begin, or all of them.
+/// In how many places of a video with `crops` faces a clip of `length` can begin. One that is too short is a clip, too.
+fn places(crops: usize, length: usize) -> usize {
+    if crops == 0 { 0 } else { crops.saturating_sub(length) + 1 }
+}
+
+/// `count` places in a video where clips of `length` begin, all different unless there are fewer, which then come equally
+/// often to within one.
 fn starts(crops: usize, length: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
-    let places = if crops == 0 { 0 } else { crops.saturating_sub(length) + 1 };
-    let mut chosen = rand::seq::index::sample(rng, places, count.min(places)).into_vec();
+    let places = places(crops, length);
+    let Some(rounds) = count.checked_div(places) else { return Vec::new() };
+    let rest = count % places;
+    let mut chosen = rand::seq::index::sample(rng, places, rest).into_vec();
+    chosen.extend((0..rounds).flat_map(|_| 0..places));
     chosen.sort_unstable();
     chosen
 }
@@ -125,6 +139,19 @@ mod tests {
         faces.sort_unstable();
         faces.dedup();
         assert_eq!(faces.len(), videos.len() * 4, "a face occurs twice");
+    }
+
+    #[test]
+    fn a_data_set_with_a_share_is_repeated_with_all_its_faces() {
+        let mut videos = videos();
+        videos[12].dataset = "small".into();
+        let shares = [("small".to_owned(), 0.5)].into();
+        let faces = epoch_clips(&videos, &DataRecipe { shares, ..recipe(Balance::None) }, 1, 1, 0);
+        assert_eq!(faces.len(), 2 * 12 * 4);
+        let mut times = BTreeMap::new();
+        faces.iter().filter(|face| face.video == 12).for_each(|face| *times.entry(face.start).or_insert(0) += 1);
+        assert_eq!(times.values().sum::<usize>(), 48);
+        assert!(times.len() == 10 && times.values().all(|times| (4..=5).contains(times)), "{times:?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use unmask_core::detector::{Detector, FrontEnd, Model, drop_path_masks};
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::metrics::{Ranking, Scored};
-use unmask_core::weights::spec::{AdapterSpec, Architecture, DetectorSpec, TrainingStatus};
+use unmask_core::weights::spec::{AdapterSpec, Architecture, DetectorSpec};
 
 use super::average::Average;
 use super::checkpoint::{Best, Checkpoint, EpochSoFar, Identity};
@@ -24,6 +24,7 @@ use super::parameters;
 use super::recipe::{DataRecipe, Recipe, StatisticsName, StrategyName};
 use super::resume;
 use super::schedule::Schedule;
+use super::shares;
 use super::statistics::Statistics;
 use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
@@ -132,7 +133,8 @@ impl<'a> Trainer<'a> {
         let steps_per_epoch = examples.steps_per_epoch();
         if steps_per_epoch == 0 {
             bail!(
-                "the training data has fewer faces than one batch of {}; name more data with --data or lower run.batch",
+                "the training data gives an epoch fewer faces than one batch of {}; name more data with --data, take more \
+                 faces of each video with data.frames_per_video, or lower run.batch",
                 recipe.run.batch
             );
         }
@@ -189,8 +191,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn all_steps(&mut self, stop: &AtomicBool) -> Result<Ended> {
-        let batches = Arc::clone(&self.examples).from_step(self.step, self.total_steps);
-        for batch in batches {
+        let mut batches = Arc::clone(&self.examples).from_step(self.step, self.total_steps);
+        while let Some(batch) = self.watch.waiting(|| batches.next()) {
             self.take_step(&batch?)?;
             if self.step.is_multiple_of(self.steps_per_epoch) {
                 self.end_epoch()?;
@@ -381,6 +383,7 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
     }
     let data = &options.recipe.data;
     check_classes(&training, data)?;
+    shares::check(&data.shares, &training)?;
     if !data.self_blended.is_all() && validation.iter().all(|video| video.label == validation[0].label) {
         eprintln!(
             "warning: all videos to validate on are {}, so the best epoch is chosen by their loss alone and no thresholds \
@@ -392,14 +395,12 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
 }
 
 /// Refuses a name by which another detector is known already, since reports could not tell the two apart: that of the
-/// detector the run starts from, those that `unmask pull` knows, and that of the bundled one, unless the run starts from
-/// an untrained network, as it itself did.
+/// detector the run starts from, that of the bundled one, and those that `unmask pull` knows.
 fn check_name(name: &str, start: &DetectorSpec) -> Result<()> {
     let is = |other: &str| other.eq_ignore_ascii_case(name);
-    let is_bundled = is(BUNDLED) && start.training.status != TrainingStatus::Untrained;
     let whose = if is(&start.name) {
         "the one that it starts from"
-    } else if is_bundled || hub::known()?.iter().any(|entry| is(&entry.name)) {
+    } else if is(BUNDLED) || hub::known()?.iter().any(|entry| is(&entry.name)) {
         "one that this program knows by that name"
     } else {
         return Ok(());

@@ -29,8 +29,17 @@ struct Line {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Measure {
-    /// An optimizer step.
-    Step { step: usize, epoch: usize, loss: f64, learning_rate: f64, images_per_second: f64 },
+    /// An optimizer step. `waiting` is the part of the time since the epoch or the run began in which the model had to
+    /// wait for images to be read and augmented.
+    Step {
+        step: usize,
+        epoch: usize,
+        loss: f64,
+        learning_rate: f64,
+        images_per_second: f64,
+        #[serde(default)]
+        waiting: f64,
+    },
     /// The end of an epoch, with the validation. The AUCs are over clips in training, over videos in validation.
     Epoch {
         step: usize,
@@ -52,10 +61,11 @@ impl Measure {
     /// By the names under which TensorBoard shows them.
     fn scalars(&self) -> Vec<(&'static str, f64)> {
         match self {
-            Self::Step { loss, learning_rate, images_per_second, .. } => vec![
+            Self::Step { loss, learning_rate, images_per_second, waiting, .. } => vec![
                 ("step/loss", *loss),
                 ("step/learning_rate", *learning_rate),
                 ("step/images_per_second", *images_per_second),
+                ("step/waiting", *waiting),
             ],
             Self::Epoch { train_loss, train_auc, validation_loss, validation_auc, .. } => {
                 let always = [("train/loss", *train_loss), ("validation/loss", *validation_loss)];
@@ -87,7 +97,7 @@ pub(super) struct Watch {
     since: Instant,
     steps_since: usize,
     last_line: Instant,
-    rate: f64,
+    waited: Duration,
 }
 
 impl Watch {
@@ -108,17 +118,38 @@ impl Watch {
         bar.set_position(step as u64);
         bar.reset_eta();
         let now = Instant::now();
-        Ok(Self { bar, metrics, events, images_per_step, since: now, steps_since: 0, last_line: now, rate: 0.0 })
+        Ok(Self {
+            bar,
+            metrics,
+            events,
+            images_per_step,
+            since: now,
+            steps_since: 0,
+            last_line: now,
+            waited: Duration::ZERO,
+        })
+    }
+
+    /// Does what the model has to wait for.
+    pub(super) fn waiting<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let done = work();
+        self.waited += began.elapsed();
+        done
     }
 
     /// A step was done.
     pub(super) fn step(&mut self, step: usize, epoch: usize, loss: f64, learning_rate: f64) -> Result<()> {
         self.steps_since += 1;
         let elapsed = self.since.elapsed().as_secs_f64();
-        self.rate = (self.steps_since * self.images_per_step) as f64 / elapsed.max(1e-9);
-        let images_per_second = (self.rate * 10.0).round() / 10.0;
-        self.store(&Measure::Step { step, epoch, loss, learning_rate, images_per_second })?;
-        self.bar.set_message(format!("loss {loss:.4}  rate {learning_rate:.2e}  {images_per_second:.1} images/s"));
+        let rate = (self.steps_since * self.images_per_step) as f64 / elapsed.max(1e-9);
+        let images_per_second = (rate * 10.0).round() / 10.0;
+        let waiting = (self.waited.as_secs_f64() / elapsed.max(1e-9) * 1000.0).round() / 1000.0;
+        self.store(&Measure::Step { step, epoch, loss, learning_rate, images_per_second, waiting })?;
+        self.bar.set_message(format!(
+            "loss {loss:.4}  rate {learning_rate:.2e}  {images_per_second:.1} images/s  {:.0} % waiting for images",
+            100.0 * waiting
+        ));
         self.bar.set_position(step as u64);
         if self.bar.is_hidden() && self.last_line.elapsed() >= PLAIN_INTERVAL {
             self.last_line = Instant::now();
@@ -126,7 +157,8 @@ impl Watch {
             let left = elapsed / self.steps_since as f64 * (total.saturating_sub(step as u64)) as f64;
             eprintln!(
                 "epoch {epoch}, step {step} of {total}: loss {loss:.4}, learning rate {learning_rate:.2e}, \
-                 {images_per_second:.1} images/s, {} left",
+                 {images_per_second:.1} images/s, {:.0} % of the time waiting for images, {} left",
+                100.0 * waiting,
                 indicatif::HumanDuration(Duration::from_secs_f64(left))
             );
         }
@@ -147,6 +179,7 @@ impl Watch {
         }
         self.since = Instant::now();
         self.steps_since = 0;
+        self.waited = Duration::ZERO;
         Ok(())
     }
 
@@ -241,6 +274,25 @@ mod tests {
         let expected: Vec<Vec<u8>> =
             [tensorboard::header(lines[0].time_s)].into_iter().chain(lines.iter().map(Line::event)).collect();
         assert_eq!(events, expected.concat());
+    }
+
+    #[test]
+    fn time_spent_waiting_for_images_is_counted_anew_in_each_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(folder.path(), 0, 10, 4).unwrap();
+        watch.waiting(|| std::thread::sleep(Duration::from_millis(50)));
+        watch.step(1, 1, 0.5, 1e-3).unwrap();
+        let (train_loss, validation_loss) = (0.5, 0.5);
+        let epoch =
+            Measure::Epoch { step: 1, epoch: 1, train_loss, train_auc: None, validation_loss, validation_auc: None };
+        watch.epoch(&epoch).unwrap();
+        watch.step(2, 2, 0.5, 1e-3).unwrap();
+        let waiting = |measure: &Measure| match measure {
+            Measure::Step { waiting, .. } => Some(*waiting),
+            Measure::Epoch { .. } => None,
+        };
+        let found: Vec<f64> = read(&folder.path().join("metrics.jsonl")).unwrap().iter().filter_map(waiting).collect();
+        assert!(found.len() == 2 && found[0] > 0.0 && found[0] <= 1.0 && found[1] == 0.0, "{found:?}");
     }
 
     #[test]
