@@ -105,7 +105,7 @@ fn by_the_statistics_of_batches_a_killed_run_ends_the_same_and_the_detector_has_
     let Some(input) = people(&place, 12) else { return };
     let data = place.path("crops");
     let preprocess = ["preprocess", "--input", text(&input), "--output", text(&data)];
-    place.succeed(preprocess.iter().chain(&["--layout", "faces", "--faces", "centre"]));
+    place.succeed(preprocess.iter().chain(&["--layout", "faces", "--faces", "centre", "--for", "unmask-lite"]));
     let recipe = recipe(&place);
     let train = |out: &Path| -> Vec<String> {
         let mut all: Vec<String> =

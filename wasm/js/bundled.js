@@ -4,5 +4,5 @@
  */
 export const bundled = {
   url: new URL('./unmask-lite.safetensors', import.meta.url),
-  sha256: '9dc6432c11252d504dc0fda8e474049365cee7743e2abc3fe3c236ead5476429',
+  sha256: '8243fc556b49b62fa158027c4a32024ea31c9aa583a9c6326f8cb894c53c2cd1',
 };

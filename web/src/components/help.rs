@@ -38,8 +38,9 @@ const LIMITS: [(&str, &str); 8] = [
     ),
     (
         "People it has seen too few of",
-        "Mistakes are likelier for faces unlike those it was trained on. unmask-lite learnt from press photographs, mostly of \
-         adults facing the camera, and was measured for no group on its own.",
+        "Mistakes are likelier for faces unlike those it was trained on. unmask-lite learnt mostly from short phone videos of \
+         adults who acted for it, and was measured on too few people of any group to say that it treats all alike. Smooth, \
+         enlarged and strongly compressed faces look like fakes to it.",
     ),
 ];
 
