@@ -32,13 +32,19 @@ async function picture(name, viewport, colorScheme, show, part = null) {
   await context.close();
 }
 
-/** A detector that decides where the bundled one does not, so that there is a verdict to show. */
-function decidedDetector() {
+/** A detector that decides nothing where the bundled one does, so that there is such a picture to show. */
+function undecidedDetector() {
   const changed = changedDetector((description) => {
     description.name = 'example';
-    Object.assign(description.calibration, { real_below: 0.2, fake_above: 0.8 });
+    Object.assign(description.calibration, { real_below: 0.05, fake_above: 0.95, measured: undefined });
   });
   return scratch.write('example.safetensors', changed);
+}
+
+/** Examines the fake sample by that detector. */
+async function examineUndecided(page) {
+  await choose(page, 'input[aria-label="Detector file"]', (input) => input.setInputFiles(undecidedDetector()));
+  await examine(page, sample('fake'));
 }
 
 mkdirSync(FOLDER, { recursive: true });
@@ -50,10 +56,9 @@ try {
     await page.setInputFiles('#files', sample('fake'));
     await page.locator('.stage-detail', { hasText: /[12]\d of 64 frames/ }).waitFor();
   });
-  await picture('uncertain', WIDE, 'light', (page) => examine(page, sample('fake')));
-  await picture('uncertain-narrow', NARROW, 'light', (page) => examine(page, sample('fake')));
+  await picture('uncertain', WIDE, 'light', examineUndecided);
+  await picture('uncertain-narrow', NARROW, 'light', examineUndecided);
   await picture('fake', WIDE, 'dark', async (page) => {
-    await choose(page, 'input[aria-label="Detector file"]', (input) => input.setInputFiles(decidedDetector()));
     await examine(page, sample('fake'));
     await page.getByText('What was computed, and where').click();
   });

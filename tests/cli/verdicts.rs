@@ -139,6 +139,9 @@ fn a_detector_is_published_under_a_name_of_its_own() {
     assert_eq!(report[0]["model"]["name"], "newsroom 1");
     assert!(place.fail(quantize.iter().chain(&[" "])).contains("`name` is empty"));
     assert!(place.fail(quantize.iter().chain(&["a\nb"])).contains("`name`"));
+    for taken in ["a/b", "gend-clip-l-14"] {
+        assert!(place.fail(quantize.iter().chain(&[taken])).contains("--name"), "{taken}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ const Z: f64 = 1.959_963_984_540_054;
 
 /// The limits between which the part of all lies, with 95 % confidence, where `count` of `total` were counted: Wilson's score
 /// interval (1927), which stays within 0..1 and is right for few and for none. No more than `independent` of the counted are
-/// taken to be independent of each other: as many as there are people, where several videos show one. That is wide enough even
-/// where all videos of a person are judged alike. `None` where nothing was counted.
+/// taken to be independent of each other: as many as there are people, where several videos show one. That is wide enough where
+/// people have about as many videos each, even if all of a person are judged alike. `None` where nothing was counted.
 pub fn wilson_interval(count: u64, total: u64, independent: u64) -> Option<[f64; 2]> {
     if total == 0 || independent == 0 {
         return None;

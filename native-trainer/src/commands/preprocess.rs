@@ -73,7 +73,7 @@ pub(crate) struct PreprocessArgs {
     /// Where the face lies in the crop
     #[arg(long, value_enum, default_value = "dfb")]
     geometry: GeometryArg,
-    /// How many times wider than the geometry's own view the crop is, 0.5 to 4; below 0.8 it ends at brow and chin
+    /// How many times wider than the geometry's own view the crop is, 0.5 to 4; at 0.8 and below it ends at brow and chin
     #[arg(long, default_value_t = 1.3, value_parser = margin)]
     margin: f32,
     /// The crops' format

@@ -11,6 +11,7 @@ use unmask_core::weights::spec::{DetectorSpec, Grade, Reliability, SPEC_KEY, Tra
 use unmask_core::weights::{TensorSource, WeightsError};
 
 use crate::detector_file::{self, Source};
+use crate::hub;
 use crate::output::say;
 use crate::tensors::{StoredTensor, write_tensors};
 
@@ -112,8 +113,13 @@ impl QuantizeArgs {
 
 /// The description with another name, and with what the detector's answers are worth.
 fn described(mut spec: DetectorSpec, args: &QuantizeArgs) -> Result<DetectorSpec> {
-    if let Some(name) = &args.name {
-        name.trim().clone_into(&mut spec.name);
+    if let Some(name) = args.name.as_deref().map(str::trim) {
+        if name.contains(['/', '\\']) || hub::known()?.iter().any(|entry| entry.name.eq_ignore_ascii_case(name)) {
+            bail!(
+                "--name is `{name}`, but must be a name without slashes by which this program knows no other detector"
+            );
+        }
+        name.clone_into(&mut spec.name);
     }
     let (Some(grade), Some(words)) = (args.grade, &args.words) else { return Ok(spec) };
     let words = words.trim().trim_end_matches('.');

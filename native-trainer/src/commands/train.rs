@@ -23,7 +23,7 @@ Examples:
   unmask train --config configs/clip_b16_ln.toml --data crops/FaceForensics++ --out runs/b16
   unmask train --config configs/clip_b16_ln.toml --data crops --set run.epochs=3 --set seed=2
   unmask train --config configs/clip_b16_ln.toml --data crops/FaceForensics++ --out runs/b16 --resume
-  unmask train --config configs/unmask_lite.toml --start-from unmask-lite --set name=two --data crops --out runs/two")]
+  unmask train --config configs/few_videos.toml --data crops/mine --out runs/mine             from the bundled detector")]
 pub(crate) struct TrainArgs {
     /// The recipe, a TOML file
     #[arg(long, value_name = "FILE")]

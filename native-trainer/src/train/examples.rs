@@ -83,6 +83,11 @@ impl Examples {
         if self.partners.is_some() { self.recipe.run.batch / 2 } else { self.recipe.run.batch }
     }
 
+    /// The videos that clips are drawn from: in pairs, the real ones that a fake can stand beside.
+    pub(super) fn videos(&self) -> &[Video] {
+        &self.videos
+    }
+
     /// Whether there is no video that a clip could be drawn from, as where no real one has a fake to stand beside it.
     pub(super) fn is_empty(&self) -> bool {
         self.videos.is_empty()

@@ -28,20 +28,21 @@ pub(super) fn check(shares: &Shares, videos: &[Video]) -> Result<()> {
     Ok(())
 }
 
+/// Whether shares leave nothing worth speaking of for others.
 fn is_whole(sum: f64) -> bool {
-    sum > 1.0 - 1e-9
+    sum > 0.999
 }
 
 /// The clips of each video in an epoch, of which each has `available` without shares. A data set that no share names keeps
 /// its own; the others are repeated, or left out in part, until they are as large a part of the whole as asked for, each of
-/// their videos as often as any other, to within one clip. Where every data set has a share, the epoch is as long as
-/// without them.
+/// their videos as often as any other, to within one clip. Where every data set has a share, the shares count in proportion,
+/// and the epoch is as long as without them.
 pub(super) fn clips_of_each(videos: &[Video], available: &[usize], shares: &Shares, rng: &mut impl Rng) -> Vec<usize> {
     let mut counts = available.to_vec();
     let unnamed = |video: &Video| !shares.contains_key(&video.dataset);
     let kept: usize = videos.iter().zip(available).filter(|(video, _)| unnamed(video)).map(|(_, clips)| clips).sum();
     let named: f64 = shares.values().sum();
-    let whole = if is_whole(named) { available.iter().sum::<usize>() as f64 } else { kept as f64 / (1.0 - named) };
+    let whole = if kept == 0 { available.iter().sum::<usize>() as f64 / named } else { kept as f64 / (1.0 - named) };
     for (name, share) in shares {
         let of_it: Vec<usize> = (0..videos.len()).filter(|&index| videos[index].dataset == *name).collect();
         if of_it.is_empty() {
@@ -103,8 +104,10 @@ mod tests {
 
     #[test]
     fn with_a_share_for_everything_an_epoch_keeps_its_length() {
-        let counted = counted(&videos(&[("one", 30), ("other", 10)]), &[("one", 0.5), ("other", 0.5)]);
-        assert_eq!((counted["one"].0, counted["other"].0), (40, 40));
+        for share in [0.5, 0.3] {
+            let counted = counted(&videos(&[("one", 30), ("other", 10)]), &[("one", share), ("other", share)]);
+            assert_eq!((counted["one"].0, counted["other"].0), (40, 40), "shares of {share}");
+        }
     }
 
     #[test]

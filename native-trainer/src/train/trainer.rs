@@ -130,6 +130,7 @@ impl<'a> Trainer<'a> {
                  data.pairs"
             );
         }
+        shares::check(&recipe.data.shares, examples.videos())?;
         let steps_per_epoch = examples.steps_per_epoch();
         if steps_per_epoch == 0 {
             bail!(
@@ -383,7 +384,6 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
     }
     let data = &options.recipe.data;
     check_classes(&training, data)?;
-    shares::check(&data.shares, &training)?;
     if !data.self_blended.is_all() && validation.iter().all(|video| video.label == validation[0].label) {
         eprintln!(
             "warning: all videos to validate on are {}, so the best epoch is chosen by their loss alone and no thresholds \
