@@ -62,8 +62,7 @@ fn places(crops: usize, length: usize) -> usize {
 /// often to within one.
 fn starts(crops: usize, length: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
     let places = places(crops, length);
-    let Some(rounds) = count.checked_div(places) else { return Vec::new() };
-    let rest = count % places;
+    let (rounds, rest) = if count <= places { (0, count) } else { (count / places.max(1), count % places.max(1)) };
     let mut chosen = rand::seq::index::sample(rng, places, rest).into_vec();
     chosen.extend((0..rounds).flat_map(|_| 0..places));
     chosen.sort_unstable();
