@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Place, golden, tensors, text};
+use crate::support::{Place, golden, sample, tensors, text};
 use crate::training::{arguments, easy_set, recipe_from};
 
 /// A run over `data` with these further arguments, which must succeed; gives its folder.
@@ -71,6 +71,9 @@ fn a_run_is_refused_the_name_of_another_detector_and_what_it_leaves_is_told_from
     assert_eq!((&detector["name"], &info["sha256"]), (&json!("second"), &json!(sha256(&second))));
     assert!(detector["training"]["summary"].as_str().is_some_and(|said| said.contains("from tiny, 1 epoch")), "{info}");
     assert_eq!(detector["base_model"], "tiny, made from small, made from model.safetensors");
+    let printed = place.succeed(["score", text(&sample("no_face.mp4")), "--frames", "1", "--model", text(&second)]);
+    let digits = &sha256(&second)[..8];
+    assert!(printed.contains("model second (") && printed.contains(&format!("SHA-256 {digits}")), "{printed}");
 }
 
 #[test]
