@@ -58,6 +58,8 @@ class Limits:
 
     output: float = 1e-3
     loss: float = 1e-3
+    # Norms by the statistics of eight pictures magnify what TF32 rounds in the head.
+    loss_of_batch: float = 5e-3
     direction: float = 2e-2
     loss_bf16: float = 3e-2
 
@@ -180,7 +182,7 @@ def training_errors(options, kind, strategy, detector, folder):
     arguments = (options, kind, strategy, detector, folder)
     losses, moved = train(*arguments, "cpu")
     ours, went = train(*arguments, options.device)
-    direction = 1 - torch.nn.functional.cosine_similarity(moved, went, dim=0).item() if moved.shape == went.shape else 2.0
+    direction = 1 - torch.nn.functional.cosine_similarity(moved.double(), went.double(), dim=0).item() if moved.shape == went.shape else 2.0
     rounded = train(*arguments, options.device, "bf16")[0] if options.device != "cpu" else losses
     return relative(ours, losses), direction, relative(rounded, losses)
 
@@ -211,7 +213,8 @@ def main():
             judge(kind.name, [("outputs", forward_error(options, kind, detector, folder), limits.output)])
             for strategy in kind.strategies:
                 loss, direction, bf16 = training_errors(options, kind, strategy, detector, folder)
-                of_f32 = [("losses", loss, limits.loss), ("direction", direction, limits.direction)]
+                most = limits.loss_of_batch if kind.statistics == "batch" else limits.loss
+                of_f32 = [("losses", loss, most), ("direction", direction, limits.direction)]
                 judge(f"{kind.name}, {strategy}", [*of_f32, ("losses in bf16", bf16, limits.loss_bf16)])
         except RuntimeError as error:
             print(f"{kind.name}: {error}", flush=True)

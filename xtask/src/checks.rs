@@ -1,8 +1,8 @@
 //! The checks of `cargo xtask test`, cheap ones first.
 //!
 //! On a cold machine nearly all time goes into dependencies, which are built for each of: metadata (clippy, which the
-//! documentation then shares), metadata with CUDA, metadata for browsers, a target without std, optimised code (tests),
-//! the unit tests of what is compiled for browsers, and the two modules that browsers load.
+//! documentation then shares), metadata with CUDA, metadata for browsers, a target without std, kernels for graphics devices,
+//! optimised code (tests), the unit tests of what is compiled for browsers, and the two modules that browsers load.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ impl Check {
     }
 }
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     Check::new("format", |shell| {
         cmd!(shell, "cargo fmt --all --check").run()?;
         cmd!(shell, "cargo fmt --manifest-path {XTASK_WORKSPACE} --all --check").run()?;
@@ -55,6 +55,7 @@ const CHECKS: [Check; 11] = [
     Check::new("wasm-clippy", check_for_browsers),
     Check { name: "cuda", run: check_with_cuda, unavailable: cuda::unavailable },
     Check::new("no-std", build_without_std),
+    Check::new("graphics", test_on_a_graphics_device),
     Check::new("tests", |shell| {
         cmd!(shell, "cargo test --manifest-path {XTASK_WORKSPACE}").run()?;
         Ok(cmd!(shell, "cargo test --workspace").run()?)
@@ -85,6 +86,13 @@ fn check_with_cuda(shell: &Shell) -> Result<()> {
 fn build_without_std(shell: &Shell) -> Result<()> {
     let build = "-p unmask-core --lib --no-default-features --profile unrun".split(' ');
     Ok(cmd!(shell, "cargo build {build...} --target {NO_STD_TARGET}").run()?)
+}
+
+/// The kernels for graphics devices with their gradients, as CUDA and WebGPU have them, on whichever device wgpu finds: a
+/// machine without one has Mesa's llvmpipe, or skips. What takes time is building, so nothing is optimised.
+fn test_on_a_graphics_device(shell: &Shell) -> Result<()> {
+    let tests = "-p unmask-core --lib --features webgpu,autodiff --profile unrun graphics_device -- --nocapture".split(' ');
+    Ok(cmd!(shell, "cargo test {tests...}").run()?)
 }
 
 /// The names of all checks, for the command line.

@@ -91,8 +91,8 @@ pub struct VerdictFit {
 ///
 /// Let `R` be the highest real score when the allowed number of highest ones is left out, and `F` the lowest fake score
 /// likewise. `fake_above` must lie above `R`, `real_below` below `F`.
-/// - Where the classes overlap, `F ≤ R`, the thresholds go half-way from `R` and `F` to the next score outside:
-///   everything from `F` to `R` is uncertain.
+/// - Where the classes overlap, `F ≤ R`, the thresholds go about half-way from `R` and `F` to the next score outside, to a
+///   number with few decimals: everything from `F` to `R` is uncertain.
 /// - Where they do not, `R < F`, any threshold between would do for these videos. The middle third of the gap stays
 ///   uncertain: what no video has shown is not decided, and each class keeps a third of the gap as room for new videos.
 ///
@@ -158,13 +158,26 @@ impl Scores {
         }
         let below = self.all.iter().rev().find(|score| **score < lowest_fake).copied().unwrap_or(0.0);
         let above = self.all.iter().find(|score| **score > highest_real).copied().unwrap_or(1.0);
-        let real_below = (lowest_fake - (lowest_fake - below) / 2.0).min(lowest_fake.next_down());
-        let fake_above = (highest_real + (above - highest_real) / 2.0).max(highest_real.next_up());
+        let real_below = near_the_middle(below, lowest_fake).min(lowest_fake.next_down());
+        let fake_above = near_the_middle(highest_real, above).max(highest_real.next_up());
         if real_below < 0.0 || fake_above > 1.0 {
             return Err(VerdictBasis::Saturated);
         }
         Ok([real_below, fake_above])
     }
+}
+
+/// The number of fewest decimals in the middle half of the gap between two numbers, or its middle where that is too narrow
+/// for seven decimals: no score lies there, so that a number that is easily read does as well as any.
+fn near_the_middle(low: f32, high: f32) -> f32 {
+    let (low, high) = (f64::from(low), f64::from(high));
+    let middle = low + (high - low) / 2.0;
+    let short = (1..=7).map(|decimals| {
+        let units = libm::pow(10.0, f64::from(decimals));
+        libm::round(middle * units) / units
+    });
+    let quarter = (high - low) / 4.0;
+    short.into_iter().find(|number| (number - middle).abs() < quarter).unwrap_or(middle) as f32
 }
 
 /// How many of `count` videos are at most `part` of them; the last one is never left out.
@@ -237,6 +250,16 @@ mod tests {
         assert!(fit.real_below < 0.45 && fit.fake_above > 0.55, "{fit:?}");
         assert_eq!((fit.reals_called_fake, fit.fakes_called_real, fit.basis), (2, 2, VerdictBasis::Fitted));
         assert!(fit.decided < fit.videos);
+    }
+
+    #[test]
+    fn thresholds_have_as_few_decimals_as_the_gap_that_they_lie_in_allows() {
+        assert_eq!(near_the_middle(0.28, 0.304_7), 0.29);
+        assert_eq!(near_the_middle(0.1, 0.9), 0.5);
+        assert_eq!(near_the_middle(0.291_2, 0.293_1), 0.292);
+        assert_eq!(near_the_middle(0.5, 0.5f32.next_up()), 0.5);
+        let fit = verdicts(spread(0.0, 0.6, 40), spread(0.4, 1.0, 40));
+        assert_eq!((fit.real_below, fit.fake_above), (0.42, 0.58));
     }
 
     #[test]

@@ -50,6 +50,16 @@ pub(crate) mod testing {
         (Tensor::from_data(TensorData::new(data.clone(), shape), &Device::flex()), data)
     }
 
+    /// A graphics device with gradients, where this build knows one and the machine has one, be it a processor that draws.
+    #[cfg(all(feature = "webgpu", feature = "autodiff"))]
+    pub(crate) fn graphics_device() -> Option<Device> {
+        let found = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec().into_iter().next();
+        if found.is_none() {
+            std::eprintln!("skipped: there is no graphics device, not even Mesa's llvmpipe");
+        }
+        found.map(|device| device.autodiff())
+    }
+
     /// Asserts that `actual` equals the slow, clear `expected` computed in f64.
     pub(crate) fn assert_close<const D: usize>(actual: Tensor<D>, expected: &[f64]) {
         let actual: Vec<f32> = actual.into_data().try_into_vec().expect("f32 data");

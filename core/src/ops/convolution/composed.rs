@@ -59,7 +59,8 @@ fn pad(images: Tensor<4>, side: usize, steps: Steps) -> Tensor<4> {
     images.pad([(rows.before, rows.after), (columns.before, columns.after)], 0.0)
 }
 
-fn finish(output: Tensor<4>, affine: ChannelAffine, activation: Option<Activation>) -> Tensor<4> {
+/// Scale, shift and activation after a convolution.
+pub(super) fn finish(output: Tensor<4>, affine: ChannelAffine, activation: Option<Activation>) -> Tensor<4> {
     let dtype = output.dtype();
     // What is left of a norm is computed in f32, as norms are.
     let output = output.cast(DType::F32) * affine.scale.unsqueeze() + affine.shift.unsqueeze();

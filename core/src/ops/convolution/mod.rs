@@ -8,13 +8,13 @@
 //! In training a batch norm may use the statistics of its batch instead: `norm`, by the kernels of `norm_kernels`; `trained`
 //! has whole blocks of such convolutions.
 //!
-//! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs, `cube`
+//! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs, `device`
 //! those for graphics devices. `fused` has those for CPUs where no gradients are asked for: `direct` for a convolution of
 //! any side, `residual` for a whole block, both made of the matrix products of `product`.
 
 mod composed;
-#[cfg(feature = "webgpu")]
-mod cube;
+#[cfg(feature = "cube")]
+mod device;
 #[cfg(feature = "simd")]
 mod direct;
 mod flex;
@@ -48,8 +48,6 @@ pub use norm::{Moments, batch_norm};
 pub use trained::{InvertedResidualOfBatch, NormedConvolution, convolution_of_batch, inverted_residual_of_batch};
 
 use super::Activation;
-#[cfg(feature = "webgpu")]
-use cube::DeviceConvolutions;
 use flex::Convolutions;
 
 /// A factor and a summand for each output channel: what is left of a batch norm whose statistics are frozen.
@@ -80,16 +78,16 @@ pub fn pointwise_convolution(
     let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::pointwise(input, weight, affine, activation);
     };
-    let body = match body {
-        Body::Flex => Dispatch::pointwise,
-        #[cfg(feature = "webgpu")]
-        Body::Cube if cube::serves_outputs(weight.dims()[0]) => Dispatch::device_pointwise,
-        #[cfg(feature = "webgpu")]
-        Body::Cube => return composed::pointwise(input, weight, affine, activation),
-    };
-    let ChannelAffine { scale, shift } = affine;
-    let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(body(input, weight, scale.into_dispatch(), shift.into_dispatch(), bounds))
+    match body {
+        Body::Flex => {
+            let ChannelAffine { scale, shift } = affine;
+            let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+            let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
+            Tensor::from_dispatch(Dispatch::pointwise(input, weight, scale, shift, bounds))
+        }
+        #[cfg(feature = "cube")]
+        Body::Cube => device::pointwise(input, weight, affine, activation, bounds),
+    }
 }
 
 /// `activation(convolution * scale + shift)`, where each channel is convolved with a kernel of its own.
@@ -108,15 +106,16 @@ pub fn depthwise_convolution(
     let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::depthwise(input, weight, steps, affine, activation);
     };
-    let body = match body {
-        Body::Flex => Dispatch::depthwise,
-        #[cfg(feature = "webgpu")]
-        Body::Cube => Dispatch::device_depthwise,
-    };
-    let ChannelAffine { scale, shift } = affine;
-    let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
-    let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-    Tensor::from_dispatch(body(input, weight, scale, shift, steps, bounds))
+    match body {
+        Body::Flex => {
+            let ChannelAffine { scale, shift } = affine;
+            let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+            let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
+            Tensor::from_dispatch(Dispatch::depthwise(input, weight, scale, shift, steps, bounds))
+        }
+        #[cfg(feature = "cube")]
+        Body::Cube => device::depthwise(input, weight, steps, affine, activation, bounds),
+    }
 }
 
 /// The pixels that each place of a convolution reads, side by side, with zeros beyond the edge: as the input of
@@ -200,15 +199,12 @@ pub fn inverted_residual(input: Tensor<4>, block: InvertedResidual) -> Tensor<4>
 #[derive(Clone, Copy, Debug)]
 enum Body {
     Flex,
-    #[cfg(feature = "webgpu")]
+    #[cfg(feature = "cube")]
     Cube,
 }
 
 /// The faster body and what it clamps to; `None` where there is none for the device, the type or the activation.
 fn fast_body(input: &Tensor<4>, activation: Option<Activation>) -> Option<(Body, Option<(f32, f32)>)> {
-    if input.dtype() != DType::F32 {
-        return None;
-    }
     let bounds = match activation {
         None => None,
         Some(Activation::Relu6) => Some((0.0, 6.0)),
@@ -216,11 +212,11 @@ fn fast_body(input: &Tensor<4>, activation: Option<Activation>) -> Option<(Body,
         Some(Activation::QuickGelu) => return None,
     };
     let device = input.device();
+    let (is_f32, has_gradients) = (input.dtype() == DType::F32, !device.is_autodiff() || cfg!(feature = "autodiff"));
     let body = match device.clone().without_autodiff().as_dispatch() {
-        DispatchDevice::Flex(_) if !device.is_autodiff() || cfg!(feature = "autodiff") => Body::Flex,
-        // These have no gradients.
-        #[cfg(feature = "webgpu")]
-        DispatchDevice::Cube(_) if !device.is_autodiff() => Body::Cube,
+        DispatchDevice::Flex(_) if is_f32 && has_gradients => Body::Flex,
+        #[cfg(feature = "cube")]
+        DispatchDevice::Cube(_) if device::SERVED.contains(&input.dtype()) && has_gradients => Body::Cube,
         _ => return None,
     };
     Some((body, bounds))

@@ -61,7 +61,9 @@ pub fn batch_norm(
             );
             (Tensor::from_dispatch(output), Moments { mean, variance, pixels: images * rows * columns })
         }
-        _ => composed(input, weight, bias, epsilon, activation),
+        #[cfg(feature = "cube")]
+        Some((Body::Cube, bounds)) => super::device::batch_norm(input, weight, bias, epsilon, bounds),
+        None => composed(input, weight, bias, epsilon, activation),
     }
 }
 

@@ -33,6 +33,8 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 
 use super::{ChannelAffine, Moments, Steps, batch_norm, convolution, depthwise_convolution, pointwise_convolution};
+#[cfg(feature = "cube")]
+use super::{device, patches};
 use crate::ops::Activation;
 
 /// A convolution, and the batch norm after it by the statistics of the batch.
@@ -47,15 +49,14 @@ pub struct NormedConvolution<const D: usize> {
 }
 
 impl<const D: usize> NormedConvolution<D> {
-    /// Norm and activation after `convolution`, which is given the weight and what changes nothing.
+    /// Norm and activation after `convolution`, which is given the weight.
     fn after(
         self,
         epsilon: f64,
         activation: Option<Activation>,
-        convolution: impl FnOnce(Tensor<D>, ChannelAffine) -> Tensor<4>,
+        convolution: impl FnOnce(Tensor<D>) -> Tensor<4>,
     ) -> (Tensor<4>, Moments) {
-        let neutral = ChannelAffine { scale: self.norm_weight.ones_like(), shift: self.norm_weight.zeros_like() };
-        batch_norm(convolution(self.weight, neutral), self.norm_weight, self.norm_bias, epsilon, activation)
+        batch_norm(convolution(self.weight), self.norm_weight, self.norm_bias, epsilon, activation)
     }
 }
 
@@ -75,7 +76,7 @@ pub fn convolution_of_batch(
     if let Some(found) = single_operation::convolution(&input, &layer, steps, activation, epsilon) {
         return found;
     }
-    layer.after(epsilon, activation, |weight, neutral| convolution(input, weight, steps, neutral, None))
+    layer.after(epsilon, activation, |weight| bare_convolution(input, weight, steps))
 }
 
 /// An [`InvertedResidual`](super::InvertedResidual) whose batch norms use the statistics of the batch.
@@ -115,15 +116,49 @@ pub fn inverted_residual_of_batch(input: Tensor<4>, block: InvertedResidualOfBat
         output
     };
     let expanded = match expand {
-        Some(layer) => keep(layer.after(epsilon, Some(activation), |weight, neutral| {
-            pointwise_convolution(input.clone(), weight, neutral, None)
-        })),
+        Some(layer) => keep(layer.after(epsilon, Some(activation), |weight| bare_pointwise(input.clone(), weight))),
         None => input.clone(),
     };
-    let filtered = keep(filter.after(epsilon, Some(activation), |weight, neutral| {
-        depthwise_convolution(expanded, weight, steps, neutral, None)
-    }));
-    let output =
-        keep(project.after(epsilon, None, |weight, neutral| pointwise_convolution(filtered, weight, neutral, None)));
+    let filtered = keep(filter.after(epsilon, Some(activation), |weight| bare_depthwise(expanded, weight, steps)));
+    let output = keep(project.after(epsilon, None, |weight| bare_pointwise(filtered, weight)));
     (if residual { output + input } else { output }, moments)
+}
+
+/// A scale and a shift for what comes out of `weight`, `[out, …]`, that change nothing.
+fn neutral<const D: usize>(weight: &Tensor<D>) -> ChannelAffine {
+    let (channels, device) = (weight.dims()[0], weight.device());
+    ChannelAffine { scale: Tensor::ones([channels], &device), shift: Tensor::zeros([channels], &device) }
+}
+
+/// [`pointwise_convolution`] with nothing after it.
+fn bare_pointwise(input: Tensor<4>, weight: Tensor<2>) -> Tensor<4> {
+    #[cfg(feature = "cube")]
+    if device::serves_pointwise(&input, &weight) {
+        return device::bare_pointwise(input, weight);
+    }
+    let neutral = neutral(&weight);
+    pointwise_convolution(input, weight, neutral, None)
+}
+
+/// [`depthwise_convolution`] with nothing after it.
+fn bare_depthwise(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
+    #[cfg(feature = "cube")]
+    if device::serves(&input) {
+        return device::bare_depthwise(input, weight, steps);
+    }
+    let neutral = neutral(&weight);
+    depthwise_convolution(input, weight, steps, neutral, None)
+}
+
+/// [`convolution`] with nothing after it.
+fn bare_convolution(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
+    #[cfg(feature = "cube")]
+    if device::serves(&input) {
+        let [_, _, side, _] = weight.dims();
+        let read =
+            if (side, steps.stride) == (1, 1) { input } else { patches(input.permute([0, 3, 1, 2]), side, steps) };
+        return bare_pointwise(read, weight.flatten(1, 3));
+    }
+    let neutral = neutral(&weight);
+    convolution(input, weight, steps, neutral, None)
 }

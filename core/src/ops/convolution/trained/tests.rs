@@ -141,6 +141,30 @@ fn a_block_and_its_statistics_equal_burns_own_operations() {
     }
 }
 
+#[cfg(all(feature = "webgpu", feature = "autodiff"))]
+#[test]
+fn a_block_and_its_statistics_on_a_graphics_device_equal_burns_own_operations() {
+    let Some(device) = crate::ops::testing::graphics_device() else { return };
+    for (sizes, steps, expanded) in cases() {
+        for activation in [Activation::Relu, Activation::Relu6, Activation::QuickGelu] {
+            let name = format!("{sizes:?} {steps:?} {activation:?}, expanded: {expanded}");
+            let of = |device: &Device| {
+                let (input, block) = case(sizes, steps, expanded, |values| values, device);
+                (input, InvertedResidualOfBatch { activation, ..block })
+            };
+            let (input, block) = of(&Device::flex());
+            let (expected, expected_moments) = one_after_the_other(input, block);
+            let (input, block) = of(&device);
+            let (found, moments) = inverted_residual_of_batch(input, block);
+            assert_same(&read(found), &read(expected), &name);
+            for (found, expected) in moments.into_iter().zip(expected_moments) {
+                assert_same(&read(found.mean), &read(expected.mean), &name);
+                assert_same(&read(found.variance), &read(expected.variance), &name);
+            }
+        }
+    }
+}
+
 #[test]
 fn numbers_that_are_none_come_through_a_block_as_through_burns_own_operations() {
     for (sizes, steps, expanded) in cases() {
@@ -168,11 +192,19 @@ mod gradients {
     /// of the `trained`.
     fn gradients(
         body: Body,
+        case: ([usize; 8], Steps, bool),
+        trained: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Option<Vec<f32>>)> {
+        gradients_on(&Device::flex().autodiff(), body, case, trained)
+    }
+
+    fn gradients_on(
+        device: &Device,
+        body: Body,
         (sizes, steps, expanded): ([usize; 8], Steps, bool),
         trained: impl Fn(&str) -> bool,
     ) -> Vec<(String, Option<Vec<f32>>)> {
-        let device = Device::flex().autodiff();
-        let (input, block) = case(sizes, steps, expanded, |values| values, &device);
+        let (input, block) = case(sizes, steps, expanded, |values| values, device);
         fn ask<const D: usize>(tensor: Tensor<D>, wanted: bool) -> Tensor<D> {
             if wanted { tensor.require_grad() } else { tensor }
         }
@@ -193,7 +225,7 @@ mod gradients {
             ..block
         };
         let output = body(input.clone(), block.clone()).0;
-        let factors = Tensor::<4>::from_data(tensor(output.dims(), 12).0.into_data(), &device);
+        let factors = Tensor::<4>::from_data(tensor(output.dims(), 12).0.into_data(), device);
         let found = (output * factors).sum().backward();
         let data = |found: Option<TensorData>| found.map(|data| data.try_into_vec().expect("f32"));
         let mut all = [(String::from("input"), data(input.grad(&found).map(Tensor::into_data)))].to_vec();
@@ -223,6 +255,20 @@ mod gradients {
             for ((name, found), (_, expected)) in
                 gradients(inverted_residual_of_batch, case, |_| true).into_iter().zip(expected)
             {
+                let (found, expected) = (found.expect("a gradient"), expected.expect("a gradient"));
+                assert_same(&found, &expected, &format!("{case:?}: {name}"));
+            }
+        }
+    }
+
+    #[cfg(feature = "webgpu")]
+    #[test]
+    fn of_a_block_on_a_graphics_device_equal_those_of_burns_own_operations() {
+        let Some(device) = crate::ops::testing::graphics_device() else { return };
+        for case in cases() {
+            let expected = gradients(one_after_the_other, case, |_| true);
+            let found = gradients_on(&device, inverted_residual_of_batch, case, |_| true);
+            for ((name, found), (_, expected)) in found.into_iter().zip(expected) {
                 let (found, expected) = (found.expect("a gradient"), expected.expect("a gradient"));
                 assert_same(&found, &expected, &format!("{case:?}: {name}"));
             }

@@ -1,21 +1,16 @@
-//! The bodies for graphics devices: kernels of our own, of which each computes a convolution with the affine and the
-//! activation after it.
-//!
-//! burn's own operations are several launches a layer, and its convolution of many groups has no fast way where it may not
-//! try out which is fastest, as in a browser.
+//! Convolutions with the affine and the activation after them, each one kernel.
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Shape, TensorMetadata, backend_extension};
-use burn_cubecl::Cube;
+use burn::backend::{Backend, TensorMetadata, backend_extension};
+use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
-use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::geometry::Steps;
-use super::kernels::Bounds;
+use super::{DepthwiseSizes, Limits, clamped, depthwise_sizes, launch_size, like, training};
+use crate::ops::convolution::Steps;
+use crate::ops::convolution::kernels::Bounds;
 
 /// Outputs of a pixel that a thread computes together: one load of four weights serves all its pixels.
 const OUTPUTS: usize = 4;
@@ -23,9 +18,10 @@ const OUTPUTS: usize = 4;
 const PIXELS: usize = 8;
 
 /// The convolutions as operations of graphics devices.
-#[backend_extension(Cube)]
+#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
 pub(super) trait DeviceConvolutions: Backend {
     /// `clamp((input · weightᵀ) * scale + shift)`; the number of outputs is a multiple of [`OUTPUTS`].
+    #[fusion(dtype = input, shape = training::with_channels(input, weight[0]))]
     fn device_pointwise(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -35,6 +31,7 @@ pub(super) trait DeviceConvolutions: Backend {
     ) -> FloatTensor<Self>;
 
     /// `clamp(depthwise(input, weight) * scale + shift)`
+    #[fusion(dtype = input, shape = training::convolved(input, weight[2], *steps))]
     fn device_depthwise(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -50,7 +47,7 @@ pub(super) fn serves_outputs(outputs: usize) -> bool {
     outputs.is_multiple_of(OUTPUTS)
 }
 
-impl DeviceConvolutions for Cube {
+impl DeviceConvolutions for CubeBackend {
     fn device_pointwise(
         input: CubeTensor,
         weight: CubeTensor,
@@ -94,12 +91,12 @@ impl DeviceConvolutions for Cube {
         steps: Steps,
         bounds: Option<Bounds>,
     ) -> CubeTensor {
-        let [images, rows, columns, channels] = input.shape().dims();
+        let shape: [usize; 4] = input.shape().dims();
         let [_, _, side, _] = weight.shape().dims();
-        let (rows, columns) = (steps.axis(rows, side), steps.axis(columns, side));
-        let output = like(&input, [images, rows.output, columns.output, channels]);
-        let flat = burn_cubecl::ops::reshape(into_contiguous(weight), Shape::from([channels, side * side]));
-        let taps = into_contiguous(burn_cubecl::ops::permute(flat, &[1, 0]));
+        let [images, rows, columns, channels] = shape;
+        let output_side = |input| steps.axis(input, side).output;
+        let output = like(&input, [images, output_side(rows), output_side(columns), channels]);
+        let taps = training::taps(weight);
         let limits = Limits::new(bounds);
         let (count, dim) = launch_size(&output, output.shape().num_elements());
         depthwise_kernel::launch(
@@ -111,15 +108,7 @@ impl DeviceConvolutions for Cube {
             into_contiguous(scale).into_buffer_arg(),
             into_contiguous(shift).into_buffer_arg(),
             output.clone().into_buffer_arg(),
-            DepthwiseSizesLaunch::new(
-                channels,
-                rows.input,
-                columns.input,
-                rows.output,
-                columns.output,
-                rows.before,
-                columns.before,
-            ),
+            depthwise_sizes(shape, side, steps),
             limits.low,
             limits.high,
             limits.has_low,
@@ -129,46 +118,6 @@ impl DeviceConvolutions for Cube {
         );
         output
     }
-}
-
-/// An uninitialised f32 tensor beside `tensor`.
-fn like(tensor: &CubeTensor, shape: [usize; 4]) -> CubeTensor {
-    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), Shape::from(shape), tensor.dtype)
-}
-
-/// How many workgroups of which size compute `threads` things.
-fn launch_size(output: &CubeTensor, threads: usize) -> (CubeCount, CubeDim) {
-    let dim = CubeDim::new(&output.client, threads);
-    (calculate_cube_count_elemwise(&output.client, threads, dim), dim)
-}
-
-/// What is clamped to, and whether it is at all: shaders have no infinity that would stand for no limit.
-struct Limits {
-    low: f32,
-    high: f32,
-    has_low: bool,
-    has_high: bool,
-}
-
-impl Limits {
-    fn new(bounds: Option<Bounds>) -> Self {
-        let (low, high) = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
-        let finite = |value: f32| if value.is_finite() { value } else { 0.0 };
-        Self { low: finite(low), high: finite(high), has_low: low.is_finite(), has_high: high.is_finite() }
-    }
-}
-
-/// The value within the limits there are. NaN stays NaN: a wrong number must not look like a right one.
-#[cube]
-fn clamped<C: CubePrimitive<Scalar: Float>>(
-    value: C,
-    low: C,
-    high: C,
-    #[comptime] has_low: bool,
-    #[comptime] has_high: bool,
-) -> C {
-    let above = if comptime!(has_low) { max_nan(value, low) } else { value };
-    if comptime!(has_high) { min_nan(above, high) } else { above }
 }
 
 /// Each thread computes [`PIXELS`] pixels' [`OUTPUTS`] neighbouring outputs. `weight` is `[inputs, outputs]`.
@@ -215,18 +164,6 @@ fn pointwise_kernel(
                 clamped::<Vector<f32, Const<4>>>(value, Vector::new(low), Vector::new(high), has_low, has_high);
         }
     }
-}
-
-/// Sizes of a depthwise convolution.
-#[derive(CubeType, CubeLaunch, Clone, Copy)]
-struct DepthwiseSizes {
-    channels: usize,
-    rows: usize,
-    columns: usize,
-    output_rows: usize,
-    output_columns: usize,
-    rows_before: usize,
-    columns_before: usize,
 }
 
 /// Each thread computes one output. `taps` is `[side * side, channels]`.
