@@ -4,5 +4,5 @@
  */
 export const bundled = {
   url: new URL('./unmask-lite.safetensors', import.meta.url),
-  sha256: '8243fc556b49b62fa158027c4a32024ea31c9aa583a9c6326f8cb894c53c2cd1',
+  sha256: '57ddff6663148d04b71a8e1a3a196bde6370ce382e599f812b1ace99a6b02dec',
 };
