@@ -91,7 +91,8 @@ fn build_without_std(shell: &Shell) -> Result<()> {
 /// The kernels for graphics devices with their gradients, as CUDA and WebGPU have them, on whichever device wgpu finds: a
 /// machine without one has Mesa's llvmpipe, or skips. What takes time is building, so nothing is optimised.
 fn test_on_a_graphics_device(shell: &Shell) -> Result<()> {
-    let tests = "-p unmask-core --lib --features webgpu,autodiff --profile unrun graphics_device -- --nocapture".split(' ');
+    let tests =
+        "-p unmask-core --lib --features webgpu,autodiff --profile unrun a_graphics_device -- --nocapture".split(' ');
     Ok(cmd!(shell, "cargo test {tests...}").run()?)
 }
 

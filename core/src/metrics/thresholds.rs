@@ -172,12 +172,12 @@ impl Scores {
 fn near_the_middle(low: f32, high: f32) -> f32 {
     let (low, high) = (f64::from(low), f64::from(high));
     let middle = low + (high - low) / 2.0;
-    let short = (1..=7).map(|decimals| {
+    let mut short = (1..=7).map(|decimals| {
         let units = libm::pow(10.0, f64::from(decimals));
         libm::round(middle * units) / units
     });
     let quarter = (high - low) / 4.0;
-    short.into_iter().find(|number| (number - middle).abs() < quarter).unwrap_or(middle) as f32
+    short.find(|number| (number - middle).abs() < quarter).unwrap_or(middle) as f32
 }
 
 /// How many of `count` videos are at most `part` of them; the last one is never left out.

@@ -50,7 +50,7 @@ pub(crate) mod testing {
         (Tensor::from_data(TensorData::new(data.clone(), shape), &Device::flex()), data)
     }
 
-    /// A graphics device with gradients, where this build knows one and the machine has one, be it a processor that draws.
+    /// A graphics device with gradients, where this build knows one and the machine has one, be it a software renderer.
     #[cfg(all(feature = "webgpu", feature = "autodiff"))]
     pub(crate) fn graphics_device() -> Option<Device> {
         let found = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec().into_iter().next();

@@ -135,7 +135,8 @@ mod tests {
         let affine = || ChannelAffine { scale: numbers([8], 1, &device), shift: numbers([8], 2, &device) };
         for activation in [None, Some(Activation::Relu), Some(Activation::Relu6)] {
             let pointwise = pointwise_convolution(input(), numbers([8, 8], 3, &device), affine(), activation);
-            let depthwise = depthwise_convolution(input(), numbers([8, 1, 3, 3], 4, &device), 1, affine(), activation);
+            let depthwise =
+                depthwise_convolution(input(), numbers([8, 1, 3, 3], 4, &device), Steps::same(1), affine(), activation);
             for result in [pointwise, depthwise] {
                 let (_, values) = pollster::block_on(read(vec![answer("", result)])).unwrap().remove(0);
                 assert!(values.iter().all(|value| value.is_nan()), "{activation:?}: {values:?}");

@@ -74,14 +74,13 @@ pub fn pointwise_convolution(
     if let Some(output) = fused::convolution(&input, &weight, Steps::same(1), &affine, activation) {
         return output;
     }
-    let weight = weight.cast(input.dtype());
     let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::pointwise(input, weight, affine, activation);
     };
     match body {
         Body::Flex => {
             let ChannelAffine { scale, shift } = affine;
-            let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+            let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
             let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
             Tensor::from_dispatch(Dispatch::pointwise(input, weight, scale, shift, bounds))
         }
@@ -102,14 +101,13 @@ pub fn depthwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
-    let weight = weight.cast(input.dtype());
     let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::depthwise(input, weight, steps, affine, activation);
     };
     match body {
         Body::Flex => {
             let ChannelAffine { scale, shift } = affine;
-            let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+            let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
             let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
             Tensor::from_dispatch(Dispatch::depthwise(input, weight, scale, shift, steps, bounds))
         }

@@ -1,8 +1,8 @@
 //! Batch normalisation by the statistics of the batch (Ioffe and Szegedy, "Batch Normalization", 2015), as convolutional
 //! networks are trained with it.
 //!
-//! The statistics depend on every pixel of the batch, so they cannot be one operation with the convolution before. They are
-//! computed in one pass over memory; norm and activation are another, and so are the two sums and the result on the way
+//! The statistics depend on every pixel of the batch, so they cannot be one operation with the convolution before. On CPUs
+//! they are computed in one pass over memory; norm and activation are another, and so are the two sums and the result on the way
 //! back.
 
 use alloc::vec::Vec;

@@ -230,3 +230,92 @@ mod gradients {
         assert!(scale.grad(&found).is_some() && shift.grad(&found).is_some());
     }
 }
+
+#[cfg(all(feature = "webgpu", feature = "autodiff"))]
+mod on_a_graphics_device {
+    use alloc::format;
+
+    use super::*;
+    use crate::ops::testing::graphics_device;
+
+    fn moved<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
+        Tensor::from_data(tensor.into_data(), device)
+    }
+
+    fn assert_same(found: &[f32], expected: &[f32], case: &str) {
+        assert_eq!(found.len(), expected.len(), "{case}");
+        let finite = expected.iter().filter(|value| value.is_finite());
+        let largest = finite.fold(1e-3, |largest: f32, value| largest.max(value.abs()));
+        for (place, (a, b)) in found.iter().zip(expected).enumerate() {
+            let is_same = if b.is_finite() { (a - b).abs() <= 1e-4 * largest } else { a.is_nan() == b.is_nan() };
+            assert!(is_same, "{case}, place {place}: {a} is not {b}");
+        }
+    }
+
+    fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.into_data().try_into_vec().expect("f32")
+    }
+
+    #[test]
+    fn convolutions_equal_burns_own_operations() {
+        let Some(device) = graphics_device() else { return };
+        // With gradients the affine is an operation of its own.
+        for device in [device.clone().without_autodiff(), device] {
+            for (([images, rows, columns, channels, side], steps), outputs) in
+                cases().zip([1, 7, 16, 33, 32, 4, 132].into_iter().cycle())
+            {
+                for activation in [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu)] {
+                    let case =
+                        format!("{images} {rows} {columns} {channels} {side} {steps:?} {outputs} {activation:?}");
+                    let input = || with_strange_numbers(tensor([images, rows, columns, channels], 1).0);
+                    let affine = |channels: usize| (tensor([channels], 3).0, tensor([channels], 4).0);
+                    let on = |(scale, shift): (Tensor<1>, Tensor<1>), device: &Device| ChannelAffine {
+                        scale: moved(scale, device),
+                        shift: moved(shift, device),
+                    };
+                    let cpu = Device::flex();
+                    let weight = tensor([channels, 1, side, side], 2).0;
+                    let expected =
+                        composed::depthwise(input(), weight.clone(), steps, on(affine(channels), &cpu), activation);
+                    let (there, weight) = (moved(input(), &device), moved(weight, &device));
+                    let found = depthwise_convolution(there, weight, steps, on(affine(channels), &device), activation);
+                    assert_same(&read(found), &read(expected), &case);
+                    let weight = tensor([outputs, channels], 2).0;
+                    let expected = composed::pointwise(input(), weight.clone(), on(affine(outputs), &cpu), activation);
+                    let (there, weight) = (moved(input(), &device), moved(weight, &device));
+                    let found = pointwise_convolution(there, weight, on(affine(outputs), &device), activation);
+                    assert_same(&read(found), &read(expected), &case);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_convolution_of_any_side_with_its_norm_equals_the_cpus_and_so_do_the_gradients() {
+        let Some(device) = graphics_device() else { return };
+        for activation in [None, Some(Activation::Relu6), Some(Activation::Relu)] {
+            let found = |device: &Device| {
+                let weight = moved(tensor([8, 3, 3, 3], 2).0, device).require_grad();
+                let norm = |seed| moved(tensor([8], seed).0 + 1.0, device).require_grad();
+                let layer = NormedConvolution { weight, norm_weight: norm(3), norm_bias: norm(4) };
+                let input = moved(tensor([2, 9, 8, 3], 1).0, device);
+                let (output, moments) = convolution_of_batch(input, layer.clone(), Steps::same(2), activation, 1e-3);
+                let factors = moved(tensor(output.dims(), 5).0, device);
+                let gradients = (output.clone() * factors).sum().backward();
+                let gradient = |of: &Tensor<1>| read(of.grad(&gradients).expect("a gradient"));
+                [
+                    read(output),
+                    read(moments.mean),
+                    read(moments.variance),
+                    read(layer.weight.grad(&gradients).expect("a gradient")),
+                    gradient(&layer.norm_weight),
+                    gradient(&layer.norm_bias),
+                ]
+            };
+            let expected = found(&Device::flex().autodiff());
+            for (index, (found, expected)) in found(&device).iter().zip(&expected).enumerate() {
+                assert_same(found, expected, &format!("{activation:?}: {index}"));
+            }
+        }
+    }
+}

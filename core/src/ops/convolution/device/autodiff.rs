@@ -153,7 +153,9 @@ impl<B: DeviceBatchNorms + BatchNormGradients, C: CheckpointStrategy> DeviceBatc
         let output = B::device_batch_norm(x, w, bias, mean.clone(), variance.clone(), epsilon, bounds);
         match Backward::<B, 3>::prepare::<C>(BatchNorm { epsilon, bounds }, guards).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
-                step.finish(Normed { input, output: output.clone(), weight, mean, variance }, output)
+                // Without a clamp nobody looks at the output, and the input is kept anyway.
+                let kept = if bounds.is_some() { output.clone() } else { input.clone() };
+                step.finish(Normed { input, output: kept, weight, mean, variance }, output)
             }
             OpsKind::UnTracked(step) => step.finish(output),
         }

@@ -9,7 +9,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::{permute, reshape};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::sums::{column_sums, pieces};
+use super::sums::{ROWS, column_sums, pieces};
 use super::training::taps;
 use super::{DepthwiseSizes, depthwise_sizes, launch_size, like};
 use crate::ops::convolution::Steps;
@@ -207,7 +207,8 @@ fn of_taps(input: CubeTensor, gradient: CubeTensor, side: usize, steps: Steps) -
     let shape: [usize; 4] = input.shape().dims();
     let [images, rows, _, channels] = shape;
     let lines = images * steps.axis(rows, side).output;
-    let pieces = pieces(lines * ROWS_OF_A_LINE, channels).min(lines);
+    // A line of pixels is work enough for a thread.
+    let pieces = pieces(lines * ROWS, channels);
     let products = like(&input, [pieces, side * side * channels]);
     let (count, dim) = launch_size(&products, pieces * channels);
     taps_kernel::launch(
@@ -225,9 +226,6 @@ fn of_taps(input: CubeTensor, gradient: CubeTensor, side: usize, steps: Steps) -
     );
     column_sums(products, side * side * channels)
 }
-
-/// A line of pixels is as much work as so many rows of a sum.
-const ROWS_OF_A_LINE: usize = 32;
 
 /// Each thread adds up, for one channel and all taps, the products over every `pieces`-th line of the output.
 #[cube(launch)]

@@ -1,4 +1,4 @@
-//! The bodies for graphics devices, by CubeCL: WebGPU in a browser, CUDA, Vulkan.
+//! The bodies for graphics devices, by CubeCL: CUDA, and WebGPU, in a browser and natively.
 //!
 //! burn's own operations are several launches a layer. Its convolution of many groups has no fast way where it may not try
 //! out which is fastest, as in a browser, and its gradient is one convolution a channel; a sum over all pixels of a batch is
@@ -17,7 +17,7 @@ mod norm_gradients;
 mod sums;
 mod training;
 
-use burn::backend::{Dispatch, DispatchDevice, Shape};
+use burn::backend::{Dispatch, Shape};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::calculate_cube_count_elemwise;
@@ -26,7 +26,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::kernels::Bounds;
-use super::{Activation, ChannelAffine, Moments, Steps, composed};
+use super::{Activation, Body, ChannelAffine, Moments, Steps, composed, fast_body};
 use inference::{DeviceConvolutions, serves_outputs};
 use training::{BareConvolutions, DeviceBatchNorms, DeviceMoments};
 
@@ -78,10 +78,10 @@ pub(super) fn depthwise(
     })
 }
 
-/// Whether the bare convolutions have bodies here: on a graphics device, and in the types that networks are trained in.
+/// Whether the bare convolutions have bodies here: on a graphics device, in the types that networks are trained in, and
+/// with gradients where these are asked for.
 pub(super) fn serves(input: &Tensor<4>) -> bool {
-    let device = input.device().without_autodiff();
-    SERVED.contains(&input.dtype()) && matches!(device.as_dispatch(), DispatchDevice::Cube(_))
+    matches!(fast_body(input, None), Some((Body::Cube, _)))
 }
 
 /// The types of input that there are bodies for.
@@ -139,7 +139,7 @@ pub(super) fn batch_norm(
     (Tensor::<4>::from_dispatch(output).cast(dtype), moments)
 }
 
-/// An uninitialised f32 tensor beside `tensor`.
+/// An uninitialised tensor beside `tensor`, of its type.
 fn like(tensor: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
     empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape.into(), tensor.dtype)
 }

@@ -9,7 +9,7 @@ use burn_cubecl::tensor::CubeTensor;
 use super::{launch_size, like};
 
 /// Rows that a thread adds up at least, so that starting it is worth while.
-const ROWS: usize = 32;
+pub(super) const ROWS: usize = 32;
 /// Threads that keep a device busy.
 const THREADS: usize = 1 << 16;
 

@@ -157,7 +157,9 @@ fn a_block_and_its_statistics_on_a_graphics_device_equal_burns_own_operations() 
             let (input, block) = of(&device);
             let (found, moments) = inverted_residual_of_batch(input, block);
             assert_same(&read(found), &read(expected), &name);
+            assert_eq!(moments.len(), expected_moments.len(), "{name}");
             for (found, expected) in moments.into_iter().zip(expected_moments) {
+                assert_eq!(found.pixels, expected.pixels, "{name}");
                 assert_same(&read(found.mean), &read(expected.mean), &name);
                 assert_same(&read(found.variance), &read(expected.variance), &name);
             }
@@ -268,6 +270,7 @@ mod gradients {
         for case in cases() {
             let expected = gradients(one_after_the_other, case, |_| true);
             let found = gradients_on(&device, inverted_residual_of_batch, case, |_| true);
+            assert_eq!(found.len(), expected.len(), "{case:?}");
             for ((name, found), (_, expected)) in found.into_iter().zip(expected) {
                 let (found, expected) = (found.expect("a gradient"), expected.expect("a gradient"));
                 assert_same(&found, &expected, &format!("{case:?}: {name}"));
