@@ -143,12 +143,14 @@ pub fn convolution(
     if let Some(output) = fused::convolution(&input, &weight, steps, &affine, activation) {
         return output;
     }
-    let [_, _, side, _] = weight.dims();
-    if (side, steps.stride) == (1, 1) {
-        return pointwise_convolution(input, weight.flatten(1, 3), affine, activation);
-    }
-    let patches = patches(input.permute([0, 3, 1, 2]), side, steps);
-    pointwise_convolution(patches, weight.flatten(1, 3), affine, activation)
+    let read = pixels_read(input, weight.dims()[2], steps);
+    pointwise_convolution(read, weight.flatten(1, 3), affine, activation)
+}
+
+/// What a kernel of `side` reads of `[images, rows, columns, channels]`, as the input of a convolution of 1 × 1: the pixels
+/// themselves, or their [`patches`].
+fn pixels_read(input: Tensor<4>, side: usize, steps: Steps) -> Tensor<4> {
+    if (side, steps.stride) == (1, 1) { input } else { patches(input.permute([0, 3, 1, 2]), side, steps) }
 }
 
 /// An inverted residual block (Sandler et al., "MobileNetV2", 2018) as one operation: 1 × 1 to many channels, a filter for

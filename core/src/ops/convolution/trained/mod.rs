@@ -34,7 +34,7 @@ use burn::prelude::*;
 
 use super::{ChannelAffine, Moments, Steps, batch_norm, convolution, depthwise_convolution, pointwise_convolution};
 #[cfg(feature = "cube")]
-use super::{device, patches};
+use super::{device, pixels_read};
 use crate::ops::Activation;
 
 /// A convolution, and the batch norm after it by the statistics of the batch.
@@ -154,9 +154,7 @@ fn bare_depthwise(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4
 fn bare_convolution(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
     #[cfg(feature = "cube")]
     if device::serves(&input) {
-        let [_, _, side, _] = weight.dims();
-        let read =
-            if (side, steps.stride) == (1, 1) { input } else { patches(input.permute([0, 3, 1, 2]), side, steps) };
+        let read = pixels_read(input, weight.dims()[2], steps);
         return bare_pointwise(read, weight.flatten(1, 3));
     }
     let neutral = neutral(&weight);
