@@ -5,9 +5,10 @@
 //!
 //! - [`image`]: an RGB image, and resizing it
 //! - [`face`]: finding, aligning, cropping and following faces
-//! - [`detector`]: the models that score a face
+//! - [`detector`]: the models that score a face, their files and other people's checkpoints
+//! - [`layers`]: what models are made of
 //! - [`ops`]: the operations that the models' time goes into
-//! - [`weights`]: detector files, adapters and other people's checkpoints
+//! - [`weights`]: where tensors come from
 //! - [`pipeline`]: from frames to a report
 //! - [`metrics`]: how good scores are, and what a detector's calibration is chosen by
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -17,6 +18,7 @@ extern crate alloc;
 pub mod detector;
 pub mod face;
 pub mod image;
+pub mod layers;
 pub mod metrics;
 pub mod ops;
 pub mod pipeline;

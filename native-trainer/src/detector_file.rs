@@ -1,15 +1,15 @@
 //! Detector files and adapters: where they come from, opening, and writing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn::prelude::*;
 use sha2::{Digest, Sha256};
-use unmask_core::detector::{Detector, Model, for_each_parameter};
-use unmask_core::weights::spec::{AdapterSpec, DetectorSpec, SPEC_KEY};
-use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
+use unmask_core::detector::spec::{AdapterSpec, DetectorSpec, LowRankSpec, SPEC_KEY};
+use unmask_core::detector::{Detector, Model, Values, for_each_parameter};
+use unmask_core::weights::{Adapted, Init, Merged, SafetensorsFile, Started, TensorSource, WeightsError};
 
 use crate::files::{self, Bytes};
 use crate::hub::Hub;
@@ -105,6 +105,27 @@ pub(crate) fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
     }
 }
 
+/// Loads a detector to train, with fresh low-rank updates by `seed` where such are asked for.
+pub(crate) fn load_to_train(
+    source: &Source,
+    low_rank: Option<&LowRankSpec>,
+    seed: u64,
+    device: &Device,
+) -> Result<Loaded> {
+    let loaded = load_whole(source, device)?;
+    let Some(low_rank) = low_rank else { return Ok(loaded) };
+    let mut spec = loaded.detector.spec().clone();
+    if spec.low_rank.is_some() {
+        bail!(
+            "{source} has low-rank updates already; start from the detector.safetensors that their run left, in which they \
+             are merged"
+        );
+    }
+    spec.low_rank = Some(low_rank.clone());
+    let detector = Detector::load(spec, &mut Started::new(source.open()?, seed), device);
+    Ok(Loaded { detector: detector.map_err(|error| source.naming(error))?, sha256: loaded.sha256 })
+}
+
 /// Loads what a run stored on its way: a whole detector, or an adapter over what it started from.
 pub(crate) fn load_over(source: &Source, start: &Source, device: &Device) -> Result<Detector> {
     match Content::of(source, device)? {
@@ -166,6 +187,48 @@ pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl 
     });
     let metadata = HashMap::from([(SPEC_KEY.to_string(), spec.to_json().map_err(|e| files::naming(path, e))?)]);
     write_tensors(path, tensors, Some(metadata))
+}
+
+/// [`write`] with every parameter, the low-rank updates merged into their weights.
+pub(crate) fn write_merged(
+    path: &Path,
+    spec: &DetectorSpec,
+    model: &Model,
+    low_rank: Option<&LowRankSpec>,
+) -> Result<()> {
+    let Some(low_rank) = low_rank else { return write(path, spec, model, |_| true) };
+    let spec = DetectorSpec { low_rank: None, ..spec.clone() };
+    let mut source = Merged::new(InMemory::of(model), low_rank.clone());
+    let merged = Model::load(&spec.architecture, &mut source, &Device::flex());
+    write(path, &spec, &merged.map_err(|error| files::naming(path, error))?, |_| true)
+}
+
+/// The tensors of a model.
+struct InMemory(BTreeMap<String, (Vec<usize>, Values)>);
+
+impl InMemory {
+    fn of(model: &Model) -> Self {
+        let mut tensors = BTreeMap::new();
+        for_each_parameter(model, &mut |name, shape, values| {
+            tensors.insert(name, (shape, values));
+        });
+        Self(tensors)
+    }
+}
+
+impl TensorSource for InMemory {
+    fn read(&mut self, name: &str, _: &[usize], _: Init) -> Result<Vec<f32>, WeightsError> {
+        let (_, values) = self.0.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
+        values().try_into_vec().map_err(|error| WeightsError::Read(format!("{error:?}")))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.0.get(name).map(|(shape, _)| shape.clone())
+    }
 }
 
 /// The detector that `model` names: a path, the bundled one's name, or else a name that `unmask pull` stored in the cache.

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use console::{Style, style};
 use serde_json::{Value, json};
+use unmask_core::detector::spec::Grade;
 use unmask_core::pipeline::report::{FrameReport, InputKind, REPORT_VERSION, Report, Verdict};
 use unmask_core::pipeline::verdict::MIN_FRAMES;
-use unmask_core::weights::spec::Grade;
 
 use crate::media::LeftOut;
 use crate::report;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use burn::prelude::*;
 use rayon::prelude::*;
+use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::Face;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
 use unmask_core::pipeline::{Faces, Session, SessionError};
-use unmask_core::weights::spec::DetectorSpec;
 
 use crate::detector_file::Loaded;
 use crate::media::{self, Damage, Input, OpenOptions, TimedFrame};

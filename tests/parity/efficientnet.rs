@@ -15,10 +15,11 @@ use compare::relative_error;
 use safetensors::SafeTensors;
 use unmask_core::detector::clip::HeadKind;
 use unmask_core::detector::efficientnet::{EfficientNetConfig, Stage};
+use unmask_core::detector::formats::{self, Checkpoint, Format};
+use unmask_core::detector::spec::Architecture;
 use unmask_core::detector::{Model, is_statistic, parameters};
+use unmask_core::layers::Pass;
 use unmask_core::ops::Moments;
-use unmask_core::weights::keys::{Checkpoint, Renamed};
-use unmask_core::weights::spec::Architecture;
 use unmask_core::weights::{Init, SafetensorsFile, TensorSource, WeightsError};
 
 /// The relative error that f32 arithmetic in another order may make.
@@ -31,7 +32,13 @@ const ROUNDING: f32 = 1e-6;
 fn tiny() -> EfficientNetConfig {
     let stage = |repeats, kernel, stride, expansion, channels| Stage { repeats, kernel, stride, expansion, channels };
     let stages = [stage(1, 3, 1, 1, 16), stage(2, 5, 2, 3, 24), stage(1, 3, 2, 6, 32)];
-    EfficientNetConfig { image_size: 34, stem: 8, stages: stages.to_vec(), width: 160, head: HeadKind::OneLayer }
+    EfficientNetConfig {
+        image_size: 34,
+        stem: 8,
+        stages: stages.to_vec(),
+        width: 160,
+        ..EfficientNetConfig::lite0(HeadKind::OneLayer)
+    }
 }
 
 fn golden(name: &str) -> Vec<u8> {
@@ -40,7 +47,7 @@ fn golden(name: &str) -> Vec<u8> {
 
 /// The checkpoint under our names, and its classifier as the head.
 struct WithHead<'a> {
-    trunk: Renamed<SafetensorsFile<&'a [u8]>>,
+    trunk: Checkpoint<SafetensorsFile<&'a [u8]>>,
     whole: SafetensorsFile<&'a [u8]>,
 }
 
@@ -61,10 +68,14 @@ impl TensorSource for WithHead<'_> {
     }
 }
 
+fn format() -> &'static dyn Format {
+    formats::by_name("efficientnet-lite0").expect("a format")
+}
+
 fn load(device: &Device) -> Model {
     let bytes = golden("efficientnet_tiny.safetensors");
     let open = || SafetensorsFile::open(&bytes[..]).expect("safetensors");
-    let trunk = Renamed::new(open(), Checkpoint::EfficientNetLite0).expect("names are known");
+    let trunk = Checkpoint::new(open(), format()).expect("names are known");
     Model::load(&Architecture::EfficientNet(tiny()), &mut WithHead { trunk, whole: open() }, device).expect("loads")
 }
 
@@ -140,9 +151,9 @@ fn mean_loss(logits: Tensor<2>) -> Tensor<1> {
 fn names() -> Vec<(String, String)> {
     let bytes = golden("efficientnet_tiny.safetensors");
     let file = SafetensorsFile::open(&bytes[..]).expect("safetensors");
-    let names = Checkpoint::EfficientNetLite0.rename(&file.names()).expect("names are known");
+    let checkpoint = Checkpoint::new(file, format()).expect("names are known");
     let head = ["weight", "bias"].map(|kind| (format!("head.layers.0.{kind}"), format!("_fc.{kind}")));
-    names.into_iter().chain(head).collect()
+    checkpoint.renamed().map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned())).chain(head).collect()
 }
 
 /// Fails unless the loss and all gradients of it are the reference's.
@@ -184,7 +195,8 @@ fn gradients_of_the_loss_equal_the_references_and_statistics_have_none() {
 fn by_the_statistics_of_the_batch_logits_gradients_and_statistics_equal_the_references() {
     let (reference, device) = (Reference::by_batch(), Device::flex().autodiff());
     let model = load(&device);
-    let (output, moments) = model.forward_by_batch(Reference::open().pixels(&device), None);
+    let mut moments = Vec::new();
+    let output = model.forward_in(Reference::open().pixels(&device), &mut Pass::scoring().by_batch(&mut moments));
     let error = relative_error(&values(output.logits.clone()), &reference.get("logits"));
     assert!(error < TOLERANCE, "the logits are off by {error}");
     assert_gradients(&model, &mean_loss(output.logits), &reference);

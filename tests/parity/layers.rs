@@ -13,8 +13,9 @@ use compare::relative_error;
 use safetensors::SafeTensors;
 use unmask_core::detector::Model;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
-use unmask_core::weights::keys::{Checkpoint, Renamed};
-use unmask_core::weights::spec::Architecture;
+use unmask_core::detector::formats::{self, Checkpoint};
+use unmask_core::detector::spec::Architecture;
+use unmask_core::layers::Pass;
 use unmask_core::weights::{Init, TensorSource, WeightsError};
 
 /// The relative error that f32 arithmetic in another order may make.
@@ -81,7 +82,7 @@ impl TensorSource for Formula {
 }
 
 /// The formula's tower with a zero head of our own.
-struct WithHead(Renamed<Formula>);
+struct WithHead(Checkpoint<Formula>);
 
 impl TensorSource for WithHead {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
@@ -110,12 +111,12 @@ fn one_layer_equals_transformers(name: &str, config: ClipConfig) {
     assert_eq!(formula(key.trim_start_matches("formula."), 8), golden(&file, key), "the formula itself");
 
     let config = ClipConfig { depth: 1, ..config };
-    let renamed = Renamed::new(Formula, Checkpoint::HfClip).expect("names are known");
+    let renamed = Checkpoint::new(Formula, formats::by_name("hf-clip").expect("a format")).expect("names are known");
     let device = Device::flex();
     let model = Model::load(&Architecture::Clip(config), &mut WithHead(renamed), &device).expect("loads");
     let Model::Clip(clip) = &model else { panic!("a CLIP") };
     let pixels = TensorData::new(formula("pixel_values", 3 * 224 * 224), [1, 3, 224, 224]);
-    let tokens = clip.tower().tokens(Tensor::from_data(pixels, &device));
+    let tokens = clip.tower().tokens(Tensor::from_data(pixels, &device), &mut Pass::scoring());
     let width = tokens.dims()[2];
     let pooled: Vec<f32> = clip.tower().pool(tokens.clone()).into_data().try_into_vec().expect("f32");
     let tokens: Vec<f32> = tokens.into_data().try_into_vec().expect("f32");

@@ -3,7 +3,7 @@
 use burn::prelude::Device;
 use sha2::{Digest, Sha256};
 use unmask_core::detector::Detector;
-use unmask_core::weights::spec::{DetectorSpec, SPEC_KEY};
+use unmask_core::detector::spec::{DetectorSpec, SPEC_KEY};
 use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 use burn::tensor::DType;
 
+use super::clips;
+use super::spec::{DetectorSpec, InputSpec};
 use crate::image::RgbImage;
-use crate::pipeline::aggregate;
-use crate::weights::spec::{DetectorSpec, InputSpec};
 
 /// Makes a model's input of crops. It holds no weights, so that whoever prepares batches needs none.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl FrontEnd {
     pub fn pixels(&self, crops: &[RgbImage]) -> Tensor<5> {
         let (size, length) = (self.input.size, self.clip_length);
         let mut members: Vec<&RgbImage> = crops.iter().collect();
-        aggregate::complete(&mut members, length);
+        clips::complete(&mut members, length);
         let mut values = Vec::with_capacity(members.len() * 3 * size * size);
         for crop in &members {
             push_normalised(&mut values, crop, &self.input);

@@ -1,4 +1,4 @@
-//! A model's parameters by name, and which of them a training strategy changes.
+//! A model's parameters by name.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -8,22 +8,6 @@ use burn::module::{ModuleVisitor, Param};
 use burn::prelude::*;
 
 use super::Model;
-
-/// What is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// Every norm's weight and bias, and the head (Basu et al., "Strong Baselines for Parameter-Efficient
-    /// Few-Shot Fine-Tuning", 2024, as used for deepfakes by the thesis and GenD): LayerNorms in a transformer, batch
-    /// norms in a convolutional network.
-    LayerNorm,
-    /// Those of [`Strategy::LayerNorm`], the branch's too, with the temporal layers and time embeddings that a STAN
-    /// branch adds: all that pretrained weights do not cover. For a model without a branch the same as that.
-    Stan,
-    /// The head alone.
-    Head,
-    /// Everything but the statistics of batch norms, which no strategy changes.
-    Full,
-}
 
 /// The names (as in a detector file) and shapes of all parameters, in the order of the model.
 pub fn parameters(model: &Model) -> Vec<(String, Vec<usize>)> {
@@ -41,31 +25,6 @@ pub type Visit<'a> = dyn FnMut(String, Vec<usize>, Values) + 'a;
 /// Calls `visit` with each parameter, in the order of the model.
 pub fn for_each_parameter(model: &Model, visit: &mut Visit) {
     model.visit(&mut Walk { path: Vec::new(), visit });
-}
-
-/// Whether `name` is a statistic of a batch norm: part of the model, but no parameter.
-pub fn is_statistic(name: &str) -> bool {
-    matches!(name.rsplit('.').next(), Some("running_mean" | "running_var"))
-}
-
-/// Whether `name` belongs to a layer norm or a batch norm.
-pub fn is_norm(name: &str) -> bool {
-    name.rsplit('.').nth(1).is_some_and(|module| module.contains("norm"))
-}
-
-/// Whether `strategy` trains the parameter `name`.
-pub fn trainable(strategy: Strategy, name: &str) -> bool {
-    if is_statistic(name) {
-        return false;
-    }
-    let head = name.starts_with("head.");
-    let norm = is_norm(name);
-    match strategy {
-        Strategy::Full => true,
-        Strategy::Head => head,
-        Strategy::LayerNorm => head || norm,
-        Strategy::Stan => head || norm || name.contains(".temporal.") || name == "branch.time_embedding",
-    }
 }
 
 struct Walk<'a, 'b> {

@@ -1,5 +1,7 @@
 //! Facts about the models that need no trained weights.
 
+pub(super) mod made_up;
+
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,8 +10,8 @@ use burn::prelude::*;
 
 use super::clip::{ClipConfig, HeadKind};
 use super::stan::StanConfig;
-use super::{Model, Strategy, parameters, trainable};
-use crate::weights::spec::Architecture;
+use super::{Architecture, Model, Strategy, parameters};
+use crate::layers::{Chance, Pass};
 use crate::weights::{Init, Seeded, TensorSource, WeightsError};
 
 /// All zeros, which cost no memory until written to: enough to count parameters of the largest models.
@@ -38,7 +40,8 @@ fn count_in(architecture: Architecture, strategy: Strategy) -> (usize, usize) {
     let model = Model::load(&architecture, &mut Zeros, &Device::flex()).expect("loads");
     let sizes = parameters(&model);
     let size = |shape: &Vec<usize>| shape.iter().product::<usize>();
-    let trained = sizes.iter().filter(|(name, _)| trainable(strategy, name)).map(|(_, shape)| size(shape)).sum();
+    let trained =
+        sizes.iter().filter(|(name, _)| architecture.trains(strategy, name)).map(|(_, shape)| size(shape)).sum();
     (trained, sizes.iter().map(|(_, shape)| size(shape)).sum())
 }
 
@@ -148,4 +151,34 @@ fn impossible_sizes_are_refused_before_anything_is_loaded() {
         let loaded = Model::load(&Architecture::Clip(config), &mut Seeded::new(0), &Device::flex());
         assert!(matches!(loaded, Err(WeightsError::ImpossibleSpec(_))));
     }
+}
+
+#[test]
+fn a_model_of_one_file_and_one_line_loads_scores_trains_and_is_described() {
+    let text = r#"{"kind":"made-up","image_size":8,"clip_length":2,"width":5}"#;
+    let architecture: Architecture = serde_json::from_str(text).expect("parses");
+    assert_eq!(serde_json::to_string(&architecture).expect("is written"), text);
+    assert!(Architecture::KINDS.contains(&"made-up") && architecture.sizes().words().contains("2 frames"));
+    assert_eq!((architecture.image_size(), architecture.clip_length()), (8, 2));
+
+    let model = Model::load(&architecture, &mut Seeded::new(3), &Device::flex()).expect("loads");
+    let names: Vec<String> = parameters(&model).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["mix.weight", "mix.bias", "head.layers.0.weight", "head.layers.0.bias"]);
+    let trained = |strategy| names.iter().filter(|name| architecture.trains(strategy, name)).count();
+    assert_eq!((trained(Strategy::Head), trained(Strategy::Stan), trained(Strategy::Full)), (2, 4, 4));
+
+    let (pixels, _) = crate::ops::testing::tensor([3, 2, 3, 8, 8], 5);
+    let scored = model.forward(pixels.clone());
+    assert_eq!((scored.features.dims(), scored.logits.dims()), ([3, 5], [3, 2]));
+    // Chance and nothing else makes a training step differ.
+    let mut draws = [0.1, 0.9, 0.1].into_iter();
+    let mut uniform = || draws.next().expect("a number a clip");
+    let trained = model.forward_in(pixels, &mut Pass::training(Chance::new(&mut uniform, &[0, 1, 1])));
+    let values = |x: Tensor<2>| -> Vec<f32> { x.into_data().try_into_vec().expect("f32") };
+    let (scored, trained) = (values(scored.features), values(trained.features));
+    assert!((trained[0] - 2.0 * scored[0]).abs() < 1e-6 && trained[5..10] == [0.0; 5]);
+
+    let nothing: Architecture = serde_json::from_str(&text.replace("\"width\":5", "\"width\":0")).expect("parses");
+    let refused = Model::load(&nothing, &mut Seeded::new(3), &Device::flex());
+    assert!(matches!(refused, Err(WeightsError::ImpossibleSpec(_))));
 }

@@ -32,7 +32,7 @@ pub use confusion::Confusion;
 pub use proportion::wilson_interval;
 pub use ranking::{Point, Ranking, RocPoint};
 pub use temperature::{MAX_TEMPERATURE, MIN_TEMPERATURE, TemperatureFit, TemperatureNote, fit_temperature};
-pub use thresholds::{Misses, VerdictBasis, VerdictFit, balanced_threshold, fit_verdict_thresholds};
+pub use thresholds::{Misses, UNCALIBRATED, VerdictBasis, VerdictFit, balanced_threshold, fit_verdict_thresholds};
 
 /// A score with what is true.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{Point, Ranking, Scored, Undefined};
-use crate::weights::spec::Calibration;
 
 /// The threshold with the highest balanced accuracy, in the middle between two neighbouring scores. Of several equally
 /// good ones it is the one with the widest gap around it, which new videos are least likely to fall on the wrong side of,
@@ -86,6 +85,9 @@ pub struct VerdictFit {
     pub fakes_called_real: u64,
 }
 
+/// `real_below` and `fake_above` of a detector whose thresholds nobody fitted: a wide band around one half is uncertain.
+pub const UNCALIBRATED: [f32; 2] = [0.35, 0.65];
+
 /// Fits the two verdict thresholds on the scores, 0..1, of validation *videos*: the widest decided region in which at most
 /// the allowed part of the reals is called fake and of the fakes real; what scores between is `uncertain`.
 ///
@@ -96,7 +98,7 @@ pub struct VerdictFit {
 /// - Where they do not, `R < F`, any threshold between would do for these videos. The middle third of the gap stays
 ///   uncertain: what no video has shown is not decided, and each class keeps a third of the gap as room for new videos.
 ///
-/// The defaults of [`Calibration`] stand where the data cannot tell; [`VerdictFit::basis`] says so.
+/// [`UNCALIBRATED`] stands where the data cannot tell; [`VerdictFit::basis`] says so.
 ///
 /// # Errors
 /// [`Undefined::NotFinite`] for a score that is not a number in 0..1.
@@ -107,10 +109,9 @@ pub fn fit_verdict_thresholds(videos: &[Scored], allowed: &Misses) -> Result<Ver
         return Err(Undefined::NotFinite);
     }
     let fit = Scores::new(&scores).fit(allowed);
-    let Calibration { real_below, fake_above, .. } = Calibration::default();
     let ([real_below, fake_above], basis) = match fit {
         Ok(thresholds) => (thresholds, VerdictBasis::Fitted),
-        Err(basis) => ([real_below, fake_above], basis),
+        Err(basis) => (UNCALIBRATED, basis),
     };
     let count = |counts: &dyn Fn(f32, bool) -> bool| scores.iter().filter(|(s, fake)| counts(*s, *fake)).count() as u64;
     Ok(VerdictFit {
@@ -286,8 +287,7 @@ mod tests {
     #[test]
     fn too_few_videos_give_the_defaults_and_say_how_many_are_needed() {
         let fit = verdicts(spread(0.0, 0.1, 19), spread(0.9, 1.0, 100));
-        let defaults = Calibration::default();
-        assert_eq!((fit.real_below, fit.fake_above), (defaults.real_below, defaults.fake_above));
+        assert_eq!([fit.real_below, fit.fake_above], UNCALIBRATED);
         assert_eq!(fit.basis, VerdictBasis::TooFewVideos { reals: 20, fakes: 20 });
         let strict = Misses { reals: 0.01, fakes: 0.05 };
         let basis = |reals| {

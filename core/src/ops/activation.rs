@@ -1,7 +1,7 @@
 //! What is applied to a linear layer's output.
 
 use burn::prelude::*;
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::{gelu, relu, sigmoid, silu};
 
 /// An element-wise function after a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,15 +12,30 @@ pub enum Activation {
     Relu6,
     /// `x * sigmoid(1.702 x)`, the approximation of GELU that CLIP was trained with.
     QuickGelu,
+    /// `x * Φ(x)` with the distribution function of the normal distribution (Hendrycks & Gimpel, 2016), exactly.
+    Gelu,
+    /// `x * sigmoid(x)`, also called swish.
+    Silu,
 }
 
 impl Activation {
+    /// What the function clamps to, where it does nothing else.
+    pub(super) fn bounds(self) -> Option<(f32, f32)> {
+        match self {
+            Self::Relu => Some((0.0, f32::INFINITY)),
+            Self::Relu6 => Some((0.0, 6.0)),
+            Self::QuickGelu | Self::Gelu | Self::Silu => None,
+        }
+    }
+
     /// Applies the function to every element; the shape stays.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => relu(x),
             Self::Relu6 => x.clamp(0.0, 6.0),
             Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
+            Self::Gelu => gelu(x),
+            Self::Silu => silu(x),
         }
     }
 
@@ -30,6 +45,8 @@ impl Activation {
             Self::Relu => x.max(0.0),
             Self::Relu6 => x.clamp(0.0, 6.0),
             Self::QuickGelu => x / (1.0 + libm::exp(-1.702 * x)),
+            Self::Gelu => 0.5 * x * libm::erfc(-x * core::f64::consts::FRAC_1_SQRT_2),
+            Self::Silu => x / (1.0 + libm::exp(-x)),
         }
     }
 }

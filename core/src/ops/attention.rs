@@ -9,20 +9,47 @@ use burn::tensor::{DType, module};
 /// computed in f32, whatever the type of the inputs, which the output has.
 ///
 /// # Shapes
-/// - query, key, value: `[batch, tokens, d]`, `d` a multiple of `heads`
-/// - output: `[batch, tokens, d]`
+/// - query: `[batch, K, d]`; key, value: `[batch, L, d]`; `d` a multiple of `heads`
+/// - output: `[batch, K, d]`
 pub fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
     let [batch, tokens, width] = query.dims();
-    let split = |x: Tensor<3>| {
-        let tokens = x.dims()[1];
-        x.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2)
-    };
-    let (query, key, value) = (split(query), split(key), split(value));
+    let [query, key, value] = [query, key, value].map(|x| split(x, heads));
     let attended = match query.dtype() {
         DType::F32 => module::attention(query, key, value, None, None, AttentionModuleOptions::default()),
         _ => mixed(query, key, value),
     };
     attended.swap_dims(1, 2).reshape([batch, tokens, width])
+}
+
+/// [`attention`] by burn's own operations on every device, and its weights; `bias` is added to the scores before the softmax.
+///
+/// # Shapes
+/// - query: `[batch, K, d]`; key, value: `[batch, L, d]`; bias: `[1 or batch, heads, K, L]`
+/// - output: `[batch, K, d]`, and the weights `[batch, heads, K, L]`, whose rows sum to 1, in f32
+pub fn attention_with_weights(
+    query: Tensor<3>,
+    key: Tensor<3>,
+    value: Tensor<3>,
+    heads: usize,
+    bias: Option<Tensor<4>>,
+) -> (Tensor<3>, Tensor<4>) {
+    let [batch, tokens, width] = query.dims();
+    let dtype = query.dtype();
+    let [query, key, value] = [query, key, value].map(|x| split(x, heads));
+    let scores = (query / libm::sqrt((width / heads) as f64)).matmul(key.swap_dims(2, 3)).cast(DType::F32);
+    let scores = match bias {
+        Some(bias) => scores + bias.cast(DType::F32),
+        None => scores,
+    };
+    let weights = softmax(scores, 3);
+    let attended = weights.clone().cast(dtype).matmul(value);
+    (attended.swap_dims(1, 2).reshape([batch, tokens, width]), weights)
+}
+
+/// `[batch, tokens, d]` to `[batch, heads, tokens, d / heads]`.
+fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [batch, tokens, width] = x.dims();
+    x.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2)
 }
 
 /// One head's attention, all `[batch, heads, tokens, d]`, with products in the inputs' type and the softmax in f32. burn's
@@ -80,7 +107,21 @@ mod tests {
                     }
                 }
             }
-            assert_close(attention(q, k, v, heads), &expected);
+            assert_close(attention(q.clone(), k.clone(), v.clone(), heads), &expected);
+            let (attended, weights) = attention_with_weights(q, k, v, heads, None);
+            assert_close(attended, &expected);
+            assert_close(weights.sum_dim(3), &vec![1.0; batch * heads * tokens]);
         }
+    }
+
+    #[test]
+    fn a_bias_that_excludes_all_keys_but_one_gives_that_keys_value() {
+        let (heads, tokens) = (2, 4);
+        let [q, k, v] = [1, 2, 3].map(|seed| tensor([1, tokens, 6], seed));
+        let bias: Vec<f32> = (0..heads * tokens * tokens).map(|i| if i % tokens == 1 { 0.0 } else { -1e9 }).collect();
+        let bias = Tensor::from_data(TensorData::new(bias, [1, heads, tokens, tokens]), &Device::flex());
+        let (attended, _) = attention_with_weights(q.0, k.0, v.0, heads, Some(bias));
+        let expected: Vec<f64> = (0..tokens).flat_map(|_| v.1[6..12].iter().map(|x| f64::from(*x))).collect();
+        assert_close(attended, &expected);
     }
 }

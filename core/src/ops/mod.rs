@@ -19,11 +19,11 @@ mod linear;
 mod patch_embedding;
 
 pub use activation::Activation;
-pub use attention::attention;
+pub use attention::{attention, attention_with_weights};
 pub use convolution::{
     Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Padding, Steps,
-    batch_norm, convolution, convolution_of_batch, depthwise_convolution, inverted_residual,
-    inverted_residual_of_batch, patches, pointwise_convolution,
+    bare_depthwise, batch_norm, convolution, convolution_of_batch, depthwise_convolution,
+    depthwise_convolution_of_batch, inverted_residual, inverted_residual_of_batch, patches, pointwise_convolution,
 };
 pub use layer_norm::layer_norm;
 pub use linear::linear;

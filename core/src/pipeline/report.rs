@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::caveat::Caveat;
-use crate::weights::spec::{DetectorSpec, Measured, Reliability, Training, TrainingStatus};
+use crate::detector::spec::{DetectorSpec, Measured, Reliability, Training, TrainingStatus};
 
 /// The version of the report's layout.
 pub const REPORT_VERSION: u32 = 1;

@@ -18,10 +18,10 @@ use super::report::{
     FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, Verdict, VideoSummary,
 };
 use super::verdict::{Evidence, MIN_FRAMES, Quality, TrackQuality, judge};
+use crate::detector::spec::{DetectorSpec, Grade};
 use crate::face::Face;
 use crate::face::quality::{eye_distance, roll_degrees};
 use crate::image::RgbImage;
-use crate::weights::spec::{DetectorSpec, Grade};
 
 /// Where a face stands in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,18 +7,19 @@ use alloc::vec::Vec;
 use super::report::{InputKind, ModelInfo, Report, Timing, Verdict, VideoSummary};
 use super::{CaveatCode, Faces, Session, SessionError};
 use crate::detector::clip::{ClipConfig, HeadKind};
+use crate::detector::spec::*;
 use crate::detector::stan::StanConfig;
 use crate::face::alignment::{CropGeometry, CropSpec, template};
 use crate::face::fineness::tests::natural;
 use crate::face::{Face, Rect};
 use crate::image::{Interpolation, RgbImage};
-use crate::weights::spec::*;
 
 fn spec() -> DetectorSpec {
     DetectorSpec {
         version: SPEC_VERSION,
         name: "made-up".to_string(),
         architecture: Architecture::Clip(ClipConfig::vit_b_16(HeadKind::OneLayer)),
+        low_rank: None,
         input: InputSpec { size: 224, mean: [0.5; 3], std: [0.5; 3], interpolation: Interpolation::Bicubic },
         crop: CropSpec { geometry: CropGeometry::Dfb, size: 64, margin: 1.3 },
         sampling: SamplingSpec { frames: 32, clip_length: None },

@@ -5,8 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::report::Verdict;
+use crate::detector::spec::{Calibration, TrainingStatus};
 use crate::face::quality::CropQuality;
-use crate::weights::spec::{Calibration, TrainingStatus};
 
 /// Distance between the eyes below which a face has too few pixels for traces of manipulation: that of a face some 33
 /// pixels wide.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use burn::module::Param;
 use burn::prelude::*;
 
-use super::WeightsError;
+use super::{LowRankSpec, WeightsError};
 
 /// How a parameter starts where no trained value is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,12 +42,25 @@ pub struct Loader<'a> {
     device: Device,
     prefix: String,
     taken: Vec<String>,
+    low_rank: Option<LowRankSpec>,
 }
 
 impl<'a> Loader<'a> {
     /// A loader of `source`'s tensors onto `device`.
     pub fn new(source: &'a mut dyn TensorSource, device: &Device) -> Self {
-        Self { source, device: device.clone(), prefix: String::new(), taken: Vec::new() }
+        Self { source, device: device.clone(), prefix: String::new(), taken: Vec::new(), low_rank: None }
+    }
+
+    /// With low-rank updates of the layers that `low_rank` names.
+    #[must_use]
+    pub fn with_low_rank(self, low_rank: LowRankSpec) -> Self {
+        Self { low_rank: Some(low_rank), ..self }
+    }
+
+    /// Rank and scale of the low-rank update of the layer whose tensors are loaded now, if it has one.
+    pub fn low_rank(&self) -> Option<(usize, f32)> {
+        let low_rank = self.low_rank.as_ref()?;
+        low_rank.changes(self.prefix.trim_end_matches('.')).then(|| (low_rank.rank, low_rank.scale()))
     }
 
     /// Runs `load` with `name.` before every tensor name.

@@ -21,9 +21,11 @@ const BESIDE: [&str; 5] = ["criterion", "loss", "loss_fn", "loss_func", "loss_fu
 
 /// A tensor of the network: its name without what is around it, and as it stands in the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unwrapped<'a> {
-    pub(super) inner: String,
-    pub(super) whole: &'a str,
+pub struct Unwrapped<'a> {
+    /// Without what is around the network.
+    pub inner: String,
+    /// As in the file.
+    pub whole: &'a str,
 }
 
 /// The tensors of the one network in `names`, which `is_mark` knows by the inner name of a tensor that every such network
@@ -31,10 +33,7 @@ pub(super) struct Unwrapped<'a> {
 ///
 /// # Errors
 /// [`WeightsError::SeveralNetworks`], or [`WeightsError::Extra`] for a tensor that is outside of what is around the network.
-pub(super) fn unwrap<'a>(
-    names: &'a [String],
-    is_mark: impl Fn(&str) -> bool,
-) -> Result<Vec<Unwrapped<'a>>, WeightsError> {
+pub fn unwrap<'a>(names: &'a [String], is_mark: impl Fn(&str) -> bool) -> Result<Vec<Unwrapped<'a>>, WeightsError> {
     let around = around(names, is_mark);
     let mut found = Vec::with_capacity(names.len());
     let prefix = match around.len() {
@@ -54,7 +53,7 @@ pub(super) fn unwrap<'a>(
 }
 
 /// Whether a network that `is_mark` knows is among `names`, whatever is around it.
-pub(super) fn holds(names: &[String], is_mark: impl Fn(&str) -> bool) -> bool {
+pub fn holds(names: &[String], is_mark: impl Fn(&str) -> bool) -> bool {
     !around(names, is_mark).is_empty()
 }
 

@@ -9,10 +9,10 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use unmask_core::detector::Model;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
+use unmask_core::detector::spec::Architecture;
 use unmask_core::face::finder::FindOptions;
 use unmask_core::image::RgbImage;
 use unmask_core::weights::Seeded;
-use unmask_core::weights::spec::Architecture;
 
 use crate::device::DeviceChoice;
 use crate::media::{self, Damage, OpenOptions, TimedFrame};

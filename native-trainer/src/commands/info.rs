@@ -6,12 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
-use serde::Serialize;
 use serde_json::json;
-use unmask_core::detector::clip::ClipConfig;
-use unmask_core::detector::{Strategy, is_statistic, trainable};
+use unmask_core::detector::spec::{Architecture, DetectorSpec, Measured, Reliability, TrainingStatus};
+use unmask_core::detector::{Group, Strategy};
 use unmask_core::weights::TensorSource;
-use unmask_core::weights::spec::{Architecture, DetectorSpec, Measured, Reliability, TrainingStatus};
 
 use crate::datasets::{self, LoadOptions, summary};
 use crate::detector_file::{self, Source};
@@ -46,7 +44,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     let source = detector_file::resolve(&args.model.to_string_lossy())?;
     let file = source.open()?;
     let spec = detector_file::describe(&source, &file)?;
-    let counts = Counts::of(&file);
+    let counts = Counts::of(&file, &spec.architecture);
     let sha256 = source.sha256()?;
     if args.json {
         let document = json!({
@@ -81,56 +79,22 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(file: &dyn TensorSource) -> Self {
+    fn of(file: &dyn TensorSource, architecture: &Architecture) -> Self {
         let names = file.names();
         let size = |name: &String| file.shape(name).map_or(0, |shape| shape.iter().product());
-        let of = |strategy| names.iter().filter(|name| trainable(strategy, name)).map(size).sum();
+        let of = |strategy| names.iter().filter(|name| architecture.trains(strategy, name)).map(size).sum();
         Self {
             tensors: names.len(),
-            parameters: names.iter().filter(|name| !is_statistic(name)).map(size).sum(),
+            parameters: names
+                .iter()
+                .filter(|name| architecture.sizes().group(name) != Group::Statistic)
+                .map(size)
+                .sum(),
             layer_norm: of(Strategy::LayerNorm),
             stan: of(Strategy::Stan),
             head: of(Strategy::Head),
         }
     }
-}
-
-/// A model and its sizes in words.
-fn describe(architecture: &Architecture) -> String {
-    match architecture {
-        Architecture::Clip(clip) => describe_clip(clip),
-        Architecture::Stan(stan) => format!(
-            "{}, STAN branch of {} layers, clips of {} frames mixed by {}",
-            describe_clip(&stan.clip),
-            stan.branch_depth,
-            stan.clip_length,
-            word(&stan.time_module)
-        ),
-        Architecture::EfficientNet(network) => format!(
-            "EfficientNet-Lite, width {}, {} blocks in {} stages, head {}",
-            network.width,
-            network.stages.iter().map(|stage| stage.repeats).sum::<usize>(),
-            network.stages.len(),
-            word(&network.head),
-        ),
-    }
-}
-
-fn describe_clip(clip: &ClipConfig) -> String {
-    format!(
-        "CLIP ViT, width {}, depth {}, {} heads, MLP {}, patch {}, head {}",
-        clip.width,
-        clip.depth,
-        clip.heads,
-        clip.mlp,
-        clip.patch_size,
-        word(&clip.head)
-    )
-}
-
-/// A choice by its name in a detector's description.
-fn word(choice: &impl Serialize) -> String {
-    serde_json::to_string(choice).unwrap_or_default().trim_matches('"').to_string()
 }
 
 fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Table {
@@ -145,12 +109,13 @@ fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) ->
     if let Some(adapter) = &spec.adapter {
         row("adapter for", adapter.base_sha256.clone());
     }
-    row("architecture", describe(&spec.architecture));
+    row("architecture", spec.architecture.sizes().words());
     row("compute", format!("{:.1} GFLOP a face", spec.architecture.flops() as f64 / 1e9));
-    let (tuned, parts) = match spec.architecture {
-        Architecture::Stan(_) => (counts.stan, "LayerNorms, temporal layers and head"),
-        Architecture::Clip(_) => (counts.layer_norm, "LayerNorms and head"),
-        Architecture::EfficientNet(_) => (counts.layer_norm, "norms and head"),
+    let sizes = spec.architecture.sizes();
+    let norms = if sizes.has_batch_norms() { "norms" } else { "LayerNorms" };
+    let (tuned, parts) = match sizes.usual_strategy() {
+        Strategy::Stan => (counts.stan, format!("{norms}, new layers and head")),
+        _ => (counts.layer_norm, format!("{norms} and head")),
     };
     row(
         "parameters",

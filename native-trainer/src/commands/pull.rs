@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
-use unmask_core::weights::spec::TrainingStatus;
 
 use super::import::{self, BranchArgs, From, HeadArg, ImportArgs};
 use crate::detector_file;
-use crate::hub::{Freshness, Hub, Kind, Pulled, Reporter, known};
+use crate::hub::{Freshness, Hub, Pulled, Reporter, known};
 use crate::output::say;
 
 /// Fetch a published detector or backbone and make a detector file of it
@@ -37,7 +36,7 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
     reporter.finish();
     let pulled = pulled?;
     describe(&pulled)?;
-    match pulled.entry.kind {
+    match &pulled.entry.kind {
         Some(kind) => convert(&hub, &pulled, kind),
         None => {
             say!("convert it with `unmask import --from KIND --input {} --output FILE`", pulled.path.display());
@@ -76,7 +75,7 @@ fn describe(pulled: &Pulled) -> Result<()> {
 }
 
 /// Makes the detector file that `--model NAME` finds, unless it is there.
-fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
+fn convert(hub: &Hub, pulled: &Pulled, kind: &str) -> Result<()> {
     let entry = &pulled.entry;
     let output = detector_file::pulled_path(&entry.name, hub.cache());
     if output.exists() && pulled.freshness != Freshness::Downloaded {
@@ -84,10 +83,10 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
         return Ok(());
     }
     make_folder(&output)?;
-    let Ok(from) = From::from_str(kind.import_name(), false) else {
-        bail!("{} is of the kind {}, which `unmask import` does not know", entry.name, kind.import_name())
+    let Some(from) = From::by_name(kind) else {
+        bail!("{} is of the kind {kind}, which `unmask import` does not know", entry.name)
     };
-    let status = import::convert(&ImportArgs {
+    let imported = import::convert(&ImportArgs {
         from,
         input: pulled.path.clone(),
         head: None,
@@ -105,12 +104,10 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: Kind) -> Result<()> {
         branch: BranchArgs::default(),
         adapter_for: None,
     })?;
-    match status {
-        TrainingStatus::Untrained => say!(
-            "{} is a backbone with a random head, to train on; its scores mean nothing until then",
-            output.display()
-        ),
-        _ => say!("{} is ready: use `--model {}`", output.display(), entry.name),
+    if imported.fresh_head {
+        say!("{} is a backbone with a random head, to train on; its scores mean nothing until then", output.display());
+    } else {
+        say!("{} is ready: use `--model {}`", output.display(), entry.name);
     }
     Ok(())
 }

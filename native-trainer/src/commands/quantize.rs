@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use burn::tensor::TensorData;
 use clap::{Args, ValueEnum};
 use half::f16;
-use unmask_core::weights::spec::{DetectorSpec, Grade, Reliability, SPEC_KEY, TrainingStatus};
+use unmask_core::detector::spec::{DetectorSpec, Grade, Reliability, SPEC_KEY, TrainingStatus};
 use unmask_core::weights::{TensorSource, WeightsError};
 
 use crate::detector_file::{self, Source};

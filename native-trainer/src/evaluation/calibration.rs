@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use unmask_core::detector::spec::{Calibration, Grade, Reliability};
 use unmask_core::metrics::{
     Misses, Scored, TemperatureFit, TemperatureNote, VerdictBasis, VerdictFit, fit_temperature, fit_verdict_thresholds,
 };
 use unmask_core::pipeline::aggregate::mean_score;
-use unmask_core::weights::spec::{Calibration, Grade, Reliability};
 
 use crate::datasets::{Label, Video};
 use crate::predict::ClipLogits;

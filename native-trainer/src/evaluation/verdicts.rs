@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use unmask_core::detector::spec::{Calibration, VerdictCounts};
 use unmask_core::metrics::{Ranking, Scored};
-use unmask_core::weights::spec::{Calibration, VerdictCounts};
 
 use super::ScoredVideo;
 use crate::datasets::Label;

@@ -26,34 +26,14 @@ struct Table {
     model: Vec<Entry>,
 }
 
-/// How a pulled file is imported.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
-    /// A CLIP model as the transformers library stores it, whole or the vision tower alone.
-    HfClip,
-    /// A GenD detector: CLIP tower and linear head.
-    Gend,
-}
-
-impl Kind {
-    /// The value of `unmask import --from`.
-    pub(crate) fn import_name(self) -> &'static str {
-        match self {
-            Self::HfClip => "hf-clip",
-            Self::Gend => "gend",
-        }
-    }
-}
-
 /// One model on the hub: which file of which repository, and what is known about it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
     /// What the user types.
     pub(crate) name: String,
-    /// How to import it; `None` outside the table.
-    pub(crate) kind: Option<Kind>,
+    /// The format to import it by; `None` outside the table.
+    pub(crate) kind: Option<String>,
     /// One line for a list.
     pub(crate) about: String,
     /// Of the weights.
@@ -181,6 +161,8 @@ fn edits(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use unmask_core::detector::formats;
+
     use super::*;
 
     #[test]
@@ -192,7 +174,12 @@ mod tests {
             check_revision(&file, &entry.revision).unwrap();
             unlisted(&file, &format!("{}/{}", entry.repo, entry.file), &entry.revision).unwrap();
             assert!(entry.extras.iter().all(|extra| check_part(&file, extra).is_ok()), "{file}");
-            assert!(entry.kind.is_some() && !entry.about.is_empty() && !entry.licence.is_empty(), "{file}");
+            assert!(
+                entry.kind.as_deref().and_then(formats::by_name).is_some()
+                    && !entry.about.is_empty()
+                    && !entry.licence.is_empty(),
+                "{file}"
+            );
             assert_eq!(entry.name, entry.name.to_ascii_lowercase());
             assert_eq!(table.iter().filter(|other| other.name == entry.name).count(), 1, "{} is unique", entry.name);
             if let Some(sha256) = &entry.sha256 {
@@ -205,14 +192,14 @@ mod tests {
     fn a_model_is_found_by_its_name_and_by_its_repository() {
         let by_name = resolve("GenD-CLIP-L-14").unwrap();
         assert_eq!(by_name, resolve("yermandy/GenD_CLIP_L_14").unwrap());
-        assert_eq!(by_name.kind.map(Kind::import_name), Some("gend"));
+        assert_eq!(by_name.kind.as_deref(), Some("gend"));
     }
 
     #[test]
     fn another_revision_drops_the_checksum_of_the_listed_one() {
         let entry = resolve("clip-vit-l-14@refs/pr/3").unwrap();
         assert_eq!((entry.revision.as_str(), entry.sha256, entry.bytes), ("refs/pr/3", None, None));
-        assert_eq!(entry.kind, Some(Kind::HfClip));
+        assert_eq!(entry.kind.as_deref(), Some("hf-clip"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The page that lists all inputs of a run.
 
 use askama::Template;
+use unmask_core::detector::spec::{DetectorSpec, Grade, Reliability};
 use unmask_core::pipeline::report::Report;
-use unmask_core::weights::spec::{DetectorSpec, Grade, Reliability};
 
 use super::figures::count;
 use super::page::{Scale, scale};

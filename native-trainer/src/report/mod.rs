@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use askama::Template;
 use jiff::Timestamp;
+use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::pipeline::report::Report;
-use unmask_core::weights::spec::DetectorSpec;
 
 use crate::files;
 use crate::media::{Input, LeftOut};

@@ -1,8 +1,8 @@
 //! The page of one input: what the template shows, made of a report.
 
 use askama::Template;
+use unmask_core::detector::spec::{DetectorSpec, Grade};
 use unmask_core::pipeline::report::{InputKind, Report, Verdict, VideoSummary};
-use unmask_core::weights::spec::{DetectorSpec, Grade};
 
 use super::figures::{clock, count, figure, percent, spread, threshold};
 use super::pictures::{EXTREMES, Pictures, ScoredFace};

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
+use unmask_core::detector::spec::*;
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 use unmask_core::image::{Interpolation, RgbImage};
 use unmask_core::pipeline::report::*;
 use unmask_core::pipeline::{Caveat, CaveatCode, ClipView};
-use unmask_core::weights::spec::*;
 
 use super::*;
 
@@ -16,6 +16,7 @@ pub(super) fn spec() -> DetectorSpec {
         version: SPEC_VERSION,
         name: "made-up".to_string(),
         architecture: Architecture::Clip(ClipConfig::vit_b_16(HeadKind::OneLayer)),
+        low_rank: None,
         input: InputSpec { size: 224, mean: [0.5; 3], std: [0.5; 3], interpolation: Interpolation::Bicubic },
         crop: CropSpec { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 },
         sampling: SamplingSpec { frames: 32, clip_length: None },

@@ -1,8 +1,8 @@
 //! The figure of scores over time. Places across are in percent, so that the figure fits any width with letters of one
 //! size; places down are in pixels.
 
+use unmask_core::detector::spec::Calibration;
 use unmask_core::pipeline::report::{FaceReport, FrameReport, Report};
-use unmask_core::weights::spec::Calibration;
 
 use super::figures::{clock, count, figure, percent, spread, threshold};
 use super::words::{self, scores_of};

@@ -1,7 +1,7 @@
 //! What a page says in words: the verdict, what it rests on, what it cannot know.
 
+use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::pipeline::report::{InputKind, Report, TrackReport, Verdict};
-use unmask_core::weights::spec::DetectorSpec;
 
 use super::figures::{clock, count, figure, spread, threshold};
 

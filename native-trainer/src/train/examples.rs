@@ -8,10 +8,10 @@ use anyhow::{Result, anyhow};
 use burn::prelude::*;
 use rayon::prelude::*;
 use unmask_core::detector::FrontEnd;
+use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::image::RgbImage;
-use unmask_core::weights::spec::DetectorSpec;
 
 use super::donors::donor;
 use super::partners::{Partner, Partners, at_the_same_time};

@@ -24,6 +24,14 @@ pub(super) fn loss(recipe: &LossRecipe, output: &Output, labels: &[Label]) -> Te
     {
         total = total + alignment * recipe.alignment;
     }
+    for view in &output.views {
+        total = total + cross_entropy(view.clone(), labels, smoothing) * recipe.views;
+    }
+    for (name, penalty) in &output.penalties {
+        if let Some(weight) = recipe.penalties.get(*name) {
+            total = total + penalty.clone() * *weight;
+        }
+    }
     total
 }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use unmask_core::detector::Detector;
-use unmask_core::metrics::Misses;
-use unmask_core::weights::spec::{
+use unmask_core::detector::spec::{
     AdapterSpec, Architecture, Calibration, DetectorSpec, Grade, Reliability, Training, TrainingStatus,
 };
+use unmask_core::metrics::Misses;
 
 use super::checkpoint::Best;
 use super::recipe::{DataRecipe, ModelRecipe, Recipe, Share, StatisticsName, StrategyName};
@@ -45,11 +45,12 @@ pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
     let training = Training { reliability: Some(calibrated.reliability(None)), ..spec.training };
     let spec = DetectorSpec { calibration: calibrated.calibration.clone(), training, ..spec };
     let model = outcome.detector.model();
-    detector_file::write(&out.join("detector.safetensors"), &spec, model, |_| true)?;
+    detector_file::write_merged(&out.join("detector.safetensors"), &spec, model, recipe.model.low_rank())?;
     if recipe.model.strategy != StrategyName::Full {
         let adapter = Some(AdapterSpec { base_sha256: outcome.start_sha256.to_owned() });
-        let spec = DetectorSpec { adapter, ..spec.clone() };
-        detector_file::write(&out.join("adapter.safetensors"), &spec, model, |name| recipe.model.changes(name))?;
+        let spec = DetectorSpec { adapter, low_rank: recipe.model.low_rank().cloned(), ..spec.clone() };
+        let is_kept = |name: &str| recipe.model.changes(&spec.architecture, name);
+        detector_file::write(&out.join("adapter.safetensors"), &spec, model, is_kept)?;
     }
     let measures = watch::read(&out.join("metrics.jsonl"))?;
     let summary = summary(outcome, &spec, &calibrated, &measures)?;
@@ -105,7 +106,7 @@ fn pairs_words(data: &DataRecipe) -> String {
 }
 
 fn strategy_words(model: &ModelRecipe, architecture: &Architecture) -> String {
-    let has_batch_norms = matches!(architecture, Architecture::EfficientNet(_));
+    let has_batch_norms = architecture.sizes().has_batch_norms();
     let norms = if has_batch_norms { "norms" } else { "layer norms" };
     let statistics = match model.statistics {
         StatisticsName::Batch if has_batch_norms => ", with the norms' statistics of its own data",
@@ -115,7 +116,8 @@ fn strategy_words(model: &ModelRecipe, architecture: &Architecture) -> String {
         StrategyName::Ln => format!("{norms} and head trained"),
         StrategyName::Full => "fully fine-tuned".to_owned(),
         StrategyName::Head => "head trained".to_owned(),
-        StrategyName::Stan => format!("{norms}, temporal branch and head trained"),
+        StrategyName::Stan => format!("{norms}, new layers and head trained"),
+        StrategyName::Lora => format!("low-rank updates (rank {}) and head trained", model.low_rank.rank),
     };
     format!("{trained}{statistics}")
 }

@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 use burn::tensor::{DType, GradientCheckpointingStrategy, Gradients};
-use unmask_core::detector::{Model, Strategy, is_norm, is_statistic, trainable};
+use unmask_core::detector::{Model, is_norm, is_statistic};
 
 /// Values of parameters or of their gradients, flattened to `[n]` and outside of autodiff, by the parameter's name in a
 /// detector file.
 pub(super) type Named = BTreeMap<String, Tensor<1>>;
 
-/// `model` with the parameters that `strategy` trains in the autodiff graph and all others outside of it: a product with
+/// `model` with the parameters that `trains` names in the autodiff graph and all others outside of it: a product with
 /// those costs no gradient, neither time nor memory. Those others are stored in `dtype`, which the model computes in;
 /// norms are not, since they compute in f32. `recompute` turns on gradient checkpointing.
-pub(super) fn for_training(model: Model, strategy: Strategy, dtype: DType, recompute: bool) -> Model {
+pub(super) fn for_training(model: Model, trains: impl Fn(&str) -> bool, dtype: DType, recompute: bool) -> Model {
     let checkpointing = match recompute {
         true => GradientCheckpointingStrategy::Balanced,
         false => GradientCheckpointingStrategy::Disabled,
     };
-    model.map(&mut Prepare { path: ModulePath::default(), strategy, dtype, checkpointing })
+    model.map(&mut Prepare { path: ModulePath::default(), trains, dtype, checkpointing })
 }
 
 /// `model` without autodiff.
@@ -76,15 +76,16 @@ impl ModulePath {
     }
 }
 
-struct Prepare {
+struct Prepare<F> {
     path: ModulePath,
-    strategy: Strategy,
+    /// Whether the parameter of a name is trained.
+    trains: F,
     /// The type of what is not trained, norms apart.
     dtype: DType,
     checkpointing: GradientCheckpointingStrategy,
 }
 
-impl ModuleMapper for Prepare {
+impl<F: Fn(&str) -> bool> ModuleMapper for Prepare<F> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.0.push(name.into());
     }
@@ -97,7 +98,7 @@ impl ModuleMapper for Prepare {
         let name = self.path.name();
         let (id, tensor, mapper) = param.consume();
         let plain = tensor.without_autodiff();
-        let tensor = if trainable(self.strategy, &name) {
+        let tensor = if (self.trains)(&name) {
             plain.autodiff().with_gradient_checkpointing_strategy(self.checkpointing).require_grad()
         } else if is_norm(&name) {
             plain

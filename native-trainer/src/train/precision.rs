@@ -42,13 +42,15 @@ mod tests {
     use burn::module::{Module, ModuleVisitor, Param};
     use unmask_core::detector::clip::HeadKind;
     use unmask_core::detector::efficientnet::{EfficientNetConfig, Stage};
-    use unmask_core::detector::{Model, Strategy, is_norm, trainable};
+    use unmask_core::detector::spec::Architecture;
+    use unmask_core::detector::{Model, Strategy, is_norm};
     use unmask_core::weights::Seeded;
-    use unmask_core::weights::spec::Architecture;
 
     use super::super::losses::loss;
     use super::super::parameters::{self, Named, norm};
-    use super::super::parity::{LABELS, LOSS, clip_model, clip_pixels, stored_model, tensor};
+    use super::super::parity::{
+        LABELS, LOSS, clip_model, clip_pixels, forward_with_masks, stored_model, tensor, values,
+    };
     use super::*;
 
     /// bf16 has 8 bits: each rounding adds an error of up to 2⁻⁹, or 0.2 %, and the tiny models have 30 to 100 roundings
@@ -61,9 +63,10 @@ mod tests {
 
     struct Case {
         name: &'static str,
+        architecture: Architecture,
         model: Model,
         pixels: Tensor<5>,
-        masks: Option<Tensor<3>>,
+        masks: Option<Vec<f32>>,
         /// How far the gradient may be off, in parts of its length.
         tolerance: f64,
     }
@@ -71,20 +74,20 @@ mod tests {
     fn cases() -> Vec<Case> {
         let [pixels, _] = clip_pixels();
         let stan = "stan_reference.safetensors";
-        let stan = |name, file, masks| Case {
-            name,
-            model: stored_model(file),
-            pixels: tensor(stan, "pixel_values"),
-            masks: Some(tensor(stan, masks)),
-            tolerance: TOLERANCE,
+        let stan = |name, file, masks| {
+            let (architecture, model) = stored_model(file);
+            let (pixels, masks) = (tensor(stan, "pixel_values"), Some(values(stan, masks)));
+            Case { name, architecture, model, pixels, masks, tolerance: TOLERANCE }
         };
+        let ((clip, clip_model), (lite, lite_model)) = (clip_model(), efficientnet());
         vec![
-            Case { name: "clip", model: clip_model(), pixels, masks: None, tolerance: TOLERANCE },
+            Case { name: "clip", architecture: clip, model: clip_model, pixels, masks: None, tolerance: TOLERANCE },
             stan("attention", "stan_attention.safetensors", "attention.t8.masks"),
             stan("conv", "stan_conv.safetensors", "conv.t8.masks"),
             Case {
                 name: "efficientnet",
-                model: efficientnet(),
+                architecture: lite,
+                model: lite_model,
                 pixels: clip_pixels()[0].clone(),
                 masks: None,
                 tolerance: TOLERANCE_WITH_CORNERS,
@@ -92,18 +95,27 @@ mod tests {
         ]
     }
 
-    fn efficientnet() -> Model {
+    fn efficientnet() -> (Architecture, Model) {
         let stage =
             |repeats, kernel, stride, expansion, channels| Stage { repeats, kernel, stride, expansion, channels };
         let stages = vec![stage(1, 3, 1, 1, 4), stage(2, 5, 2, 2, 6)];
-        let config = EfficientNetConfig { image_size: 32, stem: 8, stages, width: 16, head: HeadKind::OneLayer };
-        Model::load(&Architecture::EfficientNet(config), &mut Seeded::new(3), &Device::flex()).unwrap()
+        let config = EfficientNetConfig {
+            image_size: 32,
+            stem: 8,
+            stages,
+            width: 16,
+            ..EfficientNetConfig::lite0(HeadKind::OneLayer)
+        };
+        let architecture = Architecture::EfficientNet(config);
+        let model = Model::load(&architecture, &mut Seeded::new(3), &Device::flex()).unwrap();
+        (architecture, model)
     }
 
     /// The loss and the gradients of one step.
     fn step(case: &Case, strategy: Strategy, dtype: DType) -> (f32, Named) {
-        let model = parameters::for_training(case.model.clone(), strategy, dtype, false);
-        let output = model.forward_training(case.pixels.clone().cast(dtype), case.masks.clone());
+        let trains = |name: &str| case.architecture.trains(strategy, name);
+        let model = parameters::for_training(case.model.clone(), trains, dtype, false);
+        let output = forward_with_masks(&model, case.pixels.clone().cast(dtype), case.masks.as_deref());
         assert_eq!((output.features.dtype(), output.logits.dtype()), (DType::F32, DType::F32), "{}", case.name);
         let clips = case.pixels.dims()[0];
         let loss = loss(&LOSS, &output, &LABELS[..clips]);
@@ -164,11 +176,12 @@ mod tests {
     #[test]
     fn what_is_trained_and_norms_are_stored_in_f32_and_all_else_in_bf16() {
         for case in cases() {
-            let model = parameters::for_training(case.model, Strategy::Stan, DType::BF16, false);
+            let trains = |name: &str| case.architecture.trains(Strategy::Stan, name);
+            let model = parameters::for_training(case.model, trains, DType::BF16, false);
             let mut stored = Stored::default();
             model.visit(&mut stored);
             for (name, dtype) in stored.found {
-                let precise = trainable(Strategy::Stan, &name) || is_norm(&name);
+                let precise = trains(&name) || is_norm(&name);
                 assert_eq!(dtype, if precise { DType::F32 } else { DType::BF16 }, "{} {name}", case.name);
             }
         }

@@ -1,9 +1,11 @@
 //! A training recipe: every choice of a run, as TOML. `configs/` has one file per recipe, with every key explained.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use unmask_core::detector::{Strategy, is_statistic, trainable};
+use unmask_core::detector::spec::LowRankSpec;
+use unmask_core::detector::{Architecture, Strategy, is_statistic};
 
 use super::precision::Precision;
 use super::shares::Shares;
@@ -38,6 +40,8 @@ pub(crate) struct ModelRecipe {
     pub(crate) start: PathBuf,
     /// Which parameters are trained.
     pub(crate) strategy: StrategyName,
+    /// With [`StrategyName::Lora`]: which layers get a low-rank update, and of what rank.
+    pub(crate) low_rank: LowRankSpec,
     /// Which statistics batch norms use in training.
     pub(crate) statistics: StatisticsName,
     /// With [`StatisticsName::Batch`]: how much of the running averages each step, or part of one, replaces.
@@ -45,9 +49,15 @@ pub(crate) struct ModelRecipe {
 }
 
 impl ModelRecipe {
-    /// Whether training changes the tensor `name` of the model.
-    pub(crate) fn changes(&self, name: &str) -> bool {
-        trainable(self.strategy.into(), name) || self.statistics == StatisticsName::Batch && is_statistic(name)
+    /// Whether training changes the tensor `name` of a model of this architecture.
+    pub(crate) fn changes(&self, architecture: &Architecture, name: &str) -> bool {
+        architecture.trains(self.strategy.into(), name)
+            || self.statistics == StatisticsName::Batch && is_statistic(name)
+    }
+
+    /// The low-rank updates that are trained, if that is the strategy.
+    pub(crate) fn low_rank(&self) -> Option<&LowRankSpec> {
+        (self.strategy == StrategyName::Lora).then_some(&self.low_rank)
     }
 }
 
@@ -71,8 +81,10 @@ pub(crate) enum StrategyName {
     Full,
     /// The head alone.
     Head,
-    /// Layer norms, the temporal branch of a detector of clips, and the head.
+    /// Norms, what the model adds to pretrained weights (such as the temporal layers of a detector of clips), and the head.
     Stan,
+    /// Low-rank updates of weights, what the model adds to pretrained weights, and the head.
+    Lora,
 }
 
 impl From<StrategyName> for Strategy {
@@ -82,6 +94,7 @@ impl From<StrategyName> for Strategy {
             StrategyName::Full => Self::Full,
             StrategyName::Head => Self::Head,
             StrategyName::Stan => Self::Stan,
+            StrategyName::Lora => Self::LowRank,
         }
     }
 }
@@ -193,6 +206,10 @@ pub(crate) struct LossRecipe {
     pub(crate) label_smoothing: f64,
     pub(crate) uniformity: f64,
     pub(crate) alignment: f64,
+    /// The cross-entropy of each further view of the clips, for models that are trained on several.
+    pub(crate) views: f64,
+    /// What a model asks to be made small, by its names.
+    pub(crate) penalties: BTreeMap<String, f64>,
 }
 
 /// How gradients change parameters.
@@ -285,6 +302,8 @@ impl Default for ModelRecipe {
         Self {
             start: PathBuf::new(),
             strategy: StrategyName::Ln,
+            // UDD's: rank 4, and twice that as α.
+            low_rank: LowRankSpec { rank: 4, alpha: 8.0, targets: vec!["query".into(), "value".into()] },
             statistics: StatisticsName::Stored,
             statistics_momentum: 0.01,
         }
@@ -307,7 +326,14 @@ impl Default for DataRecipe {
 
 impl Default for LossRecipe {
     fn default() -> Self {
-        Self { cross_entropy: 1.0, label_smoothing: 0.0, uniformity: 0.0, alignment: 0.0 }
+        Self {
+            cross_entropy: 1.0,
+            label_smoothing: 0.0,
+            uniformity: 0.0,
+            alignment: 0.0,
+            views: 1.0,
+            penalties: BTreeMap::new(),
+        }
     }
 }
 
@@ -344,6 +370,11 @@ impl Default for RunRecipe {
     }
 }
 
+/// The number that is worse as a weight: one that is none, else the smaller.
+fn worst(one: f64, other: f64) -> f64 {
+    if one.is_nan() || other.is_nan() { f64::NAN } else { one.min(other) }
+}
+
 impl Recipe {
     /// The first thing that makes no sense, as part of a sentence.
     pub(crate) fn check(&self) -> Result<(), String> {
@@ -369,6 +400,8 @@ impl Recipe {
             ("loss.cross_entropy", self.loss.cross_entropy),
             ("loss.uniformity", self.loss.uniformity),
             ("loss.alignment", self.loss.alignment),
+            ("loss.views", self.loss.views),
+            ("loss.penalties", self.loss.penalties.values().copied().fold(0.0, worst)),
         ];
         if let Some((key, value)) = not_negative.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
             return Err(format!("{key} is {value}, but must be a number that is not negative"));
@@ -385,6 +418,9 @@ impl Recipe {
         let LossRecipe { cross_entropy, uniformity, alignment, .. } = self.loss;
         if cross_entropy + uniformity + alignment == 0.0 {
             return Err("every weight of the loss is 0, so nothing would be learnt".into());
+        }
+        if let Some(Err(problem)) = self.model.low_rank().map(LowRankSpec::check) {
+            return Err(format!("model.low_rank has {problem}"));
         }
         if self.name.trim().is_empty() || self.name.contains(['/', '\\']) {
             return Err(format!("name is `{}`, but must be a name without slashes", self.name));

@@ -47,17 +47,25 @@ const VARIANCE: &str = ".running_var";
 #[cfg(test)]
 mod tests {
     use burn::prelude::*;
+    use unmask_core::detector::Output;
     use unmask_core::detector::clip::HeadKind;
     use unmask_core::detector::efficientnet::{EfficientNetConfig, Stage};
+    use unmask_core::detector::spec::Architecture;
+    use unmask_core::layers::Pass;
     use unmask_core::weights::Seeded;
-    use unmask_core::weights::spec::Architecture;
 
     use super::*;
 
     fn model() -> Model {
         let stage = Stage { repeats: 2, kernel: 3, stride: 2, expansion: 2, channels: 4 };
         let head = HeadKind::OneLayer;
-        let config = EfficientNetConfig { image_size: 32, stem: 4, stages: vec![stage], width: 8, head };
+        let config = EfficientNetConfig {
+            image_size: 32,
+            stem: 4,
+            stages: vec![stage],
+            width: 8,
+            ..EfficientNetConfig::lite0(head)
+        };
         Model::load(&Architecture::EfficientNet(config), &mut Seeded::new(3), &Device::flex()).unwrap()
     }
 
@@ -71,17 +79,24 @@ mod tests {
         differences.map(|difference| difference.into_scalar::<f32>()).fold(0.0, f32::max)
     }
 
+    /// The output by the statistics of the batch, and these.
+    fn by_batch(model: &Model, pixels: Tensor<5>) -> (Output, Vec<Moments>) {
+        let mut moments = Vec::new();
+        let output = model.forward_in(pixels, &mut Pass::scoring().by_batch(&mut moments));
+        (output, moments)
+    }
+
     /// The statistics of `model` after batches of these scales.
     fn moved(model: &Model, scales: &[f64], momentum: f64) -> Named {
         let mut statistics = Statistics::of(model, momentum);
-        scales.iter().for_each(|scale| statistics.follow(model.forward_by_batch(pixels(*scale), None).1));
+        scales.iter().for_each(|scale| statistics.follow(by_batch(model, pixels(*scale)).1));
         statistics.into_values()
     }
 
     #[test]
     fn statistics_that_follow_every_batch_wholly_make_scoring_see_what_training_saw() {
         let model = model();
-        let (trained, _) = model.forward_by_batch(pixels(1.0), None);
+        let (trained, _) = by_batch(&model, pixels(1.0));
         let model = parameters::updated(model.clone(), moved(&model, &[1.0], 1.0));
         let logits = |output: Tensor<2>| -> Vec<f32> { output.into_data().try_into_vec().unwrap() };
         let (scored, trained) = (logits(model.forward(pixels(1.0)).logits), logits(trained.logits));

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
+use unmask_core::detector::Strategy;
+use unmask_core::detector::spec::{Architecture, DetectorSpec, TrainingStatus};
 use unmask_core::metrics::{Bootstrap, Interval, Ranking, Undefined};
-use unmask_core::weights::spec::{Architecture, DetectorSpec, TrainingStatus};
 
 use super::outcome::Outcome;
 use super::recipe::{LossRecipe, StrategyName};
@@ -97,8 +98,12 @@ fn is_best(step: usize, outcome: &Outcome) -> bool {
 
 /// Says so where the two losses of the table are not of one kind.
 fn loss_words(loss: &LossRecipe) -> Option<String> {
-    let LossRecipe { cross_entropy, label_smoothing, uniformity, alignment } = *loss;
-    let is_plain = cross_entropy == 1.0 && label_smoothing == 0.0 && uniformity == 0.0 && alignment == 0.0;
+    let LossRecipe { cross_entropy, label_smoothing, uniformity, alignment, .. } = *loss;
+    let is_plain = cross_entropy == 1.0
+        && label_smoothing == 0.0
+        && uniformity == 0.0
+        && alignment == 0.0
+        && loss.penalties.is_empty();
     (!is_plain).then(|| {
         "The train loss is the recipe's, the validation loss the cross-entropy alone: the two cannot be compared."
             .to_owned()
@@ -185,12 +190,13 @@ fn gap_words(Aucs { train, validation }: Aucs, fewer: Option<&str>) -> String {
 
 /// What to set so that fewer parameters are trained than by `strategy`, where there is a way.
 fn fewer_parameters(strategy: StrategyName, architecture: &Architecture) -> Option<&'static str> {
-    match (strategy, architecture) {
-        (StrategyName::Full, Architecture::Stan(_)) => Some("model.strategy = \"stan\""),
-        (StrategyName::Full, _) => Some("model.strategy = \"ln\""),
-        (StrategyName::Stan, _) => Some("model.strategy = \"ln\""),
-        (StrategyName::Ln, _) => Some("model.strategy = \"head\""),
-        (StrategyName::Head, _) => None,
+    match strategy {
+        StrategyName::Full if architecture.sizes().usual_strategy() == Strategy::Stan => {
+            Some("model.strategy = \"stan\"")
+        }
+        StrategyName::Full | StrategyName::Stan => Some("model.strategy = \"ln\""),
+        StrategyName::Ln | StrategyName::Lora => Some("model.strategy = \"head\""),
+        StrategyName::Head => None,
     }
 }
 

@@ -8,11 +8,13 @@ use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use burn::tensor::DType;
 use burn::tensor::activation::softmax;
+use rand::RngExt;
 use sha2::{Digest, Sha256};
-use unmask_core::detector::{Detector, FrontEnd, Model, drop_path_masks};
+use unmask_core::detector::spec::{AdapterSpec, DetectorSpec};
+use unmask_core::detector::{Detector, FrontEnd, Group, Model, parameters as shapes};
 use unmask_core::face::alignment::CropSpec;
+use unmask_core::layers::{Chance, Pass};
 use unmask_core::metrics::{Ranking, Scored};
-use unmask_core::weights::spec::{AdapterSpec, Architecture, DetectorSpec};
 
 use super::average::Average;
 use super::checkpoint::{Best, Checkpoint, EpochSoFar, Identity};
@@ -21,7 +23,7 @@ use super::losses::loss;
 use super::optimizer::Optimizer;
 use super::outcome::{Outcome, trained, write_outcome};
 use super::parameters;
-use super::recipe::{DataRecipe, Recipe, StatisticsName, StrategyName};
+use super::recipe::{DataRecipe, LossRecipe, Recipe, StatisticsName, StrategyName};
 use super::resume;
 use super::schedule::Schedule;
 use super::shares;
@@ -103,11 +105,12 @@ impl<'a> Trainer<'a> {
         recipe.augmentation.video.check(&Programs::from_environment())?;
         let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
-        let start = detector_file::load_whole(&start_source, &options.device)?;
+        let start = detector_file::load_to_train(&start_source, recipe.model.low_rank(), recipe.seed, &options.device)?;
         if !options.resume {
             check_name(&recipe.name, start.detector.spec())?;
         }
-        check_strategy(recipe.model.strategy, &start.detector.spec().architecture)?;
+        check_strategy(recipe.model.strategy, &start.detector)?;
+        check_penalties(&recipe.loss, &start.detector)?;
         let (training, validation) = load_data(options, &start.detector.spec().crop)?;
         let unwritable = "the recipe cannot be written as JSON";
         let recipe_text = serde_json::to_string(recipe).context(unwritable)?;
@@ -117,11 +120,11 @@ impl<'a> Trainer<'a> {
             data: sha256(names(training.iter().chain(&validation)).as_bytes()),
             settings: Some(serde_json::from_str(&recipe_text).context(unwritable)?),
         };
-        let strategy = recipe.model.strategy.into();
         let recompute = recipe.run.gradient_checkpointing;
         // The weights are held here alone: what is trained lies in memory once, and what is not, in `dtype`.
         let (spec, model, _) = start.detector.into_parts();
-        let model = parameters::for_training(model, strategy, dtype, recompute);
+        let trains = |name: &str| spec.architecture.trains(recipe.model.strategy.into(), name);
+        let model = parameters::for_training(model, trains, dtype, recompute);
         let front_end = FrontEnd::new(&spec, &options.device, dtype);
         let examples = Arc::new(Examples::new(training, recipe, &spec, &front_end));
         if examples.is_empty() {
@@ -213,8 +216,8 @@ impl<'a> Trainer<'a> {
     fn take_step(&mut self, batch: &Batch) -> Result<()> {
         let parts = self.recipe.run.accumulate;
         let count = batch.labels.len() / parts;
-        let architecture = &self.spec.architecture;
         let mut rng = generator(self.recipe.seed, "drop path", &[self.step as u64]);
+        let mut uniform = || rng.random::<f32>();
         let mut gradients = parameters::Named::new();
         let mut total = 0.0;
         let mut statistics = match self.recipe.model.statistics {
@@ -223,11 +226,13 @@ impl<'a> Trainer<'a> {
         };
         for (part, labels) in batch.labels.chunks(count).enumerate() {
             let pixels = batch.pixels.clone().narrow(0, part * count, count);
-            let masks = drop_path_masks(architecture, &mut rng, count, &self.options.device);
+            let classes: Vec<usize> = labels.iter().map(|label| usize::from(*label == Label::Fake)).collect();
+            let pass = Pass::training(Chance::new(&mut uniform, &classes));
             let output = match &mut statistics {
-                None => self.model.forward_training(pixels, masks),
+                None => self.model.forward_in(pixels, &mut { pass }),
                 Some(statistics) => {
-                    let (output, found) = self.model.forward_by_batch(pixels, masks);
+                    let mut found = Vec::new();
+                    let output = self.model.forward_in(pixels, &mut pass.by_batch(&mut found));
                     statistics.follow(found);
                     output
                 }
@@ -334,8 +339,8 @@ impl<'a> Trainer<'a> {
         let is_whole = self.recipe.model.strategy == StrategyName::Full;
         let adapter = (!is_whole).then(|| AdapterSpec { base_sha256: self.start_sha256.clone() });
         let spec = trained(self.recipe, &self.spec, Some(best), self.steps_per_epoch);
-        let spec = DetectorSpec { adapter, ..spec };
-        let is_kept = |name: &str| is_whole || self.recipe.model.changes(name);
+        let spec = DetectorSpec { adapter, low_rank: self.spec.low_rank.clone(), ..spec };
+        let is_kept = |name: &str| is_whole || self.recipe.model.changes(&spec.architecture, name);
         detector_file::write(&self.best_path(), &spec, &self.plain_model(), is_kept)
     }
 
@@ -412,14 +417,34 @@ fn check_name(name: &str, start: &DetectorSpec) -> Result<()> {
 }
 
 /// Refuses a strategy that trains a part that the detector does not have.
-fn check_strategy(strategy: StrategyName, architecture: &Architecture) -> Result<()> {
-    if strategy == StrategyName::Stan && !matches!(architecture, Architecture::Stan(_)) {
+fn check_strategy(strategy: StrategyName, detector: &Detector) -> Result<()> {
+    let sizes = detector.spec().architecture.sizes();
+    let has = |group: Group| shapes(detector.model()).iter().any(|(name, _)| sizes.group(name) == group);
+    if strategy == StrategyName::Lora && !has(Group::LowRank) {
+        bail!(
+            "model.strategy is \"lora\", but no layer of the detector is called as model.low_rank.targets say; layers of \
+             transformers are query, key, value, output, fc1 and fc2"
+        );
+    }
+    if strategy == StrategyName::Stan && !has(Group::New) {
         bail!(
             "model.strategy is \"stan\", but the detector has no temporal branch that it could train; choose \"ln\", \"head\" or \
              \"full\", or start from a detector of clips"
         );
     }
     Ok(())
+}
+
+/// Refuses weights for penalties that the detector does not have.
+fn check_penalties(loss: &LossRecipe, detector: &Detector) -> Result<()> {
+    let known = detector.spec().architecture.sizes().penalties();
+    match loss.penalties.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(name) if known.is_empty() => {
+            bail!("loss.penalties has {name}, but this kind of detector asks for none; leave it out")
+        }
+        Some(name) => bail!("loss.penalties has {name}, but this kind of detector knows {}", known.join(", ")),
+        None => Ok(()),
+    }
 }
 
 /// Refuses to learn to tell two classes apart where only one is there.

@@ -3,7 +3,7 @@
 use burn::prelude::*;
 use unmask_core::detector::Detector;
 use unmask_core::image::RgbImage;
-use unmask_core::weights::spec::DetectorSpec;
+use unmask_core::detector::spec::DetectorSpec;
 use wasm_bindgen::JsError;
 
 /// Makes a detector's input.

@@ -10,7 +10,7 @@ use burn::tensor::wgpu::WgpuSetup;
 use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuServer};
 use unmask_core::detector::Detector;
 use unmask_core::image::{Interpolation, RgbImage};
-use unmask_core::weights::spec::{DetectorSpec, InputSpec};
+use unmask_core::detector::spec::{DetectorSpec, InputSpec};
 use unmask_shaders::resize::Kernel;
 use unmask_shaders::runner::{CropPipeline, CropSpec, Frame};
 use unmask_shaders::warp::Similarity;

@@ -20,6 +20,13 @@ pub enum Padding {
     Same,
     /// PyTorch's `padding = side / 2` for odd sides: the kernel's middle meets the first pixel first.
     Centred,
+    /// So many zeros on every axis, and as many places as fit in: `⌊(input + before + after - side) / stride⌋ + 1`.
+    Given {
+        /// Before the first pixel.
+        before: usize,
+        /// After the last pixel.
+        after: usize,
+    },
 }
 
 impl Steps {
@@ -33,14 +40,23 @@ impl Steps {
         Self { stride, padding: Padding::Centred }
     }
 
-    /// The axis of a kernel of `side` over `input` pixels; both are at least 1.
+    /// Steps of `stride` without any padding.
+    pub fn unpadded(stride: usize) -> Self {
+        Self { stride, padding: Padding::Given { before: 0, after: 0 } }
+    }
+
+    /// The axis of a kernel of `side` over `input` pixels; both are at least 1, and the kernel fits into the padded input.
     pub fn axis(self, input: usize, side: usize) -> Axis {
         let stride = self.stride;
-        let output = input.div_ceil(stride);
+        let output = match self.padding {
+            Padding::Same | Padding::Centred => input.div_ceil(stride),
+            Padding::Given { before, after } => (input + before + after).saturating_sub(side) / stride + 1,
+        };
         let read = (output - 1) * stride + side;
         let before = match self.padding {
             Padding::Same => read.saturating_sub(input) / 2,
             Padding::Centred => (side - 1) / 2,
+            Padding::Given { before, .. } => before,
         };
         Axis { input, output, side, stride, before, after: read.saturating_sub(input + before) }
     }
@@ -140,10 +156,33 @@ mod tests {
     }
 
     #[test]
+    fn given_padding_is_pytorchs_formula_and_what_is_beyond_the_last_place_is_not_read() {
+        // Input, side, stride, before, after to output and zeros read after.
+        for (sizes, expected) in [
+            ((256, 3, 2, 0, 0), (127, 0)),
+            ((127, 3, 1, 0, 0), (125, 0)),
+            ((127, 3, 2, 0, 1), (63, 0)),
+            ((63, 5, 2, 2, 2), (32, 2)),
+            ((16, 5, 2, 1, 2), (8, 2)),
+            ((3, 3, 2, 0, 0), (1, 0)),
+        ] {
+            let (input, side, stride, before, after) = sizes;
+            let axis = Steps { stride, padding: Padding::Given { before, after } }.axis(input, side);
+            assert_eq!((axis.output, axis.before, axis.after), (expected.0, before, expected.1), "{sizes:?}");
+        }
+    }
+
+    #[test]
     fn sources_targets_and_ranges_tell_of_the_same_meetings() {
         let sizes = [(7, 3, 1), (8, 3, 2), (9, 5, 2), (2, 5, 1), (1, 5, 2), (6, 1, 2)];
-        let both = |(input, side, stride)| [Steps::same(stride), Steps::centred(stride)].map(|s| s.axis(input, side));
-        for axis in sizes.into_iter().flat_map(both) {
+        let given = |stride, before, after| Steps { stride, padding: Padding::Given { before, after } };
+        let all = |(input, side, stride): (usize, usize, usize)| {
+            let padded = given(stride, side - 1, side);
+            let mut steps = [Steps::same(stride), Steps::centred(stride), padded].to_vec();
+            steps.extend((input >= side).then(|| Steps::unpadded(stride)));
+            steps.into_iter().map(move |steps| steps.axis(input, side))
+        };
+        for axis in sizes.into_iter().flat_map(all) {
             let Axis { input, side, stride, .. } = axis;
             let (sources, targets) = (axis.sources(), axis.targets());
             for (output, tap, pixel) in

@@ -45,7 +45,10 @@ use burn::tensor::DType;
 
 pub use geometry::{Axis, Padding, Steps};
 pub use norm::{Moments, batch_norm};
-pub use trained::{InvertedResidualOfBatch, NormedConvolution, convolution_of_batch, inverted_residual_of_batch};
+pub use trained::{
+    InvertedResidualOfBatch, NormedConvolution, bare_depthwise, convolution_of_batch, depthwise_convolution_of_batch,
+    inverted_residual_of_batch,
+};
 
 use super::Activation;
 use flex::Convolutions;
@@ -70,6 +73,9 @@ pub fn pointwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    if let Some(smooth) = smooth(activation) {
+        return smooth.apply(pointwise_convolution(input, weight, affine, None));
+    }
     #[cfg(feature = "simd")]
     if let Some(output) = fused::convolution(&input, &weight, Steps::same(1), &affine, activation) {
         return output;
@@ -101,6 +107,9 @@ pub fn depthwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    if let Some(smooth) = smooth(activation) {
+        return smooth.apply(depthwise_convolution(input, weight, steps, affine, None));
+    }
     let Some((body, bounds)) = fast_body(&input, activation) else {
         return composed::depthwise(input, weight, steps, affine, activation);
     };
@@ -139,6 +148,9 @@ pub fn convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    if let Some(smooth) = smooth(activation) {
+        return smooth.apply(convolution(input, weight, steps, affine, None));
+    }
     #[cfg(feature = "simd")]
     if let Some(output) = fused::convolution(&input, &weight, steps, &affine, activation) {
         return output;
@@ -195,6 +207,11 @@ pub fn inverted_residual(input: Tensor<4>, block: InvertedResidual) -> Tensor<4>
     if block.residual { output + input } else { output }
 }
 
+/// The activation, where the faster bodies do not know it: it then follows as an operation of its own.
+fn smooth(activation: Option<Activation>) -> Option<Activation> {
+    activation.filter(|activation| activation.bounds().is_none())
+}
+
 /// Whose bodies are faster than the composed ones.
 #[derive(Clone, Copy, Debug)]
 enum Body {
@@ -207,9 +224,7 @@ enum Body {
 fn fast_body(input: &Tensor<4>, activation: Option<Activation>) -> Option<(Body, Option<(f32, f32)>)> {
     let bounds = match activation {
         None => None,
-        Some(Activation::Relu6) => Some((0.0, 6.0)),
-        Some(Activation::Relu) => Some((0.0, f32::INFINITY)),
-        Some(Activation::QuickGelu) => return None,
+        Some(activation) => Some(activation.bounds()?),
     };
     let device = input.device();
     let (is_f32, has_gradients) = (input.dtype() == DType::F32, !device.is_autodiff() || cfg!(feature = "autodiff"));

@@ -19,7 +19,7 @@ use burn::tensor::DType;
 
 use super::flex::{contiguous, dims, tensor};
 use super::kernels::Bounds;
-use super::{Activation, Body, fast_body, norm_kernels};
+use super::{Activation, Body, fast_body, norm_kernels, smooth};
 
 /// The statistics of a batch, outside of autodiff.
 #[derive(Clone, Debug)]
@@ -44,6 +44,10 @@ pub fn batch_norm(
     epsilon: f64,
     activation: Option<Activation>,
 ) -> (Tensor<4>, Moments) {
+    if let Some(smooth) = smooth(activation) {
+        let (output, moments) = batch_norm(input, weight, bias, epsilon, None);
+        return (smooth.apply(output), moments);
+    }
     match fast_body(&input, activation) {
         Some((Body::Flex, bounds)) => {
             let [images, rows, columns, channels] = input.dims();

@@ -32,7 +32,9 @@ use alloc::vec::Vec;
 
 use burn::prelude::*;
 
-use super::{ChannelAffine, Moments, Steps, batch_norm, convolution, depthwise_convolution, pointwise_convolution};
+use super::{
+    ChannelAffine, Moments, Steps, batch_norm, convolution, depthwise_convolution, pointwise_convolution, smooth,
+};
 #[cfg(feature = "cube")]
 use super::{device, pixels_read};
 use crate::ops::Activation;
@@ -72,11 +74,30 @@ pub fn convolution_of_batch(
     activation: Option<Activation>,
     epsilon: f64,
 ) -> (Tensor<4>, Moments) {
+    if let Some(smooth) = smooth(activation) {
+        let (output, moments) = convolution_of_batch(input, layer, steps, None, epsilon);
+        return (smooth.apply(output), moments);
+    }
     #[cfg(all(feature = "simd", feature = "autodiff"))]
     if let Some(found) = single_operation::convolution(&input, &layer, steps, activation, epsilon) {
         return found;
     }
     layer.after(epsilon, activation, |weight| bare_convolution(input, weight, steps))
+}
+
+/// [`convolution_of_batch`] where each channel is convolved with a kernel of its own.
+///
+/// # Shapes
+/// - input: `[images, rows, columns, channels]`, weight: `[channels, 1, side, side]`
+/// - output: `[images, rows', columns', channels]`, as `steps` say
+pub fn depthwise_convolution_of_batch(
+    input: Tensor<4>,
+    layer: NormedConvolution<4>,
+    steps: Steps,
+    activation: Option<Activation>,
+    epsilon: f64,
+) -> (Tensor<4>, Moments) {
+    layer.after(epsilon, activation, |weight| bare_depthwise(input, weight, steps))
 }
 
 /// An [`InvertedResidual`](super::InvertedResidual) whose batch norms use the statistics of the batch.
@@ -141,7 +162,11 @@ fn bare_pointwise(input: Tensor<4>, weight: Tensor<2>) -> Tensor<4> {
 }
 
 /// [`depthwise_convolution`] with nothing after it.
-fn bare_depthwise(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
+///
+/// # Shapes
+/// - input: `[images, rows, columns, channels]`, weight: `[channels, 1, side, side]`
+/// - output: `[images, rows', columns', channels]`, as `steps` say
+pub fn bare_depthwise(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
     #[cfg(feature = "cube")]
     if device::serves(&input) {
         return device::bare_depthwise(input, weight, steps);

@@ -8,17 +8,16 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use burn::module::Param;
 use burn::prelude::*;
 use burn::tensor::DType;
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::clip::{Attention, ClipConfig, EMBEDDING_DEVIATION, EncoderLayer, Head, Tower};
-use super::layers::{LayerNorm, Linear};
-use super::{Output, l2_normalise};
+use super::clip::{ClipConfig, EMBEDDING_DEVIATION, EncoderLayer, Tower};
+use crate::detector::{Group, Network, Output, Sizes, Strategy, flatten_clips};
+use crate::layers::{Attention, Head, LayerNorm, Linear, Pass, keep_probability, l2_normalise, pass_by};
 use crate::ops;
 use crate::weights::{Init, Loader, WeightsError};
 
@@ -52,6 +51,15 @@ pub enum TimeModule {
     Conv,
 }
 
+impl fmt::Display for TimeModule {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Attention => "attention",
+            Self::Conv => "conv",
+        })
+    }
+}
+
 /// Frames that the temporal convolution sees.
 const TAPS: usize = 3;
 
@@ -65,9 +73,19 @@ impl StanConfig {
     pub fn layer_beside(&self, index: usize) -> usize {
         (self.clip.depth + index).saturating_sub(self.branch_depth)
     }
+}
 
-    /// Floating-point operations (a multiply-add counts as two) of the matrix products for one frame of a clip.
-    pub fn flops(&self) -> u64 {
+impl Sizes for StanConfig {
+    fn image_size(&self) -> usize {
+        self.clip.image_size
+    }
+
+    fn clip_length(&self) -> usize {
+        self.clip_length
+    }
+
+    /// Of the matrix products.
+    fn flops(&self) -> u64 {
         let (patches, width) = (self.clip.patches() as u64, self.clip.width as u64);
         let projections = match self.time_module {
             TimeModule::Attention => 4 * width + 2 * self.clip_length as u64,
@@ -77,11 +95,7 @@ impl StanConfig {
         self.clip.flops() + self.branch_depth as u64 * (self.clip.layer_flops() + temporal)
     }
 
-    /// Checks that such a model can exist.
-    ///
-    /// # Errors
-    /// The first problem, as part of a sentence.
-    pub fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         self.clip.check()?;
         if !(1..=self.clip.depth).contains(&self.branch_depth) {
             return Err(format!("a branch of {} layers beside a tower of {}", self.branch_depth, self.clip.depth));
@@ -95,17 +109,40 @@ impl StanConfig {
         Ok(())
     }
 
-    /// Which of `clips` clips pass by which branch layer in one training step: `[branch_depth, 2, clips]`, for the temporal and
-    /// the spatial half of each layer. A value is 0 where the clip passes by and otherwise the inverse of the
-    /// probability of that, so that the mean is 1. The same state of `rng` gives the same masks.
-    pub fn drop_path_masks(&self, rng: &mut ChaCha8Rng, clips: usize, device: &Device) -> Tensor<3> {
-        let steps = self.branch_depth.saturating_sub(1).max(1) as f32;
-        let mut masks = Vec::with_capacity(self.branch_depth * 2 * clips);
-        for index in 0..self.branch_depth {
-            let keep = 1.0 - self.drop_path * index as f32 / steps;
-            masks.extend((0..2 * clips).map(|_| if rng.random::<f32>() < keep { 1.0 / keep } else { 0.0 }));
+    fn words(&self) -> String {
+        format!(
+            "{}, STAN branch of {} layers, clips of {} frames mixed by {}",
+            self.clip.words(),
+            self.branch_depth,
+            self.clip_length,
+            self.time_module
+        )
+    }
+
+    fn normalisation(&self) -> [[f32; 3]; 2] {
+        self.clip.normalisation()
+    }
+
+    /// The temporal layers and the time embeddings are what no CLIP has.
+    fn group(&self, tensor: &str) -> Group {
+        match Group::by_name(tensor) {
+            Group::Backbone if tensor.contains(".temporal.") || tensor == "branch.time_embedding" => Group::New,
+            group => group,
         }
-        Tensor::from_data(TensorData::new(masks, [self.branch_depth, 2, clips]), device)
+    }
+
+    /// A spatial layer starts as the tower's layer beside it.
+    fn starts_as(&self, tensor: &str) -> Option<String> {
+        let (index, rest) = tensor.strip_prefix("branch.layers.")?.split_once(".spatial.")?;
+        Some(format!("tower.layers.{}.{rest}", self.layer_beside(index.parse().ok()?)))
+    }
+
+    fn is_new(&self, tensor: &str) -> bool {
+        tensor.starts_with("branch.")
+    }
+
+    fn usual_strategy(&self) -> Strategy {
+        Strategy::Stan
     }
 }
 
@@ -154,7 +191,7 @@ impl TemporalLayer {
         let (mut attention, mut conv) = (None, None);
         match config.time_module {
             TimeModule::Attention => {
-                attention = Some(loader.within("attention", |l| Attention::load(l, &config.clip))?)
+                attention = Some(loader.within("attention", |l| Attention::load(l, width, config.clip.heads))?)
             }
             TimeModule::Conv => conv = Some(loader.within("conv", |l| TemporalConvolution::load(l, width))?),
         }
@@ -166,12 +203,12 @@ impl TemporalLayer {
         })
     }
 
-    /// Branch tokens to branch tokens. `mask` is `[clips]`.
-    fn forward(&self, tokens: ClipTokens, mask: Option<Tensor<1>>) -> ClipTokens {
+    /// Branch tokens to branch tokens; in training a clip is mixed with the probability `keep`.
+    fn forward(&self, tokens: ClipTokens, keep: f32, pass: &mut Pass) -> ClipTokens {
         let [clips, frames, patches, width] = tokens.patches.dims();
         let x = tokens.patches.swap_dims(1, 2).reshape([clips * patches, frames, width]);
         let mixed = self.mix(x.clone());
-        let mixed = masked(mixed.reshape([clips, patches * frames, width]), mask).reshape(x.dims());
+        let mixed = pass_by(mixed.reshape([clips, patches * frames, width]), keep, pass).reshape(x.dims());
         let x = self.fc.forward_with(mixed, None, Some(x));
         let patches = x.reshape([clips, patches, frames, width]).swap_dims(1, 2);
         ClipTokens { patches, ..tokens }
@@ -185,7 +222,8 @@ impl TemporalLayer {
         };
         let x = self.norm.forward(x);
         match &self.attention {
-            Some(attention) => attention.forward(x, None),
+            // What attends over time is not kept: taps are of tokens of one frame.
+            Some(attention) => attention.forward(x, None, &mut Pass::scoring()),
             None => x,
         }
     }
@@ -210,18 +248,6 @@ impl ClipTokens {
     }
 }
 
-/// Each clip times its mask, `[clips]`.
-fn masked(x: Tensor<3>, mask: Option<Tensor<1>>) -> Tensor<3> {
-    match mask {
-        Some(mask) => {
-            let clips = mask.dims()[0];
-            let mask = mask.cast(x.dtype());
-            x * mask.reshape([clips, 1, 1])
-        }
-        None => x,
-    }
-}
-
 /// One branch layer.
 #[derive(Module, Debug)]
 pub struct BranchLayer {
@@ -237,23 +263,19 @@ impl BranchLayer {
         })
     }
 
-    /// Branch tokens to branch tokens. `masks` is `[2, clips]`.
-    fn forward(&self, tokens: ClipTokens, masks: Option<Tensor<2>>) -> ClipTokens {
-        let mask = |half: usize| {
-            let masks = masks.clone()?;
-            let clips = masks.dims()[1];
-            Some(masks.narrow(0, half, 1).reshape([clips]))
-        };
-        self.within_frames(self.temporal.forward(tokens, mask(0)), mask(1))
+    /// Branch tokens to branch tokens; in training a clip goes through each half with the probability `keep`.
+    fn forward(&self, tokens: ClipTokens, keep: f32, pass: &mut Pass) -> ClipTokens {
+        let tokens = self.temporal.forward(tokens, keep, pass);
+        self.within_frames(tokens, keep, pass)
     }
 
     /// Attention among the patches of a frame and the class token, of which each frame has its copy; then the perceptron.
-    fn within_frames(&self, tokens: ClipTokens, mask: Option<Tensor<1>>) -> ClipTokens {
+    fn within_frames(&self, tokens: ClipTokens, keep: f32, pass: &mut Pass) -> ClipTokens {
         let [clips, frames, patches, width] = tokens.patches.dims();
         let class = tokens.class.clone().unsqueeze_dim::<4>(1).expand([clips, frames, 1, width]);
         let by_frame = Tensor::cat([class, tokens.patches.clone()].to_vec(), 2);
-        let attended = self.spatial.attend(by_frame.reshape([clips * frames, 1 + patches, width]));
-        let attended = masked(attended.reshape([clips, frames * (1 + patches), width]), mask);
+        let attended = self.spatial.attend(by_frame.reshape([clips * frames, 1 + patches, width]), pass);
+        let attended = pass_by(attended.reshape([clips, frames * (1 + patches), width]), keep, pass);
         let change = ClipTokens::of_frames(attended.reshape([clips * frames, 1 + patches, width]), clips);
         let flat = |tokens: Tensor<4>| tokens.reshape([clips, frames * patches, width]);
         let class = tokens.class + change.class;
@@ -303,41 +325,41 @@ pub struct Stan {
     tower: Tower,
     branch: Branch,
     head: Head,
+    /// [`StanConfig::drop_path`]
+    #[module(skip)]
+    drop_path: f32,
 }
 
-impl Stan {
+impl Network for Stan {
+    type Sizes = StanConfig;
+
     /// Loads every tensor that `config` asks for, under `tower.`, `branch.` and `head.`.
-    ///
-    /// # Errors
-    /// Any [`WeightsError`].
-    pub fn load(loader: &mut Loader, config: &StanConfig) -> Result<Self, WeightsError> {
-        config.check().map_err(WeightsError::ImpossibleSpec)?;
+    fn load(loader: &mut Loader, config: &StanConfig) -> Result<Self, WeightsError> {
         Ok(Self {
             tower: loader.within("tower", |l| Tower::load(l, &config.clip))?,
             branch: loader.within("branch", |l| Branch::load(l, config))?,
             head: loader.within("head", |l| Head::load(l, config.clip.width, config.clip.head))?,
+            drop_path: config.drop_path,
         })
     }
 
-    /// Normalised pixels `[clips, T, 3, h, w]` to features `[clips, d]` and logits `[clips, 2]`. `masks` of
-    /// [`StanConfig::drop_path_masks`] are for training; without them every clip goes through every layer.
-    pub fn forward(&self, pixels: Tensor<5>, masks: Option<Tensor<3>>) -> Output {
-        let [clips, frames, channels, height, width] = pixels.dims();
-        let mut x = self.tower.embed(pixels.reshape([clips * frames, channels, height, width]));
-        let alone = self.tower.layers.len() - self.branch.layers.len();
+    fn forward(&self, pixels: Tensor<5>, pass: &mut Pass) -> Output {
+        let [clips, frames, ..] = pixels.dims();
+        let mut x = self.tower.embed(flatten_clips(pixels));
+        let depth = self.branch.layers.len();
+        let alone = self.tower.layers.len() - depth;
         for layer in &self.tower.layers[..alone] {
-            x = layer.forward(x);
+            x = layer.forward(x, pass);
         }
         let mut branch: Option<ClipTokens> = None;
         for (index, (layer, beside)) in self.tower.layers[alone..].iter().zip(&self.branch.layers).enumerate() {
-            x = layer.forward(x);
+            x = layer.forward(x, pass);
             let seen = ClipTokens::of_frames(x.clone(), clips);
             let input = match branch {
                 None => self.branch.start(seen, &self.tower),
                 Some(branch) => ClipTokens { class: branch.class + seen.class, patches: branch.patches + seen.patches },
             };
-            let masks = masks.clone().map(|masks| masks.narrow(0, index, 1).reshape([2, clips]));
-            branch = Some(beside.forward(input, masks));
+            branch = Some(beside.forward(input, keep_probability(self.drop_path, index, depth), pass));
         }
         let width = x.dims()[2];
         let mut class = x.narrow(1, 0, 1).reshape([clips, frames, width]);
@@ -346,43 +368,17 @@ impl Stan {
         }
         let pooled = self.tower.normalise(class).cast(DType::F32).mean_dim(1).reshape([clips, width]);
         let features = l2_normalise(pooled);
-        Output { logits: self.head.forward(features.clone()), features }
+        Output::new(features.clone(), self.head.forward(features))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detector::clip::HeadKind;
-    use rand::SeedableRng;
+    use crate::layers::HeadKind;
 
     fn config() -> StanConfig {
         StanConfig::new(ClipConfig::vit_b_16(HeadKind::OneLayer))
-    }
-
-    fn masks(config: &StanConfig, seed: u64, clips: usize) -> Vec<f32> {
-        let masks = config.drop_path_masks(&mut ChaCha8Rng::seed_from_u64(seed), clips, &Device::flex());
-        assert_eq!(masks.dims(), [config.branch_depth, 2, clips]);
-        masks.into_data().try_into_vec().expect("f32")
-    }
-
-    #[test]
-    fn clips_pass_by_deeper_layers_more_often_and_the_mean_of_the_masks_is_one() {
-        let clips = 20_000;
-        let all = masks(&config(), 1, clips);
-        for (index, layer) in all.chunks(2 * clips).enumerate() {
-            let dropped = layer.iter().filter(|mask| **mask == 0.0).count() as f64 / layer.len() as f64;
-            let mean = layer.iter().map(|mask| f64::from(*mask)).sum::<f64>() / layer.len() as f64;
-            assert!((dropped - 0.1 * index as f64 / 3.0).abs() < 0.01, "layer {index}: {dropped}");
-            assert!((mean - 1.0).abs() < 0.01, "layer {index}: {mean}");
-        }
-        assert!(all[..2 * clips].iter().all(|mask| *mask == 1.0));
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_masks() {
-        assert_eq!(masks(&config(), 1, 64), masks(&config(), 1, 64));
-        assert_ne!(masks(&config(), 1, 64), masks(&config(), 2, 64));
     }
 
     #[test]

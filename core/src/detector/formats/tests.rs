@@ -1,9 +1,12 @@
 //! Names, sizes and heads of checkpoints, without their weights.
 
+use super::clip::{Gend, HfClip, Thesis, published_heads};
+use super::efficientnet::EfficientNetLite0;
 use super::*;
+use crate::detector::clip::ClipConfig;
 
-fn named(checkpoint: Checkpoint, name: &str) -> Option<String> {
-    match checkpoint.fate(name) {
+fn named(format: &dyn Format, name: &str) -> Option<String> {
+    match format.fate(name) {
         Fate::Named(ours) => Some(ours),
         _ => None,
     }
@@ -12,24 +15,24 @@ fn named(checkpoint: Checkpoint, name: &str) -> Option<String> {
 #[test]
 fn the_tuned_layer_norm_of_a_thesis_checkpoint_wins_over_the_base() {
     let prefix = "feature_extractor.base_model.model.vision_model.encoder.layers.3.layer_norm1";
-    let tuned = named(Checkpoint::Thesis, &format!("{prefix}.ln_tuning_layers.default.weight"));
+    let tuned = named(&Thesis, &format!("{prefix}.ln_tuning_layers.default.weight"));
     assert_eq!(tuned.as_deref(), Some("tower.layers.3.norm1.weight"));
-    assert_eq!(named(Checkpoint::Thesis, &format!("{prefix}.base_layer.weight")), None);
+    assert_eq!(named(&Thesis, &format!("{prefix}.base_layer.weight")), None);
 }
 
 #[test]
 fn each_kind_maps_its_own_names() {
     let q = "encoder.layers.0.self_attn.q_proj.weight";
     let ours = Some("tower.layers.0.attention.query.weight".to_string());
-    assert_eq!(named(Checkpoint::HfClip, &format!("vision_model.{q}")), ours);
-    assert_eq!(named(Checkpoint::Gend, &format!("feature_extractor.vision_model.{q}")), ours);
-    assert_eq!(named(Checkpoint::Gend, "model.linear.bias").as_deref(), Some("head.layers.0.bias"));
-    assert_eq!(named(Checkpoint::Thesis, "model.mlp.2.weight").as_deref(), Some("head.layers.1.weight"));
+    assert_eq!(named(&HfClip, &format!("vision_model.{q}")), ours);
+    assert_eq!(named(&Gend, &format!("feature_extractor.vision_model.{q}")), ours);
+    assert_eq!(named(&Gend, "model.linear.bias").as_deref(), Some("head.layers.0.bias"));
+    assert_eq!(named(&Thesis, "model.mlp.2.weight").as_deref(), Some("head.layers.1.weight"));
 }
 
 #[test]
 fn an_efficientnet_keeps_its_convolutions_and_norms_and_loses_its_classifier() {
-    let ours = |name: &str| named(Checkpoint::EfficientNetLite0, name);
+    let ours = |name: &str| named(&EfficientNetLite0, name);
     assert_eq!(ours("_conv_stem.weight").as_deref(), Some("trunk.stem.weight"));
     assert_eq!(ours("_bn1.running_var").as_deref(), Some("trunk.last.norm.running_var"));
     assert_eq!(ours("_blocks.12._bn1.bias").as_deref(), Some("trunk.blocks.12.depthwise.norm.bias"));
@@ -38,7 +41,7 @@ fn an_efficientnet_keeps_its_convolutions_and_norms_and_loses_its_classifier() {
         assert_eq!(ours(name), None, "{name}");
     }
     let squeezed = ["_conv_stem.weight", "_blocks.1._se_reduce.weight"].map(ToString::to_string);
-    assert!(matches!(Checkpoint::EfficientNetLite0.rename(&squeezed), Err(WeightsError::Extra(_))));
+    assert!(matches!(rename(&EfficientNetLite0, &squeezed), Err(WeightsError::Extra(_))));
 }
 
 #[test]
@@ -47,20 +50,27 @@ fn the_prefix_of_a_network_is_told_from_its_own_first_names() {
         "state_dict.module.feature_extractor.vision_model.embeddings.class_embedding",
         "state_dict.module.model.linear.bias",
     ];
-    let renamed = Checkpoint::Gend.rename(&wrapped.map(ToString::to_string)).expect("GenD's");
+    let renamed = rename(&Gend, &wrapped.map(ToString::to_string)).expect("GenD's");
     assert_eq!(renamed.keys().collect::<Vec<_>>(), ["head.layers.0.bias", "tower.class_embedding"]);
     assert_eq!(renamed["tower.class_embedding"], wrapped[0]);
     // GenD's is a CLIP tower with something beside it, which a checkpoint of transformers has not.
     let plain = wrapped.map(|name| name.trim_start_matches("state_dict.module.").to_string());
-    assert!(matches!(Checkpoint::HfClip.rename(&plain), Err(WeightsError::WrongKind { .. })));
+    assert!(matches!(rename(&HfClip, &plain), Err(WeightsError::WrongKind { .. })));
 }
 
 #[test]
 fn an_unknown_tensor_and_a_foreign_checkpoint_are_refused() {
-    let foreign = Checkpoint::HfClip.rename(&["conv1.weight".to_string()]);
+    let foreign = rename(&HfClip, &["conv1.weight".to_string()]);
     assert!(matches!(foreign, Err(WeightsError::WrongKind { .. })));
     let names = ["vision_model.embeddings.class_embedding", "vision_model.surprise"].map(ToString::to_string);
-    assert!(matches!(Checkpoint::HfClip.rename(&names), Err(WeightsError::Extra(name)) if name.contains("surprise")));
+    assert!(matches!(rename(&HfClip, &names), Err(WeightsError::Extra(name)) if name.contains("surprise")));
+}
+
+/// The names in the file by our names of a checkpoint with tensors of these names.
+fn rename(format: &'static dyn Format, names: &[String]) -> Result<BTreeMap<String, String>, WeightsError> {
+    let shapes = Shapes(names.iter().map(|name| (name.clone(), Vec::new())).collect());
+    let checkpoint = Checkpoint::new(shapes, format)?;
+    Ok(checkpoint.renamed().map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned())).collect())
 }
 
 /// A checkpoint of which only names and shapes are known.
@@ -111,8 +121,8 @@ fn hf_tower([width, depth, patch, mlp]: [usize; 4], image: usize) -> Shapes {
 fn a_checkpoint_of_a_published_size_has_its_published_heads_without_a_config_and_without_being_told() {
     let head = HeadKind::OneLayer;
     let of = |sizes: [usize; 4], image: usize| {
-        let renamed = Renamed::new(hf_tower(sizes, image), Checkpoint::HfClip).expect("a CLIP tower");
-        renamed.clip_config(None, None, head)
+        let checkpoint = Checkpoint::new(hf_tower(sizes, image), &HfClip).expect("a CLIP tower");
+        HfClip.architecture(&checkpoint, &Hints { head, ..Hints::default() })
     };
     let large = ClipConfig::vit_l_14(head);
     // Heads as in table 20 of Radford et al. (2021).
@@ -122,7 +132,7 @@ fn a_checkpoint_of_a_published_size_has_its_published_heads_without_a_config_and
         ([1024, 24, 14, 4096], 224, large.clone(), 16),
         ([1024, 24, 14, 4096], 336, ClipConfig { image_size: 336, ..large.clone() }, 16),
     ] {
-        let found = of(sizes, image).expect("its sizes");
+        let Architecture::Clip(found) = of(sizes, image).expect("its sizes") else { panic!("a CLIP") };
         assert_eq!((&found, found.heads), (&config, heads), "{sizes:?} at {image}");
     }
     let unknown = of([768, 11, 16, 3072], 224);
@@ -136,7 +146,7 @@ fn only_published_sizes_tell_their_heads_and_a_config_must_be_of_the_same_networ
     for (width, depth, patch) in [(768, 6, 16), (512, 12, 16), (1280, 32, 14)] {
         assert_eq!(published_heads(width, depth, patch), None);
     }
-    let config = HfVisionConfig { hidden_size: Some(768), num_attention_heads: Some(12), ..Default::default() };
+    let config = HfConfig { hidden_size: Some(768), num_attention_heads: Some(12), ..Default::default() };
     assert!(config.check(768, 12, 16, Some(12)).is_ok() && config.check(768, 12, 16, None).is_ok());
     for (width, heads) in [(1024, None), (768, Some(6))] {
         assert!(matches!(config.check(width, 12, 16, heads), Err(WeightsError::OtherConfig { .. })));
@@ -147,9 +157,10 @@ fn only_published_sizes_tell_their_heads_and_a_config_must_be_of_the_same_networ
 fn heads_are_read_from_either_kind_of_config() {
     let vision = r#"{"num_attention_heads": 16, "hidden_size": 1024, "hidden_act": "quick_gelu"}"#;
     let whole = format!(r#"{{"vision_config": {vision}, "text_config": {{}}}}"#);
-    assert_eq!(HfVisionConfig::from_json(vision).expect("parses").num_attention_heads, Some(16));
-    assert_eq!(HfVisionConfig::from_json(&whole).expect("parses").num_attention_heads, Some(16));
-    assert!(HfVisionConfig::from_json(r#"{"vision_config": {"hidden_act": "gelu"}}"#).is_err());
-    assert!(HfVisionConfig::from_json(r#"{"backbone": "openai/clip", "head": "LinearNorm"}"#).is_ok());
-    assert!(HfVisionConfig::from_json(r#"{"backbone": "openai/clip", "head": "linear"}"#).is_err());
+    assert_eq!(HfConfig::from_json(vision).expect("parses").num_attention_heads, Some(16));
+    assert_eq!(HfConfig::from_json(&whole).expect("parses").num_attention_heads, Some(16));
+    let accepted = |text: &str| Gend.accepts(&HfConfig::from_json(text).expect("parses")).is_ok();
+    assert!(!accepted(r#"{"vision_config": {"hidden_act": "gelu"}}"#));
+    assert!(accepted(r#"{"backbone": "openai/clip", "head": "LinearNorm"}"#));
+    assert!(!accepted(r#"{"backbone": "openai/clip", "head": "linear"}"#));
 }

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 pub use measured::{Measured, VerdictCounts};
 
-use super::WeightsError;
-use crate::detector::clip::ClipConfig;
-use crate::detector::efficientnet::EfficientNetConfig;
-use crate::detector::stan::StanConfig;
+pub use super::kinds::Architecture;
+pub use crate::weights::LowRankSpec;
+
 use crate::face::alignment::CropSpec;
 use crate::image::Interpolation;
+use crate::metrics::UNCALIBRATED;
+use crate::weights::WeightsError;
 
 /// The metadata key the document stands under.
 pub const SPEC_KEY: &str = "unmask";
@@ -40,6 +41,9 @@ pub struct DetectorSpec {
     pub name: String,
     /// Which model, and its sizes.
     pub architecture: Architecture,
+    /// The low-rank updates that are kept beside weights, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_rank: Option<LowRankSpec>,
     /// How a crop becomes the model's input.
     pub input: InputSpec,
     /// How a face is cropped.
@@ -59,59 +63,6 @@ pub struct DetectorSpec {
     /// Set in an adapter only: the detector it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<AdapterSpec>,
-}
-
-/// A model and its sizes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Architecture {
-    /// A CLIP vision tower with a linear or two-layer head.
-    Clip(ClipConfig),
-    /// A CLIP vision tower with a spatial-temporal branch, for clips.
-    Stan(StanConfig),
-    /// An EfficientNet with a linear or two-layer head.
-    #[serde(rename = "efficientnet")]
-    EfficientNet(EfficientNetConfig),
-}
-
-impl Architecture {
-    /// Side of the square input in pixels.
-    pub fn image_size(&self) -> usize {
-        match self {
-            Self::Clip(config) => config.image_size,
-            Self::Stan(config) => config.clip.image_size,
-            Self::EfficientNet(config) => config.image_size,
-        }
-    }
-
-    /// Frames that the model sees together, `T`; 1 for models of single frames.
-    pub fn clip_length(&self) -> usize {
-        match self {
-            Self::Clip(_) | Self::EfficientNet(_) => 1,
-            Self::Stan(config) => config.clip_length,
-        }
-    }
-
-    /// Floating-point operations (a multiply-add counts as two) for one image, of the parts that most of them are in.
-    pub fn flops(&self) -> u64 {
-        match self {
-            Self::Clip(config) => config.flops(),
-            Self::Stan(config) => config.flops(),
-            Self::EfficientNet(config) => config.flops(),
-        }
-    }
-
-    /// Checks that such a model can exist.
-    ///
-    /// # Errors
-    /// The first problem, as part of a sentence.
-    pub fn check(&self) -> Result<(), String> {
-        match self {
-            Self::Clip(config) => config.check(),
-            Self::Stan(config) => config.check(),
-            Self::EfficientNet(config) => config.check(),
-        }
-    }
 }
 
 /// From a crop to the model's input tensor.
@@ -156,7 +107,8 @@ pub struct Calibration {
 impl Default for Calibration {
     /// Uncalibrated: a wide band around one half is `uncertain`.
     fn default() -> Self {
-        Self { temperature: 1.0, real_below: 0.35, fake_above: 0.65, measured: None }
+        let [real_below, fake_above] = UNCALIBRATED;
+        Self { temperature: 1.0, real_below, fake_above, measured: None }
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) fn check(spec: &DetectorSpec) -> Result<(), String> {
         return Err("`name` is empty".into());
     }
     spec.architecture.check().map_err(|problem| format!("`architecture`: {problem}"))?;
+    if let Some(low_rank) = &spec.low_rank {
+        low_rank.check().map_err(|problem| format!("`low_rank`: {problem}"))?;
+    }
     let size = spec.architecture.image_size();
     if spec.input.size != size {
         return Err(format!("`input.size` is {}, not the model's {size}", spec.input.size));

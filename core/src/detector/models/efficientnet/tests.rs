@@ -6,16 +6,21 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 
 use super::*;
-use crate::detector::clip::HeadKind;
-use crate::detector::{Model, Strategy, is_statistic, parameters, trainable};
+use crate::detector::{Architecture, Group, Model, Sizes, Strategy, is_statistic, parameters};
+use crate::layers::HeadKind;
 use crate::ops::testing::tensor;
 use crate::weights::Seeded;
-use crate::weights::spec::Architecture;
 
 fn tiny() -> EfficientNetConfig {
     let stage = |repeats, kernel, stride, expansion, channels| Stage { repeats, kernel, stride, expansion, channels };
     let stages = [stage(1, 3, 1, 1, 4), stage(2, 5, 2, 2, 6)];
-    EfficientNetConfig { image_size: 20, stem: 8, stages: stages.to_vec(), width: 16, head: HeadKind::OneLayer }
+    EfficientNetConfig {
+        image_size: 20,
+        stem: 8,
+        stages: stages.to_vec(),
+        width: 16,
+        ..EfficientNetConfig::lite0(HeadKind::OneLayer)
+    }
 }
 
 fn model(config: EfficientNetConfig) -> Model {
@@ -32,9 +37,9 @@ fn lite0_has_the_parameters_and_the_operations_of_the_paper() {
     // 4,652,008 with the 1000 classes of ImageNet, whose layer has 1,281,000.
     let head = 1280 * 2 + 2;
     assert_eq!(count(&|name| !is_statistic(name)), 4_652_008 - 1_281_000 + head);
-    assert_eq!(count(&|name| trainable(Strategy::Full, name)), count(&|name| !is_statistic(name)));
-    assert_eq!(count(&|name| trainable(Strategy::Head, name)), head);
-    assert_eq!(count(&|name| trainable(Strategy::LayerNorm, name)), count(&is_statistic) + head);
+    assert_eq!(count(&|name| Strategy::Full.trains(Group::by_name(name))), count(&|name| !is_statistic(name)));
+    assert_eq!(count(&|name| Strategy::Head.trains(Group::by_name(name))), head);
+    assert_eq!(count(&|name| Strategy::LayerNorm.trains(Group::by_name(name))), count(&is_statistic) + head);
     // The published 407 million multiply-adds count the batch norms and the classifier too.
     let millions = config.flops() / 2_000_000;
     assert!((380..=407).contains(&millions), "{millions}");

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::detector::clip::HeadKind;
+use crate::detector::clip::{ClipConfig, HeadKind};
+use crate::detector::stan::StanConfig;
 use crate::face::alignment::CropGeometry;
 
 fn spec() -> DetectorSpec {
@@ -13,6 +14,7 @@ fn spec() -> DetectorSpec {
         version: SPEC_VERSION,
         name: "made-up".to_string(),
         architecture: Architecture::Stan(StanConfig::new(ClipConfig::vit_b_16(HeadKind::OneLayer))),
+        low_rank: None,
         input: InputSpec { size: 224, mean: [0.5; 3], std: [0.5; 3], interpolation: Interpolation::Bicubic },
         crop: CropSpec { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 },
         sampling: SamplingSpec { frames: 32, clip_length: Some(8) },

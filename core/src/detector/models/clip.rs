@@ -11,8 +11,9 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
-use super::layers::{LayerNorm, Linear};
-use super::{Output, l2_normalise};
+use crate::detector::{Network, Output, Sizes, flatten_clips};
+use crate::layers::{Attention, Head, LayerNorm, Mlp, Pass, l2_normalise};
+pub use crate::layers::{HEAD_HIDDEN, HeadKind};
 use crate::ops::{self, Activation};
 use crate::weights::{Init, Loader, WeightsError};
 
@@ -35,20 +36,6 @@ pub struct ClipConfig {
     /// What makes logits of features.
     pub head: HeadKind,
 }
-
-/// The classification heads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HeadKind {
-    /// `Linear(d, 2)`
-    #[serde(rename = "1mlp")]
-    OneLayer,
-    /// `Linear(d, 512)`, ReLU, `Linear(512, 2)`
-    #[serde(rename = "2mlp")]
-    TwoLayers,
-}
-
-/// Width between the layers of the two-layer head.
-pub const HEAD_HIDDEN: usize = 512;
 
 impl ClipConfig {
     /// ViT-B/32 at 224 pixels.
@@ -76,26 +63,32 @@ impl ClipConfig {
         1 + self.patches()
     }
 
-    /// Floating-point operations (a multiply-add counts as two) of the matrix products for one image.
-    pub fn flops(&self) -> u64 {
+    /// Floating-point operations (a multiply-add counts as two) of one encoder layer.
+    pub(super) fn layer_flops(&self) -> u64 {
+        let (tokens, width, mlp) = (self.tokens() as u64, self.width as u64, self.mlp as u64);
+        let projections = 4 * width * width + 2 * width * mlp;
+        2 * tokens * projections + 4 * tokens * tokens * width
+    }
+}
+
+/// Mean and deviation of the channels that CLIP was trained with.
+pub const CLIP_NORMALISATION: [[f32; 3]; 2] =
+    [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_6, 0.275_777_1]];
+
+impl Sizes for ClipConfig {
+    fn image_size(&self) -> usize {
+        self.image_size
+    }
+
+    /// Of the matrix products.
+    fn flops(&self) -> u64 {
         let width = self.width as u64;
         let layer = self.layer_flops();
         let embedding = 2 * self.patches() as u64 * width * 3 * (self.patch_size * self.patch_size) as u64;
         self.depth as u64 * layer + embedding
     }
 
-    /// Those of one encoder layer.
-    pub(super) fn layer_flops(&self) -> u64 {
-        let (tokens, width, mlp) = (self.tokens() as u64, self.width as u64, self.mlp as u64);
-        let projections = 4 * width * width + 2 * width * mlp;
-        2 * tokens * projections + 4 * tokens * tokens * width
-    }
-
-    /// Checks that such a tower can exist, so that loading cannot ask for absurd amounts of memory.
-    ///
-    /// # Errors
-    /// The first problem, as part of a sentence.
-    pub fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         let limits = [
             ("image_size", self.image_size, 2048),
             ("patch_size", self.patch_size, 256),
@@ -115,44 +108,15 @@ impl ClipConfig {
         }
         Ok(())
     }
-}
 
-/// Self-attention of one layer.
-#[derive(Module, Debug)]
-pub struct Attention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    output: Linear,
-    #[module(skip)]
-    heads: usize,
-}
-
-impl Attention {
-    pub(super) fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
-        let mut linear = |name: &str| loader.within(name, |l| Linear::load(l, config.width, config.width));
-        Ok(Self {
-            query: linear("query")?,
-            key: linear("key")?,
-            value: linear("value")?,
-            output: linear("output")?,
-            heads: config.heads,
-        })
+    fn words(&self) -> String {
+        let Self { patch_size, width, depth, heads, mlp, head, .. } = self;
+        format!("CLIP ViT, width {width}, depth {depth}, {heads} heads, MLP {mlp}, patch {patch_size}, head {head}")
     }
 
-    /// Tokens `[n, L, d]` to tokens of the same shape, plus `residual`.
-    pub(super) fn forward(&self, x: Tensor<3>, residual: Option<Tensor<3>>) -> Tensor<3> {
-        let (query, key) = (self.query.forward(x.clone()), self.key.forward(x.clone()));
-        let attended = ops::attention(query, key, self.value.forward(x), self.heads);
-        self.output.forward_with(attended, None, residual)
+    fn normalisation(&self) -> [[f32; 3]; 2] {
+        CLIP_NORMALISATION
     }
-}
-
-/// The two-layer perceptron of one layer.
-#[derive(Module, Debug)]
-pub struct Mlp {
-    fc1: Linear,
-    fc2: Linear,
 }
 
 /// One encoder layer: attention, then perceptron, each after a layer norm and around a residual.
@@ -168,32 +132,26 @@ impl EncoderLayer {
     pub(super) fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
         Ok(Self {
             norm1: loader.within("norm1", |l| LayerNorm::load(l, config.width))?,
-            attention: loader.within("attention", |l| Attention::load(l, config))?,
+            attention: loader.within("attention", |l| Attention::load(l, config.width, config.heads))?,
             norm2: loader.within("norm2", |l| LayerNorm::load(l, config.width))?,
-            mlp: loader.within("mlp", |loader| {
-                Ok(Mlp {
-                    fc1: loader.within("fc1", |l| Linear::load(l, config.width, config.mlp))?,
-                    fc2: loader.within("fc2", |l| Linear::load(l, config.mlp, config.width))?,
-                })
-            })?,
+            mlp: loader.within("mlp", |l| Mlp::load(l, config.width, config.mlp, Activation::QuickGelu))?,
         })
     }
 
     /// Tokens `[n, 1+L, d]` to tokens of the same shape.
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>, pass: &mut Pass) -> Tensor<3> {
         let normed = self.norm1.forward(x.clone());
-        self.transform(self.attention.forward(normed, Some(x)))
+        self.transform(self.attention.forward(normed, Some(x), pass))
     }
 
     /// The attention alone, after its layer norm and without the residual.
-    pub(super) fn attend(&self, x: Tensor<3>) -> Tensor<3> {
-        self.attention.forward(self.norm1.forward(x), None)
+    pub(super) fn attend(&self, x: Tensor<3>, pass: &mut Pass) -> Tensor<3> {
+        self.attention.forward(self.norm1.forward(x), None, pass)
     }
 
     /// The perceptron, after its layer norm and around a residual.
     pub(super) fn transform(&self, x: Tensor<3>) -> Tensor<3> {
-        let hidden = self.mlp.fc1.forward_with(self.norm2.forward(x.clone()), Some(Activation::QuickGelu), None);
-        self.mlp.fc2.forward_with(hidden, None, Some(x))
+        self.mlp.forward(self.norm2.forward(x.clone()), Some(x))
     }
 }
 
@@ -228,8 +186,8 @@ impl Tower {
     }
 
     /// Normalised pixels `[n, 3, h, w]` to the last layer's tokens `[n, 1+L, d]`, before the last layer norm.
-    pub fn tokens(&self, pixels: Tensor<4>) -> Tensor<3> {
-        self.layers.iter().fold(self.embed(pixels), |x, layer| layer.forward(x))
+    pub fn tokens(&self, pixels: Tensor<4>, pass: &mut Pass) -> Tensor<3> {
+        self.layers.iter().fold(self.embed(pixels), |x, layer| layer.forward(x, pass))
     }
 
     /// Normalised pixels `[n, 3, h, w]` to the tokens `[n, 1+L, d]` that go into the first layer.
@@ -263,37 +221,6 @@ impl Tower {
     }
 }
 
-/// One linear layer, or several with ReLU between.
-#[derive(Module, Debug)]
-pub struct Head {
-    layers: Vec<Linear>,
-}
-
-impl Head {
-    /// A head of `kind` on features of `width`.
-    pub(super) fn load(loader: &mut Loader, width: usize, kind: HeadKind) -> Result<Self, WeightsError> {
-        let sizes: &[usize] = match kind {
-            HeadKind::OneLayer => &[width, 2],
-            HeadKind::TwoLayers => &[width, HEAD_HIDDEN, 2],
-        };
-        let layers = sizes
-            .windows(2)
-            .enumerate()
-            .map(|(index, pair)| loader.within(&format!("layers.{index}"), |l| Linear::load(l, pair[0], pair[1])))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { layers })
-    }
-
-    /// Features `[n, d]` to logits `[n, 2]`.
-    pub(super) fn forward(&self, features: Tensor<2>) -> Tensor<2> {
-        let last = self.layers.len() - 1;
-        self.layers
-            .iter()
-            .enumerate()
-            .fold(features, |x, (index, layer)| layer.forward_with(x, (index < last).then_some(Activation::Relu), None))
-    }
-}
-
 /// The tower and its head.
 #[derive(Module, Debug)]
 pub struct Clip {
@@ -302,26 +229,25 @@ pub struct Clip {
 }
 
 impl Clip {
+    /// The vision tower.
+    pub fn tower(&self) -> &Tower {
+        &self.tower
+    }
+}
+
+impl Network for Clip {
+    type Sizes = ClipConfig;
+
     /// Loads every tensor that `config` asks for, under `tower.` and `head.`.
-    ///
-    /// # Errors
-    /// Any [`WeightsError`].
-    pub fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
-        config.check().map_err(WeightsError::ImpossibleSpec)?;
+    fn load(loader: &mut Loader, config: &ClipConfig) -> Result<Self, WeightsError> {
         Ok(Self {
             tower: loader.within("tower", |l| Tower::load(l, config))?,
             head: loader.within("head", |l| Head::load(l, config.width, config.head))?,
         })
     }
 
-    /// The vision tower.
-    pub fn tower(&self) -> &Tower {
-        &self.tower
-    }
-
-    /// Normalised pixels `[n, 3, h, w]` to features `[n, d]` and logits `[n, 2]`.
-    pub fn forward(&self, pixels: Tensor<4>) -> Output {
-        let features = l2_normalise(self.tower.pool(self.tower.tokens(pixels)));
-        Output { logits: self.head.forward(features.clone()), features }
+    fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
+        let features = l2_normalise(self.tower.pool(self.tower.tokens(flatten_clips(clips), pass)));
+        Output::new(features.clone(), self.head.forward(features))
     }
 }

@@ -1,0 +1,119 @@
+//! The linear layer, and the low-rank update that may be trained in its place.
+
+use burn::module::Param;
+use burn::prelude::*;
+
+use crate::ops::{self, Activation};
+use crate::weights::{Init, Loader, WeightsError};
+
+/// `x · weightᵀ + bias`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[out, in]`
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`
+    pub bias: Option<Param<Tensor<1>>>,
+    /// What is added to the weight, where the detector has low-rank updates of this layer.
+    pub low_rank: Option<LowRank>,
+}
+
+/// A change of a weight as the product of two thin matrices (Hu et al., "LoRA", 2022).
+#[derive(Module, Debug)]
+pub struct LowRank {
+    /// `[rank, in]`, random at first.
+    pub down: Param<Tensor<2>>,
+    /// `[out, rank]`, zero at first, so that training begins at the weight as it is.
+    pub up: Param<Tensor<2>>,
+    /// `α / rank`, which multiplies the product.
+    #[module(skip)]
+    pub scale: f32,
+}
+
+impl LowRank {
+    fn load(loader: &mut Loader, input: usize, output: usize, rank: usize, scale: f32) -> Result<Self, WeightsError> {
+        // The variance of PEFT's start, which is uniform.
+        let deviation = 1.0 / libm::sqrtf(3.0 * input as f32);
+        Ok(Self {
+            down: loader.param("down", [rank, input], Init::Normal(deviation))?,
+            up: loader.param("up", [output, rank], Init::Zeros)?,
+            scale,
+        })
+    }
+
+    /// `[…, in]` to what is added to the layer's output, `[…, out]`.
+    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let inside = ops::linear(x, self.down.val(), None, None, None);
+        ops::linear(inside, self.up.val() * self.scale, None, None, None)
+    }
+}
+
+impl Linear {
+    /// Loads `weight` and `bias`; fresh weights have the deviation `in^-0.5`.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load(loader: &mut Loader, input: usize, output: usize) -> Result<Self, WeightsError> {
+        Self::load_with(loader, input, output, usual(input), true)
+    }
+
+    /// Loads `weight` alone.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load_without_bias(loader: &mut Loader, input: usize, output: usize) -> Result<Self, WeightsError> {
+        Self::load_with(loader, input, output, usual(input), false)
+    }
+
+    /// Loads `weight` and `bias`; fresh ones are zero, so that a new branch starts by changing nothing.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load_zero(loader: &mut Loader, input: usize, output: usize) -> Result<Self, WeightsError> {
+        Self::load_with(loader, input, output, Init::Zeros, true)
+    }
+
+    fn load_with(
+        loader: &mut Loader,
+        input: usize,
+        output: usize,
+        init: Init,
+        has_bias: bool,
+    ) -> Result<Self, WeightsError> {
+        let weight = loader.param("weight", [output, input], init)?;
+        let bias = if has_bias { Some(loader.param("bias", [output], Init::Zeros)?) } else { None };
+        let low_rank = match loader.low_rank() {
+            Some((rank, scale)) => Some(loader.within("low_rank", |l| LowRank::load(l, input, output, rank, scale))?),
+            None => None,
+        };
+        Ok(Self { weight, bias, low_rank })
+    }
+
+    /// `[…, in]` to `[…, out]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_with(x, None, None)
+    }
+
+    /// `activation(linear(x)) + residual`, `[…, in]` to `[…, out]`.
+    pub fn forward_with<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        activation: Option<Activation>,
+        residual: Option<Tensor<D>>,
+    ) -> Tensor<D> {
+        let bias = self.bias.as_ref().map(Param::val);
+        let Some(low_rank) = &self.low_rank else {
+            return ops::linear(x, self.weight.val(), bias, activation, residual);
+        };
+        let output = ops::linear(x.clone(), self.weight.val(), bias, None, Some(low_rank.forward(x)));
+        let output = activation.map_or(output.clone(), |activation| activation.apply(output));
+        match residual {
+            Some(residual) => output + residual,
+            None => output,
+        }
+    }
+}
+
+/// How fresh weights of a layer that reads `input` numbers are.
+fn usual(input: usize) -> Init {
+    Init::Normal(1.0 / libm::sqrtf(input as f32))
+}
