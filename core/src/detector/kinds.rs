@@ -7,7 +7,7 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::groups::{Group, Strategy};
-use super::models::{clip, efficientnet, stan};
+use super::models::{clip, efficientnet, stan, xception};
 use crate::layers::Pass;
 use crate::weights::{Loader, TensorSource, WeightsError};
 
@@ -162,6 +162,7 @@ kinds! {
     Clip, "clip", clip::ClipConfig, clip::Clip;
     Stan, "stan", stan::StanConfig, stan::Stan;
     EfficientNet, "efficientnet", efficientnet::EfficientNetConfig, efficientnet::EfficientNet;
+    Xception, "xception", xception::XceptionConfig, xception::Xception;
     #[cfg(test)] MadeUp, "made-up", super::tests::made_up::MadeUpSizes, super::tests::made_up::MadeUp;
 }
 

@@ -308,7 +308,8 @@ fn describe(args: &ImportArgs, architecture: Architecture, imported: Imported) -
         None => args.from.0.geometry(),
     };
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let [mean, std] = architecture.sizes().normalisation();
+    let format = args.from.0;
+    let [mean, std] = format.normalisation().unwrap_or_else(|| architecture.sizes().normalisation());
     DetectorSpec {
         version: SPEC_VERSION,
         name: args.name.clone().unwrap_or_else(|| stem(&args.output)),

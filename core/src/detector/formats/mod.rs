@@ -9,6 +9,7 @@ mod efficientnet;
 mod grown;
 #[cfg(test)]
 mod tests;
+mod xception;
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -26,7 +27,18 @@ use crate::weights::wrapping::{self, Unwrapped};
 use crate::weights::{Init, TensorSource, WeightsError};
 
 /// All formats, by the names that `unmask import --from` and `configs/models.toml` have for them.
-pub static FORMATS: &[&dyn Format] = &[&clip::HfClip, &clip::Gend, &clip::Thesis, &efficientnet::EfficientNetLite0];
+pub static FORMATS: &[&dyn Format] = &[
+    &clip::HfClip,
+    &clip::Gend,
+    &clip::Thesis,
+    &efficientnet::Lite { number: 0, name: "efficientnet-lite0" },
+    &efficientnet::Lite { number: 1, name: "efficientnet-lite1" },
+    &efficientnet::Lite { number: 2, name: "efficientnet-lite2" },
+    &efficientnet::Plain { number: 0, name: "efficientnet-b0" },
+    &efficientnet::Plain { number: 4, name: "efficientnet-b4" },
+    &efficientnet::DeepfakeBenchB4,
+    &xception::DeepfakeBenchXception,
+];
 
 /// The format of this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
@@ -70,6 +82,11 @@ pub trait Format: Sync {
     /// How faces are cropped for its detectors.
     fn geometry(&self) -> CropGeometry {
         CropGeometry::Dfb
+    }
+
+    /// Mean and deviation of the channels (RGB in 0..1), where they are others than those of the model's pretraining.
+    fn normalisation(&self) -> Option<[[f32; 3]; 2]> {
+        None
     }
 
     /// Whether the side of the input may be another than the weights were trained with ([`Hints::image_size`]).
@@ -244,6 +261,11 @@ impl<S: TensorSource> Checkpoint<S> {
     }
 }
 
+/// A shape without the axes that have one place.
+fn without_ones(shape: &[usize]) -> impl Iterator<Item = &usize> {
+    shape.iter().filter(|length| **length != 1)
+}
+
 /// Which head is among tensors of these names of ours, if any.
 pub fn head_kind(tensors: &dyn TensorSource) -> Option<HeadKind> {
     let has = |layer: usize| tensors.shape(&format!("head.layers.{layer}.weight")).is_some();
@@ -275,7 +297,9 @@ impl<S: TensorSource> TensorSource for Checkpoint<S> {
         let Origin { whole, part: (index, count) } =
             self.origins.get(name).ok_or_else(|| WeightsError::Missing(name.to_string()))?;
         if *count == 1 {
-            return self.source.read(whole, shape, init);
+            // A convolution of 1 × 1 is a matrix.
+            let stored = self.source.shape(whole).filter(|stored| without_ones(stored).eq(without_ones(shape)));
+            return self.source.read(whole, stored.as_deref().unwrap_or(shape), init);
         }
         let mut all = shape.to_vec();
         if let Some(rows) = all.first_mut() {

@@ -1,9 +1,11 @@
 //! Names, sizes and heads of checkpoints, without their weights.
 
 use super::clip::{Gend, HfClip, Thesis, published_heads};
-use super::efficientnet::EfficientNetLite0;
+use super::efficientnet::Lite;
 use super::*;
 use crate::detector::clip::ClipConfig;
+
+const LITE0: Lite = Lite { number: 0, name: "efficientnet-lite0" };
 
 fn named(format: &dyn Format, name: &str) -> Option<String> {
     match format.fate(name) {
@@ -32,7 +34,7 @@ fn each_kind_maps_its_own_names() {
 
 #[test]
 fn an_efficientnet_keeps_its_convolutions_and_norms_and_loses_its_classifier() {
-    let ours = |name: &str| named(&EfficientNetLite0, name);
+    let ours = |name: &str| named(&LITE0, name);
     assert_eq!(ours("_conv_stem.weight").as_deref(), Some("trunk.stem.weight"));
     assert_eq!(ours("_bn1.running_var").as_deref(), Some("trunk.last.norm.running_var"));
     assert_eq!(ours("_blocks.12._bn1.bias").as_deref(), Some("trunk.blocks.12.depthwise.norm.bias"));
@@ -41,7 +43,7 @@ fn an_efficientnet_keeps_its_convolutions_and_norms_and_loses_its_classifier() {
         assert_eq!(ours(name), None, "{name}");
     }
     let squeezed = ["_conv_stem.weight", "_blocks.1._se_reduce.weight"].map(ToString::to_string);
-    assert!(matches!(rename(&EfficientNetLite0, &squeezed), Err(WeightsError::Extra(_))));
+    assert!(matches!(rename(&LITE0, &squeezed), Err(WeightsError::Extra(_))));
 }
 
 #[test]

@@ -3,3 +3,4 @@
 pub mod clip;
 pub mod efficientnet;
 pub mod stan;
+pub mod xception;
