@@ -189,7 +189,7 @@ pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl 
     write_tensors(path, tensors, Some(metadata))
 }
 
-/// [`write`] with every parameter, the low-rank updates merged into their weights.
+/// [`write()`] with every parameter, the low-rank updates merged into their weights.
 pub(crate) fn write_merged(
     path: &Path,
     spec: &DetectorSpec,

@@ -153,7 +153,7 @@ fn names() -> Vec<(String, String)> {
     let file = SafetensorsFile::open(&bytes[..]).expect("safetensors");
     let checkpoint = Checkpoint::new(file, format()).expect("names are known");
     let head = ["weight", "bias"].map(|kind| (format!("head.layers.0.{kind}"), format!("_fc.{kind}")));
-    checkpoint.renamed().map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned())).chain(head).collect()
+    checkpoint.renamed().map(|(ours, theirs, _)| (ours.to_owned(), theirs.to_owned())).chain(head).collect()
 }
 
 /// Fails unless the loss and all gradients of it are the reference's.

@@ -9,3 +9,7 @@ mod support;
 
 #[path = "models/convolutional.rs"]
 mod convolutional;
+#[path = "models/temporal.rs"]
+mod temporal;
+#[path = "models/transformers.rs"]
+mod transformers;

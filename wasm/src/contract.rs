@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+use unmask_core::detector::spec::{Grade, TrainingStatus};
 use unmask_core::pipeline::CaveatCode;
 use unmask_core::pipeline::report::{InputKind, Verdict};
-use unmask_core::detector::spec::{Grade, TrainingStatus};
 
 const DECLARATIONS: &str = include_str!("../js/unmask.d.ts");
 

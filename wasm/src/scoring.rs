@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::Face;
 use unmask_core::pipeline::report::{ModelInfo, Timing, VideoSummary};
 use unmask_core::pipeline::{Batch, Caveat, CaveatCode, Faces, Session, SessionError};
-use unmask_core::detector::spec::DetectorSpec;
 use wasm_bindgen::prelude::*;
 
 use crate::error::of_session;

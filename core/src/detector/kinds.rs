@@ -7,7 +7,7 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::groups::{Group, Strategy};
-use super::models::{clip, efficientnet, stan, xception};
+use super::models::{clip, dicome, efficientnet, stan, tall, timesformer, udd, vit, xception};
 use crate::layers::Pass;
 use crate::weights::{Loader, TensorSource, WeightsError};
 
@@ -163,6 +163,11 @@ kinds! {
     Stan, "stan", stan::StanConfig, stan::Stan;
     EfficientNet, "efficientnet", efficientnet::EfficientNetConfig, efficientnet::EfficientNet;
     Xception, "xception", xception::XceptionConfig, xception::Xception;
+    TimeSformer, "timesformer", timesformer::TimeSformerConfig, timesformer::TimeSformer;
+    Tall, "tall", tall::TallConfig, tall::Tall;
+    Vit, "vit", vit::VitConfig, vit::Vit;
+    Dicome, "dicome", dicome::DicomeConfig, dicome::Dicome;
+    Udd, "udd", udd::UddConfig, udd::Udd;
     #[cfg(test)] MadeUp, "made-up", super::tests::made_up::MadeUpSizes, super::tests::made_up::MadeUp;
 }
 

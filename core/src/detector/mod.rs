@@ -22,7 +22,7 @@ use burn::tensor::DType;
 pub use front_end::FrontEnd;
 pub use groups::{Group, Strategy, is_norm, is_statistic};
 pub use kinds::{Architecture, Model, Network, Output, Sizes};
-pub use models::{clip, efficientnet, stan, xception};
+pub use models::{clip, dicome, efficientnet, stan, swin, tall, timesformer, udd, vit, xception};
 pub use parameters::{Values, Visit, for_each_parameter, parameters};
 
 use crate::image::RgbImage;

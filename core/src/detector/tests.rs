@@ -76,7 +76,15 @@ fn parameter_counts_with_a_branch_of_four_layers_are_those_of_the_definition() {
 }
 
 fn tiny(head: HeadKind) -> Architecture {
-    Architecture::Clip(ClipConfig { image_size: 32, patch_size: 8, width: 16, depth: 2, heads: 2, mlp: 32, head })
+    Architecture::Clip(ClipConfig {
+        image_size: 32,
+        patch_size: 8,
+        width: 16,
+        depth: 2,
+        heads: 2,
+        mlp: 32,
+        ..ClipConfig::vit_b_16(head)
+    })
 }
 
 #[test]

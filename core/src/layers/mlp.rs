@@ -6,10 +6,12 @@ use super::Linear;
 use crate::ops::Activation;
 use crate::weights::{Loader, WeightsError};
 
-/// Two linear layers with an activation between.
+/// Two linear layers with an activation between, and perhaps a gate (Shazeer, "GLU Variants Improve Transformer", 2020).
 #[derive(Module, Debug)]
 pub struct Mlp {
     fc1: Linear,
+    /// What the activation is applied to where there is one; the first layer's output is then what it weighs.
+    gate: Option<Linear>,
     fc2: Linear,
     #[module(skip)]
     activation: Activation,
@@ -28,13 +30,33 @@ impl Mlp {
     ) -> Result<Self, WeightsError> {
         Ok(Self {
             fc1: loader.within("fc1", |l| Linear::load(l, width, inside))?,
+            gate: None,
             fc2: loader.within("fc2", |l| Linear::load(l, inside, width))?,
             activation,
         })
     }
 
+    /// [`Mlp::load`] with a `gate` beside `fc1`.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load_gated(
+        loader: &mut Loader,
+        width: usize,
+        inside: usize,
+        activation: Activation,
+    ) -> Result<Self, WeightsError> {
+        let gate = loader.within("gate", |l| Linear::load(l, width, inside))?;
+        Ok(Self { gate: Some(gate), ..Self::load(loader, width, inside, activation)? })
+    }
+
     /// Tokens `[…, d]` to the same shape, plus `residual`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>, residual: Option<Tensor<D>>) -> Tensor<D> {
-        self.fc2.forward_with(self.fc1.forward_with(x, Some(self.activation), None), None, residual)
+        let activation = Some(self.activation);
+        let inside = match &self.gate {
+            None => self.fc1.forward_with(x, activation, None),
+            Some(gate) => gate.forward_with(x.clone(), activation, None) * self.fc1.forward(x),
+        };
+        self.fc2.forward_with(inside, None, residual)
     }
 }

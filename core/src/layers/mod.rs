@@ -7,6 +7,7 @@
 mod attention;
 mod convolution;
 mod drop_path;
+mod dropout;
 mod head;
 mod linear;
 mod mlp;
@@ -18,6 +19,7 @@ mod squeeze_excite;
 pub use attention::Attention;
 pub use convolution::{Convolution, ConvolutionSizes};
 pub use drop_path::{keep_probability, pass_by};
+pub use dropout::dropout;
 pub use head::{HEAD_HIDDEN, Head, HeadKind};
 pub use linear::{Linear, LowRank};
 pub use mlp::Mlp;

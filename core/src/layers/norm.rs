@@ -80,6 +80,22 @@ impl BatchNorm {
         })
     }
 
+    /// [`BatchNorm::load`] whose fresh weight is zero, so that what it follows starts by changing nothing.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load_zero(loader: &mut Loader, channels: usize, epsilon: f64) -> Result<Self, WeightsError> {
+        let weight = loader.param("weight", [channels], Init::Zeros)?;
+        let bias = loader.param("bias", [channels], Init::Zeros)?;
+        Ok(Self {
+            weight,
+            bias,
+            running_mean: loader.constant("running_mean", [channels], Init::Zeros)?,
+            running_var: loader.constant("running_var", [channels], Init::Ones)?,
+            epsilon,
+        })
+    }
+
     /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` by the stored statistics, as a factor and a summand.
     pub fn affine(&self) -> ChannelAffine {
         let scale = self.weight.val() / (self.running_var.val() + self.epsilon).sqrt();

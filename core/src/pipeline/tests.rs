@@ -6,9 +6,8 @@ use alloc::vec::Vec;
 
 use super::report::{InputKind, ModelInfo, Report, Timing, Verdict, VideoSummary};
 use super::{CaveatCode, Faces, Session, SessionError};
-use crate::detector::clip::{ClipConfig, HeadKind};
 use crate::detector::spec::*;
-use crate::detector::stan::StanConfig;
+use crate::detector::{clip::ClipConfig, clip::HeadKind, stan::StanConfig};
 use crate::face::alignment::{CropGeometry, CropSpec, template};
 use crate::face::fineness::tests::natural;
 use crate::face::{Face, Rect};

@@ -13,6 +13,7 @@ use unmask_core::detector::spec::{
     TrainingStatus,
 };
 use unmask_core::detector::stan::{StanConfig, TimeModule};
+use unmask_core::detector::timesformer::TimeSformerConfig;
 use unmask_core::detector::{Group, Model, Strategy};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 use unmask_core::image::Interpolation;
@@ -124,7 +125,8 @@ pub(crate) enum HeadArg {
 /// The branch of a detector of clips.
 #[derive(Args, Debug, Default)]
 pub(crate) struct BranchArgs {
-    /// Make a detector of clips of this many frames: beside the tower goes a STAN branch, which has to be trained
+    /// Make a detector of clips of this many frames, which has to be trained: beside a CLIP tower goes a STAN branch, on an
+    /// EfficientNet a TimeSformer block
     #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..=64))]
     clip_length: Option<u32>,
     /// Layers of the branch [default: 4]
@@ -138,13 +140,20 @@ pub(crate) struct BranchArgs {
 impl BranchArgs {
     /// `architecture`, with this branch beside it where clips are asked for.
     fn beside(&self, architecture: Architecture) -> Result<Architecture> {
-        let Some(clip_length) = self.clip_length else { return Ok(architecture) };
-        let Architecture::Clip(clip) = architecture else {
-            bail!("a branch for clips goes beside a CLIP tower, and this is none; leave out --clip-length")
+        let Some(clip_length) = self.clip_length.map(|length| length as usize) else { return Ok(architecture) };
+        let clip = match architecture {
+            Architecture::Clip(clip) => clip,
+            Architecture::EfficientNet(backbone) if self.branch_depth.is_none() && self.time_module.is_none() => {
+                return Ok(Architecture::TimeSformer(TimeSformerConfig::new(backbone, clip_length)));
+            }
+            Architecture::EfficientNet(_) => {
+                bail!("--branch-depth and --time-module are for CLIP towers; leave them out for an EfficientNet")
+            }
+            _ => bail!("clips of any length go with CLIP towers and EfficientNets only; leave out --clip-length"),
         };
         let usual = StanConfig::new(clip);
         Ok(Architecture::Stan(StanConfig {
-            clip_length: clip_length as usize,
+            clip_length,
             branch_depth: self.branch_depth.map_or(usual.branch_depth, |depth| depth as usize),
             time_module: self.time_module.map_or(usual.time_module, |module| match module {
                 TimeModuleArg::Attention => TimeModule::Attention,

@@ -88,7 +88,15 @@ const CLIP_GOLDENS: &str = "train_step.safetensors";
 
 pub(super) fn clip_model() -> (Architecture, Model) {
     let head = HeadKind::OneLayer;
-    let config = ClipConfig { image_size: 32, patch_size: 8, width: 32, depth: 2, heads: 2, mlp: 64, head };
+    let config = ClipConfig {
+        image_size: 32,
+        patch_size: 8,
+        width: 32,
+        depth: 2,
+        heads: 2,
+        mlp: 64,
+        ..ClipConfig::vit_b_16(head)
+    };
     let mut start = Under("start.", golden(CLIP_GOLDENS));
     let architecture = Architecture::Clip(config);
     let model = Model::load(&architecture, &mut start, &Device::flex()).unwrap();

@@ -9,7 +9,8 @@ use unmask_core::ops::Moments;
 
 use super::compare::relative_error;
 use super::support::{
-    Golden, TOLERANCE, assert_gradients, assert_output, gradients, load, load_with_head, mean_loss, pairs, values,
+    Golden, Names, TOLERANCE, Zeros, assert_gradients, assert_output, gradients, load, load_with_head, mean_loss,
+    pairs, values,
 };
 
 const LABELS: [usize; 3] = [0, 1, 1];
@@ -99,12 +100,13 @@ fn efficientnet(index: usize, device: &Device) -> Model {
 }
 
 /// Our names with theirs, the head's too.
-fn names(index: usize) -> Vec<(String, String)> {
+fn names(index: usize) -> Names {
     let (format, golden, head) = FORMS[index];
-    let head = head
-        .into_iter()
-        .flat_map(|head| ["weight", "bias"].map(|kind| (format!("head.layers.0.{kind}"), format!("{head}.{kind}"))));
-    pairs(format, &format!("{golden}_tiny")).into_iter().chain(head).collect()
+    let mut names = pairs(format, &format!("{golden}_tiny"));
+    for (kind, head) in ["weight", "bias"].into_iter().flat_map(|kind| head.map(|head| (kind, head))) {
+        names.add(&format!("head.layers.0.{kind}"), &format!("{head}.{kind}"));
+    }
+    names
 }
 
 #[test]
@@ -139,12 +141,12 @@ fn by_the_statistics_of_the_batch_they_equal_the_references_too() {
         let loss = mean_loss(output.logits, &LABELS);
         assert_gradients(&gradients(&model, &loss), &reference, names(index));
 
-        let names: std::collections::BTreeMap<String, String> = names(index).into_iter().collect();
+        let names = names(index);
         let means = parameters(&model).into_iter().map(|(name, _)| name).filter(|name| name.ends_with("running_mean"));
         let means: Vec<String> = means.collect();
         assert_eq!(means.len(), moments.len());
         for (name, Moments { mean, variance, pixels }) in means.into_iter().zip(moments) {
-            let expected = |name: &str| reference.values(&format!("statistic.{}", names[name]));
+            let expected = |name: &str| reference.values(&format!("statistic.{}", names.theirs(name)));
             let error = relative_error(&values(mean), &expected(&name));
             assert!(error < TOLERANCE, "{name} is off by {error}");
             // The reference keeps what a sample says about the variance of all.
@@ -187,27 +189,5 @@ fn true_sizes_have_the_parameters_of_the_published_networks() {
             let found = architecture.flops() / 2_000_000;
             assert!(found.abs_diff(millions) * 100 < millions, "{found} million multiply-adds");
         }
-    }
-}
-
-/// Zeros of every shape.
-struct Zeros;
-
-impl unmask_core::weights::TensorSource for Zeros {
-    fn read(
-        &mut self,
-        _: &str,
-        shape: &[usize],
-        _: unmask_core::weights::Init,
-    ) -> Result<Vec<f32>, unmask_core::weights::WeightsError> {
-        Ok(vec![0.0; shape.iter().product()])
-    }
-
-    fn names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn shape(&self, _: &str) -> Option<Vec<usize>> {
-        None
     }
 }

@@ -2,8 +2,8 @@
 
 use burn::prelude::*;
 use unmask_core::detector::Detector;
-use unmask_core::image::RgbImage;
 use unmask_core::detector::spec::DetectorSpec;
+use unmask_core::image::RgbImage;
 use wasm_bindgen::JsError;
 
 /// Makes a detector's input.

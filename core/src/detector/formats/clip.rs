@@ -215,6 +215,7 @@ pub(super) fn clip_config(tensors: &dyn TensorSource, hints: &Hints) -> Result<C
         heads,
         mlp: shape("tower.layers.0.mlp.fc1.weight")?.first().copied().unwrap_or(0),
         head: head_kind(tensors).unwrap_or(hints.head),
+        normalised: true,
     };
     config.check().map_err(WeightsError::ImpossibleSpec)?;
     Ok(config)

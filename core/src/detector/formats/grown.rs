@@ -42,7 +42,7 @@ impl<S: TensorSource> TensorSource for Grown<S> {
                 self.made.push(group);
                 self.fresh.read(name, shape, init)
             }
-            Group::Norm if sizes.is_new(name) => self.fresh.read(name, shape, init),
+            Group::Norm | Group::Statistic if sizes.is_new(name) => self.fresh.read(name, shape, init),
             Group::Norm | Group::Backbone | Group::Statistic => Err(missing),
         }
     }
@@ -92,7 +92,15 @@ mod tests {
     #[test]
     fn a_branch_starts_from_the_layers_beside_it_and_mixes_no_frames() {
         let head = HeadKind::OneLayer;
-        let clip = ClipConfig { image_size: 16, patch_size: 8, width: 8, depth: 3, heads: 2, mlp: 16, head };
+        let clip = ClipConfig {
+            image_size: 16,
+            patch_size: 8,
+            width: 8,
+            depth: 3,
+            heads: 2,
+            mlp: 16,
+            ..ClipConfig::vit_b_16(head)
+        };
         let architecture = Architecture::Stan(StanConfig { branch_depth: 2, clip_length: 3, ..StanConfig::new(clip) });
         let mut source = Grown::new(Tower, architecture.clone(), 2);
         let model = Model::load(&architecture, &mut source, &Device::flex()).expect("loads");
@@ -117,7 +125,15 @@ mod tests {
     #[test]
     fn a_backbone_that_is_not_there_is_not_made_up() {
         let head = HeadKind::OneLayer;
-        let clip = ClipConfig { image_size: 16, patch_size: 8, width: 8, depth: 1, heads: 2, mlp: 16, head };
+        let clip = ClipConfig {
+            image_size: 16,
+            patch_size: 8,
+            width: 8,
+            depth: 1,
+            heads: 2,
+            mlp: 16,
+            ..ClipConfig::vit_b_16(head)
+        };
         let architecture = Architecture::Clip(clip);
         struct Nothing;
         impl TensorSource for Nothing {

@@ -5,10 +5,15 @@
 //! checkpoint has not and the model needs: a head, a branch.
 
 mod clip;
+mod dicome;
 mod efficientnet;
+mod effort;
 mod grown;
+mod resample;
+mod swin;
 #[cfg(test)]
 mod tests;
+mod vit;
 mod xception;
 
 use alloc::borrow::ToOwned;
@@ -38,6 +43,37 @@ pub static FORMATS: &[&dyn Format] = &[
     &efficientnet::Plain { number: 4, name: "efficientnet-b4" },
     &efficientnet::DeepfakeBenchB4,
     &xception::DeepfakeBenchXception,
+    &swin::Pretrained {
+        name: "timm-swin",
+        about: "Swin-B of timm, pretrained on ImageNet, to train as TALL",
+        merges_first: true,
+        with_graph: false,
+    },
+    &swin::Pretrained {
+        name: "timm-swin-tallpp",
+        about: "the same, to train as TALL++",
+        merges_first: true,
+        with_graph: true,
+    },
+    &swin::Pretrained {
+        name: "microsoft-swin",
+        about: "Swin-B of its authors, pretrained on ImageNet, to train as TALL",
+        merges_first: false,
+        with_graph: false,
+    },
+    &swin::Pretrained {
+        name: "microsoft-swin-tallpp",
+        about: "the same, to train as TALL++",
+        merges_first: false,
+        with_graph: true,
+    },
+    &swin::Tall,
+    &vit::GendPerception,
+    &vit::GendDino,
+    &vit::CommunityForensics,
+    &vit::FsVfm,
+    &effort::Effort,
+    &dicome::Dicome,
 ];
 
 /// The format of this name.
@@ -255,9 +291,10 @@ impl<S: TensorSource> Checkpoint<S> {
         Ok(Self { source, format: None, origins, wholes: BTreeMap::new() })
     }
 
-    /// Our names with the names in the file that they are read from.
-    pub fn renamed(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.origins.iter().map(|(ours, origin)| (ours.as_str(), origin.whole.as_str()))
+    /// Our names with the names in the file that they are read from, and which of how many equal parts of the rows there they
+    /// are.
+    pub fn renamed(&self) -> impl Iterator<Item = (&str, &str, (usize, usize))> {
+        self.origins.iter().map(|(ours, origin)| (ours.as_str(), origin.whole.as_str(), origin.part))
     }
 }
 

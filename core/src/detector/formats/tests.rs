@@ -72,7 +72,7 @@ fn an_unknown_tensor_and_a_foreign_checkpoint_are_refused() {
 fn rename(format: &'static dyn Format, names: &[String]) -> Result<BTreeMap<String, String>, WeightsError> {
     let shapes = Shapes(names.iter().map(|name| (name.clone(), Vec::new())).collect());
     let checkpoint = Checkpoint::new(shapes, format)?;
-    Ok(checkpoint.renamed().map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned())).collect())
+    Ok(checkpoint.renamed().map(|(ours, theirs, _)| (ours.to_owned(), theirs.to_owned())).collect())
 }
 
 /// A checkpoint of which only names and shapes are known.

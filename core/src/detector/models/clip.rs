@@ -35,6 +35,14 @@ pub struct ClipConfig {
     pub mlp: usize,
     /// What makes logits of features.
     pub head: HeadKind,
+    /// Whether features have unit length before the head.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub normalised: bool,
+}
+
+/// What stands where a document says nothing of normalising.
+fn yes() -> bool {
+    true
 }
 
 impl ClipConfig {
@@ -45,12 +53,12 @@ impl ClipConfig {
 
     /// ViT-B/16 at 224 pixels.
     pub fn vit_b_16(head: HeadKind) -> Self {
-        Self { image_size: 224, patch_size: 16, width: 768, depth: 12, heads: 12, mlp: 3072, head }
+        Self { image_size: 224, patch_size: 16, width: 768, depth: 12, heads: 12, mlp: 3072, head, normalised: true }
     }
 
     /// ViT-L/14 at 224 pixels.
     pub fn vit_l_14(head: HeadKind) -> Self {
-        Self { image_size: 224, patch_size: 14, width: 1024, depth: 24, heads: 16, mlp: 4096, head }
+        Self { patch_size: 14, width: 1024, depth: 24, heads: 16, mlp: 4096, ..Self::vit_b_16(head) }
     }
 
     /// Patches of one image.
@@ -192,11 +200,21 @@ impl Tower {
 
     /// Normalised pixels `[n, 3, h, w]` to the tokens `[n, 1+L, d]` that go into the first layer.
     pub(super) fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
-        let count = pixels.dims()[0];
-        let patches = ops::patch_embedding(pixels, self.patch_embedding.val());
-        let (width, dtype) = (patches.dims()[2], patches.dtype());
-        let class = self.class(dtype).expand([count, 1, width]);
-        self.pre_norm.forward(Tensor::cat([class, patches].to_vec(), 1) + self.positions(dtype))
+        let patches = self.patches(pixels);
+        let positions = self.positions(patches.dtype());
+        self.start(patches, positions)
+    }
+
+    /// Normalised pixels `[n, 3, h, w]` to the patches' tokens `[n, L, d]`, without positions.
+    pub(super) fn patches(&self, pixels: Tensor<4>) -> Tensor<3> {
+        ops::patch_embedding(pixels, self.patch_embedding.val())
+    }
+
+    /// Patches `[n, L, d]` behind the class token, at `positions` `[1 or n, 1+L, d]`, after the first layer norm.
+    pub(super) fn start(&self, patches: Tensor<3>, positions: Tensor<3>) -> Tensor<3> {
+        let [count, _, width] = patches.dims();
+        let class = self.class(patches.dtype()).expand([count, 1, width]);
+        self.pre_norm.forward(Tensor::cat([class, patches].to_vec(), 1) + positions)
     }
 
     /// The embeddings of the positions, `[1, 1+L, d]`, the class token's first, in the activations' type.
@@ -226,6 +244,9 @@ impl Tower {
 pub struct Clip {
     tower: Tower,
     head: Head,
+    /// [`ClipConfig::normalised`]
+    #[module(skip)]
+    normalised: bool,
 }
 
 impl Clip {
@@ -243,11 +264,13 @@ impl Network for Clip {
         Ok(Self {
             tower: loader.within("tower", |l| Tower::load(l, config))?,
             head: loader.within("head", |l| Head::load(l, config.width, config.head))?,
+            normalised: config.normalised,
         })
     }
 
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
-        let features = l2_normalise(self.tower.pool(self.tower.tokens(flatten_clips(clips), pass)));
+        let pooled = self.tower.pool(self.tower.tokens(flatten_clips(clips), pass));
+        let features = if self.normalised { l2_normalise(pooled) } else { pooled.cast(DType::F32) };
         Output::new(features.clone(), self.head.forward(features))
     }
 }

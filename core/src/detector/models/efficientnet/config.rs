@@ -255,6 +255,11 @@ impl EfficientNetConfig {
         self.stages.last().map_or(self.stem, |stage| stage.channels)
     }
 
+    /// Side of the last map.
+    pub(in crate::detector::models) fn last_side(&self) -> usize {
+        self.sides().last().copied().unwrap_or(1)
+    }
+
     /// Sides of the maps after the first convolution and after each block.
     fn sides(&self) -> Vec<usize> {
         let mut sides = [self.stem_steps().axis(self.image_size, STEM_KERNEL).output].to_vec();
