@@ -277,3 +277,63 @@ fn attention_heads_are_never_guessed() {
     std::fs::write(place.path("config.json"), "{\"num_attention_heads\": 12, \"hidden_size\": 768}").expect("written");
     assert!(place.fail(import).contains("hidden_size 32 where config.json beside it says 768"));
 }
+
+/// A checkpoint of somebody else's detector, and what its shapes leave open.
+const DETECTORS: [(&str, &str, &[&str]); 8] = [
+    ("deepfakebench-xception", "xception", &["--input-size", "44"]),
+    ("gend-pe", "pe", &["--heads", "2", "--input-size", "24"]),
+    ("gend-dinov3", "dinov3", &["--heads", "2", "--input-size", "24"]),
+    ("gend-dinov3", "dinov3_gated", &["--heads", "2", "--input-size", "24"]),
+    ("commfor", "vit", &["--heads", "3"]),
+    ("fs-vfm", "vit_average", &["--heads", "2"]),
+    ("effort", "effort", &["--heads", "2"]),
+    ("dicome", "dicome", &["--heads", "2"]),
+];
+
+#[test]
+fn detectors_of_other_projects_give_the_outputs_of_their_reference_implementations() {
+    let place = Place::new();
+    for (format, name, open) in DETECTORS {
+        let input = golden(&format!("{name}_tiny.safetensors"));
+        let reference = golden(&format!("{name}_reference.safetensors"));
+        let mut import = vec!["--from", format, "--input", text(&input)];
+        import.extend(open);
+        let output = forward(&place, name, &import, &reference);
+        println!("{name}");
+        for part in ["features", "logits"] {
+            let (actual, expected) = (tensors(&output), tensors(&reference));
+            let error = relative_error(&actual[part].1, &expected[part].1);
+            assert!(error < 2.0 * TOLERANCE, "{name}: {part} are off by {error}");
+        }
+        let detector = place.path(&format!("{name}.safetensors"));
+        let said = place.succeed(["info", text(&detector)]);
+        assert!(!said.contains("untrained"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn layers_that_no_checkpoint_has_are_fresh_and_said_to_be_untrained() {
+    let place = Place::new();
+    let input = golden("clip_tiny/model.safetensors");
+    for (name, option) in [("udd", &["--udd"][..]), ("stan", &["--clip-length", "4"])] {
+        let output = place.path(&format!("{name}.safetensors"));
+        let mut arguments = vec!["import", "--from", "hf-clip", "--heads", "2", "--input", text(&input)];
+        arguments.extend(option);
+        arguments.extend(["--output", text(&output)]);
+        let said = place.succeed(arguments);
+        assert!(said.contains("untrained: its new layers are fresh"), "{name}: {said}");
+    }
+    let said = place.fail([
+        "import",
+        "--from",
+        "commfor",
+        "--heads",
+        "3",
+        "--udd",
+        "--input",
+        text(&golden("vit_tiny.safetensors")),
+        "--output",
+        "x",
+    ]);
+    assert!(said.contains("--udd"), "{said}");
+}

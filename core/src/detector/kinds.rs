@@ -121,6 +121,7 @@ macro_rules! kinds {
         }
 
         /// A model of any kind. All of them see clips; to a model of single frames a clip is one frame.
+        #[allow(clippy::large_enum_variant, reason = "there are only ever a few models, and their weights are elsewhere")]
         #[derive(Module, Debug)]
         pub enum Model {
             $(

@@ -14,6 +14,7 @@ use unmask_core::detector::spec::{
 };
 use unmask_core::detector::stan::{StanConfig, TimeModule};
 use unmask_core::detector::timesformer::TimeSformerConfig;
+use unmask_core::detector::udd::UddConfig;
 use unmask_core::detector::{Group, Model, Strategy};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 use unmask_core::image::Interpolation;
@@ -35,7 +36,11 @@ use crate::{checkpoint, detector_file, files};
   unmask import --from thesis --input ckpt_best.pth --output thesis.safetensors
   unmask import --from gend --input last.ckpt --key state_dict_ema --output gend-ema.safetensors
   unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --clip-length 8 --output stan.safetensors
-  unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors")]
+  unmask import --from hf-clip --input clip-vit-base-patch16/model.safetensors --udd --output udd.safetensors
+  unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors
+  unmask import --from efficientnet-b0 --input efficientnet-b0-355c32eb.pth --clip-length 8 --output timesformer.safetensors
+  unmask import --from deepfakebench-xception --input xception_best.pth --output xception.safetensors
+  unmask import --from timm-swin --input swin_base/model.safetensors --output tall.safetensors")]
 pub(crate) struct ImportArgs {
     /// What kind of checkpoint it is
     #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
@@ -71,8 +76,8 @@ pub(crate) struct ImportArgs {
     /// How many times wider than the bare face a crop is [default: 1.3]
     #[arg(long, value_parser = margin)]
     pub(crate) margin: Option<f32>,
-    /// Side of the input in pixels (convolutional networks only) [default: as it was pretrained]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(32..=1024))]
+    /// Side of the input in pixels (of networks that take any) [default: as it was pretrained]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=2048))]
     pub(crate) input_size: Option<u32>,
     /// The detector's name [default: the output file's]
     #[arg(long)]
@@ -129,6 +134,9 @@ pub(crate) struct BranchArgs {
     /// EfficientNet a TimeSformer block
     #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..=64))]
     clip_length: Option<u32>,
+    /// Make a detector that is trained as UDD: beside a CLIP tower goes what its shuffled and mixed views are compared by
+    #[arg(long, conflicts_with = "clip_length")]
+    udd: bool,
     /// Layers of the branch [default: 4]
     #[arg(long, value_name = "LAYERS", requires = "clip_length", value_parser = clap::value_parser!(u32).range(1..=256))]
     branch_depth: Option<u32>,
@@ -140,6 +148,12 @@ pub(crate) struct BranchArgs {
 impl BranchArgs {
     /// `architecture`, with this branch beside it where clips are asked for.
     fn beside(&self, architecture: Architecture) -> Result<Architecture> {
+        if self.udd {
+            let Architecture::Clip(clip) = architecture else {
+                bail!("UDD is trained on a CLIP tower, and this is none; leave out --udd")
+            };
+            return Ok(Architecture::Udd(UddConfig::new(clip)));
+        }
         let Some(clip_length) = self.clip_length.map(|length| length as usize) else { return Ok(architecture) };
         let clip = match architecture {
             Architecture::Clip(clip) => clip,

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets::NOTHING};
 
 use super::import::{self, BranchArgs, From, HeadArg, ImportArgs};
 use crate::detector_file;
-use crate::hub::{Freshness, Hub, Pulled, Reporter, known};
+use crate::hub::{Freshness, Hub, Pulled, Reporter, known, resolve};
 use crate::output::say;
 
 /// Fetch a published detector or backbone and make a detector file of it
@@ -31,6 +31,9 @@ pub(crate) struct PullArgs {
 pub(crate) fn run(args: &PullArgs) -> Result<()> {
     let Some(name) = &args.name else { return list() };
     let hub = Hub::from_env()?;
+    // Whoever may not use a model need not wait for it.
+    let entry = resolve(name)?;
+    eprintln!("{}: {}; licence: {}", entry.name, entry.about, entry.licence);
     let mut reporter = Reporter::stderr();
     let pulled = hub.pull(name, &mut |progress| reporter.show(&progress));
     reporter.finish();

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use error::HubError;
 pub(crate) use http::Network;
 pub(crate) use progress::{Progress, Reporter};
-pub(crate) use table::{Entry, known};
+pub(crate) use table::{Entry, known, resolve};
 
 use cache::{Record, Slot};
 use download::{Pinned, download, retry};

@@ -67,7 +67,7 @@ pub(crate) fn known() -> Result<&'static [Entry], HubError> {
 ///
 /// # Errors
 /// [`HubError::Unknown`] with the nearest names, [`HubError::BadName`] for a malformed repository.
-pub(super) fn resolve(name: &str) -> Result<Entry, HubError> {
+pub(crate) fn resolve(name: &str) -> Result<Entry, HubError> {
     let table = known()?;
     let (path, revision) = match name.split_once('@') {
         Some((path, revision)) => (path, Some(revision)),

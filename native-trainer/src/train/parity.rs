@@ -6,10 +6,10 @@ use std::path::Path;
 use burn::prelude::*;
 use burn::tensor::DType;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
-use unmask_core::detector::spec::{Architecture, DetectorSpec, SPEC_KEY};
-use unmask_core::detector::{Model, Output, Strategy};
+use unmask_core::detector::spec::{Architecture, DetectorSpec, LowRankSpec, SPEC_KEY};
+use unmask_core::detector::{Group, Model, Output, Strategy};
 use unmask_core::layers::{Chance, Pass};
-use unmask_core::weights::{Init, SafetensorsFile, TensorSource, WeightsError};
+use unmask_core::weights::{Init, Loader, Merged, SafetensorsFile, TensorSource, WeightsError};
 
 use super::losses::loss;
 use super::optimizer::Optimizer;
@@ -218,4 +218,59 @@ fn stan_with_attention_over_time_steps_as_pytorch_does() {
 #[test]
 fn stan_with_convolution_over_time_steps_as_pytorch_does() {
     assert_two_steps_equal_pytorchs(stan_case("conv", "stan_conv.safetensors", "conv.t8.masks"));
+}
+
+/// What is trained of the tiny CLIP tower with low-rank updates of queries and values, and from where.
+fn low_rank_case(prefix: &'static str, trains: impl Fn(Group) -> bool) -> Case {
+    let file = "lora_step.safetensors";
+    let low_rank = LowRankSpec { rank: 4, alpha: 8.0, targets: vec!["query".into(), "value".into()] };
+    let (architecture, _) = clip_model();
+    let mut start = Under("start.", golden(file));
+    let loader = Loader::new(&mut start, &Device::flex()).with_low_rank(low_rank);
+    let model = Model::load_by(&architecture, loader).unwrap();
+    let pixels: Tensor<5> = tensor(file, "pixel_values");
+    Case {
+        goldens: file,
+        prefix,
+        model: parameters::for_training(model, |name| trains(Group::by_name(name)), DType::F32, false),
+        pixels: [0, 1].map(|step| pixels.clone().narrow(0, step, 1).swap_dims(0, 1)),
+        masks: None,
+        labels: &LOW_RANK_LABELS,
+        optimizer: adamw(),
+    }
+}
+
+const LOW_RANK_LABELS: [Label; 4] = [Label::Real, Label::Fake, Label::Fake, Label::Real];
+
+#[test]
+fn low_rank_updates_step_as_pefts_do() {
+    assert_two_steps_equal_pytorchs(low_rank_case("lora", |group| Strategy::LowRank.trains(group)));
+}
+
+#[test]
+fn low_rank_updates_beside_layer_norms_step_as_pefts_do() {
+    let both = |group| Strategy::LowRank.trains(group) || Strategy::LayerNorm.trains(group);
+    assert_two_steps_equal_pytorchs(low_rank_case("lora_ln", both));
+}
+
+#[test]
+fn merged_updates_are_pefts_and_cost_nothing() {
+    let file = "lora_step.safetensors";
+    let low_rank = LowRankSpec { rank: 4, alpha: 8.0, targets: vec!["query".into(), "value".into()] };
+    let mut merged = Merged::new(Under("start.", golden(file)), low_rank);
+    for layer in 0..2 {
+        for part in ["query", "value"] {
+            let name = format!("tower.layers.{layer}.attention.{part}.weight");
+            let found = merged.read(&name, &[32, 32], Init::Zeros).unwrap();
+            let expected = values(file, &format!("merged.{name}"));
+            assert!(found.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-6), "{name}");
+        }
+    }
+    let (architecture, _) = clip_model();
+    let model = Model::load(&architecture, &mut merged, &Device::flex()).unwrap();
+    let pixels: Tensor<5> = tensor(file, "pixel_values");
+    let logits =
+        model.forward(pixels.narrow(0, 0, 1).swap_dims(0, 1)).logits.into_data().try_into_vec::<f32>().unwrap();
+    let expected = values(file, "logits");
+    assert!(logits.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-5), "{logits:?}");
 }

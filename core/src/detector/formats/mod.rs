@@ -68,13 +68,38 @@ pub static FORMATS: &[&dyn Format] = &[
         with_graph: true,
     },
     &swin::Tall,
-    &vit::GendPerception,
-    &vit::GendDino,
+    &vit::Perception {
+        name: "gend-pe",
+        about: "GenD on the Perception Encoder, e.g. yermandy/GenD_PE_L",
+        prefix: GEND,
+        has_head: true,
+    },
+    &vit::Perception {
+        name: "timm-pe",
+        about: "The Perception Encoder of timm, e.g. timm/vit_pe_core_large_patch14_336.fb",
+        prefix: "",
+        has_head: false,
+    },
+    &vit::Dino {
+        name: "gend-dinov3",
+        about: "GenD on DINOv3, e.g. yermandy/GenD_DINOv3_L",
+        prefix: GEND,
+        has_head: true,
+    },
+    &vit::Dino {
+        name: "hf-dinov3",
+        about: "DINOv3 of Hugging Face transformers, e.g. facebook/dinov3-vitl16-pretrain-lvd1689m",
+        prefix: "",
+        has_head: false,
+    },
     &vit::CommunityForensics,
     &vit::FsVfm,
     &effort::Effort,
     &dicome::Dicome,
 ];
+
+/// What GenD has before the names of encoders other than CLIP.
+const GEND: &str = "feature_extractor.backbone.";
 
 /// The format of this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {

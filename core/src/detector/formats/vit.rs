@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::clip::head_name;
 use super::resample::bicubic_antialiased;
-use super::{Fate, Format, HfConfig, Hints, Theirs, head_kind};
+use super::{Fate, Format, Hints, Theirs, head_kind};
 use crate::detector::vit::{VitConfig, VitFamily};
 use crate::detector::{Architecture, Sizes};
 use crate::face::alignment::CropGeometry;
@@ -19,7 +19,7 @@ const MARK: &str = "tower.class_embedding";
 const HALF: [[f32; 3]; 2] = [[0.5; 3], [0.5; 3]];
 const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 /// FS-VFM's own, of faces.
-const FACES: [[f32; 3]; 2] = [[0.548_220_75, 0.423_405_35, 0.365_465_16], [0.278_917_61, 0.243_854_08, 0.234_934_89]];
+const FACES: [[f32; 3]; 2] = [[0.548_220_75, 0.423_405_35, 0.365_465_16], [0.278_917_6, 0.243_854_08, 0.234_934_9]];
 
 /// The shapes of a transformer's tensors.
 struct Shapes<'a>(&'a dyn TensorSource);
@@ -57,6 +57,11 @@ impl Shapes<'_> {
     }
 }
 
+/// A tensor of GenD's head, where a checkpoint has one.
+fn head_of(name: &str, has_head: bool) -> Fate {
+    if has_head { head_name(name).into() } else { Fate::Unknown }
+}
+
 fn checked(config: VitConfig) -> Result<Architecture, WeightsError> {
     config.check().map_err(WeightsError::ImpossibleSpec)?;
     Ok(Architecture::Vit(config))
@@ -67,20 +72,27 @@ fn heads_of_64(width: usize, hints: &Hints) -> usize {
     hints.heads.unwrap_or((width / 64).max(1))
 }
 
-/// GenD on the Perception Encoder (`yermandy/GenD_PE_L`).
-pub(super) struct GendPerception;
+/// The Perception Encoder, pretrained or as GenD (`yermandy/GenD_PE_L`).
+pub(super) struct Perception {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// What stands before the encoder's names.
+    pub(super) prefix: &'static str,
+    /// Whether it has GenD's head.
+    pub(super) has_head: bool,
+}
 
-impl Format for GendPerception {
+impl Format for Perception {
     fn name(&self) -> &'static str {
-        "gend-pe"
+        self.name
     }
 
     fn about(&self) -> &'static str {
-        "GenD on the Perception Encoder, e.g. yermandy/GenD_PE_L"
+        self.about
     }
 
     fn description(&self) -> &'static str {
-        "a GenD checkpoint on the Perception Encoder"
+        "a checkpoint of the Perception Encoder"
     }
 
     fn mark(&self) -> &'static str {
@@ -88,18 +100,16 @@ impl Format for GendPerception {
     }
 
     fn fate(&self, name: &str) -> Fate {
-        match name.strip_prefix("feature_extractor.backbone.") {
+        match name.strip_prefix(self.prefix) {
+            // What pretraining made of the features.
+            Some("head.weight" | "head.bias") => Fate::Unused,
             Some(inner) => timm(inner),
-            None => head_name(name).into(),
+            None => head_of(name, self.has_head),
         }
     }
 
     fn has_head(&self) -> bool {
-        true
-    }
-
-    fn accepts(&self, _config: &HfConfig) -> Result<(), WeightsError> {
-        Ok(())
+        self.has_head
     }
 
     fn architecture(&self, tensors: &dyn TensorSource, hints: &Hints) -> Result<Architecture, WeightsError> {
@@ -125,25 +135,36 @@ impl Format for GendPerception {
         CropGeometry::Gend
     }
 
+    fn takes_any_size(&self) -> bool {
+        true
+    }
+
     fn derived(&self, name: &str, shape: &[usize], theirs: &mut Theirs) -> Option<Result<Vec<f32>, WeightsError>> {
-        resampled(name, shape, theirs, "feature_extractor.backbone.pos_embed")
+        resampled(name, shape, theirs, &format!("{}pos_embed", self.prefix))
     }
 }
 
-/// GenD on DINOv3 (`yermandy/GenD_DINOv3_L`).
-pub(super) struct GendDino;
+/// DINOv3, pretrained or as GenD (`yermandy/GenD_DINOv3_L`).
+pub(super) struct Dino {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// What stands before the encoder's names.
+    pub(super) prefix: &'static str,
+    /// Whether it has GenD's head.
+    pub(super) has_head: bool,
+}
 
-impl Format for GendDino {
+impl Format for Dino {
     fn name(&self) -> &'static str {
-        "gend-dinov3"
+        self.name
     }
 
     fn about(&self) -> &'static str {
-        "GenD on DINOv3, e.g. yermandy/GenD_DINOv3_L"
+        self.about
     }
 
     fn description(&self) -> &'static str {
-        "a GenD checkpoint on DINOv3"
+        "a checkpoint of DINOv3"
     }
 
     fn mark(&self) -> &'static str {
@@ -151,14 +172,14 @@ impl Format for GendDino {
     }
 
     fn fate(&self, name: &str) -> Fate {
-        match name.strip_prefix("feature_extractor.backbone.") {
+        match name.strip_prefix(self.prefix) {
             Some(inner) => dino(inner),
-            None => head_name(name).into(),
+            None => head_of(name, self.has_head),
         }
     }
 
     fn has_head(&self) -> bool {
-        true
+        self.has_head
     }
 
     fn architecture(&self, tensors: &dyn TensorSource, hints: &Hints) -> Result<Architecture, WeightsError> {
@@ -182,6 +203,10 @@ impl Format for GendDino {
 
     fn geometry(&self) -> CropGeometry {
         CropGeometry::Gend
+    }
+
+    fn takes_any_size(&self) -> bool {
+        true
     }
 }
 
