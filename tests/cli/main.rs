@@ -14,6 +14,7 @@ mod evaluating;
 mod filming;
 mod importing;
 mod inputs;
+mod kinds;
 mod layouts;
 mod outputs;
 mod pairs;

@@ -15,8 +15,13 @@ use crate::support::{PATIENCE, Place, golden, tensors, text};
 /// Side of a crop, the tiny detector's input.
 const SIDE: u32 = 32;
 
-/// A folder of crops, as `unmask preprocess` leaves it, in which fakes have a chequered patch.
+/// A folder of crops, as `unmask preprocess` leaves it, in which fakes have a chequered patch, as fine as a pixel.
 pub(crate) fn easy_set(place: &Place) -> PathBuf {
+    easy_set_of(place, 1)
+}
+
+/// [`easy_set`] with chequers of so many pixels.
+pub(crate) fn easy_set_of(place: &Place, chequer: u32) -> PathBuf {
     let folder = place.path("crops");
     fs::create_dir_all(&folder).expect("a folder");
     let mut rng = StdRng::seed_from_u64(5);
@@ -29,7 +34,7 @@ pub(crate) fn easy_set(place: &Place) -> PathBuf {
         for (label, manipulation) in [("real", "original"), ("fake", "patch")] {
             lines.extend((0..count).map(|index| {
                 let name = format!("{split}_{label}_{index}");
-                let crops: Vec<Value> = (0..2).map(|frame| crop_of(&folder, &name, frame, &mut rng)).collect();
+                let crops: Vec<Value> = (0..2).map(|frame| crop_of(&folder, &name, frame, chequer, &mut rng)).collect();
                 json!({
                     "dataset": "easy", "manipulation": manipulation, "name": name, "label": label, "split": split,
                     "source": format!("{name}.mp4"), "frames": 2, "frames_without_face": 0, "crops": crops
@@ -43,12 +48,12 @@ pub(crate) fn easy_set(place: &Place) -> PathBuf {
 }
 
 /// Writes one crop and gives its place in the manifest.
-fn crop_of(folder: &Path, name: &str, frame: usize, rng: &mut StdRng) -> Value {
+fn crop_of(folder: &Path, name: &str, frame: usize, chequer: u32, rng: &mut StdRng) -> Value {
     let (base, slope): (f32, f32) = (rng.random_range(60.0..180.0), rng.random_range(-2.0..2.0));
     let fake = name.contains("fake");
     let image = RgbImage::from_fn(SIDE, SIDE, |x, y| {
         let smooth = base + slope * (x as f32 - y as f32) + rng.random_range(-6.0..6.0);
-        let patch = fake && (8..24).contains(&x) && (8..24).contains(&y) && (x + y) % 2 == 0;
+        let patch = fake && (8..24).contains(&x) && (8..24).contains(&y) && (x / chequer + y / chequer) % 2 == 0;
         Rgb([(smooth + if patch { 40.0 } else { 0.0 }) as u8; 3])
     });
     let path = format!("{name}_{frame}.png");

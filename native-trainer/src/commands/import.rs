@@ -283,7 +283,7 @@ impl Parts {
             }
             None => None,
         };
-        let has_head = formats::head_kind(&tower).is_some();
+        let has_head = tower.names().iter().any(|name| name.starts_with("head."));
         if let (Some(path), true) = (&args.head, has_head) {
             bail!("{} has a head already; leave out `--head {}`", args.input.display(), path.display());
         }
