@@ -30,6 +30,23 @@ use crate::weights::{Loader, TensorSource, WeightsError};
 use spec::DetectorSpec;
 
 /// A model with everything that its scores depend on.
+///
+/// ```
+/// use burn::prelude::Device;
+/// use unmask_core::detector::Detector;
+/// use unmask_core::detector::spec::{DetectorSpec, SPEC_KEY};
+/// use unmask_core::image::RgbImage;
+/// use unmask_core::weights::SafetensorsFile;
+///
+/// let bytes = std::fs::read("../models/unmask-lite.safetensors").unwrap();
+/// let mut file = SafetensorsFile::open(bytes.as_slice()).unwrap();
+/// let spec = DetectorSpec::from_json(file.metadata(SPEC_KEY).unwrap()).unwrap();
+/// let detector = Detector::load(spec, &mut file, &Device::flex()).unwrap();
+/// // An aligned crop of a face, here a grey one.
+/// let crop = RgbImage::new(160, 160, vec![128; 160 * 160 * 3]).unwrap();
+/// let logits: Vec<f32> = detector.logits(&[crop]).into_data().try_into_vec().unwrap();
+/// assert!((0.0..=1.0).contains(&detector.probabilities(&logits)[0]));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Detector {
     spec: DetectorSpec,

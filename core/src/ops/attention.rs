@@ -11,8 +11,24 @@ use burn::tensor::{DType, module};
 /// # Shapes
 /// - query: `[batch, K, d]`; key, value: `[batch, L, d]`; `d` a multiple of `heads`
 /// - output: `[batch, K, d]`
+///
+/// # Panics
+/// Where the shapes are others.
+///
+/// ```
+/// use burn::prelude::*;
+/// use unmask_core::ops::attention;
+/// let device = Device::flex();
+/// // A query that is like the second key finds the second value.
+/// let query = Tensor::<3>::from_data([[[0.0, 50.0]]], &device);
+/// let key = Tensor::<3>::from_data([[[1.0, 0.0], [0.0, 1.0]]], &device);
+/// let value = Tensor::<3>::from_data([[[1.0, 2.0], [3.0, 4.0]]], &device);
+/// let found: Vec<f32> = attention(query, key, value, 1).into_data().try_into_vec().unwrap();
+/// assert!((found[0] - 3.0).abs() < 1e-4 && (found[1] - 4.0).abs() < 1e-4);
+/// ```
 pub fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
     let [batch, tokens, width] = query.dims();
+    check(&query, &key, &value, heads);
     let [query, key, value] = [query, key, value].map(|x| split(x, heads));
     let attended = match query.dtype() {
         DType::F32 => module::attention(query, key, value, None, None, AttentionModuleOptions::default()),
@@ -26,6 +42,9 @@ pub fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usiz
 /// # Shapes
 /// - query: `[batch, K, d]`; key, value: `[batch, L, d]`; bias: `[1 or batch, heads, K, L]`
 /// - output: `[batch, K, d]`, and the weights `[batch, heads, K, L]`, whose rows sum to 1, in f32
+///
+/// # Panics
+/// Where the shapes are others.
 pub fn attention_with_weights(
     query: Tensor<3>,
     key: Tensor<3>,
@@ -35,6 +54,7 @@ pub fn attention_with_weights(
 ) -> (Tensor<3>, Tensor<4>) {
     let [batch, tokens, width] = query.dims();
     let dtype = query.dtype();
+    check(&query, &key, &value, heads);
     let [query, key, value] = [query, key, value].map(|x| split(x, heads));
     let scores = (query / libm::sqrt((width / heads) as f64)).matmul(key.swap_dims(2, 3)).cast(DType::F32);
     let scores = match bias {
@@ -44,6 +64,14 @@ pub fn attention_with_weights(
     let weights = softmax(scores, 3);
     let attended = weights.clone().cast(dtype).matmul(value);
     (attended.swap_dims(1, 2).reshape([batch, tokens, width]), weights)
+}
+
+/// Panics unless the shapes fit each other.
+fn check(query: &Tensor<3>, key: &Tensor<3>, value: &Tensor<3>, heads: usize) {
+    let ([batch, _, width], [others, tokens, depth]) = (query.dims(), key.dims());
+    assert!(heads > 0 && width.is_multiple_of(heads), "{width} channels are not those of {heads} heads");
+    assert_eq!([batch, width], [others, depth], "queries and keys are of as many channels");
+    assert_eq!(value.dims(), [others, tokens, depth], "a value for each key");
 }
 
 /// `[batch, tokens, d]` to `[batch, heads, tokens, d / heads]`.

@@ -8,8 +8,22 @@ use burn::tensor::{DType, module};
 ///
 /// # Shapes
 /// - input and output: `[…, d]`; weight and bias: `[d]`
+///
+/// # Panics
+/// Where the shapes are others.
+///
+/// ```
+/// use burn::prelude::*;
+/// use unmask_core::ops::layer_norm;
+/// let device = Device::flex();
+/// let (one, zero) = (Tensor::<1>::ones([2], &device), Tensor::<1>::zeros([2], &device));
+/// let x = Tensor::<2>::from_data([[3.0, 5.0]], &device);
+/// let y: Vec<f32> = layer_norm(x, one, zero, 0.0).into_data().try_into_vec().unwrap();
+/// assert_eq!(y, [-1.0, 1.0]);
+/// ```
 pub fn layer_norm<const D: usize>(input: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    let dtype = input.dtype();
+    let (dtype, width) = (input.dtype(), input.dims()[D - 1]);
+    assert_eq!((weight.dims(), bias.dims()), ([width], [width]), "a weight and a bias for each channel");
     let (weight, bias) = (weight.cast(DType::F32), bias.cast(DType::F32));
     module::layer_norm(input.cast(DType::F32), weight, Some(bias), epsilon).cast(dtype)
 }

@@ -9,6 +9,19 @@ use super::Activation;
 /// # Shapes
 /// - input: `[…, in]`, weight: `[out, in]`, bias: `[out]`, residual: `[…, out]`
 /// - output: `[…, out]`
+///
+/// # Panics
+/// Where the shapes are others.
+///
+/// ```
+/// use burn::prelude::*;
+/// use unmask_core::ops::{Activation, linear};
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[1.0, 2.0]], &device);
+/// let weight = Tensor::<2>::from_data([[1.0, 1.0], [-1.0, 0.0], [0.0, 3.0]], &device);
+/// let y: Vec<f32> = linear(x, weight, None, Some(Activation::Relu), None).into_data().try_into_vec().unwrap();
+/// assert_eq!(y, [3.0, 0.0, 6.0]);
+/// ```
 pub fn linear<const D: usize>(
     input: Tensor<D>,
     weight: Tensor<2>,
@@ -18,6 +31,8 @@ pub fn linear<const D: usize>(
 ) -> Tensor<D> {
     let (mut shape, dtype) = (input.dims(), input.dtype());
     let [out, inner] = weight.dims();
+    assert_eq!(shape[D - 1], inner, "the input's last axis is what the weight reads");
+    assert!(bias.as_ref().is_none_or(|bias| bias.dims() == [out]), "a bias for each of {out} outputs");
     let rows = shape.iter().product::<usize>() / inner;
     // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
     let mut output = input.reshape([rows, inner]).matmul(weight.cast(dtype).transpose());

@@ -10,9 +10,24 @@ use super::linear;
 /// - pixels: `[n, channels, height, width]`, height and width multiples of the patch's
 /// - weight: `[d, channels, patch, patch]`
 /// - output: `[n, patches, d]`, patches row by row
+///
+/// # Panics
+/// Where the shapes are others.
+///
+/// ```
+/// use burn::prelude::*;
+/// use unmask_core::ops::patch_embedding;
+/// let device = Device::flex();
+/// let (pixels, weight) = (Tensor::ones([1, 3, 4, 6], &device), Tensor::ones([5, 3, 2, 2], &device));
+/// let tokens = patch_embedding(pixels, weight);
+/// assert_eq!(tokens.dims(), [1, 6, 5]);
+/// assert_eq!(tokens.max().into_scalar::<f32>(), 12.0);
+/// ```
 pub fn patch_embedding(pixels: Tensor<4>, weight: Tensor<4>) -> Tensor<3> {
     let [count, channels, height, width] = pixels.dims();
     let [dim, _, patch, _] = weight.dims();
+    assert_eq!(weight.dims(), [dim, channels, patch, patch], "a weight for each channel of a square patch");
+    assert!(height.is_multiple_of(patch) && width.is_multiple_of(patch), "{height}×{width} pixels in whole patches");
     let (rows, columns) = (height / patch, width / patch);
     let inner = channels * patch * patch;
     let patches = pixels.reshape([count, channels, rows, patch, columns, patch]).permute([0, 2, 4, 1, 3, 5]).reshape([

@@ -67,6 +67,9 @@ pub struct ChannelAffine {
 /// # Shapes
 /// - input: `[images, rows, columns, in]`, weight: `[out, in]`, affine: `[out]`
 /// - output: `[images, rows, columns, out]`
+///
+/// # Panics
+/// Where the shapes are others.
 pub fn pointwise_convolution(
     input: Tensor<4>,
     weight: Tensor<2>,
@@ -140,7 +143,22 @@ pub fn patches(pixels: Tensor<4>, side: usize, steps: Steps) -> Tensor<4> {
 ///
 /// # Shapes
 /// - input: `[images, rows, columns, in]`, weight: `[out, in, side, side]`, affine: `[out]`
-/// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, out]`
+/// - output: `[images, rows', columns', out]`, as `steps` say
+///
+/// # Panics
+/// Where the shapes are others.
+///
+/// ```
+/// use burn::prelude::*;
+/// use unmask_core::ops::{Activation, ChannelAffine, Steps, convolution};
+/// let device = Device::flex();
+/// // Three quarters of the sum of 3 × 3 ones, clamped to 6 where the kernel lies within the image.
+/// let affine = ChannelAffine { scale: Tensor::full([1], 0.75, &device), shift: Tensor::zeros([1], &device) };
+/// let (image, kernel) = (Tensor::ones([1, 3, 3, 1], &device), Tensor::ones([1, 1, 3, 3], &device));
+/// let sums = convolution(image, kernel, Steps::same(1), affine, Some(Activation::Relu6));
+/// let sums: Vec<f32> = sums.into_data().try_into_vec().unwrap();
+/// assert_eq!(sums, [3.0, 4.5, 3.0, 4.5, 6.0, 4.5, 3.0, 4.5, 3.0]);
+/// ```
 pub fn convolution(
     input: Tensor<4>,
     weight: Tensor<4>,
