@@ -33,13 +33,10 @@ fn union(beginning: &str) -> BTreeSet<String> {
 fn fields(interface: &str) -> BTreeSet<String> {
     let (_, after) = DECLARATIONS.split_once(&format!("export interface {interface} {{\n")).expect(interface);
     let (body, _) = after.split_once("\n}").expect("an interface ends");
-    // Comments contain no line that begins like a field.
-    let name =
-        |line: &str| line.strip_prefix("  ")?.split_once(':').map(|(name, _)| name.trim_end_matches('?').to_owned());
-    body.lines()
-        .filter(|line| line.starts_with("  ") && line.chars().nth(2).is_some_and(char::is_alphabetic))
-        .filter_map(name)
-        .collect()
+    // What is nested stands further to the right, and lines of comments begin with other characters.
+    let declared =
+        body.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with(char::is_alphabetic));
+    declared.filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim_end_matches('?').to_owned()).collect()
 }
 
 /// The texts of all source files with this ending in a folder of the repository, but for this one; or of one file.

@@ -273,13 +273,13 @@ mod tests {
 
     #[test]
     fn the_joint_report_has_the_mean_score_all_opinions_and_the_first_ones_tracks() {
-        let [one, other] = [("a", 0.9), ("b", 0.7)].map(|(name, score)| {
+        let [one, other] = [("a", 0.75), ("b", 0.875)].map(|(name, score)| {
             let mut report = report(name, Verdict::LikelyFake, [Some(score), None]);
             report.caveats.push(CaveatCode::PartLikelyFake.into());
             report
         });
         let joint = join(one.clone(), core::slice::from_ref(&other));
-        assert_eq!((joint.verdict, joint.score, joint.reason), (Verdict::LikelyFake, Some(0.8), None));
+        assert_eq!((joint.verdict, joint.score, joint.reason), (Verdict::LikelyFake, Some(0.8125), None));
         assert_eq!((&joint.model, &joint.tracks), (&one.model, &one.tracks));
         assert_eq!(joint.opinions, [Opinion::from(&one), Opinion::from(&other)]);
         assert_eq!(joint.opinions[1].caveats, [CaveatCode::WeakDetector, CaveatCode::PartLikelyFake]);
