@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use console::{Style, style};
 use serde_json::{Value, json};
 use unmask_core::detector::spec::Grade;
-use unmask_core::pipeline::report::{FrameReport, InputKind, REPORT_VERSION, Report, Verdict};
+use unmask_core::pipeline::report::{FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Verdict};
 use unmask_core::pipeline::verdict::MIN_FRAMES;
 
 use crate::media::LeftOut;
-use crate::report;
+use crate::opinions;
 
 /// How reports are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,26 +127,31 @@ fn left_out_note(folder: &Path, left_out: &[LeftOut]) -> String {
 /// A report in a few lines.
 fn summary(report: &Report) -> String {
     let mut text = String::new();
-    let (words, colour) = match report.verdict {
-        Verdict::LikelyFake => ("likely fake", Style::new().red().bold()),
-        Verdict::LikelyReal => ("likely real", Style::new().green().bold()),
-        Verdict::Uncertain => ("uncertain", Style::new().yellow().bold()),
-        Verdict::NoFace => ("no face", Style::new().bold()),
+    let colour = match report.verdict {
+        Verdict::LikelyFake => Style::new().red().bold(),
+        Verdict::LikelyReal => Style::new().green().bold(),
+        Verdict::Uncertain => Style::new().yellow().bold(),
+        Verdict::NoFace => Style::new().bold(),
     };
-    let score = report.score.map_or(String::new(), |score| format!("  P(fake) = {score:.2}"));
+    let first = opinions::first(report);
+    let kind = if first.is_some() { "mean " } else { "" };
+    let score = report.score.map_or(String::new(), |score| format!("  {kind}P(fake) = {score:.2}"));
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}", style(&report.input).bold());
-    let _ = writeln!(text, "  {}{score}", colour.apply_to(words));
+    let _ = writeln!(text, "  {}{score}", colour.apply_to(report.verdict.words()));
     if let Some(reason) = &report.reason {
-        let decided = matches!(report.verdict, Verdict::LikelyFake | Verdict::LikelyReal);
-        let _ = writeln!(text, "  {} {reason}", if decided { "note:" } else { "because" });
+        let _ = writeln!(text, "  {} {reason}", if report.verdict.is_decided() { "note:" } else { "because" });
     }
+    for line in opinions::lines(report) {
+        let _ = writeln!(text, " {line}");
+    }
+    let by = first.map_or(String::new(), |name| format!(" by {name}"));
     if report.frames.len() > 1 && report.score.is_some() {
-        let _ = writeln!(text, "  {}  per frame, {}", sparkline(&report.frames), span(&report.frames));
+        let _ = writeln!(text, "  {}  per frame{by}, {}", sparkline(&report.frames), span(&report.frames));
     }
     let scored: Vec<_> = report.tracks.iter().filter(|track| track.score.is_some()).collect();
     if scored.len() > 1 {
-        let deciding = report::deciding(report);
+        let deciding = report.deciding_track();
         for track in scored {
             let score = track.score.unwrap_or_default();
             let part = match deciding {
@@ -156,13 +161,15 @@ fn summary(report: &Report) -> String {
                 _ => "",
             };
             let (number, frames) = (track.id + 1, track.frames);
-            let _ = writeln!(text, "  person {number}: {score:.2}, seen in {frames} of the frames{part}");
+            let _ = writeln!(text, "  person {number}: {score:.2}{by}, seen in {frames} of the frames{part}");
         }
     }
     for caveat in &report.caveats {
         let _ = writeln!(text, "  {} {}", Style::new().yellow().apply_to("caveat:"), caveat.words);
     }
-    if let Some(words) = report.score.and(report.model.error_rates.as_ref()) {
+    let own = report.model.error_rates.as_ref().filter(|_| report.opinions.is_empty()).cloned();
+    let rates = report.score.map_or(Vec::new(), |_| own.into_iter().chain(opinions::error_rates(report)).collect());
+    for words in rates {
         let _ = writeln!(text, "  {}", style(words).dim());
     }
     let _ = writeln!(text, "  {}", style(provenance(report)).dim());
@@ -192,15 +199,21 @@ fn span(frames: &[FrameReport]) -> String {
 const DIGITS: usize = 8;
 
 fn provenance(report: &Report) -> String {
+    let model = |ModelInfo { name, reliability, sha256, .. }: &ModelInfo| {
+        let digits = sha256.get(..DIGITS).unwrap_or_default();
+        format!("model {name} ({}), SHA-256 {digits}…", grade(reliability.grade))
+    };
+    let models: Vec<String> = match &report.opinions[..] {
+        [] => vec![model(&report.model)],
+        opinions => opinions.iter().map(|opinion| model(&opinion.model)).collect(),
+    };
     format!(
-        "{}×{}, {} frames in {:.1} s, model {} ({}), SHA-256 {}…",
+        "{}×{}, {} frames in {:.1} s, {}",
         report.video.width,
         report.video.height,
         report.video.frames_sampled,
         report.timing_s.total,
-        report.model.name,
-        grade(report.model.reliability.grade),
-        report.model.sha256.get(..DIGITS).unwrap_or_default(),
+        models.join(", "),
     )
 }
 

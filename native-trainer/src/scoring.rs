@@ -9,7 +9,7 @@ use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::Face;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
-use unmask_core::pipeline::{Faces, Session, SessionError};
+use unmask_core::pipeline::{Caveat, Faces, Session, SessionError, join};
 
 use crate::detector_file::Loaded;
 use crate::media::{self, Damage, Input, OpenOptions, TimedFrame};
@@ -23,9 +23,12 @@ const REFINER_WEIGHTS: &[u8] = include_bytes!("../../models/landmark_refiner.saf
 /// Crops that go through the model together: enough to fill the cores, few enough for memory.
 const BATCH: usize = 8;
 
-/// Everything that scores one input after another.
+/// Everything that scores one input after another: decoding and finding faces once, whatever the number of detectors.
 pub(crate) struct Scorer {
-    loaded: Loaded,
+    /// The detector whose scores the report's tracks and frames have.
+    first: Loaded,
+    /// Those that give a second opinion.
+    others: Vec<Loaded>,
     finder: FaceFinder,
     options: ScoreOptions,
 }
@@ -33,7 +36,7 @@ pub(crate) struct Scorer {
 /// What the user chose.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScoreOptions {
-    /// Frames of a video; the detector's own number if `None`.
+    /// Frames of a video; the detector's own number if `None`, of several detectors the largest.
     pub(crate) frames: Option<usize>,
     /// Whose faces.
     pub(crate) faces: Faces,
@@ -47,22 +50,33 @@ pub(crate) fn face_finder() -> Result<FaceFinder> {
 }
 
 impl Scorer {
-    /// A scorer with a loaded detector.
-    pub(crate) fn new(loaded: Loaded, options: ScoreOptions) -> Result<Self> {
-        Ok(Self { loaded, finder: face_finder()?, options })
+    /// A scorer with a detector, and with others for a second opinion.
+    pub(crate) fn new(first: Loaded, others: Vec<Loaded>, options: ScoreOptions) -> Result<Self> {
+        Ok(Self { first, others, finder: face_finder()?, options })
+    }
+
+    fn detectors(&self) -> impl Iterator<Item = &Loaded> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// How many frames of a video are looked at.
     pub(crate) fn frames(&self) -> usize {
-        self.options.frames.unwrap_or(self.loaded.detector.spec().sampling.frames)
+        let own = self.detectors().map(|loaded| loaded.detector.spec().sampling.frames).max();
+        self.options.frames.or(own).unwrap_or_default()
     }
 
-    /// What the detector's file says about it.
+    /// What the first detector's file says about it.
     pub(crate) fn spec(&self) -> &DetectorSpec {
-        self.loaded.detector.spec()
+        self.first.detector.spec()
     }
 
-    /// Scores one input; `pictures` collects what a page shows of it, where one is wanted, and `progress` is told after each step how many frames went through and how many there will be.
+    /// What the detectors' files say about them, the first one's first.
+    pub(crate) fn specs(&self) -> Vec<&DetectorSpec> {
+        self.detectors().map(|loaded| loaded.detector.spec()).collect()
+    }
+
+    /// Scores one input; `pictures` collects what a page shows of it, where one is wanted, with the scores of the first detector,
+    /// and `progress` is told after each step how many frames went through and how many there will be.
     pub(crate) fn score(
         &self,
         input: &Input,
@@ -70,11 +84,12 @@ impl Scorer {
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Report> {
         let start = Instant::now();
-        let spec = self.spec();
         let opened = media::open(input, &OpenOptions { frames: self.frames(), damage: self.options.damage })?;
         let expected = opened.info.frame_count.map_or(self.frames(), |count| self.frames().min(count as usize));
-        let mut session = Session::new(spec, self.options.faces);
-        opened.info.caveats.iter().for_each(|caveat| session.note(caveat.clone()));
+        let mut sittings: Vec<Sitting> =
+            self.detectors().map(|loaded| Sitting::new(loaded, self.options.faces)).collect();
+        note(&mut sittings, &opened.info.caveats);
+        let mut looked_at = 0;
         let mut stages = Stages::default();
         let mut frames = opened.frames;
         loop {
@@ -91,25 +106,31 @@ impl Scorer {
             let (found, took) = self.find_faces(&group);
             stages.detect += took;
             for (frame, faces) in group.iter().zip(&found) {
-                stages.detect += timed(|| session.push(frame.time_s, &frame.image, faces));
-                stages.score += self.score_batches(input, &mut session, pictures.as_deref_mut())?;
+                let push = |sitting: &mut Sitting| sitting.session.push(frame.time_s, &frame.image, faces);
+                stages.detect += timed(|| sittings.iter_mut().for_each(push));
+                stages.score += score_ready(&mut sittings, pictures.as_deref_mut()).map_err(|e| naming(input, &e))?;
             }
-            progress(session.frame_count(), expected);
+            looked_at += group.len();
+            progress(looked_at, expected);
         }
-        frames.caveats().into_iter().for_each(|caveat| session.note(caveat));
-        session.seal();
-        stages.score += self.score_batches(input, &mut session, pictures)?;
-        let model = ModelInfo::new(spec, self.loaded.sha256.clone());
+        note(&mut sittings, &frames.caveats());
+        sittings.iter_mut().for_each(|sitting| sitting.session.seal());
+        stages.score += score_ready(&mut sittings, pictures).map_err(|e| naming(input, &e))?;
         let video = VideoSummary {
             kind: opened.info.kind,
             width: opened.info.width,
             height: opened.info.height,
             fps: opened.info.fps,
             duration_s: opened.info.duration_s,
-            frames_sampled: session.frame_count(),
+            frames_sampled: looked_at,
         };
         let name = input.path().display().to_string();
-        session.finish(name, spec, model, video, stages.timing(start.elapsed())).map_err(|error| naming(input, &error))
+        let timing = stages.timing(start.elapsed());
+        let report = |sitting: Sitting| sitting.finish(name.clone(), video.clone(), timing);
+        let reports: Result<Vec<Report>, SessionError> = sittings.into_iter().map(report).collect();
+        let mut reports = reports.map_err(|error| naming(input, &error.into()))?;
+        let first = reports.remove(0);
+        Ok(join(first, &reports))
     }
 
     /// Finds the faces of a few frames at once, one frame a core; says how long it took.
@@ -119,30 +140,60 @@ impl Scorer {
         let found = group.par_iter().map(|frame| self.finder.find(&frame.image, &options)).collect();
         (found, start.elapsed())
     }
+}
+
+/// One detector on one input: detectors crop faces in their own ways and see as many together as they need, so each has a
+/// session of its own.
+struct Sitting<'a> {
+    loaded: &'a Loaded,
+    session: Session,
+}
+
+impl<'a> Sitting<'a> {
+    fn new(loaded: &'a Loaded, faces: Faces) -> Self {
+        Self { loaded, session: Session::new(loaded.detector.spec(), faces) }
+    }
 
     /// Scores whatever is ready.
-    fn score_batches(
-        &self,
-        input: &Input,
-        session: &mut Session,
-        mut pictures: Option<&mut Pictures>,
-    ) -> Result<Duration> {
-        let start = Instant::now();
-        while let Some(batch) = session.next_batch(BATCH) {
+    fn score_ready(&mut self, mut pictures: Option<&mut Pictures>) -> Result<()> {
+        while let Some(batch) = self.session.next_batch(BATCH) {
             let logits = self.loaded.detector.logits(&batch.crops).into_data().try_into_vec::<f32>();
             let logits = logits.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
             let scores = self.loaded.detector.probabilities(&logits);
-            session.accept(&batch, &scores).map_err(|error| naming(input, &error))?;
+            self.session.accept(&batch, &scores)?;
             if let Some(pictures) = &mut pictures {
                 batch.views().zip(&scores).for_each(|(view, score)| pictures.face(&view, *score));
             }
         }
-        Ok(start.elapsed())
+        Ok(())
+    }
+
+    /// What this detector alone reports.
+    fn finish(self, input: String, video: VideoSummary, timing: Timing) -> Result<Report, SessionError> {
+        let spec = self.loaded.detector.spec();
+        let model = ModelInfo::new(spec, self.loaded.sha256.clone());
+        self.session.finish(input, spec, model, video, timing)
     }
 }
 
-/// An error of a session with the input's name in front.
-fn naming(input: &Input, error: &SessionError) -> anyhow::Error {
+/// Has every detector score what is ready, and says how long it took. The pictures are the first one's.
+fn score_ready(sittings: &mut [Sitting], mut pictures: Option<&mut Pictures>) -> Result<Duration> {
+    let start = Instant::now();
+    for sitting in sittings {
+        sitting.score_ready(pictures.take())?;
+    }
+    Ok(start.elapsed())
+}
+
+/// Notes in every session what weakens the answer.
+fn note(sittings: &mut [Sitting], caveats: &[Caveat]) {
+    for sitting in sittings {
+        caveats.iter().for_each(|caveat| sitting.session.note(caveat.clone()));
+    }
+}
+
+/// An error of a detector with the input's name in front.
+fn naming(input: &Input, error: &anyhow::Error) -> anyhow::Error {
     anyhow!("{}: {error}", input.path().display())
 }
 

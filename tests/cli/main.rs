@@ -22,6 +22,7 @@ mod preprocessing;
 mod previewing;
 mod pulling;
 mod reporting;
+mod second_opinion;
 mod self_blended;
 #[path = "../support/data.rs"]
 mod shared_data;

@@ -154,6 +154,28 @@ export interface Caveat {
   words: string;
 }
 
+/** A detector that scored. */
+export interface Model {
+  name: string;
+  sha256: string;
+  training: 'untrained' | 'imported' | 'trained';
+  /** What its answers are worth: for programs, and in a sentence for people. */
+  reliability: { grade: 'untrained' | 'uncalibrated' | 'weak' | 'calibrated'; words: string };
+  /** How often its verdicts are wrong, in a sentence for people; null where its file does not say. */
+  error_rates: string | null;
+}
+
+/** What one of several detectors says. */
+export interface Opinion {
+  model: Model;
+  /** By its own thresholds. */
+  verdict: Verdict;
+  score: number | null;
+  reason: string | null;
+  /** What weakens this detector's answer and not the others'. */
+  caveats: CaveatCode[];
+}
+
 /** The document that `unmask score --json` prints. Boxes and points are in pixels of the frame as displayed. */
 export interface Report {
   version: 1;
@@ -165,15 +187,13 @@ export interface Report {
   reason: string | null;
   /** What weakens the answer; each code once. */
   caveats: Caveat[];
-  model: {
-    name: string;
-    sha256: string;
-    training: 'untrained' | 'imported' | 'trained';
-    /** What its answers are worth: for programs, and in a sentence for people. */
-    reliability: { grade: 'untrained' | 'uncalibrated' | 'weak' | 'calibrated'; words: string };
-    /** How often its verdicts are wrong, in a sentence for people; null where its file does not say. */
-    error_rates: string | null;
-  };
+  /**
+   * What each detector says, where `unmask score` was given several, the first that was named first: `verdict` and `reason`
+   * are then those of all together (`uncertain` where they do not agree), `score` is the mean of their scores, and `model`,
+   * `tracks` and `frames` are the first one's. Absent of one detector.
+   */
+  opinions?: Opinion[];
+  model: Model;
   video: {
     kind: 'still' | 'frames' | 'video' | 'live';
     width: number;

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use unmask_core::detector::spec::{Grade, TrainingStatus};
-use unmask_core::pipeline::CaveatCode;
-use unmask_core::pipeline::report::{InputKind, Verdict};
+use unmask_core::detector::spec::{Grade, Reliability, TrainingStatus};
+use unmask_core::pipeline::report::{InputKind, ModelInfo, Verdict};
+use unmask_core::pipeline::{CaveatCode, Opinion};
 
 const DECLARATIONS: &str = include_str!("../js/unmask.d.ts");
 
@@ -27,6 +27,16 @@ fn union(beginning: &str) -> BTreeSet<String> {
     let code: String = lines.collect();
     let (union, _) = code.split_once(';').expect("a union ends");
     union.split('\'').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The names of the fields that an interface of the declarations has.
+fn fields(interface: &str) -> BTreeSet<String> {
+    let (_, after) = DECLARATIONS.split_once(&format!("export interface {interface} {{\n")).expect(interface);
+    let (body, _) = after.split_once("\n}").expect("an interface ends");
+    // What is nested stands further to the right, and lines of comments begin with other characters.
+    let declared =
+        body.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with(char::is_alphabetic));
+    declared.filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim_end_matches('?').to_owned()).collect()
 }
 
 /// The texts of all source files with this ending in a folder of the repository, but for this one; or of one file.
@@ -67,9 +77,23 @@ fn codes_of_rust() -> BTreeSet<String> {
 fn the_unions_of_reports_are_the_enums_of_the_core() {
     assert_eq!(union("export type Verdict ="), variants::<Verdict>());
     assert_eq!(union("export type CaveatCode ="), variants::<CaveatCode>());
-    assert_eq!(union("    training:"), variants::<TrainingStatus>());
+    assert_eq!(union("  training:"), variants::<TrainingStatus>());
     assert_eq!(union("reliability: { grade:"), variants::<Grade>());
     assert_eq!(union("    kind:"), variants::<InputKind>());
+}
+
+#[test]
+fn an_opinion_and_its_model_have_the_fields_that_are_declared() {
+    let reliability = Reliability { grade: Grade::Weak, words: "made up".to_owned() };
+    let (name, sha256, training) = ("a".to_owned(), "00".to_owned(), TrainingStatus::Trained);
+    let model = ModelInfo { name, sha256, training, reliability, error_rates: None };
+    let opinion = Opinion { model, verdict: Verdict::Uncertain, score: None, reason: None, caveats: Vec::new() };
+    let opinion = serde_json::to_value(opinion).expect("JSON");
+    let keys =
+        |value: &serde_json::Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(fields("Opinion"), keys(&opinion));
+    assert_eq!(fields("Model"), keys(&opinion["model"]));
+    assert!(fields("Report").contains("opinions"), "{:?}", fields("Report"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub mod aggregate;
 mod caveat;
 pub mod clock;
 mod error;
+pub mod opinion;
 pub mod people;
 pub mod report;
 pub mod sampling;
@@ -15,5 +16,6 @@ pub mod verdict;
 
 pub use caveat::{Caveat, CaveatCode};
 pub use error::SessionError;
+pub use opinion::{Opinion, join};
 pub use people::Faces;
 pub use session::{Batch, ClipView, Session};

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::caveat::Caveat;
+use super::opinion::Opinion;
 use crate::detector::spec::{DetectorSpec, Measured, Reliability, Training, TrainingStatus};
 
 /// The version of the report's layout.
@@ -20,16 +21,19 @@ pub struct Report {
     pub version: u32,
     /// The input as the user named it.
     pub input: String,
-    /// What to make of the score.
+    /// What to make of the score; of several detectors what they say [together](super::opinion::joint_verdict).
     pub verdict: Verdict,
-    /// P(fake) of the video, 0..1; `None` if there was no face.
+    /// P(fake) of the video, 0..1; `None` if there was no face. Of several detectors the mean of their scores.
     pub score: Option<f32>,
     /// Why the verdict is not a plain one, in one sentence.
     pub reason: Option<String>,
     /// What weakens the answer, in the order of [`CaveatCode`](super::CaveatCode); each code once.
     #[serde(default)]
     pub caveats: Vec<Caveat>,
-    /// What scored.
+    /// What each detector says, where several scored, in the order in which they were named; else empty, and not written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opinions: Vec<Opinion>,
+    /// What scored; of several the first that was named, whose scores the tracks and the frames have.
     pub model: ModelInfo,
     /// What was scored.
     pub video: VideoSummary,
@@ -39,6 +43,14 @@ pub struct Report {
     pub frames: Vec<FrameReport>,
     /// Where the time went.
     pub timing_s: Timing,
+}
+
+impl Report {
+    /// The track whose score is that of the detector named first.
+    pub fn deciding_track(&self) -> Option<&TrackReport> {
+        let score = self.opinions.first().map_or(self.score, |opinion| opinion.score);
+        self.tracks.iter().find(|track| track.score.is_some() && track.score == score)
+    }
 }
 
 /// The verdicts.
@@ -53,6 +65,23 @@ pub enum Verdict {
     Uncertain,
     /// There was no face to judge; that does not make the video real.
     NoFace,
+}
+
+impl Verdict {
+    /// It in two words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::LikelyFake => "likely fake",
+            Self::LikelyReal => "likely real",
+            Self::Uncertain => "uncertain",
+            Self::NoFace => "no face",
+        }
+    }
+
+    /// Whether it is a plain answer.
+    pub fn is_decided(self) -> bool {
+        matches!(self, Self::LikelyFake | Self::LikelyReal)
+    }
 }
 
 /// Which detector scored.

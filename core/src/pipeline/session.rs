@@ -240,6 +240,7 @@ impl Session {
             score: judgement.score,
             reason: judgement.reason,
             caveats,
+            opinions: Vec::new(),
             model,
             video: VideoSummary { frames_sampled: self.frames.len(), ..video },
             tracks,

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use burn::prelude::*;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unmask_core::pipeline::Faces;
 use unmask_core::pipeline::report::Report;
 
 use crate::commands::shard::Shard;
-use crate::detector_file;
+use crate::detector_file::{self, Loaded, Source};
 use crate::device::DeviceChoice;
 use crate::media::pipe::{self, Piped};
 use crate::media::{self, Damage, Input, LeftOut, MediaError};
@@ -25,18 +26,21 @@ use crate::scoring::{ScoreOptions, Scorer};
   unmask score clip.mp4
   unmask score interview.mkv --model gend-clip-l-14 --faces all --json > report.json
   unmask score videos/ --model detector.safetensors --jsonl > scores.jsonl
+  unmask score clip.mp4 --model unmask-lite --model gend-clip-l-14 --report reports/
   unmask score videos/ --shard 1/4 --report reports/")]
 pub(crate) struct ScoreArgs {
     /// Videos, images, folders of them, or folders of frames; a pipe, or - for standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// A detector file, or the name of a pulled detector or of the one that is part of the program
+    /// A detector file, or the name of a pulled detector or of the one that is part of the program; named several times,
+    /// each detector scores, and where they do not agree the verdict is uncertain
     #[arg(long, value_name = "NAME|FILE", default_value = detector_file::BUNDLED)]
-    model: String,
-    /// The detector file that an adapter belongs to
+    model: Vec<String>,
+    /// The detector file that an adapter belongs to; goes with one --model
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
-    /// Frames looked at, evenly spaced over each video [default: the detector's own number, 32 for most]
+    /// Frames looked at, evenly spaced over each video [default: the detector's own number, 32 for most;
+    /// the largest of several detectors' numbers]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     frames: Option<u32>,
     /// Whose faces are scored
@@ -76,12 +80,11 @@ enum FacesArg {
 /// Runs the command: 0 if all inputs were scored, 1 if any failed.
 pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let device = args.device.open()?;
-    let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
+    let models = args.model.iter().map(|model| detector_file::resolve(model)).collect::<Result<Vec<Source>>>()?;
+    let base = args.base.as_deref().map(|base| detector_file::resolve(&base.to_string_lossy())).transpose()?;
     let part = args.shard.map(|shard| shard.to_string().replace('/', "-of-"));
     let mut folder = args.report.as_deref().map(|folder| ReportFolder::create(folder, part)).transpose()?;
-    let spinner = spinner(format!("loading {model}"));
-    let loaded = detector_file::load(&model, base.as_ref(), &device);
-    spinner.finish_and_clear();
+    let mut detectors = load(&models, base.as_ref(), &device)?;
     let options = ScoreOptions {
         frames: args.frames.map(|frames| frames as usize),
         faces: match args.faces {
@@ -90,7 +93,8 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         },
         damage: args.damaged,
     };
-    let scorer = Scorer::new(loaded?, options)?;
+    let first = detectors.remove(0);
+    let scorer = Scorer::new(first, detectors, options)?;
     let Given { inputs, failures, left_out, pipes: _pipes } = expand(args);
     let mut failed = !failures.is_empty();
     let mut output = Output::new(format(args), is_single(args));
@@ -123,11 +127,36 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         }
     }
     output.finish()?;
-    let page = folder.map(|folder| folder.finish(scorer.spec())).transpose()?.flatten();
+    let page = folder.map(|folder| folder.finish(&scorer.specs())).transpose()?.flatten();
     if let (Some(page), Format::Human) = (page, format(args)) {
         say!("report: {}", page.display());
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Loads the detectors that were named: one, or an adapter over its base, or several that are whole and differ.
+fn load(models: &[Source], base: Option<&Source>, device: &Device) -> Result<Vec<Loaded>> {
+    if base.is_some() && models.len() > 1 {
+        bail!(
+            "--base goes with one --model only; for a second opinion name whole detectors, such as the \
+             detector.safetensors that a finished run leaves beside its adapter"
+        );
+    }
+    let mut detectors: Vec<Loaded> = Vec::new();
+    for model in models {
+        let spinner = spinner(format!("loading {model}"));
+        let loaded = match models.len() {
+            1 => detector_file::load(model, base, device),
+            _ => detector_file::load_whole(model, device),
+        };
+        spinner.finish_and_clear();
+        let loaded = loaded?;
+        if detectors.iter().any(|other| other.sha256 == loaded.sha256) {
+            bail!("--model names {model} twice, or a copy of it; for a second opinion name another detector");
+        }
+        detectors.push(loaded);
+    }
+    Ok(detectors)
 }
 
 /// Whether one file was asked for. That is told by the command line alone, so that a script knows what JSON it gets.

@@ -1,13 +1,15 @@
 //! A folder of reports: for each input the JSON document and a page for people, and an index of several.
 //!
 //! A page needs no script and no network, and says so to the browser. [`words`] says things in sentences, [`timeline`] lays out
-//! the figure, [`pictures`] keeps what is shown, [`page`] and [`index`] fill the templates in `templates/`, which escape
+//! the figure, [`pictures`] keeps what is shown, [`second`] sets several
+//! detectors side by side, [`page`] and [`index`] fill the templates in `templates/`, which escape
 //! all that they are given.
 
 mod figures;
 mod index;
 mod page;
 mod pictures;
+mod second;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -28,7 +30,6 @@ use crate::media::{Input, LeftOut};
 use index::{Entry, Index};
 use page::{Page, Subject};
 pub(crate) use pictures::Pictures;
-pub(crate) use words::deciding;
 
 /// Name of the index, without its ending.
 const INDEX: &str = "index";
@@ -94,7 +95,7 @@ impl ReportFolder {
     }
 
     /// Writes the index, where there are several inputs or something was left out, and gives the page to open first.
-    pub(crate) fn finish(self, spec: &DetectorSpec) -> Result<Option<PathBuf>> {
+    pub(crate) fn finish(self, specs: &[&DetectorSpec]) -> Result<Option<PathBuf>> {
         if self.entries.len() + self.failures.len() < 2 && self.left_out.is_empty() {
             return Ok(self.entries.first().map(|entry| self.folder.join(entry.page())));
         }
@@ -102,7 +103,7 @@ impl ReportFolder {
             Some(part) => format!("{INDEX}-{part}.html"),
             None => format!("{INDEX}.html"),
         };
-        self.write(&name, &Index::new(&self.entries, &self.failures, &self.left_out, spec, &now()))?;
+        self.write(&name, &Index::new(&self.entries, &self.failures, &self.left_out, specs, &now()))?;
         Ok(Some(self.folder.join(name)))
     }
 

@@ -2,10 +2,11 @@
 
 use askama::Template;
 use unmask_core::detector::spec::{DetectorSpec, Grade};
-use unmask_core::pipeline::report::{InputKind, Report, Verdict, VideoSummary};
+use unmask_core::pipeline::report::{InputKind, ModelInfo, Report, Verdict, VideoSummary};
 
 use super::figures::{clock, count, figure, percent, spread, threshold};
 use super::pictures::{EXTREMES, Pictures, ScoredFace};
+use super::second::Opinions;
 use super::timeline::{Timeline, timeline};
 use super::words::{self, VerdictWords, scores_of};
 use crate::output::grade;
@@ -45,6 +46,7 @@ pub(super) struct Page<'a> {
     untrained: bool,
     caveats: Vec<String>,
     scale: Option<Scale>,
+    opinions: Option<Opinions>,
     rests_on: Vec<String>,
     cannot_know: Vec<String>,
     timeline: Option<Timeline>,
@@ -135,23 +137,45 @@ impl<'a> Page<'a> {
             json: subject.json,
             byline: byline(&report.video),
             verdict: words::verdict(report, spec),
-            untrained: report.model.reliability.grade == Grade::Untrained,
+            untrained: is_untrained(report),
             caveats: report.caveats.iter().map(|caveat| words::sentence(&caveat.words)).collect(),
             scale: scale(report, spec),
+            opinions: Opinions::of(report),
             rests_on: words::rests_on(report, spec),
             cannot_know: words::cannot_know(report),
             timeline: timeline(report, &spec.calibration),
             frames: frames(report, pictures),
             faces: faces(report, pictures),
             people: report.tracks.iter().map(|track| person(report, track.id, track.score)).collect(),
-            facts: vec![video_facts(subject), detector_facts(report, spec), time_facts(report)],
+            facts: facts(subject),
         }
     }
 }
 
-/// The score on its scale; none without a face.
+/// Whether no detector that scored is trained.
+fn is_untrained(report: &Report) -> bool {
+    let mut models = models(report);
+    models.all(|model| model.reliability.grade == Grade::Untrained)
+}
+
+/// The detectors that scored, the first that was named first.
+fn models(report: &Report) -> impl Iterator<Item = &ModelInfo> {
+    let others = report.opinions.iter().skip(1).map(|opinion| &opinion.model);
+    std::iter::once(&report.model).chain(others)
+}
+
+fn facts(subject: &Subject<'_>) -> Vec<Facts> {
+    let report = subject.report;
+    let others = models(report).skip(1).map(|model| Facts::new("Another detector", model_rows(model)));
+    let mut facts = vec![video_facts(subject), detector_facts(report, subject.spec)];
+    facts.extend(others.chain([time_facts(report)]));
+    facts
+}
+
+/// The score on its scale; none without a face, and none of several detectors, whose thresholds differ.
 pub(super) fn scale(report: &Report, spec: &DetectorSpec) -> Option<Scale> {
-    let (score, calibration) = (report.score?, &spec.calibration);
+    let score = report.score.filter(|_| report.opinions.is_empty())?;
+    let calibration = &spec.calibration;
     let [real, fake] = [calibration.real_below, calibration.fake_above].map(f64::from);
     Some(Scale {
         score: figure(score),
@@ -186,7 +210,7 @@ fn frames(report: &Report, pictures: &Pictures) -> Vec<FramePicture> {
         let spread = (0..shown).map(|index| kept[(2 * index + 1) * kept.len() / (2 * shown)]);
         return spread.filter_map(|index| frame_picture(report, pictures, index, "A frame without a face")).collect();
     }
-    let Some(track) = words::deciding(report).map(|track| track.id) else { return Vec::new() };
+    let Some(track) = report.deciding_track().map(|track| track.id) else { return Vec::new() };
     let score = |index: usize| {
         let faces = report.frames.get(index).map(|frame| &frame.faces[..]).unwrap_or_default();
         faces.iter().find(|face| face.track == track).and_then(|face| face.score)
@@ -290,10 +314,8 @@ fn video_facts(subject: &Subject<'_>) -> Facts {
 
 fn detector_facts(report: &Report, spec: &DetectorSpec) -> Facts {
     let calibration = &spec.calibration;
-    let mut rows = vec![
-        ("Name", report.model.name.clone()),
-        (SHA256, report.model.sha256.clone()),
-        ("Worth", worth(report)),
+    let mut rows = model_rows(&report.model);
+    rows.extend([
         ("Training", spec.training.summary.clone()),
         (
             "Thresholds",
@@ -303,16 +325,16 @@ fn detector_facts(report: &Report, spec: &DetectorSpec) -> Facts {
                 threshold(calibration.fake_above)
             ),
         ),
-    ];
+    ]);
     rows.extend(spec.base_model.clone().map(|base| ("Made from", base)));
     rows.extend(spec.licence.clone().map(|licence| ("Licence", licence)));
     Facts::new("Detector", rows)
 }
 
-/// The detector's grade, and what it means.
-fn worth(report: &Report) -> String {
-    let reliability = &report.model.reliability;
-    format!("{}: {}", grade(reliability.grade), reliability.words)
+/// Which detector it is, and its grade with what that means.
+fn model_rows(ModelInfo { name, sha256, reliability, .. }: &ModelInfo) -> Vec<(&'static str, String)> {
+    let worth = format!("{}: {}", grade(reliability.grade), reliability.words);
+    vec![("Name", name.clone()), (SHA256, sha256.clone()), ("Worth", worth)]
 }
 
 fn time_facts(report: &Report) -> Facts {

@@ -56,6 +56,7 @@ pub(super) fn report_of(scores: &[f32]) -> Report {
         score: Some(mean),
         reason: None,
         caveats: Vec::new(),
+        opinions: Vec::new(),
         model: ModelInfo::new(&spec(), "ab".repeat(32)),
         video: VideoSummary {
             kind: InputKind::Video,
@@ -111,7 +112,7 @@ fn folder_of(reports: &[(&str, Report)]) -> (tempfile::TempDir, Option<PathBuf>)
         std::fs::write(&path, b"a video").unwrap();
         folder.add(&Input::Video(path), report, &spec(), &pictures_of(report)).unwrap();
     }
-    let first = folder.finish(&spec()).unwrap();
+    let first = folder.finish(&[&spec()]).unwrap();
     (place, first)
 }
 
@@ -165,7 +166,7 @@ fn names_and_texts_with_markup_in_them_are_escaped_everywhere() {
     };
     let entries = [Entry::new(&report, &spec, &pictures_of(&report), nasty, format!("{nasty}.html"))];
     let failures = [(nasty.to_string(), nasty.to_string())];
-    let index = Index::new(&entries, &failures, &[], &spec, nasty).render().unwrap();
+    let index = Index::new(&entries, &failures, &[], &[&spec], nasty).render().unwrap();
     for page in [page_of(&report, &spec, nasty), index] {
         assert!(!page.contains("<img src=x") && !page.contains("onerror=alert(1)>"), "{page}");
         assert!(page.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;.mp4"), "{page}");
@@ -209,7 +210,7 @@ fn what_weakens_an_answer_stands_on_its_page_and_in_the_index() {
         assert!(page.contains(words), "no {words} in {page}");
     }
     let entries = [Entry::new(&report, &spec, &pictures_of(&report), "clip.mp4", "clip.mp4.html".to_string())];
-    let index = Index::new(&entries, &[], &[], &spec, "today").render().unwrap();
+    let index = Index::new(&entries, &[], &[], &[&spec], "today").render().unwrap();
     assert!(index.contains("Judged by the detector made-up. The detector learnt from photographs.</p>"), "{index}");
     assert!(index.contains("<p class=\"small caveat\">the face is very dark"), "{index}");
     assert_eq!(index.matches("learnt from photographs").count(), 1, "of the detector the index speaks once");
@@ -289,7 +290,50 @@ fn programs_that_share_a_folder_write_an_index_each() {
     let mut folder = ReportFolder::create(place.path(), Some("1-of-2".to_string())).unwrap();
     folder.fail("a.mp4", &anyhow::anyhow!("a.mp4 is no video"));
     folder.fail("b.mp4", &anyhow::anyhow!("b.mp4 is no video"));
-    assert_eq!(folder.finish(&spec()).unwrap(), Some(place.path().join("index-1-of-2.html")));
+    assert_eq!(folder.finish(&[&spec()]).unwrap(), Some(place.path().join("index-1-of-2.html")));
     let index = std::fs::read_to_string(place.path().join("index-1-of-2.html")).unwrap();
     assert!(index.contains("2 failed") && index.contains("b.mp4 is no video"), "{index}");
+}
+
+/// The joint report of two detectors, of which the second has this score, verdict and name.
+fn joint(first: Verdict, second: (Verdict, f32, &str)) -> Report {
+    let one = Report { verdict: first, ..report_of(&[0.9; 4]) };
+    let mut other = Report { verdict: second.0, ..report_of(&[second.1; 4]) };
+    second.2.clone_into(&mut other.model.name);
+    unmask_core::pipeline::join(one, &[other])
+}
+
+#[test]
+fn several_detectors_stand_side_by_side_with_the_rule_and_without_a_scale_that_is_none_of_theirs() {
+    let agreed = page_of(&joint(Verdict::LikelyFake, (Verdict::LikelyFake, 0.8, "other")), &spec(), "clip.mp4");
+    for words in [
+        "All 2 detectors believe that the face was manipulated: each by its own thresholds calls the video likely fake.",
+        "<th scope=\"row\">made-up</th><td>likely fake</td><td class=\"number\">0.90</td><td>calibrated</td>",
+        "<th scope=\"row\">other</th><td>likely fake</td><td class=\"number\">0.80</td><td>calibrated</td>",
+        "The joint verdict is likely fake or likely real only where every detector says so",
+        "The mean of the scores is 0.85:",
+        "below are those of made-up, which was named first.",
+        "<h3>Another detector</h3>",
+        "4 scored faces by made-up. Their mean counts",
+    ] {
+        assert!(agreed.contains(words), "no {words} in {agreed}");
+    }
+    assert!(!agreed.contains("class=\"scale\""), "{agreed}");
+    let real = page_of(&joint(Verdict::LikelyReal, (Verdict::LikelyReal, 0.1, "other")), &spec(), "clip.mp4");
+    assert!(real.contains("None of the 2 detectors found a trace"), "{real}");
+    let torn = page_of(&joint(Verdict::LikelyFake, (Verdict::LikelyReal, 0.1, "other")), &spec(), "clip.mp4");
+    let words = "decides nothing: the detectors disagree: made-up says likely fake (0.90), other likely real (0.10).";
+    assert!(torn.contains("</svg>Uncertain</h2>") && torn.contains(words), "{torn}");
+    let alone = page_of(&report_of(&[0.9; 4]), &spec(), "clip.mp4");
+    assert!(alone.contains("class=\"scale\"") && !alone.contains("What each detector says"), "{alone}");
+}
+
+#[test]
+fn the_index_names_all_detectors_and_what_each_says() {
+    let report = joint(Verdict::LikelyFake, (Verdict::LikelyReal, 0.1, "<other>"));
+    let (first, second) = (spec(), DetectorSpec { name: "<other>".to_string(), ..spec() });
+    let entries = [Entry::new(&report, &first, &pictures_of(&report), "clip.mp4", "clip.mp4.html".to_string())];
+    let index = Index::new(&entries, &[], &[], &[&first, &second], "today").render().unwrap();
+    assert!(index.contains("Judged by 2 detectors together: made-up, &#60;other&#62;."), "{index}");
+    assert!(index.contains("made-up: likely fake, 0.90 · &#60;other&#62;: likely real, 0.10"), "{index}");
 }

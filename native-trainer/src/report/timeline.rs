@@ -85,7 +85,7 @@ pub(super) fn timeline(report: &Report, calibration: &Calibration) -> Option<Tim
     if scored.is_empty() || report.frames.len() < 2 || length <= 0.0 {
         return None;
     }
-    let decides = words::deciding(report).map(|track| track.id);
+    let decides = report.deciding_track().map(|track| track.id);
     scored.truncate(MAX_PEOPLE);
     let place = |time: f64| percent(SIDE + (1.0 - 2.0 * SIDE) * (time - first) / length);
     let grouped = report.frames.len().div_ceil(MAX_POINTS);

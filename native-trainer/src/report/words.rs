@@ -4,6 +4,8 @@ use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::pipeline::report::{InputKind, Report, TrackReport, Verdict};
 
 use super::figures::{clock, count, figure, spread, threshold};
+use super::second;
+use crate::opinions;
 
 /// A verdict for people.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +27,7 @@ pub(super) fn verdict(report: &Report, spec: &DetectorSpec) -> VerdictWords {
     let reason = report.reason.as_deref();
     let why = reason.map_or_else(|| "it gives no reason".to_owned(), str::to_owned);
     let lead = match (report.verdict, report.score) {
+        _ if report.verdict.is_decided() && !report.opinions.is_empty() => second::lead(report, subject),
         (Verdict::LikelyFake, Some(score)) => format!(
             "The detector believes that the face was manipulated: its score of {} is at or above {}, from where it \
              calls {subject} likely fake.",
@@ -42,8 +45,7 @@ pub(super) fn verdict(report: &Report, spec: &DetectorSpec) -> VerdictWords {
         }
         _ => format!("This report decides nothing: {why}."),
     };
-    let decided = matches!(report.verdict, Verdict::LikelyFake | Verdict::LikelyReal);
-    let note = reason.filter(|_| decided).map(|reason| format!("Note: {reason}."));
+    let note = reason.filter(|_| report.verdict.is_decided()).map(|reason| format!("Note: {reason}."));
     VerdictWords { class, title, lead, note }
 }
 
@@ -60,19 +62,23 @@ pub(super) fn heading(verdict: Verdict) -> (&'static str, &'static str) {
 /// What the verdict rests on, a sentence or two each.
 pub(super) fn rests_on(report: &Report, spec: &DetectorSpec) -> Vec<String> {
     let mut points = vec![looked_at(report)];
-    points.extend(deciding(report).and_then(|track| {
+    points.extend(report.deciding_track().and_then(|track| {
         let scores = scores_of(report, track.id);
         (scores.len() > 1).then(|| agreement(report, track, &scores))
     }));
     points.extend(others(report));
     let clip = spec.clip_length();
+    let first = opinions::first(report);
     if clip > 1 && !report.tracks.is_empty() {
-        points
-            .push(format!("The detector judges {clip} frames together, so the frames of one such clip share a score."));
+        let who = first.as_ref().map_or("The detector".to_owned(), |name| format!("The detector {name}"));
+        points.push(format!("{who} judges {clip} frames together, so the frames of one such clip share a score."));
     }
-    if report.score.is_some() {
+    if report.score.is_some() && first.is_none() {
         points.push(sentence(&report.model.reliability.words));
         points.extend(report.model.error_rates.as_deref().map(sentence));
+    } else if report.score.is_some() {
+        let said = opinions::worth(report).into_iter().chain(opinions::error_rates(report));
+        points.extend(said.map(|words| sentence(&words)));
     }
     points
 }
@@ -144,9 +150,10 @@ pub(super) fn sentence(words: &str) -> String {
 /// How well the scores of a track agree with each other.
 fn agreement(report: &Report, track: &TrackReport, scores: &[f32]) -> String {
     let [least, low, high, most] = spread(scores);
-    let who = if report.tracks.len() > 1 { format!(" of person {}", track.id + 1) } else { String::new() };
+    let person = if report.tracks.len() > 1 { format!(" of person {}", track.id + 1) } else { String::new() };
+    let by = opinions::first(report).map_or(String::new(), |name| format!(" by {name}"));
     format!(
-        "{}{who}. Their mean counts; they run from {} to {}, the middle half of them from {} to {}.",
+        "{}{person}{by}. Their mean counts; they run from {} to {}, the middle half of them from {} to {}.",
         count(scores.len(), "scored face"),
         figure(least),
         figure(most),
@@ -177,15 +184,10 @@ pub(super) fn scores_of(report: &Report, track: usize) -> Vec<f32> {
 
 /// The tracks that have scores, with these: whoever decides first, then by their scores.
 pub(super) fn scored(report: &Report) -> Vec<(usize, f32)> {
-    let decides = deciding(report).map(|track| track.id);
+    let decides = report.deciding_track().map(|track| track.id);
     let mut scored: Vec<_> = report.tracks.iter().filter_map(|track| Some((track.id, track.score?))).collect();
     scored.sort_by(|(a, one), (b, other)| {
         (Some(*b) == decides).cmp(&(Some(*a) == decides)).then_with(|| other.total_cmp(one))
     });
     scored
-}
-
-/// The track whose score is the report's.
-pub(crate) fn deciding(report: &Report) -> Option<&TrackReport> {
-    report.tracks.iter().find(|track| track.score.is_some() && track.score == report.score)
 }
