@@ -6,6 +6,8 @@
 mod augment;
 mod checkpoint;
 mod commands;
+mod compare;
+mod counts;
 mod datasets;
 mod detector_file;
 mod device;
@@ -57,6 +59,7 @@ enum Command {
     Score(commands::score::ScoreArgs),
     Train(commands::train::TrainArgs),
     Eval(commands::eval::EvalArgs),
+    Compare(commands::compare::CompareArgs),
     Preprocess(Box<commands::preprocess::PreprocessArgs>),
     Import(commands::import::ImportArgs),
     Pull(commands::pull::PullArgs),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Score(args) => commands::score::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Compare(args) => commands::compare::run(&args),
         Command::Preprocess(args) => commands::preprocess::run(&args),
         Command::Import(args) => commands::import::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pull(args) => commands::pull::run(&args).map(|()| ExitCode::SUCCESS),
