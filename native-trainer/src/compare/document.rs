@@ -97,7 +97,7 @@ const ABLATION_CAPTION: &str = "The same videos. AUC, average precision (AP), eq
     accuracy at the threshold 0.5 (ACC), all in percent.\n";
 
 fn auc_table(comparison: &Comparison, rows: &[AucRow]) -> String {
-    let mut table = Table::new(&headings(comparison, &[]));
+    let mut table = table_with(&headings(comparison, &[]));
     for method in &comparison.methods {
         let of_method = rows.iter().filter(|row| row.method == method.name);
         table.row(&escaped(&method.name), of_method.map(|row| auc_cell(row, comparison.datasets.len())));
@@ -106,9 +106,13 @@ fn auc_table(comparison: &Comparison, rows: &[AucRow]) -> String {
 }
 
 /// The names of the data sets and the mean, after some others.
-fn headings<'a>(comparison: &'a Comparison, first: &[&'a str]) -> Vec<&'a str> {
-    let names = comparison.datasets.iter().map(|set| set.name.as_str());
-    first.iter().copied().chain(names).chain([MEAN]).collect()
+fn headings(comparison: &Comparison, first: &[&str]) -> Vec<String> {
+    let names = comparison.datasets.iter().map(|set| escaped(&set.name));
+    first.iter().map(|name| (*name).to_owned()).chain(names).chain([MEAN.to_owned()]).collect()
+}
+
+fn table_with(headings: &[String]) -> Table {
+    Table::new(&headings.iter().map(String::as_str).collect::<Vec<&str>>())
 }
 
 fn auc_cell(row: &AucRow, datasets: usize) -> String {
@@ -126,7 +130,7 @@ fn auc_cell(row: &AucRow, datasets: usize) -> String {
 
 fn ablation_table(comparison: &Comparison) -> String {
     let count = comparison.datasets.len();
-    let mut table = Table::new(&headings(comparison, &["figure"]));
+    let mut table = table_with(&headings(comparison, &["figure"]));
     for method in &comparison.methods {
         for metric in METRICS {
             let on = |index| match tables::value(method, index, metric) {

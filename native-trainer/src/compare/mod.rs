@@ -119,11 +119,13 @@ fn compare_one(config: &Config, method: &Method, options: &Options, stop: &Atomi
     let mut measured = Vec::with_capacity(config.datasets.len());
     let mut loaded = None;
     for set in &config.datasets {
+        check(stop)?;
         let found = scores::measure(method, &ready, set, &mut loaded, options, stop);
         measured.push(outcome(found, stop, &format!("{} on {}", method.name, set.name))?);
     }
     // What is measured next is measured in a process of its own, beside which nothing large is to be held.
     drop(loaded);
+    check(stop)?;
     let speed = outcome(efficiency::speed(method, &ready, options), stop, &format!("the speed of {}", method.name))?;
     let Ready { spec, sha256, source, .. } = &ready;
     let efficiency = efficiency::of(&ready, speed)?;
@@ -134,6 +136,11 @@ fn compare_one(config: &Config, method: &Method, options: &Options, stop: &Atomi
         measured,
         efficiency: Some(efficiency),
     })
+}
+
+/// Ends where it was asked to stop.
+fn check(stop: &AtomicBool) -> Result<(), Halt> {
+    if stop.load(Ordering::Relaxed) { Err(Halt::Stopped) } else { Ok(()) }
 }
 
 /// What a step gave or why it gave nothing, which is said at once; only a wish to stop goes on.

@@ -59,6 +59,14 @@ fn comparison(methods: Vec<MethodEntry>) -> Comparison {
     Comparison { version: VERSION, device: "cpu".to_owned(), datasets: vec![set("X"), set("Y")], methods }
 }
 
+#[test]
+fn names_do_not_break_a_table() {
+    let mut compared = comparison(vec![method("a|b", vec![measured(GOOD), measured(GOOD)])]);
+    compared.datasets[1].name = "Y|Z".to_owned();
+    let (document, _folder) = written(&compared);
+    assert!(document.contains("| | X | Y\\|Z | mean |\n") && document.contains("\n| a\\|b | 75.00"), "{document}");
+}
+
 /// Three methods, of which the second lacks a data set and the third is not there.
 fn example() -> Comparison {
     comparison(vec![
