@@ -35,7 +35,7 @@ pub(super) fn write(folder: &Path, comparison: &Comparison) -> Result<String> {
 
 /// The whole document.
 fn document(comparison: &Comparison, rows: &[AucRow]) -> String {
-    let mut text = format!("# Comparison\n\n{}\n", videos(comparison));
+    let mut text = format!("# Comparison\n\n{}", videos(comparison));
     // Writing to a String cannot fail, here and below.
     let _ = write!(text, "\n## State of the art\n\n{}\n{}", auc_caption(), auc_table(comparison, rows));
     text.push_str("\n![AUC of each method on each data set](auc.svg)\n");

@@ -54,11 +54,11 @@ pub(super) fn draw(rows: &[AucRow]) -> Result<String> {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         area.fill(&WHITE).map_err(undrawn)?;
         let canvas = Canvas { area: &area, scale };
-        canvas.write("AUC of videos in percent", (16, 20), 17, INK, HPos::Left, true)?;
+        canvas.write("AUC of videos in percent", (16, 20), 20, INK, HPos::Left, true)?;
         canvas.grid(bottom)?;
         let mut y = TOP;
         for (name, rows) in &groups {
-            canvas.write(&shortened(name), (16, y + HEADING / 2 + 2), 15, INK, HPos::Left, true)?;
+            canvas.write(&shortened(name), (16, y + HEADING / 2 + 2), 18, INK, HPos::Left, true)?;
             y += HEADING;
             for row in rows {
                 canvas.line(row, y + LINE / 2)?;
@@ -66,7 +66,7 @@ pub(super) fn draw(rows: &[AucRow]) -> Result<String> {
             }
         }
         let below = "bars: 95 % bootstrap intervals; filled: the best of its data set; dashed: chance";
-        canvas.write(below, (16, bottom + 38), 12, GREY, HPos::Left, false)?;
+        canvas.write(below, (16, bottom + 38), 15, GREY, HPos::Left, false)?;
         area.present().map_err(undrawn)?;
     }
     Ok(svg)
@@ -133,7 +133,7 @@ impl Canvas<'_, '_> {
         for auc in self.scale.ticks() {
             let x = self.scale.x(auc);
             self.stroke((x, TOP), (x, bottom), PALE.stroke_width(1))?;
-            self.write(&format!("{:.0}", auc * 100.0), (x, bottom + 14), 12, GREY, HPos::Center, false)?;
+            self.write(&format!("{:.0}", auc * 100.0), (x, bottom + 14), 15, GREY, HPos::Center, false)?;
         }
         let x = self.scale.x(CHANCE);
         (TOP..bottom).step_by(8).try_for_each(|y| self.stroke((x, y), (x, (y + 4).min(bottom)), GREY.stroke_width(1)))
@@ -141,9 +141,9 @@ impl Canvas<'_, '_> {
 
     /// A method's line.
     fn line(&self, row: &AucRow, y: i32) -> Result<()> {
-        self.write(&shortened(row.method), (LEFT - 12, y), 13, INK, HPos::Right, false)?;
+        self.write(&shortened(row.method), (LEFT - 12, y), 16, INK, HPos::Right, false)?;
         let Some(auc) = row.auc else {
-            return self.write(row.state, (RIGHT + 12, y), 13, GREY, HPos::Left, false);
+            return self.write(row.state, (RIGHT + 12, y), 16, GREY, HPos::Left, false);
         };
         if let Some([low, high]) = row.interval {
             let [low, high] = [low, high].map(|end| self.scale.x(end));
@@ -159,6 +159,6 @@ impl Canvas<'_, '_> {
         }
         let of_sets = if row.dataset == MEAN { format!(" (of {})", row.datasets) } else { String::new() };
         let figure = format!("{}{of_sets}", cell(row.auc));
-        self.write(&figure, (RIGHT + 12, y), 13, INK, HPos::Left, row.is_best)
+        self.write(&figure, (RIGHT + 12, y), 16, INK, HPos::Left, row.is_best)
     }
 }

@@ -95,11 +95,13 @@ pub(super) fn state(method: &MethodEntry, dataset: usize, metric: Metric) -> &'s
 
 /// What there is of a mean, in a word or two.
 pub(super) fn mean_state(method: &MethodEntry, mean: &MeanFigure) -> &'static str {
-    match (method.detector.found(), mean.value) {
-        (Err(missing), _) => missing.kind.words(),
-        (Ok(_), None) => UNDEFINED,
-        (Ok(_), Some(_)) => DONE,
+    if mean.value.is_some() {
+        return DONE;
     }
+    let is_measured = method.measured.iter().any(|measured| measured.found().is_ok());
+    let missing = method.detector.found().err();
+    let missing = missing.or_else(|| method.measured.iter().find_map(|measured| measured.found().err()));
+    missing.filter(|_| !is_measured).map_or(UNDEFINED, |missing| missing.kind.words())
 }
 
 /// The mean over the data sets, `count` in all, that define the figure.

@@ -177,6 +177,20 @@ fn what_all_lack_for_one_reason_is_said_once() {
 }
 
 #[test]
+fn a_mean_of_nothing_says_why_there_is_nothing() {
+    let gone = || missing(MissingKind::NoData, "gone");
+    // Of videos that are all real there is no AUC.
+    let Outcome::Found(mut alike) = measured(GOOD) else { panic!("measured") };
+    alike.figures.auc =
+        serde_json::from_value(serde_json::json!({ "value": null, "undefined": "all are real" })).unwrap();
+    let methods = vec![method("First", vec![gone(), gone()]), method("Second", vec![Outcome::Found(alike), gone()])];
+    let (document, _folder) = written(&comparison(methods));
+    assert_eq!(rows(&document, "State of the art", "First"), [["no data"; 3]]);
+    assert_eq!(rows(&document, "State of the art", "Second"), [["undefined", "no data", "undefined"]]);
+    assert!(document.contains("- Second on X: no AUC: all are real\n"), "{document}");
+}
+
+#[test]
 fn the_figure_shows_what_the_first_csv_holds() {
     let mut compared = example();
     compared.methods[0].name = "A & <B>".to_owned();
