@@ -1,7 +1,7 @@
 //! The command `unmask`: tells whether the face in a video was manipulated.
 //!
 //! One module a subcommand under [`commands`]; [`media`] brings frames, [`augment`] changes training images, [`hub`]
-//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports, [`report`] writes them as files and pages.
+//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`compare`] measures several of them alike, [`output`] shows reports, [`report`] writes them as files and pages.
 
 mod augment;
 mod checkpoint;
