@@ -47,6 +47,14 @@ impl Source {
         }
     }
 
+    /// What names it on the command line.
+    pub(crate) fn argument(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Bundled => BUNDLED.to_owned(),
+        }
+    }
+
     /// SHA-256 of its bytes in lower-case hexadecimal.
     pub(crate) fn sha256(&self) -> Result<String> {
         match self {

@@ -20,6 +20,7 @@ mod cuda {
     }
 }
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
@@ -53,6 +54,17 @@ impl FromStr for DeviceChoice {
     }
 }
 
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Auto => formatter.write_str("auto"),
+            Self::Cpu => formatter.write_str("cpu"),
+            Self::Cuda(index) => write!(formatter, "cuda:{index}"),
+            Self::Wgpu => formatter.write_str("wgpu"),
+        }
+    }
+}
+
 impl DeviceChoice {
     /// The device, if this build can use it and it answers.
     pub(crate) fn open(self) -> Result<Device> {
@@ -73,6 +85,9 @@ mod tests {
     fn devices_are_read_as_written_and_others_refused() {
         assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
         assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
+        for device in ["auto", "cpu", "cuda:3", "wgpu"] {
+            assert_eq!(device.parse::<DeviceChoice>().unwrap().to_string(), device);
+        }
         for wrong in ["", "gpu", "cuda:x", "cpu:1"] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }

@@ -1,11 +1,14 @@
 //! The command `unmask`: tells whether the face in a video was manipulated.
 //!
 //! One module a subcommand under [`commands`]; [`media`] brings frames, [`augment`] changes training images, [`hub`]
-//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`output`] shows reports, [`opinions`] says what several detectors say, [`report`] writes them as files and pages.
+//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`compare`] measures several of them
+//! alike, [`output`] shows reports, [`opinions`] says what several detectors say, [`report`] writes them as files and pages.
 
 mod augment;
 mod checkpoint;
 mod commands;
+mod compare;
+mod counts;
 mod datasets;
 mod detector_file;
 mod device;
@@ -58,6 +61,7 @@ enum Command {
     Score(commands::score::ScoreArgs),
     Train(commands::train::TrainArgs),
     Eval(commands::eval::EvalArgs),
+    Compare(commands::compare::CompareArgs),
     Preprocess(Box<commands::preprocess::PreprocessArgs>),
     Import(commands::import::ImportArgs),
     Pull(commands::pull::PullArgs),
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Command::Score(args) => commands::score::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Compare(args) => commands::compare::run(&args),
         Command::Preprocess(args) => commands::preprocess::run(&args),
         Command::Import(args) => commands::import::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pull(args) => commands::pull::run(&args).map(|()| ExitCode::SUCCESS),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use unmask_core::detector::Detector;
 use unmask_core::image::RgbImage;
@@ -10,6 +11,7 @@ use unmask_core::pipeline::aggregate;
 use unmask_core::pipeline::sampling::frame_indices;
 
 use crate::datasets::Video;
+use crate::evaluation::Prediction;
 
 /// Images that go through the model together.
 const BATCH: usize = 32;
@@ -78,6 +80,41 @@ pub(crate) fn predict(
         progress(group.last().map_or(0, |(video, _)| video + 1));
     }
     Ok(predictions)
+}
+
+/// [`predict`] with a progress bar that says `what` is scored.
+pub(crate) fn predict_visibly(
+    detector: &Detector,
+    videos: &[Video],
+    frames: usize,
+    what: &str,
+    images: impl Fn(&Video, &[usize]) -> Result<Vec<RgbImage>> + Sync,
+) -> Result<Vec<ClipLogits>> {
+    let bar = ProgressBar::new(videos.len() as u64).with_message(what.to_owned());
+    // The template is a constant.
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left") {
+        bar.set_style(style);
+    }
+    let found = predict(detector, videos, frames, images, |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    found
+}
+
+/// The scores of the detector's answers by the names of their videos.
+pub(crate) fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) -> Vec<Prediction> {
+    let prediction = |clip: &ClipLogits| {
+        let video = &videos[clip.video];
+        Prediction {
+            dataset: video.dataset.clone(),
+            manipulation: video.manipulation.clone(),
+            video: video.name.clone(),
+            group: video.group.clone(),
+            label: video.label,
+            time_s: video.crops[clip.crop].time_s,
+            score: f64::from(clip.score(temperature)),
+        }
+    };
+    logits.iter().map(prediction).collect()
 }
 
 /// The crops of a video as they lie on disk.

@@ -7,6 +7,7 @@ mod clip_models;
 mod clips;
 #[path = "../support/compare.rs"]
 mod compare;
+mod comparing;
 mod data_sets;
 #[path = "../support/encoders.rs"]
 mod encoders;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use serde::{Deserialize, Serialize};
 use unmask_core::detector::Model;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
 use unmask_core::detector::spec::Architecture;
@@ -27,7 +28,8 @@ Without --input a 10 s test pattern of 1280x720 is decoded and searched for face
 
 Examples:
   unmask bench
-  unmask bench --model detector.safetensors --input clip.mp4 --batch 16"
+  unmask bench --model detector.safetensors --input clip.mp4 --batch 16
+  unmask bench --model detector.safetensors --only-model --json"
 )]
 pub(crate) struct BenchArgs {
     /// A detector file, or the name of a pulled detector
@@ -36,6 +38,12 @@ pub(crate) struct BenchArgs {
     /// A video to decode and find faces in
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// Leave out decoding and faces
+    #[arg(long, conflicts_with = "input")]
+    only_model: bool,
+    /// Print the rows as JSON
+    #[arg(long)]
+    json: bool,
     /// auto, cpu, cuda, cuda:N or wgpu
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -48,19 +56,39 @@ pub(crate) struct BenchArgs {
 }
 
 /// One line of the table.
-struct Row {
-    stage: &'static str,
-    what: String,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) stage: String,
+    pub(crate) what: String,
+    /// Frames in one measured repetition.
+    pub(crate) batch: usize,
     /// Milliseconds a frame, the median.
-    milliseconds: f64,
+    pub(crate) milliseconds: f64,
     /// Floating-point operations a frame, where the stage is counted in them.
     flops: Option<u64>,
     /// Peak memory of the process after this stage, in bytes.
-    peak: Option<u64>,
+    pub(crate) peak: Option<u64>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    let rows = if args.only_model { model(args, &[plain_picture()?])? } else { all_stages(args)? };
+    match args.json {
+        true => say!("{}", serde_json::to_string_pretty(&rows).context("the figures cannot be written")?),
+        false => say!("{}", table(&rows)),
+    }
+    Ok(())
+}
+
+/// The stage that is the model alone.
+pub(crate) const TOWER: &str = "tower";
+
+/// A grey picture, which takes as long as any other.
+fn plain_picture() -> Result<RgbImage> {
+    RgbImage::new(1, 1, vec![128; 3]).context("the picture cannot be made")
+}
+
+fn all_stages(args: &BenchArgs) -> Result<Vec<Row>> {
     let temporary = tempfile::tempdir().context("no temporary folder can be made; check the free space")?;
     let clip = match &args.input {
         Some(path) => path.clone(),
@@ -69,9 +97,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let (decode, frames) = decode(args, &clip)?;
     let faces = faces(args, &frames)?;
     let mut rows = vec![decode, faces];
-    rows.extend(model(args, &frames)?);
-    say!("{}", table(&rows));
-    Ok(())
+    let pictures: Vec<RgbImage> = frames.into_iter().map(|frame| frame.image).collect();
+    rows.extend(model(args, &pictures)?);
+    Ok(rows)
 }
 
 /// The median of the repetitions of `work`, after one that does not count, in milliseconds for each of `frames`.
@@ -100,7 +128,8 @@ fn decode(args: &BenchArgs, clip: &Path) -> Result<(Row, Vec<TimedFrame>)> {
     let Some(first) = frames.first() else { bail!("{} holds no frame; name another with `--input`", clip.display()) };
     let what = format!("{} frames of {}×{}", frames.len(), first.image.width(), first.image.height());
     let milliseconds = milliseconds / frames.len() as f64;
-    Ok((Row { stage: "decode", what, milliseconds, flops: None, peak: peak_memory() }, frames))
+    let row = Row { stage: "decode".into(), what, batch: frames.len(), milliseconds, flops: None, peak: peak_memory() };
+    Ok((row, frames))
 }
 
 fn faces(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Row> {
@@ -114,10 +143,10 @@ fn faces(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Row> {
         Ok(())
     })?;
     let what = format!("{found} found in {} frames", group.len());
-    Ok(Row { stage: "faces", what, milliseconds, flops: None, peak: peak_memory() })
+    Ok(Row { stage: "faces".into(), what, batch: group.len(), milliseconds, flops: None, peak: peak_memory() })
 }
 
-fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
+fn model(args: &BenchArgs, pictures: &[RgbImage]) -> Result<Vec<Row>> {
     let device = args.device.open()?;
     let batch = args.batch as usize;
     let Some(name) = &args.model else {
@@ -131,14 +160,15 @@ fn model(args: &BenchArgs, frames: &[TimedFrame]) -> Result<Vec<Row>> {
     // A detector of clips gets whole ones, or the frames that fill them up would not be counted.
     let batch = batch.next_multiple_of(architecture.clip_length());
     let crops: Vec<RgbImage> = (0..batch)
-        .map(|i| frames[i % frames.len()].image.resize(size, size, unmask_core::image::Interpolation::Bilinear))
+        .map(|i| pictures[i % pictures.len()].resize(size, size, unmask_core::image::Interpolation::Bilinear))
         .collect();
     let milliseconds = median_ms(args.repeat, batch, || {
         detector.logits(&crops).into_data();
         Ok(())
     })?;
     let what = format!("{} with preprocessing, batch {batch}", detector.spec().name);
-    let whole = Row { stage: "detector", what, milliseconds, flops: Some(architecture.flops()), peak: peak_memory() };
+    let flops = Some(architecture.flops());
+    let whole = Row { stage: "detector".into(), what, batch, milliseconds, flops, peak: peak_memory() };
     Ok(vec![tower(args, &detector.spec().name, detector.model(), architecture, &device)?, whole])
 }
 
@@ -152,7 +182,8 @@ fn tower(args: &BenchArgs, name: &str, model: &Model, architecture: &Architectur
         Ok(())
     })?;
     let what = format!("{name}, batch {batch}");
-    Ok(Row { stage: "tower", what, milliseconds, flops: Some(architecture.flops()), peak: peak_memory() })
+    let flops = Some(architecture.flops());
+    Ok(Row { stage: TOWER.into(), what, batch, milliseconds, flops, peak: peak_memory() })
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -162,7 +193,7 @@ fn table(rows: &[Row]) -> Table {
     for row in rows {
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_string());
         table.add_row([
-            row.stage.to_string(),
+            row.stage.clone(),
             row.what.clone(),
             format!("{:.1}", row.milliseconds),
             format!("{:.1}", 1000.0 / row.milliseconds),

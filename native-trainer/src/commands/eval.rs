@@ -3,24 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::Args;
 use unmask_core::detector::Detector;
 use unmask_core::detector::spec::{DetectorSpec, Measured};
 use unmask_core::metrics::Misses;
 
 use crate::augment::Augmentation;
 use crate::augment::sbi::SelfBlending;
-use crate::datasets::{self, Dataset, LoadOptions, Split, Video};
+use crate::datasets::{self, LoadOptions, Part, Split, Video};
 use crate::detector_file::{self, Loaded};
 use crate::device::DeviceChoice;
 use crate::evaluation::calibration::{self, Calibrated, VerdictBand};
 use crate::evaluation::tables::{Prepared, prepare};
 use crate::evaluation::verdicts::Verdicts;
-use crate::evaluation::{self, EvaluationOptions, Omitted, Prediction, Thresholds};
+use crate::evaluation::{self, EvaluationOptions, Omitted, Thresholds};
 use crate::files;
 use crate::output::say;
-use crate::predict::{ClipLogits, predict, stored_crops};
+use crate::predict::{ClipLogits, predict_visibly, predictions, stored_crops};
 use crate::twins::{Twins, with_twins};
 
 /// Measure a detector on data sets
@@ -55,7 +54,7 @@ pub(crate) struct EvalArgs {
     load: LoadOptions,
     /// Which part of the data is reported
     #[arg(long, value_enum, default_value = "test")]
-    split: SplitArg,
+    split: Part,
     /// Break the verdicts down by this column of the tables; can be given again [default: every column with few values]
     #[arg(long, value_name = "COLUMN")]
     by: Vec<String>,
@@ -80,25 +79,6 @@ pub(crate) struct EvalArgs {
     /// auto, cpu, cuda, cuda:N or wgpu
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SplitArg {
-    Train,
-    Val,
-    Test,
-    All,
-}
-
-impl SplitArg {
-    fn takes(self, split: Split) -> bool {
-        match self {
-            Self::Train => split == Split::Train,
-            Self::Val => split == Split::Validation,
-            Self::Test => split == Split::Test,
-            Self::All => true,
-        }
-    }
 }
 
 /// What the self-blended fakes are drawn from: the same for every detector, so that figures can be compared.
@@ -146,10 +126,10 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let predictions =
         predictions(&videos, &logits(&detector, &videos, frames, args.self_blended, "videos")?, temperature);
     let omitted: Vec<Omitted> = data.iter().flat_map(|set| Omitted::of(set, |split| args.split.takes(split))).collect();
-    let (title, remarks) = (detector.spec().name.clone(), remarks(&data, frames));
+    let (title, remarks) = (detector.spec().name.clone(), datasets::remarks(&data, frames));
     let calibration = &detector.spec().calibration;
     let verdicts = Verdicts::of(&evaluation::group(&predictions)?, calibration, &attributes, &args.by);
-    if let Some(output) = args.calibrate.as_ref().filter(|_| args.split == SplitArg::Test) {
+    if let Some(output) = args.calibrate.as_ref().filter(|_| args.split == Part::Test) {
         let (real, fake) = (verdicts.all.real, verdicts.all.fake);
         sha256 =
             write(&measured(detector, Measured { videos: calibration::measured_on(&videos), real, fake }), output)?;
@@ -169,38 +149,14 @@ fn logits(
     videos: &[Video],
     frames: usize,
     self_blended: bool,
-    what: &'static str,
+    what: &str,
 ) -> Result<Vec<ClipLogits>> {
-    let bar = ProgressBar::new(videos.len() as u64).with_message(what);
-    // The template is a constant.
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left") {
-        bar.set_style(style);
-    }
     let twins = Twins::new(TWIN_SEED, SelfBlending::default(), &Augmentation::default(), detector.spec().crop);
     let images = |video: &Video, crops: &[usize]| match self_blended {
         true => twins.images(video, crops),
         false => stored_crops(video, crops),
     };
-    let found = predict(detector, videos, frames, images, |done| bar.set_position(done as u64));
-    bar.finish_and_clear();
-    found
-}
-
-/// The scores by the names of videos.
-fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) -> Vec<Prediction> {
-    let prediction = |clip: &ClipLogits| {
-        let video = &videos[clip.video];
-        Prediction {
-            dataset: video.dataset.clone(),
-            manipulation: video.manipulation.clone(),
-            video: video.name.clone(),
-            group: video.group.clone(),
-            label: video.label,
-            time_s: video.crops[clip.crop].time_s,
-            score: f64::from(clip.score(temperature)),
-        }
-    };
-    logits.iter().map(prediction).collect()
+    predict_visibly(detector, videos, frames, what, images)
 }
 
 /// Refuses to calibrate where there is nothing to do it on, or nothing but what is reported.
@@ -215,13 +171,6 @@ fn check_calibration_data(is_reported: bool, validation: &[Video]) -> Result<()>
         bail!("there is no validation split to calibrate on; name data that has one, and report another split of it");
     }
     Ok(())
-}
-
-/// In what the data differs from what scoring the same videos sees.
-fn remarks(data: &[Dataset], frames: usize) -> Vec<String> {
-    let of_crops = data.iter().flat_map(|set| &set.crops).flat_map(|crops| crops.remarks(frames));
-    let unusable = data.iter().flat_map(|set| &set.unusable).cloned();
-    of_crops.chain(unusable).collect()
 }
 
 /// The detector with another calibration.

@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::json;
-use unmask_core::detector::spec::{Architecture, DetectorSpec, Measured, Reliability, TrainingStatus};
-use unmask_core::detector::{Group, Strategy};
-use unmask_core::weights::TensorSource;
+use unmask_core::detector::Strategy;
+use unmask_core::detector::spec::{DetectorSpec, Measured, Reliability, TrainingStatus};
 
+use crate::counts::Counts;
 use crate::datasets::{self, LoadOptions, summary};
 use crate::detector_file::{self, Source};
 use crate::output;
@@ -67,34 +67,6 @@ fn describe_data(args: &InfoArgs) -> Result<()> {
         return output::print(&format!("{}\n", document.context("the description cannot be written")?));
     }
     output::print(&format!("{}\n{}", dataset.name, summary::text(&dataset)))
-}
-
-/// Parameters, all and by what is trained.
-struct Counts {
-    tensors: usize,
-    parameters: usize,
-    layer_norm: usize,
-    stan: usize,
-    head: usize,
-}
-
-impl Counts {
-    fn of(file: &dyn TensorSource, architecture: &Architecture) -> Self {
-        let names = file.names();
-        let size = |name: &String| file.shape(name).map_or(0, |shape| shape.iter().product());
-        let of = |strategy| names.iter().filter(|name| architecture.trains(strategy, name)).map(size).sum();
-        Self {
-            tensors: names.len(),
-            parameters: names
-                .iter()
-                .filter(|name| architecture.sizes().group(name) != Group::Statistic)
-                .map(size)
-                .sum(),
-            layer_norm: of(Strategy::LayerNorm),
-            stan: of(Strategy::Stan),
-            head: of(Strategy::Head),
-        }
-    }
 }
 
 fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) -> Table {

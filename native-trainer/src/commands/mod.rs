@@ -1,10 +1,12 @@
 //! The subcommands: one file each, with its arguments, their help and what it does.
 
 pub(crate) mod bench;
+pub(crate) mod compare;
 pub(crate) mod eval;
 pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;
+mod interrupt;
 pub(crate) mod preprocess;
 pub(crate) mod preview;
 pub(crate) mod pull;

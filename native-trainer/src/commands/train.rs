@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
+use super::interrupt::{self, INTERRUPTED};
 use crate::datasets::LoadOptions;
 use crate::device::DeviceChoice;
 use crate::output::say;
@@ -51,22 +50,10 @@ pub(crate) struct TrainArgs {
     device: DeviceChoice,
 }
 
-/// Exit status of a run that was asked to stop, as shells report it for Ctrl-C.
-const INTERRUPTED: u8 = 130;
-
 /// Runs the command.
 pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let recipe = train::read_recipe(&args.config, &args.set, args.start_from.as_deref())?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let signalled = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        // Whoever asks twice does not want to wait for the checkpoint.
-        if signalled.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        eprintln!("ending after this step; press Ctrl-C again to end at once");
-    })
-    .context("Ctrl-C cannot be caught")?;
+    let stop = interrupt::on_ctrl_c()?;
     let options = Options {
         recipe,
         data: args.data.clone(),

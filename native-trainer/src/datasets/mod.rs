@@ -26,10 +26,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::CropSpec;
 
 use crops::Crops;
+
+use crate::files;
 
 /// What a video is. In tensors `Real` is class 0 and `Fake` class 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
@@ -62,6 +65,29 @@ impl std::fmt::Display for Split {
             Self::Validation => "val",
             Self::Test => "test",
         })
+    }
+}
+
+/// The part of the data that figures are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Part {
+    Train,
+    Val,
+    #[default]
+    Test,
+    All,
+}
+
+impl Part {
+    /// Whether a video of this split belongs to it.
+    pub(crate) fn takes(self, split: Split) -> bool {
+        match self {
+            Self::Train => split == Split::Train,
+            Self::Val => split == Split::Validation,
+            Self::Test => split == Split::Test,
+            Self::All => true,
+        }
     }
 }
 
@@ -258,6 +284,22 @@ pub(crate) fn load_all<'a>(
         places.push(root);
     }
     Ok(datasets)
+}
+
+/// SHA-256 over what tells one choice of videos from another: their identities, labels and numbers of crops.
+pub(crate) fn fingerprint<'a>(videos: impl IntoIterator<Item = &'a Video>) -> String {
+    let mut hasher = Sha256::new();
+    for Video { label, dataset, manipulation, name, crops, .. } in videos {
+        hasher.update(format!("{label:?}\t{dataset}\t{manipulation}\t{name}\t{}\n", crops.len()));
+    }
+    files::hex(hasher)
+}
+
+/// In what the data differs from what scoring the same videos sees.
+pub(crate) fn remarks(data: &[Dataset], frames: usize) -> Vec<String> {
+    let of_crops = data.iter().flat_map(|set| &set.crops).flat_map(|crops| crops.remarks(frames));
+    let unusable = data.iter().flat_map(|set| &set.unusable).cloned();
+    of_crops.chain(unusable).collect()
 }
 
 /// How a folder of videos and photographs is ordered.

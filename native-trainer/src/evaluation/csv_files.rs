@@ -39,9 +39,14 @@ fn label(label: Label) -> String {
     }
 }
 
-fn table<T, const N: usize>(header: [&str; N], rows: &[T], fields: impl Fn(&T) -> [String; N]) -> Result<Vec<u8>> {
+/// A header, and a line for each row.
+pub(crate) fn table<T, const N: usize>(
+    header: [&str; N],
+    rows: &[T],
+    fields: impl Fn(&T) -> [String; N],
+) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let context = "the predictions cannot be written as CSV";
+    let context = "the table cannot be written as CSV";
     writer.write_record(header).context(context)?;
     for row in rows {
         writer.write_record(fields(row)).context(context)?;

@@ -8,7 +8,7 @@ use super::verdicts::{Group, Outcomes, Verdicts};
 use crate::datasets::Label;
 
 /// What stands where there is no figure.
-const NONE: &str = "–";
+pub(crate) const NONE: &str = "–";
 
 /// Known data sets in the order of their columns: the heading, and the names it stands for, in lower case without
 /// anything but letters, digits and `+`.
@@ -237,11 +237,13 @@ fn counts(columns: &[(&str, &Figures)], level: &Level) -> Vec<(String, Vec<Strin
     rows
 }
 
-fn cell(value: Option<f64>) -> String {
+/// A figure in percent.
+pub(crate) fn cell(value: Option<f64>) -> String {
     value.map_or(NONE.to_string(), |value| format!("{:.2}", value * 100.0))
 }
 
-fn mean_cell(mean: &MeanFigure, datasets: usize) -> String {
+/// A mean in percent, with the number of data sets that it is of where that is not all.
+pub(crate) fn mean_cell(mean: &MeanFigure, datasets: usize) -> String {
     let value = cell(mean.value);
     if mean.value.is_none() || mean.datasets == datasets {
         return value;
@@ -293,23 +295,24 @@ fn remarks(summary: &Summary) -> String {
 }
 
 /// A Markdown table that grows by rows.
-struct Table {
-    text: String,
+pub(crate) struct Table {
+    pub(crate) text: String,
 }
 
 impl Table {
-    fn new(headings: &[&str]) -> Self {
+    /// One with a column for the rows' names before these.
+    pub(crate) fn new(headings: &[&str]) -> Self {
         let line = headings.iter().map(|_| "---:|").collect::<String>();
         Self { text: format!("| | {} |\n|---|{line}\n", headings.join(" | ")) }
     }
 
-    fn row(&mut self, name: &str, cells: impl Iterator<Item = String>) {
+    pub(crate) fn row(&mut self, name: &str, cells: impl Iterator<Item = String>) {
         let cells: Vec<String> = cells.collect();
         let _ = writeln!(self.text, "| {name} | {} |", cells.join(" | "));
     }
 }
 
 /// A name that cannot end a cell or a line.
-fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     name.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

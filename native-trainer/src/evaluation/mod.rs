@@ -19,9 +19,9 @@
 //! called fake, f2 real and the others what they are: accuracy and F1 of videos are 1/2.
 
 pub(crate) mod calibration;
-mod csv_files;
-mod figures;
-mod markdown;
+pub(crate) mod csv_files;
+pub(crate) mod figures;
+pub(crate) mod markdown;
 mod summary;
 pub(crate) mod tables;
 #[cfg(test)]
@@ -37,7 +37,7 @@ use crate::datasets::{Dataset, Dropped, Label, Split};
 use crate::files;
 
 pub(crate) use markdown::document;
-pub(crate) use summary::{EvaluationOptions, Summary, Thresholds, evaluate};
+pub(crate) use summary::{DroppedCount, EvaluationOptions, MeanFigure, Summary, Thresholds, evaluate};
 pub(crate) use videos::{ScoredVideo, group};
 
 /// The score of one frame, or of one clip for a model of clips.

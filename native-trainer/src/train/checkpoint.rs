@@ -12,10 +12,12 @@ use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use unmask_core::weights::TensorSource;
 
 use super::optimizer::Moments;
 use super::parameters::Named;
+use super::recipe::Recipe;
 use crate::files::{self, Bytes};
 use crate::tensors::{StoredTensor, write_tensors};
 use unmask_core::weights::SafetensorsFile;
@@ -39,6 +41,16 @@ pub(super) struct Identity {
     /// The recipe itself, to say what has changed; absent in files that only have its hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) settings: Option<Value>,
+}
+
+impl Identity {
+    /// The identity of a run by `recipe` from the detector with the SHA-256 `start` on `data`.
+    pub(super) fn new(recipe: &Recipe, start: String, data: String) -> Result<Self> {
+        let unwritable = "the recipe cannot be written as JSON";
+        let text = serde_json::to_string(recipe).context(unwritable)?;
+        let settings = Some(serde_json::from_str(&text).context(unwritable)?);
+        Ok(Self { recipe: files::hex(Sha256::new_with_prefix(text)), start, data, settings })
+    }
 }
 
 /// The best validation so far.

@@ -32,5 +32,7 @@ mod tensorboard;
 mod trainer;
 mod watch;
 
+pub(crate) use outcome::{ADAPTER, DETECTOR};
 pub(crate) use recipe_file::{read as read_recipe, read_unchecked as read_unchecked_recipe};
+pub(crate) use resume::{Standing, discard, standing};
 pub(crate) use trainer::{Ended, Options, run};

@@ -20,6 +20,11 @@ use crate::files;
 use crate::output::say;
 use crate::predict::ClipLogits;
 
+/// The file of the detector that a run leaves in its folder.
+pub(crate) const DETECTOR: &str = "detector.safetensors";
+/// The file that holds only what was trained, where that is not everything.
+pub(crate) const ADAPTER: &str = "adapter.safetensors";
+
 /// A finished run.
 pub(super) struct Outcome<'a> {
     pub(super) recipe: &'a Recipe,
@@ -45,12 +50,12 @@ pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
     let training = Training { reliability: Some(calibrated.reliability(None)), ..spec.training };
     let spec = DetectorSpec { calibration: calibrated.calibration.clone(), training, ..spec };
     let model = outcome.detector.model();
-    detector_file::write_merged(&out.join("detector.safetensors"), &spec, model, recipe.model.low_rank())?;
+    detector_file::write_merged(&out.join(DETECTOR), &spec, model, recipe.model.low_rank())?;
     if recipe.model.strategy != StrategyName::Full {
         let adapter = Some(AdapterSpec { base_sha256: outcome.start_sha256.to_owned() });
         let spec = DetectorSpec { adapter, low_rank: recipe.model.low_rank().cloned(), ..spec.clone() };
         let is_kept = |name: &str| recipe.model.changes(&spec.architecture, name);
-        detector_file::write(&out.join("adapter.safetensors"), &spec, model, is_kept)?;
+        detector_file::write(&out.join(ADAPTER), &spec, model, is_kept)?;
     }
     let measures = watch::read(&out.join("metrics.jsonl"))?;
     let summary = summary(outcome, &spec, &calibrated, &measures)?;

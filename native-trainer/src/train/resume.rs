@@ -12,6 +12,8 @@ use burn::prelude::*;
 use serde_json::Value;
 
 use super::checkpoint::{Checkpoint, Identity};
+use super::outcome::DETECTOR;
+use super::recipe::Recipe;
 use crate::files;
 
 /// The file that says which run a folder is of.
@@ -50,6 +52,38 @@ pub(super) fn begin(out: &Path, resume: bool, identity: &Identity, device: &Devi
              start another one with --out"
         ),
     }
+}
+
+/// How far the run in a folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// There is none.
+    None,
+    /// It can be gone on with.
+    Begun,
+    /// Its detector is there.
+    Finished,
+}
+
+/// How far the run in the folder `out` is that `recipe` describes.
+///
+/// # Errors
+/// What is there is a run by another recipe, and the message says in what, or it cannot be read.
+pub(crate) fn standing(out: &Path, recipe: &Recipe) -> Result<Standing> {
+    let Some(stored) = read(out)? else { return Ok(Standing::None) };
+    let wanted = Identity::new(recipe, stored.start.clone(), stored.data.clone())?;
+    if let Some(changed) = difference(&stored, &wanted) {
+        bail!("{} holds a run that differs because {changed}; undo that, or let all be done again", out.display());
+    }
+    Ok(if out.join(DETECTOR).exists() { Standing::Finished } else { Standing::Begun })
+}
+
+/// Removes the folder `out` of a run with all that is in it; a folder without a run stays as it is.
+pub(crate) fn discard(out: &Path) -> Result<()> {
+    if !out.join(RUN).exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(out).with_context(|| format!("{} cannot be removed; check its permissions", out.display()))
 }
 
 /// The folder of a run's checkpoints.
@@ -179,6 +213,27 @@ mod tests {
         let read = serde_json::from_str(&numbers(3e-3).to_string()).unwrap();
         assert_eq!(changed_keys(&numbers(3e-3), &read), Vec::<String>::new());
         assert_eq!(changed_keys(&numbers(3e-3), &numbers(3.1e-3)).len(), 1);
+    }
+
+    #[test]
+    fn a_run_stands_where_its_files_say_and_one_by_another_recipe_is_refused() {
+        let out = tempfile::tempdir().unwrap();
+        let recipe = Recipe { name: "one".into(), ..Recipe::default() };
+        assert_eq!(standing(out.path(), &recipe).unwrap(), Standing::None);
+        let run = Identity::new(&recipe, "s".into(), "d".into()).unwrap();
+        begun(out.path(), false, &run).unwrap();
+        assert_eq!(standing(out.path(), &recipe).unwrap(), Standing::Begun);
+        fs::write(out.path().join(DETECTOR), "weights").unwrap();
+        assert_eq!(standing(out.path(), &recipe).unwrap(), Standing::Finished);
+        let other = Recipe { seed: recipe.seed + 1, ..recipe };
+        let refusal = standing(out.path(), &other).unwrap_err().to_string();
+        assert!(refusal.contains("its recipe has changed (seed was"), "{refusal}");
+        let stranger = out.path().join("stranger");
+        fs::create_dir(&stranger).unwrap();
+        discard(&stranger).unwrap();
+        assert!(stranger.exists(), "a folder without a run is somebody else's");
+        discard(out.path()).unwrap();
+        assert!(!out.path().exists());
     }
 
     #[test]

@@ -9,7 +9,6 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use burn::tensor::activation::softmax;
 use rand::RngExt;
-use sha2::{Digest, Sha256};
 use unmask_core::detector::spec::{AdapterSpec, DetectorSpec};
 use unmask_core::detector::{Detector, FrontEnd, Group, Model, parameters as shapes};
 use unmask_core::face::alignment::CropSpec;
@@ -32,7 +31,6 @@ use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
 use crate::detector_file::{self, BUNDLED, Source};
 use crate::evaluation::calibration::video_scores;
-use crate::files;
 use crate::hub;
 use crate::media::Programs;
 use crate::predict::{ClipLogits, predict, stored_crops};
@@ -112,14 +110,8 @@ impl<'a> Trainer<'a> {
         check_strategy(recipe.model.strategy, &start.detector)?;
         check_penalties(&recipe.loss, &start.detector)?;
         let (training, validation) = load_data(options, &start.detector.spec().crop)?;
-        let unwritable = "the recipe cannot be written as JSON";
-        let recipe_text = serde_json::to_string(recipe).context(unwritable)?;
-        let identity = Identity {
-            recipe: sha256(recipe_text.as_bytes()),
-            start: start.sha256.clone(),
-            data: sha256(names(training.iter().chain(&validation)).as_bytes()),
-            settings: Some(serde_json::from_str(&recipe_text).context(unwritable)?),
-        };
+        let data = datasets::fingerprint(training.iter().chain(&validation));
+        let identity = Identity::new(recipe, start.sha256.clone(), data)?;
         let recompute = recipe.run.gradient_checkpointing;
         // The weights are held here alone: what is trained lies in memory once, and what is not, in `dtype`.
         let (spec, model, _) = start.detector.into_parts();
@@ -458,20 +450,6 @@ fn check_classes(training: &[Video], recipe: &DataRecipe) -> Result<()> {
         ),
         _ => Ok(()),
     }
-}
-
-/// One line a face, which changes whenever what is trained on does.
-fn names<'a>(videos: impl Iterator<Item = &'a Video>) -> String {
-    let line = |video: &Video| {
-        format!("{:?}\t{}\t{}\t{}\t{}\n", video.label, video.dataset, video.manipulation, video.name, video.crops.len())
-    };
-    videos.map(line).collect()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(bytes);
-    files::hex(hasher)
 }
 
 fn scored(score: f64, fake: bool) -> Scored {
