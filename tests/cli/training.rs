@@ -53,7 +53,8 @@ fn crop_of(folder: &Path, name: &str, frame: usize, chequer: u32, rng: &mut StdR
     let fake = name.contains("fake");
     let image = RgbImage::from_fn(SIDE, SIDE, |x, y| {
         let smooth = base + slope * (x as f32 - y as f32) + rng.random_range(-6.0..6.0);
-        let patch = fake && (8..24).contains(&x) && (8..24).contains(&y) && (x / chequer + y / chequer) % 2 == 0;
+        let patch =
+            fake && (8..24).contains(&x) && (8..24).contains(&y) && (x / chequer + y / chequer).is_multiple_of(2);
         Rgb([(smooth + if patch { 40.0 } else { 0.0 }) as u8; 3])
     });
     let path = format!("{name}_{frame}.png");
