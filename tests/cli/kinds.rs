@@ -8,7 +8,7 @@ use burn::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::{Value, json};
 use unmask_core::detector::spec::{DetectorSpec, SPEC_KEY};
-use unmask_core::detector::{Model, for_each_parameter};
+use unmask_core::detector::{Architecture, Model, for_each_parameter};
 use unmask_core::weights::Seeded;
 
 use crate::support::{Place, text};
@@ -17,14 +17,15 @@ use crate::training::{arguments, easy_set, easy_set_of, metrics};
 /// Side of the crops.
 const SIDE: usize = 32;
 
-/// A detector of this architecture with random weights.
-fn fresh(place: &Place, name: &str, architecture: &Value) -> PathBuf {
-    let clip_length = architecture["clip_length"].as_u64().or((architecture["kind"] == "tall").then_some(4));
+/// A detector of this architecture with random weights, whose crops are as large as its input.
+pub(crate) fn fresh(place: &Place, name: &str, architecture: &Value) -> PathBuf {
+    let known: Architecture = serde_json::from_value(architecture.clone()).expect(name);
+    let (side, length) = (known.image_size(), known.clip_length());
     let spec = json!({
         "version": 1, "name": name, "architecture": architecture,
-        "input": { "size": SIDE, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "bicubic" },
-        "crop": { "geometry": "dfb", "size": SIDE, "margin": 1.3 },
-        "sampling": { "frames": 32, "clip_length": clip_length },
+        "input": { "size": side, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "bicubic" },
+        "crop": { "geometry": "dfb", "size": side, "margin": 1.3 },
+        "sampling": { "frames": 32, "clip_length": (length > 1).then_some(length) },
         "labels": ["real", "fake"],
         "calibration": { "temperature": 1.0, "real_below": 0.35, "fake_above": 0.65 },
         "training": { "status": "untrained", "summary": "random weights" },

@@ -22,6 +22,7 @@ mod pairs;
 mod preprocessing;
 mod previewing;
 mod pulling;
+mod reduced;
 mod reporting;
 mod second_opinion;
 mod self_blended;
