@@ -67,7 +67,7 @@ pub(crate) struct ImportArgs {
     /// Seed of a random head
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// How faces are cropped [default: gend for --from gend, else dfb]
+    /// How faces are cropped [default: as the format's authors do, dfb for most]
     #[arg(long, value_enum)]
     pub(crate) crop: Option<CropArg>,
     /// Side of the crops in pixels [default: 256, which DeepfakeBench and GenD store]
