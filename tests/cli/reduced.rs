@@ -1,4 +1,4 @@
-//! The thesis's methods at reduced size beside each other, by `unmask compare`: takes a quarter of an hour, so it runs by hand.
+//! The thesis's methods at reduced size beside each other, by `unmask compare`: takes ten minutes, so it runs by hand.
 //!
 //! ```sh
 //! UNMASK_COMPARISON=comparison cargo test -p unmask --test cli -- --ignored reduced --nocapture
@@ -100,7 +100,7 @@ fn cut(place: &Place, input: &Path, output: &str, detector: &Path, more: &[&str]
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour; run by hand as the file says"]
+#[ignore = "takes ten minutes; run by hand as the file says"]
 fn the_methods_of_the_thesis_at_reduced_size_are_compared_to_the_end() {
     let place = Place::new();
     let out = std::env::var("UNMASK_COMPARISON").map_or_else(|_| place.path("comparison"), PathBuf::from);
@@ -121,7 +121,7 @@ fn the_methods_of_the_thesis_at_reduced_size_are_compared_to_the_end() {
         let written = format!(
             "name = 'method-{index}'\nmodel.start = '{}'\nmodel.strategy = 'full'\n{more}\n\
              data.self_blended = true\ndata.frames_per_video = 1\ndata.validation_frames = 1\ndata.balance = 'none'\n\
-             optimizer.learning_rate = 1e-3\nschedule.minimum = 1e-5\nrun.epochs = 10\nrun.batch = 32\n",
+             optimizer.learning_rate = 1e-3\nschedule.minimum = 1e-5\nrun.epochs = 3\nrun.batch = 32\n",
             text(&start)
         );
         fs::write(&recipe, written).expect("a recipe");
