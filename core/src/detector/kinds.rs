@@ -43,7 +43,10 @@ pub trait Sizes {
 
     /// What the tensor of this name is.
     fn group(&self, tensor: &str) -> Group {
-        Group::by_name(tensor)
+        match Group::by_name(tensor) {
+            Group::Backbone if self.is_new(tensor) => Group::New,
+            group => group,
+        }
     }
 
     /// The tensor of the model's pretrained part that the tensor of this name starts as a copy of, if it does.
@@ -52,8 +55,8 @@ pub trait Sizes {
     }
 
     /// Whether the tensor of this name belongs to what the model adds to its pretrained part, norms included.
-    fn is_new(&self, tensor: &str) -> bool {
-        self.group(tensor) == Group::New
+    fn is_new(&self, _tensor: &str) -> bool {
+        false
     }
 
     /// The names of what it asks to be made small in training ([`Output::penalties`]).

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use burn::prelude::*;
 
-use super::Pass;
+use super::{Chance, Pass};
 
 /// The probability that a sample goes through layer `index` of `depth`, where the first is always gone through and the
 /// last left out with the probability `drop`.
@@ -17,19 +17,23 @@ pub fn keep_probability(drop: f32, index: usize, depth: usize) -> f32 {
 /// so that its mean stays; otherwise `change` itself. One number is drawn for each sample.
 pub fn pass_by<const D: usize>(change: Tensor<D>, keep: f32, pass: &mut Pass) -> Tensor<D> {
     let Some(chance) = pass.chance() else { return change };
-    let samples = change.dims()[0];
-    let masks: Vec<f32> = (0..samples).map(|_| if chance.uniform() < keep { 1.0 / keep } else { 0.0 }).collect();
     let mut shape = [1; D];
-    shape[0] = samples;
-    let device = change.device().without_autodiff();
-    let mask: Tensor<D> = Tensor::<1>::from_data(TensorData::new(masks, [samples]), &device).reshape(shape);
-    change.clone() * mask.cast(change.dtype())
+    shape[0] = change.dims()[0];
+    masked(change, shape, keep, chance)
+}
+
+/// `x` times a mask of `shape`, which has the length of `x` or 1 on each axis: 0 with the probability `1 - keep`, else the inverse of
+/// `keep`.
+pub(super) fn masked<const D: usize>(x: Tensor<D>, shape: [usize; D], keep: f32, chance: &mut Chance) -> Tensor<D> {
+    let count = shape.iter().product::<usize>();
+    let values: Vec<f32> = (0..count).map(|_| if chance.uniform() < keep { 1.0 / keep } else { 0.0 }).collect();
+    let mask = Tensor::<D>::from_data(TensorData::new(values, shape), &x.device().without_autodiff());
+    x.clone() * mask.cast(x.dtype())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::Chance;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -1,26 +1,23 @@
 //! Dropout (Srivastava et al., 2014).
 
-use alloc::vec::Vec;
-
 use burn::prelude::*;
 
 use super::Pass;
+use super::drop_path::masked;
 
 /// In training, each number either 0 (with the probability `drop`) or divided by the probability that it stays; otherwise `x`
 /// itself. One number is drawn for each of `x`.
 pub fn dropout<const D: usize>(x: Tensor<D>, drop: f32, pass: &mut Pass) -> Tensor<D> {
     let Some(chance) = pass.chance().filter(|_| drop > 0.0) else { return x };
-    let (shape, keep) = (x.dims(), 1.0 - drop);
-    let count = shape.iter().product::<usize>();
-    let masks: Vec<f32> = (0..count).map(|_| if chance.uniform() < keep { 1.0 / keep } else { 0.0 }).collect();
-    let mask = Tensor::<D>::from_data(TensorData::new(masks, shape), &x.device().without_autodiff());
-    x.clone() * mask.cast(x.dtype())
+    let shape = x.dims();
+    masked(x, shape, 1.0 - drop, chance)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layers::Chance;
+    use alloc::vec::Vec;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

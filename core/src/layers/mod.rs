@@ -14,6 +14,7 @@ mod mlp;
 mod norm;
 mod pass;
 mod patches;
+mod pooling;
 mod squeeze_excite;
 
 pub use attention::Attention;
@@ -26,4 +27,5 @@ pub use mlp::Mlp;
 pub use norm::{BatchNorm, LayerNorm, l2_normalise};
 pub use pass::{Chance, Pass, Taps};
 pub use patches::PatchEmbedding;
+pub use pooling::mean_over_places;
 pub use squeeze_excite::SqueezeExcite;

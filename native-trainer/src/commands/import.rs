@@ -336,7 +336,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, imported: Imported) -
     DetectorSpec {
         version: SPEC_VERSION,
         name: args.name.clone().unwrap_or_else(|| stem(&args.output)),
-        // All of these models were trained on images resized bicubically.
+        // Most of these models were trained on images resized bicubically.
         input: InputSpec { size: architecture.image_size(), mean, std, interpolation: Interpolation::Bicubic },
         low_rank: None,
         // The model's own preprocessing resizes crops to its input.

@@ -11,72 +11,69 @@ use crate::detector::{Architecture, Sizes};
 use crate::face::alignment::CropGeometry;
 use crate::weights::{TensorSource, WeightsError};
 
-/// Our tensor by which a CLIP tower is known.
-const MARK: &str = "tower.class_embedding";
-
-/// `CLIPVisionModel` or `CLIPModel` of transformers: a tower without a head.
-pub(super) struct HfClip;
-
-impl Format for HfClip {
-    fn name(&self) -> &'static str {
-        "hf-clip"
-    }
-
-    fn about(&self) -> &'static str {
-        "CLIPVisionModel or CLIPModel of Hugging Face transformers"
-    }
-
-    fn description(&self) -> &'static str {
-        "a CLIP checkpoint of transformers"
-    }
-
-    fn mark(&self) -> &'static str {
-        MARK
-    }
-
-    fn fate(&self, name: &str) -> Fate {
-        hf_clip(name)
-    }
-
-    fn has_head(&self) -> bool {
-        false
-    }
-
-    fn accepts(&self, config: &HfConfig) -> Result<(), WeightsError> {
-        config.is_clip()
-    }
-
-    fn architecture(&self, tensors: &dyn TensorSource, hints: &Hints) -> Result<Architecture, WeightsError> {
-        clip_config(tensors, hints).map(Architecture::Clip)
-    }
+/// A CLIP tower, with or without a head.
+pub(super) struct Clip {
+    name: &'static str,
+    about: &'static str,
+    description: &'static str,
+    fate: fn(&str) -> Fate,
+    has_head: bool,
+    geometry: CropGeometry,
 }
 
-/// GenD (`yermandy/GenD_CLIP_L_14`): tower and head.
-pub(super) struct Gend;
+/// `CLIPVisionModel` or `CLIPModel` of transformers: a tower without a head.
+pub(super) static HF_CLIP: Clip = Clip {
+    name: "hf-clip",
+    about: "CLIPVisionModel or CLIPModel of Hugging Face transformers",
+    description: "a CLIP checkpoint of transformers",
+    fate: hf_clip,
+    has_head: false,
+    geometry: CropGeometry::Dfb,
+};
 
-impl Format for Gend {
+/// GenD (`yermandy/GenD_CLIP_L_14`): tower and head.
+pub(super) static GEND: Clip = Clip {
+    name: "gend",
+    about: "GenD on CLIP, e.g. yermandy/GenD_CLIP_L_14",
+    description: "a GenD checkpoint",
+    fate: |name| name.strip_prefix("feature_extractor.").map_or_else(|| head_name(name).into(), hf_clip),
+    has_head: true,
+    geometry: CropGeometry::Gend,
+};
+
+/// The thesis's `ckpt_best.pth`: a tower with PEFT's tuned LayerNorms, and a head.
+pub(super) static THESIS: Clip = Clip {
+    name: "thesis",
+    about: "A thesis checkpoint with tuned LayerNorms",
+    description: "a thesis checkpoint with tuned LayerNorms",
+    fate: thesis,
+    has_head: true,
+    geometry: CropGeometry::Dfb,
+};
+
+impl Format for Clip {
     fn name(&self) -> &'static str {
-        "gend"
+        self.name
     }
 
     fn about(&self) -> &'static str {
-        "GenD on CLIP, e.g. yermandy/GenD_CLIP_L_14"
+        self.about
     }
 
     fn description(&self) -> &'static str {
-        "a GenD checkpoint"
+        self.description
     }
 
     fn mark(&self) -> &'static str {
-        MARK
+        "tower.class_embedding"
     }
 
     fn fate(&self, name: &str) -> Fate {
-        name.strip_prefix("feature_extractor.").map_or_else(|| head_name(name).into(), hf_clip)
+        (self.fate)(name)
     }
 
     fn has_head(&self) -> bool {
-        true
+        self.has_head
     }
 
     fn accepts(&self, config: &HfConfig) -> Result<(), WeightsError> {
@@ -88,52 +85,19 @@ impl Format for Gend {
     }
 
     fn geometry(&self) -> CropGeometry {
-        CropGeometry::Gend
+        self.geometry
     }
 }
 
-/// The thesis's `ckpt_best.pth`: a tower with PEFT's tuned LayerNorms, and a head.
-pub(super) struct Thesis;
-
-impl Format for Thesis {
-    fn name(&self) -> &'static str {
-        "thesis"
+/// PEFT keeps the original LayerNorm as `base_layer` beside the tuned one; the tuned one counts.
+fn thesis(name: &str) -> Fate {
+    let Some(inner) = name.strip_prefix("feature_extractor.base_model.model.") else {
+        return head_name(name).into();
+    };
+    if inner.contains(".base_layer.") {
+        return Fate::Unused;
     }
-
-    fn about(&self) -> &'static str {
-        "A thesis checkpoint with tuned LayerNorms"
-    }
-
-    fn description(&self) -> &'static str {
-        "a thesis checkpoint with tuned LayerNorms"
-    }
-
-    fn mark(&self) -> &'static str {
-        MARK
-    }
-
-    /// PEFT keeps the original LayerNorm as `base_layer` beside the tuned one; the tuned one counts.
-    fn fate(&self, name: &str) -> Fate {
-        let Some(inner) = name.strip_prefix("feature_extractor.base_model.model.") else {
-            return head_name(name).into();
-        };
-        if inner.contains(".base_layer.") {
-            return Fate::Unused;
-        }
-        hf_clip(&inner.replace(".ln_tuning_layers.default.", "."))
-    }
-
-    fn has_head(&self) -> bool {
-        true
-    }
-
-    fn accepts(&self, config: &HfConfig) -> Result<(), WeightsError> {
-        config.is_clip()
-    }
-
-    fn architecture(&self, tensors: &dyn TensorSource, hints: &Hints) -> Result<Architecture, WeightsError> {
-        clip_config(tensors, hints).map(Architecture::Clip)
-    }
+    hf_clip(&inner.replace(".ln_tuning_layers.default.", "."))
 }
 
 /// The head's tensors, in GenD's and the thesis's names.

@@ -91,7 +91,7 @@ impl Format for Dicome {
 
 /// Our name of a tensor beside the tower; the authors have two names for each part, of which the file has one.
 fn rest(name: &str) -> Option<String> {
-    const MODULES: [(&str, &str); 16] = [
+    const MODULES: [(&str, &str); 17] = [
         ("primary_encoder.projection", "projection"),
         ("beta_vae.encoder_mlp.0", "manifold.encoder.fc1"),
         ("beta_vae.fc_mu", "manifold.encoder.fc2"),
@@ -106,15 +106,13 @@ fn rest(name: &str) -> Option<String> {
         ("evidential_head_2", "head.artifact"),
         ("artifact_head", "head.artifact"),
         ("view1_norm", "semantic_norm"),
+        ("semantic_norm", "semantic_norm"),
         ("view2_norm", "artifact_norm"),
         ("artifact_norm", "artifact_norm"),
     ];
     let (module, kind) = name.rsplit_once('.')?;
     if !matches!(kind, "weight" | "bias") {
         return None;
-    }
-    if module == "semantic_norm" {
-        return Some(format!("semantic_norm.{kind}"));
     }
     MODULES.iter().find_map(|(theirs, ours)| {
         let inner = module.strip_prefix(theirs)?;

@@ -69,12 +69,12 @@ mod tests {
     use crate::detector::stan::StanConfig;
     use crate::detector::{Model, for_each_parameter};
 
-    /// A CLIP without a head: seeded tensors of the tower alone.
-    struct Tower;
+    /// Seeded tensors of whatever has a name that begins so.
+    struct Only(&'static str);
 
-    impl TensorSource for Tower {
+    impl TensorSource for Only {
         fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
-            match name.starts_with("tower.") {
+            match name.starts_with(self.0) {
                 true => Seeded::new(1).read(name, shape, init),
                 false => Err(WeightsError::Missing(name.into())),
             }
@@ -102,7 +102,7 @@ mod tests {
             ..ClipConfig::vit_b_16(head)
         };
         let architecture = Architecture::Stan(StanConfig { branch_depth: 2, clip_length: 3, ..StanConfig::new(clip) });
-        let mut source = Grown::new(Tower, architecture.clone(), 2);
+        let mut source = Grown::new(Only("tower."), architecture.clone(), 2);
         let model = Model::load(&architecture, &mut source, &Device::flex()).expect("loads");
         assert!(source.made(Group::Head) && source.made(Group::New));
         let mut tensors: BTreeMap<String, Vec<f32>> = BTreeMap::new();
@@ -135,19 +135,7 @@ mod tests {
             ..ClipConfig::vit_b_16(head)
         };
         let architecture = Architecture::Clip(clip);
-        struct Nothing;
-        impl TensorSource for Nothing {
-            fn read(&mut self, name: &str, _: &[usize], _: Init) -> Result<Vec<f32>, WeightsError> {
-                Err(WeightsError::Missing(name.into()))
-            }
-            fn names(&self) -> Vec<String> {
-                Vec::new()
-            }
-            fn shape(&self, _: &str) -> Option<Vec<usize>> {
-                None
-            }
-        }
-        let mut source = Grown::new(Nothing, architecture.clone(), 2);
+        let mut source = Grown::new(Only("head."), architecture.clone(), 2);
         let found = Model::load(&architecture, &mut source, &Device::flex());
         assert!(matches!(found, Err(WeightsError::Missing(name)) if name.starts_with("tower.")));
     }

@@ -33,9 +33,9 @@ use crate::weights::{Init, TensorSource, WeightsError};
 
 /// All formats, by the names that `unmask import --from` and `configs/models.toml` have for them.
 pub static FORMATS: &[&dyn Format] = &[
-    &clip::HfClip,
-    &clip::Gend,
-    &clip::Thesis,
+    &clip::HF_CLIP,
+    &clip::GEND,
+    &clip::THESIS,
     &efficientnet::Lite { number: 0, name: "efficientnet-lite0" },
     &efficientnet::Lite { number: 1, name: "efficientnet-lite1" },
     &efficientnet::Lite { number: 2, name: "efficientnet-lite2" },

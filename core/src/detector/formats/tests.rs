@@ -1,6 +1,6 @@
 //! Names, sizes and heads of checkpoints, without their weights.
 
-use super::clip::{Gend, HfClip, Thesis, published_heads};
+use super::clip::{GEND, HF_CLIP, THESIS, published_heads};
 use super::efficientnet::Lite;
 use super::*;
 use crate::detector::clip::ClipConfig;
@@ -17,19 +17,19 @@ fn named(format: &dyn Format, name: &str) -> Option<String> {
 #[test]
 fn the_tuned_layer_norm_of_a_thesis_checkpoint_wins_over_the_base() {
     let prefix = "feature_extractor.base_model.model.vision_model.encoder.layers.3.layer_norm1";
-    let tuned = named(&Thesis, &format!("{prefix}.ln_tuning_layers.default.weight"));
+    let tuned = named(&THESIS, &format!("{prefix}.ln_tuning_layers.default.weight"));
     assert_eq!(tuned.as_deref(), Some("tower.layers.3.norm1.weight"));
-    assert_eq!(named(&Thesis, &format!("{prefix}.base_layer.weight")), None);
+    assert_eq!(named(&THESIS, &format!("{prefix}.base_layer.weight")), None);
 }
 
 #[test]
 fn each_kind_maps_its_own_names() {
     let q = "encoder.layers.0.self_attn.q_proj.weight";
     let ours = Some("tower.layers.0.attention.query.weight".to_string());
-    assert_eq!(named(&HfClip, &format!("vision_model.{q}")), ours);
-    assert_eq!(named(&Gend, &format!("feature_extractor.vision_model.{q}")), ours);
-    assert_eq!(named(&Gend, "model.linear.bias").as_deref(), Some("head.layers.0.bias"));
-    assert_eq!(named(&Thesis, "model.mlp.2.weight").as_deref(), Some("head.layers.1.weight"));
+    assert_eq!(named(&HF_CLIP, &format!("vision_model.{q}")), ours);
+    assert_eq!(named(&GEND, &format!("feature_extractor.vision_model.{q}")), ours);
+    assert_eq!(named(&GEND, "model.linear.bias").as_deref(), Some("head.layers.0.bias"));
+    assert_eq!(named(&THESIS, "model.mlp.2.weight").as_deref(), Some("head.layers.1.weight"));
 }
 
 #[test]
@@ -52,20 +52,20 @@ fn the_prefix_of_a_network_is_told_from_its_own_first_names() {
         "state_dict.module.feature_extractor.vision_model.embeddings.class_embedding",
         "state_dict.module.model.linear.bias",
     ];
-    let renamed = rename(&Gend, &wrapped.map(ToString::to_string)).expect("GenD's");
+    let renamed = rename(&GEND, &wrapped.map(ToString::to_string)).expect("GenD's");
     assert_eq!(renamed.keys().collect::<Vec<_>>(), ["head.layers.0.bias", "tower.class_embedding"]);
     assert_eq!(renamed["tower.class_embedding"], wrapped[0]);
     // GenD's is a CLIP tower with something beside it, which a checkpoint of transformers has not.
     let plain = wrapped.map(|name| name.trim_start_matches("state_dict.module.").to_string());
-    assert!(matches!(rename(&HfClip, &plain), Err(WeightsError::WrongKind { .. })));
+    assert!(matches!(rename(&HF_CLIP, &plain), Err(WeightsError::WrongKind { .. })));
 }
 
 #[test]
 fn an_unknown_tensor_and_a_foreign_checkpoint_are_refused() {
-    let foreign = rename(&HfClip, &["conv1.weight".to_string()]);
+    let foreign = rename(&HF_CLIP, &["conv1.weight".to_string()]);
     assert!(matches!(foreign, Err(WeightsError::WrongKind { .. })));
     let names = ["vision_model.embeddings.class_embedding", "vision_model.surprise"].map(ToString::to_string);
-    assert!(matches!(rename(&HfClip, &names), Err(WeightsError::Extra(name)) if name.contains("surprise")));
+    assert!(matches!(rename(&HF_CLIP, &names), Err(WeightsError::Extra(name)) if name.contains("surprise")));
 }
 
 /// The names in the file by our names of a checkpoint with tensors of these names.
@@ -123,8 +123,8 @@ fn hf_tower([width, depth, patch, mlp]: [usize; 4], image: usize) -> Shapes {
 fn a_checkpoint_of_a_published_size_has_its_published_heads_without_a_config_and_without_being_told() {
     let head = HeadKind::OneLayer;
     let of = |sizes: [usize; 4], image: usize| {
-        let checkpoint = Checkpoint::new(hf_tower(sizes, image), &HfClip).expect("a CLIP tower");
-        HfClip.architecture(&checkpoint, &Hints { head, ..Hints::default() })
+        let checkpoint = Checkpoint::new(hf_tower(sizes, image), &HF_CLIP).expect("a CLIP tower");
+        HF_CLIP.architecture(&checkpoint, &Hints { head, ..Hints::default() })
     };
     let large = ClipConfig::vit_l_14(head);
     // Heads as in table 20 of Radford et al. (2021).
@@ -161,7 +161,7 @@ fn heads_are_read_from_either_kind_of_config() {
     let whole = format!(r#"{{"vision_config": {vision}, "text_config": {{}}}}"#);
     assert_eq!(HfConfig::from_json(vision).expect("parses").num_attention_heads, Some(16));
     assert_eq!(HfConfig::from_json(&whole).expect("parses").num_attention_heads, Some(16));
-    let accepted = |text: &str| Gend.accepts(&HfConfig::from_json(text).expect("parses")).is_ok();
+    let accepted = |text: &str| GEND.accepts(&HfConfig::from_json(text).expect("parses")).is_ok();
     assert!(!accepted(r#"{"vision_config": {"hidden_act": "gelu"}}"#));
     assert!(accepted(r#"{"backbone": "openai/clip", "head": "LinearNorm"}"#));
     assert!(!accepted(r#"{"backbone": "openai/clip", "head": "linear"}"#));

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::clip::head_name;
 use super::resample::bicubic_antialiased;
 use super::{Fate, Format, Hints, Theirs, head_kind};
+use crate::detector::models::IMAGENET_NORMALISATION;
 use crate::detector::vit::{VitConfig, VitFamily};
 use crate::detector::{Architecture, Sizes};
 use crate::face::alignment::CropGeometry;
@@ -17,7 +18,6 @@ use crate::weights::{TensorSource, WeightsError};
 const MARK: &str = "tower.class_embedding";
 
 const HALF: [[f32; 3]; 2] = [[0.5; 3], [0.5; 3]];
-const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 /// FS-VFM's own, of faces.
 const FACES: [[f32; 3]; 2] = [[0.548_220_75, 0.423_405_35, 0.365_465_16], [0.278_917_6, 0.243_854_08, 0.234_934_9]];
 
@@ -196,7 +196,7 @@ impl Format for Dino {
             mlp,
             epsilon: 1e-5,
             family: VitFamily::Dino { registers: registers.unwrap_or(0), gated },
-            normalisation: IMAGENET,
+            normalisation: IMAGENET_NORMALISATION,
             head: head_kind(tensors).unwrap_or(hints.head),
         })
     }
@@ -242,7 +242,7 @@ impl Format for CommunityForensics {
     }
 
     fn architecture(&self, tensors: &dyn TensorSource, hints: &Hints) -> Result<Architecture, WeightsError> {
-        plain(tensors, hints, VitFamily::Plain, IMAGENET, None)
+        plain(tensors, hints, VitFamily::Plain, IMAGENET_NORMALISATION, None)
     }
 
     fn derived(&self, name: &str, shape: &[usize], theirs: &mut Theirs) -> Option<Result<Vec<f32>, WeightsError>> {
@@ -355,13 +355,9 @@ fn resampled(name: &str, shape: &[usize], theirs: &mut Theirs, stored: &str) -> 
 
 /// A tensor of one of timm's transformers.
 fn timm(name: &str) -> Fate {
-    const WHOLE: [(&str, &str); 4] = [
-        ("cls_token", "class_embedding"),
-        ("pos_embed", "position_embedding"),
-        ("attn_pool.latent", "pool.latent"),
-        ("reg_token", "registers"),
-    ];
-    const MODULES: [(&str, &str); 10] = [
+    const WHOLE: [(&str, &str); 3] =
+        [("cls_token", "class_embedding"), ("pos_embed", "position_embedding"), ("attn_pool.latent", "pool.latent")];
+    const MODULES: [(&str, &str); 8] = [
         ("patch_embed.proj", "patches"),
         ("norm_pre", "pre_norm"),
         ("norm", "norm"),
@@ -370,8 +366,6 @@ fn timm(name: &str) -> Fate {
         ("attn_pool.proj", "pool.attention.output"),
         ("attn_pool.mlp.fc1", "pool.mlp.fc1"),
         ("attn_pool.mlp.fc2", "pool.mlp.fc2"),
-        ("fc_norm", "norm"),
-        ("patch_embed.norm", "patch_norm"),
     ];
     const LAYER: [(&str, &str); 5] = [
         ("norm1", "norm1"),

@@ -14,7 +14,7 @@ use burn::tensor::activation::softplus;
 use serde::{Deserialize, Serialize};
 
 use super::clip::{ClipConfig, Tower};
-use crate::detector::{Group, Network, Output, Sizes, Strategy, flatten_clips};
+use crate::detector::{Network, Output, Sizes, Strategy, flatten_clips};
 use crate::layers::{LayerNorm, Linear, Pass};
 use crate::ops::Activation;
 use crate::weights::{Loader, WeightsError};
@@ -73,13 +73,6 @@ impl Sizes for DicomeConfig {
 
     fn normalisation(&self) -> [[f32; 3]; 2] {
         self.clip.normalisation()
-    }
-
-    fn group(&self, tensor: &str) -> Group {
-        match Group::by_name(tensor) {
-            Group::Backbone if self.is_new(tensor) => Group::New,
-            group => group,
-        }
     }
 
     fn is_new(&self, tensor: &str) -> bool {

@@ -11,3 +11,6 @@ pub mod timesformer;
 pub mod udd;
 pub mod vit;
 pub mod xception;
+
+/// Mean and deviation of the channels (RGB in 0..1) of ImageNet's images.
+pub(super) const IMAGENET_NORMALISATION: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];

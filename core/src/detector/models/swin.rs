@@ -12,7 +12,9 @@ use burn::module::Param;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Attention, LayerNorm, Linear, Mlp, Pass, PatchEmbedding, keep_probability, pass_by};
+use crate::layers::{
+    Attention, LayerNorm, Linear, Mlp, Pass, PatchEmbedding, keep_probability, mean_over_places, pass_by,
+};
 use crate::ops::Activation;
 use crate::weights::{Init, Loader, WeightsError};
 
@@ -371,8 +373,7 @@ impl Swin {
         if let Some(taps) = pass.taps() {
             taps.maps = Some(normed.clone());
         }
-        let [images, rows, columns, width] = normed.dims();
-        normed.cast(burn::tensor::DType::F32).reshape([images, rows * columns, width]).mean_dim(1).squeeze_dim(1)
+        mean_over_places(normed)
     }
 }
 

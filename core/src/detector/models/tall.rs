@@ -16,8 +16,9 @@ use burn::tensor::DType;
 use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
 
+use super::IMAGENET_NORMALISATION;
 use super::swin::{Swin, SwinConfig};
-use crate::detector::{Group, Network, Output, Sizes, Strategy};
+use crate::detector::{Network, Output, Sizes, Strategy};
 use crate::layers::{BatchNorm, Head, HeadKind, Linear, Pass};
 use crate::ops::{self, ChannelAffine};
 use crate::weights::{Init, Loader, WeightsError};
@@ -119,16 +120,8 @@ impl Sizes for TallConfig {
         self.graph_nodes.is_some()
     }
 
-    /// ImageNet's.
     fn normalisation(&self) -> [[f32; 3]; 2] {
-        [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]
-    }
-
-    fn group(&self, tensor: &str) -> Group {
-        match Group::by_name(tensor) {
-            Group::Backbone if self.is_new(tensor) => Group::New,
-            group => group,
-        }
+        IMAGENET_NORMALISATION
     }
 
     fn is_new(&self, tensor: &str) -> bool {

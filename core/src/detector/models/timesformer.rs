@@ -16,7 +16,7 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use super::efficientnet::{EfficientNetConfig, Trunk};
-use crate::detector::{Group, Network, Output, Sizes, Strategy, flatten_clips};
+use crate::detector::{Network, Output, Sizes, Strategy, flatten_clips};
 use crate::layers::{Attention, Head, LayerNorm, Linear, Mlp, Pass, dropout};
 use crate::ops::Activation;
 use crate::weights::{Init, Loader, WeightsError};
@@ -113,13 +113,6 @@ impl Sizes for TimeSformerConfig {
     /// The thesis's, which are not those of the EfficientNet.
     fn normalisation(&self) -> [[f32; 3]; 2] {
         [[0.45; 3], [0.225; 3]]
-    }
-
-    fn group(&self, tensor: &str) -> Group {
-        match Group::by_name(tensor) {
-            Group::Backbone if self.is_new(tensor) => Group::New,
-            group => group,
-        }
     }
 
     fn is_new(&self, tensor: &str) -> bool {

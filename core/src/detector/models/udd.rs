@@ -16,7 +16,7 @@ use burn::tensor::activation::log_softmax;
 use serde::{Deserialize, Serialize};
 
 use super::clip::{ClipConfig, Tower};
-use crate::detector::{Group, Network, Output, Sizes, Strategy, flatten_clips};
+use crate::detector::{Network, Output, Sizes, Strategy, flatten_clips};
 use crate::layers::{Chance, Head, Linear, Pass, l2_normalise};
 use crate::ops::Activation;
 use crate::weights::{Loader, WeightsError};
@@ -86,10 +86,6 @@ impl Sizes for UddConfig {
 
     fn normalisation(&self) -> [[f32; 3]; 2] {
         self.clip.normalisation()
-    }
-
-    fn group(&self, tensor: &str) -> Group {
-        if self.is_new(tensor) { Group::New } else { Group::by_name(tensor) }
     }
 
     fn is_new(&self, tensor: &str) -> bool {

@@ -11,14 +11,13 @@ use alloc::vec::Vec;
 
 use burn::module::Param;
 use burn::prelude::*;
-use burn::tensor::DType;
 use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::{Network, Output, Sizes, flatten_clips};
-use crate::layers::{Convolution, ConvolutionSizes, Head, HeadKind, Pass};
+use crate::layers::{Convolution, ConvolutionSizes, Head, HeadKind, Pass, mean_over_places};
 use crate::ops::{self, Activation, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
@@ -293,9 +292,7 @@ impl Network for Xception {
     }
 
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
-        let maps = self.trunk.maps(flatten_clips(clips), pass).cast(DType::F32);
-        let [count, rows, columns, width] = maps.dims();
-        let features: Tensor<2> = maps.reshape([count, rows * columns, width]).mean_dim(1).squeeze_dim(1);
+        let features = mean_over_places(self.trunk.maps(flatten_clips(clips), pass));
         Output::new(features.clone(), self.head.forward(features))
     }
 }

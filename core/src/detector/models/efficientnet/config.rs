@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::Sizes;
+use crate::detector::models::IMAGENET_NORMALISATION;
 use crate::layers::HeadKind;
 use crate::ops::{Activation, Padding, Steps};
 
@@ -102,9 +103,6 @@ const SQUEEZE: usize = 4;
 /// Mean and deviation EfficientNet-Lite was trained with: `MEAN_RGB` 127 and `STDDEV_RGB` 128 of
 /// `efficientnet_lite_builder.py` in tensorflow/tpu, for pixels up to 255.
 const LITE_NORMALISATION: [[f32; 3]; 2] = [[127.0 / 255.0; 3], [128.0 / 255.0; 3]];
-
-/// Mean and deviation of ImageNet, which other EfficientNets were trained with.
-const IMAGENET_NORMALISATION: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
 /// How the networks of a family grow: factors of width and depth in tenths, and the side of the input.
 struct Scale {

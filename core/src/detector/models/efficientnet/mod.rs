@@ -11,13 +11,12 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use burn::prelude::*;
-use burn::tensor::DType;
 
 pub use config::{EfficientNetConfig, Stage, Variant};
 
 use self::config::{BlockSizes, STEM_KERNEL};
 use crate::detector::{Network, Output, flatten_clips};
-use crate::layers::{Convolution, ConvolutionSizes, Head, Pass, SqueezeExcite, pass_by};
+use crate::layers::{Convolution, ConvolutionSizes, Head, Pass, SqueezeExcite, mean_over_places, pass_by};
 use crate::ops::{self, Activation, InvertedResidual, InvertedResidualOfBatch, Moments, Steps};
 use crate::weights::{Loader, WeightsError};
 
@@ -196,9 +195,7 @@ impl Network for EfficientNet {
     }
 
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
-        let maps = self.trunk.maps(flatten_clips(clips), pass).cast(DType::F32);
-        let [count, rows, columns, width] = maps.dims();
-        let features: Tensor<2> = maps.reshape([count, rows * columns, width]).mean_dim(1).squeeze_dim(1);
+        let features = mean_over_places(self.trunk.maps(flatten_clips(clips), pass));
         Output::new(features.clone(), self.head.forward(features))
     }
 }
