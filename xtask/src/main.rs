@@ -86,10 +86,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// The repository that a folder lies in. Not where this program was built: clones that share a target folder share it, too.
+fn repository(folder: &Path) -> Result<&Path> {
+    let found = folder.ancestors().find(|place| place.join("xtask/Cargo.toml").is_file());
+    found.with_context(|| format!("{} lies in no clone of the repository; change into one", folder.display()))
+}
+
 fn run(arguments: Arguments) -> Result<()> {
     let shell = Shell::new()?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask/ lies in the repository")?;
-    shell.change_dir(root);
+    shell.change_dir(repository(&shell.current_dir())?);
     match arguments.command {
         Command::Demo { model } => {
             setup::run(&shell, Purpose::Demo)?;
@@ -110,5 +115,20 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Notices => notices::write(&shell),
         Command::Cuda => cuda::build(&shell),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repository_is_found_from_any_folder_of_it_and_only_from_there() {
+        let here = std::env::current_dir().unwrap();
+        let root = repository(&here).unwrap();
+        assert!(root.join("ARCHITECTURE.md").is_file());
+        assert_eq!(repository(&root.join("core/src/face")).unwrap(), root);
+        let outside = root.parent().unwrap();
+        assert!(repository(outside).unwrap_err().to_string().contains("lies in no clone"));
     }
 }
