@@ -3,19 +3,24 @@
     pip install -r tests/reference/requirements.txt
     cargo xtask cuda
     python tests/reference/gpu_parity.py --unmask target/release/unmask --folder /tmp/gpu
+    python tests/reference/gpu_parity.py --unmask target/release/unmask --folder /tmp/gpu --tiny --jobs 8 --limit 300
 
-Makes detectors of true size with random weights and runs each on the same pictures on both devices: `unmask forward`, whose
-features and logits are compared, and `unmask train`, whose losses are, step by step, and by how much and where the weights
-went. In f32 the GPU multiplies in TF32, whose 11 bits leave 5e-4 of an output; in bf16 it is held against f32 with what rounding costs.
-The CPU's own arithmetic is held against PyTorch by the goldens. Writes about 10 GB; exits with 1 above a limit.
+Makes detectors (gpu_kinds.py) and runs each on the same pictures on both devices: `unmask forward`, whose features and logits
+are compared, and `unmask train`, whose losses are, step by step, and by how much and where the weights went. Of true size, with
+random weights, there are some kinds; with --tiny all of them, from tests/goldens, in f32 alone, which needs no more than torch,
+numpy, safetensors and Pillow. In f32 the GPU multiplies in TF32, whose 11 bits leave 5e-4 of an output; in bf16 it is held
+against f32 with what rounding costs. The CPU's own arithmetic is held against PyTorch by the goldens. Prints a line a kind, when
+it is done. True size writes about 10 GB; exits with 1 where a kind is above a limit, fails or lasts too long.
 """
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +29,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-SEED = 20264
-STEPS = 3
+from gpu_kinds import SEED, TINY, TRUE_SIZE, input_of, make_detector
 
 RECIPE = """
-name = "{name}"
+name = "run"
 [model]
 start = "{start}"
 strategy = "{strategy}"
@@ -43,7 +47,7 @@ blur.probability = 0.0
 brightness_contrast.probability = 0.0
 jpeg.probability = 0.0
 [optimizer]
-learning_rate = 1e-4
+learning_rate = {rate}
 [run]
 epochs = 1
 batch = {batch}
@@ -65,27 +69,22 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of detector: how it is imported, and what is trained of it."""
+class Scale:
+    """What differs between detectors of true size and tiny ones."""
 
-    name: str
-    checkpoint: str
-    options: tuple = ()
-    strategies: tuple = ("ln",)
-    frames: int = 1
-    statistics: str = "stored"
+    kinds: list
+    limits: Limits
+    steps: int
+    rate: float
+    with_bf16: bool
 
 
-FRAMES = 4
-CLIPS = ("--clip-length", str(FRAMES), "--time-module")
-KINDS = [
-    Kind("efficientnet-lite0", "lite0", strategies=("full",), statistics="batch"),
-    Kind("vit-b-16", "b16", strategies=("ln", "full")),
-    Kind("vit-b-16, two layers", "b16", ("--head-kind", "2mlp"), ("head",)),
-    Kind("stan, attention", "b16", (*CLIPS, "attention"), ("stan",), frames=FRAMES),
-    Kind("stan, convolution", "b16", (*CLIPS, "conv"), ("stan",), frames=FRAMES),
-    Kind("vit-l-14", "l14"),
-]
+TRUE = Scale(TRUE_SIZE, Limits(), steps=3, rate=1e-4, with_bf16=True)
+# Sums of few terms level out less of TF32's rounding: on a CPU, weights and pixels rounded to it change the TimeSformer's logits by
+# 1.3e-2, second losses by up to 8e-3, and where weights go by up to 2e-2. Few weights take large steps, so that the second loss
+# says something about the gradients of the first.
+TINY_LIMITS = Limits(output=3e-2, loss=2e-2, loss_of_batch=2e-2, direction=0.1)
+SMALL = Scale(TINY, TINY_LIMITS, steps=2, rate=1e-3, with_bf16=False)
 
 
 def arguments():
@@ -93,49 +92,24 @@ def arguments():
     parser.add_argument("--unmask", type=Path, required=True, help="the program, built with CUDA")
     parser.add_argument("--folder", type=Path, required=True, help="where detectors and runs are written")
     parser.add_argument("--device", default="cuda", help="what is compared with the CPU (default: %(default)s)")
+    parser.add_argument("--tiny", action="store_true", help="tiny detectors of every kind in the place of those of true size")
+    parser.add_argument("--jobs", type=int, default=1, help="kinds at the same time (default: %(default)s)")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="the longest that a kind may last (default: any)")
     parser.add_argument("--only", default="", help="kinds whose name contains this")
     return parser.parse_args()
 
 
-def run(*command):
-    """Runs a command; its last lines on standard error are the reason where it fails."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(" | ".join(done.stderr.strip().splitlines()[-8:]))
-
-
-def checkpoint(name, folder):
-    """A checkpoint with random weights, and what `import` calls its format."""
-    generator = torch.Generator().manual_seed(SEED)
-    if name == "lite0":
-        from efficientnet_lite_pytorch import EfficientNet
-
-        torch.manual_seed(SEED)
-        path = folder / "lite0.pth"
-        torch.save(EfficientNet.from_name("efficientnet-lite0").state_dict(), path)
-        return path, "efficientnet-lite0"
-    from transformers import CLIPVisionConfig, CLIPVisionModel
-
-    from clip_goldens import randomise
-    from real_size_parity import B16, L14
-
-    tower = CLIPVisionModel(CLIPVisionConfig(image_size=224, **{"b16": B16, "l14": L14}[name]))
-    randomise(tower, generator)
-    tower.save_pretrained(folder / name)
-    return folder / name / "model.safetensors", "hf-clip"
-
-
-def make_crops(folder, frames, batch):
-    """Random pictures, each video a few of them: `STEPS` batches to train on and two videos to validate on."""
+def make_crops(folder, side, frames, videos):
+    """Random pictures, each video a few of them: so many videos of each label to train on, and one to validate on."""
     generator = np.random.default_rng(SEED)
-    for split, count in (("train", batch * STEPS // 2), ("val", 1)):
+    for split, count in (("train", videos), ("val", 1)):
         for label in ("real", "fake"):
             for index in range(count):
                 place = folder / split / label / f"{split}{label}{index}"
                 place.mkdir(parents=True, exist_ok=True)
                 for frame in range(frames):
                     coarse = generator.integers(0, 256, (14, 14, 3), dtype=np.uint8)
-                    Image.fromarray(coarse).resize((224, 224), Image.BICUBIC).save(place / f"{frame}.png")
+                    Image.fromarray(coarse).resize((side, side), Image.BICUBIC).save(place / f"{frame}.png")
 
 
 def relative(ours, theirs):
@@ -144,83 +118,114 @@ def relative(ours, theirs):
     return error if np.isfinite(error) else float("inf")
 
 
-def forward_error(options, kind, detector, folder):
-    """The relative errors of features and logits."""
-    shape = (2, kind.frames, 3, 224, 224) if kind.frames > 1 else (8, 3, 224, 224)
-    save_file({"pixel_values": torch.randn(shape, generator=torch.Generator().manual_seed(1))}, folder / "in.safetensors")
-    outputs = {}
-    for device in ("cpu", options.device):
-        output = folder / f"{device}.safetensors"
-        paths = ("--model", detector, "--input", folder / "in.safetensors", "--output", output)
-        run(options.unmask, "forward", *paths, "--device", device)
-        outputs[device] = load_file(output)
-    pairs = [[outputs[device][name] for device in (options.device, "cpu")] for name in ("features", "logits")]
-    return max(relative(*pair) for pair in pairs)
+class Comparison:
+    """One kind on both devices, all of it within the time there is."""
+
+    def __init__(self, options, scale, kind):
+        self.options, self.scale, self.kind = options, scale, kind
+        self.ends = time.monotonic() + options.limit if options.limit else None
+        self.folder = kind.folder(options.folder)
+        # What an earlier run left would be taken for crops and detectors of this one.
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.detector = make_detector(kind, options.folder, self.run)
+        self.side, self.frames = input_of(self.detector)
+        self.batch = 2 if self.frames > 1 else 8
+        make_crops(self.folder / "crops", self.side, self.frames, self.batch * scale.steps // 2)
+
+    def run(self, *command):
+        """Runs the program; its last lines on standard error are the reason where it fails."""
+        command = [str(part) for part in (self.options.unmask, *command)]
+        left = None if self.ends is None else max(self.ends - time.monotonic(), 0.0)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=left)
+        except subprocess.TimeoutExpired:
+            device = command[command.index("--device") + 1] if "--device" in command else "cpu"
+            raise RuntimeError(f"killed after {self.options.limit:g} s, in `{command[1]}` on {device}") from None
+        if done.returncode != 0:
+            raise RuntimeError(" | ".join(done.stderr.strip().splitlines()[-8:]) or f"exit status {done.returncode}")
+
+    def forward_error(self):
+        """The relative errors of features and logits."""
+        shape = (2, self.frames) if self.frames > 1 else (8,)
+        pixels = torch.randn((*shape, 3, self.side, self.side), generator=torch.Generator().manual_seed(1))
+        save_file({"pixel_values": pixels}, self.folder / "in.safetensors")
+        found = []
+        for role, device in (("ours", self.options.device), ("cpu", "cpu")):
+            output = self.folder / f"{role}.safetensors"
+            paths = ("--model", self.detector, "--input", self.folder / "in.safetensors", "--output", output)
+            self.run("forward", *paths, "--device", device)
+            found.append(load_file(output))
+        return max(relative(*[outputs[name] for outputs in found]) for name in ("features", "logits"))
+
+    def train(self, strategy, device, precision="f32"):
+        """The losses of the steps, and where the weights went."""
+        place = Path(tempfile.mkdtemp(prefix=f"{strategy}-{precision}-", dir=self.folder))
+        out, recipe = place / "run", place / "recipe.toml"
+        of_kind = dict(start=self.detector.resolve(), strategy=strategy, statistics=self.kind.statistics)
+        of_run = dict(frames=self.frames, batch=self.batch, rate=self.scale.rate, precision=precision)
+        recipe.write_text(RECIPE.format(**of_kind, **of_run))
+        settings = [part for setting in self.kind.settings for part in ("--set", setting)]
+        paths = ("--config", recipe, "--data", self.folder / "crops", "--aligned", "--out", out)
+        self.run("train", *paths, *settings, "--device", device)
+        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        losses = torch.tensor([line["loss"] for line in lines if line["kind"] == "step"])
+        if len(losses) != self.scale.steps:
+            raise RuntimeError(f"trained {len(losses)} steps in the place of {self.scale.steps}")
+        before, after = load_file(self.detector), load_file(out / "detector.safetensors")
+        moved = {name: after[name].float() - before[name].float() for name in before}
+        return losses, torch.cat([change.flatten() for change in moved.values() if change.abs().max() > 0])
+
+    def training_errors(self, strategy):
+        """The relative errors of the losses in f32 and bf16, and how far apart the weights went in f32."""
+        limits = self.scale.limits
+        losses, moved = self.train(strategy, "cpu")
+        ours, went = self.train(strategy, self.options.device)
+        direction = 2.0
+        if moved.shape == went.shape:
+            direction = 1 - torch.nn.functional.cosine_similarity(moved.double(), went.double(), dim=0).item()
+        most = limits.loss_of_batch if self.kind.statistics == "batch" else limits.loss
+        errors = [("losses", relative(ours, losses), most), ("direction", abs(direction), limits.direction)]
+        if self.scale.with_bf16 and self.options.device != "cpu":
+            rounded, _ = self.train(strategy, self.options.device, "bf16")
+            errors.append(("bf16", relative(rounded, losses), limits.loss_bf16))
+        return errors
 
 
-def train(options, kind, strategy, detector, folder, device, precision="f32"):
-    """The losses of the steps, and where the weights went."""
-    batch = 2 if kind.frames > 1 else 8
-    crops = folder / "crops"
-    if not crops.exists():
-        make_crops(crops, kind.frames, batch)
-    out = Path(tempfile.mkdtemp(prefix=f"{strategy}-{device}-{precision}-", dir=folder)) / "run"
-    recipe = out.parent / "recipe.toml"
-    settings = dict(name="run", start=detector, strategy=strategy, statistics=kind.statistics)
-    recipe.write_text(RECIPE.format(frames=kind.frames, batch=batch, precision=precision, **settings))
-    command = (options.unmask, "train", "--config", recipe, "--data", crops, "--aligned", "--out", out)
-    run(*command, "--device", device)
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    losses = torch.tensor([line["loss"] for line in lines if line["kind"] == "step"])
-    before, after = load_file(detector), load_file(out / "detector.safetensors")
-    moved = {name: after[name].float() - before[name].float() for name in before}
-    return losses, torch.cat([change.flatten() for change in moved.values() if change.abs().max() > 0])
-
-
-def training_errors(options, kind, strategy, detector, folder):
-    """The relative errors of the losses in f32 and bf16, and how far apart the weights went in f32."""
-    arguments = (options, kind, strategy, detector, folder)
-    losses, moved = train(*arguments, "cpu")
-    ours, went = train(*arguments, options.device)
-    direction = 1 - torch.nn.functional.cosine_similarity(moved.double(), went.double(), dim=0).item() if moved.shape == went.shape else 2.0
-    rounded = train(*arguments, options.device, "bf16")[0] if options.device != "cpu" else losses
-    return relative(ours, losses), direction, relative(rounded, losses)
+def compare(options, scale, kind):
+    """What is said of a kind, and whether all of it is within the limits."""
+    started, parts, good = time.monotonic(), [], True
+    try:
+        comparison = Comparison(options, scale, kind)
+        measured = [("outputs", lambda: [("outputs", comparison.forward_error(), scale.limits.output)])]
+        measured += [(strategy, lambda s=strategy: comparison.training_errors(s)) for strategy in kind.strategies]
+        for what, measure in measured:
+            errors = measure()
+            marked = [f"{name} {value:.1e}{'' if value <= limit else ' OFF'}" for name, value, limit in errors]
+            parts.append(("" if what == "outputs" else f"{what}: ") + " ".join(marked))
+            good &= all(value <= limit for _, value, limit in errors)
+    # Whatever is wrong with one kind, the others are compared.
+    except Exception as error:
+        parts.append(f"FAILED: {error}" if isinstance(error, RuntimeError) else f"FAILED: {error!r}")
+        good = False
+    return f"{kind.name:21} {'  '.join(parts)}  ({time.monotonic() - started:.0f} s)", good
 
 
 def main():
     options = arguments()
-    sys.path.insert(0, str(Path(__file__).parent))
-    limits, too_far = Limits(), []
-
-    def judge(what, measured):
-        shown = "  ".join(f"{name} {value:.1e}" for name, value, _ in measured)
-        print(f"{what:34} {shown}  ({time.monotonic() - started:.0f} s)", flush=True)
-        too_far.extend(f"{what}: {name}" for name, value, limit in measured if not value <= limit)
-
-    checkpoints = {}
-    for kind in KINDS:
-        if options.only not in kind.name:
-            continue
-        started = time.monotonic()
-        folder = options.folder / kind.name.replace(", ", "-").replace(" ", "-")
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            if kind.checkpoint not in checkpoints:
-                checkpoints[kind.checkpoint] = checkpoint(kind.checkpoint, options.folder)
-            source, format = checkpoints[kind.checkpoint]
-            detector = folder / "detector.safetensors"
-            run(options.unmask, "import", "--from", format, "--input", source, "--output", detector, *kind.options)
-            judge(kind.name, [("outputs", forward_error(options, kind, detector, folder), limits.output)])
-            for strategy in kind.strategies:
-                loss, direction, bf16 = training_errors(options, kind, strategy, detector, folder)
-                most = limits.loss_of_batch if kind.statistics == "batch" else limits.loss
-                of_f32 = [("losses", loss, most), ("direction", direction, limits.direction)]
-                judge(f"{kind.name}, {strategy}", [*of_f32, ("losses in bf16", bf16, limits.loss_bf16)])
-        except RuntimeError as error:
-            print(f"{kind.name}: {error}", flush=True)
-            too_far.append(kind.name)
-    if too_far:
-        raise SystemExit(f"too far from the CPU, or failed: {'; '.join(too_far)}")
+    scale = SMALL if options.tiny else TRUE
+    kinds = [kind for kind in scale.kinds if options.only in kind.name]
+    options.folder.mkdir(parents=True, exist_ok=True)
+    off = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        running = {pool.submit(compare, options, scale, kind): kind for kind in kinds}
+        for done in as_completed(running):
+            said, good = done.result()
+            print(said, flush=True)
+            if not good:
+                off.append(running[done].name)
+    if off or not kinds:
+        sys.exit(f"too far from the CPU, or failed: {'; '.join(off)}" if off else f"no kind is named {options.only!r}")
 
 
 if __name__ == "__main__":
