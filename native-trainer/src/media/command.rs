@@ -30,8 +30,9 @@ const PAST_KEY_S: f64 = 0.2;
 /// How far before a key frame's time, in seconds, it is selected: its time is known to a microsecond.
 const KEY_MARGIN_S: f64 = 1e-3;
 
-/// Three bytes a pixel.
-const STANDARD: &str = "rgb24";
+/// Planes of green, blue and red: the pixels of `rgb24`, which ffmpeg makes several times faster since it has vector
+/// instructions for planes alone.
+const STANDARD: &str = "gbrp";
 
 /// Planes of green, blue and red, 16 bits each with the lower byte first.
 const DEEP: &str = "gbrp16le";

@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
         }
         let image = match &self.job.tone {
             Some(tone) => RgbImage::new(width, height, mapped(tone, &pixels, width)),
-            None => RgbImage::new(width, height, pixels),
+            None => RgbImage::of_planes(width, height, &pixels),
         };
         Ok(image.map(|image| self.job.info.orientation.apply(image)))
     }
