@@ -50,8 +50,8 @@ pub(crate) fn face_finder() -> Result<FaceFinder> {
 
 impl Scorer {
     /// A scorer with a detector, and with others for a second opinion.
-    pub(crate) fn new(first: Loaded, others: Vec<Loaded>, options: ScoreOptions) -> Result<Self> {
-        Ok(Self { first, others, finder: face_finder()?, options })
+    pub(crate) fn new(first: Loaded, others: Vec<Loaded>, finder: FaceFinder, options: ScoreOptions) -> Self {
+        Self { first, others, finder, options }
     }
 
     fn detectors(&self) -> impl Iterator<Item = &Loaded> {
