@@ -4,6 +4,7 @@
 //! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`compare`] measures several of them
 //! alike, [`output`] shows reports, [`opinions`] says what several detectors say, [`report`] writes them as files and pages.
 
+mod ahead;
 mod augment;
 mod checkpoint;
 mod commands;

@@ -1,16 +1,15 @@
-//! From an input to its report: frames, faces, crops and scores, with decoding ahead of scoring.
+//! From an input to its report: frames, faces, crops and scores, with decoding and finding faces ahead of scoring.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use burn::prelude::*;
-use rayon::prelude::*;
 use unmask_core::detector::spec::DetectorSpec;
-use unmask_core::face::Face;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
 use unmask_core::pipeline::{Caveat, Faces, Session, SessionError, join};
 
+use crate::ahead::{for_each_in_order, on_all_cores, timed};
 use crate::detector_file::Loaded;
 use crate::media::{self, Damage, Input, OpenOptions, TimedFrame};
 use crate::report::Pictures;
@@ -51,8 +50,8 @@ pub(crate) fn face_finder() -> Result<FaceFinder> {
 
 impl Scorer {
     /// A scorer with a detector, and with others for a second opinion.
-    pub(crate) fn new(first: Loaded, others: Vec<Loaded>, options: ScoreOptions) -> Result<Self> {
-        Ok(Self { first, others, finder: face_finder()?, options })
+    pub(crate) fn new(first: Loaded, others: Vec<Loaded>, finder: FaceFinder, options: ScoreOptions) -> Self {
+        Self { first, others, finder, options }
     }
 
     fn detectors(&self) -> impl Iterator<Item = &Loaded> {
@@ -92,30 +91,28 @@ impl Scorer {
         let mut looked_at = 0;
         let mut stages = Stages::default();
         let mut frames = opened.frames;
-        loop {
-            let waiting = Instant::now();
-            let group: Vec<TimedFrame> =
-                frames.by_ref().take(rayon::current_num_threads()).collect::<Result<_, _>>()?;
-            stages.decode += waiting.elapsed();
-            if group.is_empty() {
-                break;
-            }
-            if let Some(pictures) = &mut pictures {
-                group.iter().for_each(|frame| pictures.frame(&frame.image));
-            }
-            let (found, took) = self.find_faces(&group);
-            stages.detect += took;
-            for (frame, faces) in group.iter().zip(&found) {
-                let push = |sitting: &mut Sitting| sitting.session.push(frame.time_s, &frame.image, faces);
-                stages.detect += timed(|| sittings.iter_mut().for_each(push));
-                stages.score += score_ready(&mut sittings, pictures.as_deref_mut()).map_err(|e| naming(input, &e))?;
-            }
-            looked_at += group.len();
+        let options = FindOptions::default();
+        let find = |frame: &TimedFrame| self.finder.find(&frame.image, &options);
+        let waits = for_each_in_order(frames.by_ref(), find, |frame, faces| {
+            self.on_its_cores(|| {
+                if let Some(pictures) = &mut pictures {
+                    pictures.frame(&frame.image);
+                }
+                let push = |sitting: &mut Sitting| sitting.session.push(frame.time_s, &frame.image, &faces);
+                timed(&mut stages.detect, || sittings.iter_mut().for_each(push));
+                timed(&mut stages.score, || score_ready(&mut sittings, pictures.as_deref_mut()))
+            })
+            .map_err(|error| naming(input, &error))?;
+            looked_at += 1;
             progress(looked_at, expected);
-        }
+            Ok(())
+        })?;
+        stages.decode += waits.items;
+        stages.detect += waits.work;
         note(&mut sittings, &frames.caveats());
         sittings.iter_mut().for_each(|sitting| sitting.session.seal());
-        stages.score += score_ready(&mut sittings, pictures).map_err(|e| naming(input, &e))?;
+        let scored = self.on_its_cores(|| timed(&mut stages.score, || score_ready(&mut sittings, pictures)));
+        scored.map_err(|error| naming(input, &error))?;
         let video = VideoSummary {
             kind: opened.info.kind,
             width: opened.info.width,
@@ -133,12 +130,10 @@ impl Scorer {
         Ok(join(first, &reports))
     }
 
-    /// Finds the faces of a few frames at once, one frame a core; says how long it took.
-    fn find_faces(&self, group: &[TimedFrame]) -> (Vec<Vec<Face>>, Duration) {
-        let start = Instant::now();
-        let options = FindOptions::default();
-        let found = group.par_iter().map(|frame| self.finder.find(&frame.image, &options)).collect();
-        (found, start.elapsed())
+    /// Does `work` on the CPU's cores in their turn where the detectors are there; on this thread where they are on a GPU,
+    /// which may keep memory for each thread that calls it.
+    fn on_its_cores<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        if *self.first.detector.device() == Device::flex() { on_all_cores(work) } else { work() }
     }
 }
 
@@ -176,13 +171,12 @@ impl<'a> Sitting<'a> {
     }
 }
 
-/// Has every detector score what is ready, and says how long it took. The pictures are the first one's.
-fn score_ready(sittings: &mut [Sitting], mut pictures: Option<&mut Pictures>) -> Result<Duration> {
-    let start = Instant::now();
+/// Has every detector score what is ready. The pictures are the first one's.
+fn score_ready(sittings: &mut [Sitting], mut pictures: Option<&mut Pictures>) -> Result<()> {
     for sitting in sittings {
         sitting.score_ready(pictures.take())?;
     }
-    Ok(start.elapsed())
+    Ok(())
 }
 
 /// Notes in every session what weakens the answer.
@@ -197,14 +191,7 @@ fn naming(input: &Input, error: &anyhow::Error) -> anyhow::Error {
     anyhow!("{}: {error}", input.path().display())
 }
 
-/// How long `work` takes.
-fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
-}
-
-/// Time spent in each stage.
+/// Time that a report waited for each stage; what is done beside another stage costs nothing.
 #[derive(Default)]
 struct Stages {
     decode: Duration,

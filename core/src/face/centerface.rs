@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::FaceError;
 use super::parameters::load;
-use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, Steps};
+use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, KeptLayout, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// Both sides of an input are multiples of this.
@@ -195,6 +195,9 @@ struct Block {
     project: Pointwise,
     stride: usize,
     residual: bool,
+    /// The weights as vector instructions read them.
+    #[module(skip)]
+    layout: KeptLayout,
 }
 
 impl Block {
@@ -217,7 +220,8 @@ impl Block {
         })?;
         let project = loader.within("project", |l| Pointwise::load(l, outputs, inside))?;
         let residual = stride == 1 && inputs == outputs;
-        Ok(Self { expand, filter, filter_scale: ones(&filter_bias), filter_bias, project, stride, residual })
+        let (filter_scale, layout) = (ones(&filter_bias), KeptLayout::default());
+        Ok(Self { expand, filter, filter_scale, filter_bias, project, stride, residual, layout })
     }
 
     /// `[n, rows, columns, in]` to `[n, rows / stride, columns / stride, out]`.
@@ -232,7 +236,7 @@ impl Block {
             activation: Activation::Relu,
             residual: self.residual,
         };
-        ops::inverted_residual(input, block)
+        ops::inverted_residual_kept(input, block, &self.layout)
     }
 }
 

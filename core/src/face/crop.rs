@@ -38,16 +38,32 @@ fn sample(frame: &RgbImage, x: f64, y: f64) -> [u8; 3] {
     // Both are above -1, so adding 1 before cutting off the fraction rounds down.
     let (column, row) = ((x + 1.0) as i64 - 1, (y + 1.0) as i64 - 1);
     let (right, lower) = ((x - column as f64) as f32, (y - row as f64) as f32);
+    let [[upper_left, upper_right], [lower_left, lower_right]] = neighbours(frame, column, row);
     let corners = [
-        (pixel(frame, column, row), (1.0 - right) * (1.0 - lower)),
-        (pixel(frame, column + 1, row), right * (1.0 - lower)),
-        (pixel(frame, column, row + 1), (1.0 - right) * lower),
-        (pixel(frame, column + 1, row + 1), right * lower),
+        (upper_left, (1.0 - right) * (1.0 - lower)),
+        (upper_right, right * (1.0 - lower)),
+        (lower_left, (1.0 - right) * lower),
+        (lower_right, right * lower),
     ];
     [0, 1, 2].map(|channel| {
         let level: f32 = corners.iter().map(|(colour, weight)| f32::from(colour[channel]) * weight).sum();
         (level + 0.5) as u8
     })
+}
+
+/// The pixel at `(column, row)` and the one to its right, and the two below them.
+fn neighbours(frame: &RgbImage, column: i64, row: i64) -> [[[u8; 3]; 2]; 2] {
+    let (pixels, _) = frame.pixels().as_chunks::<3>();
+    let pair = |row: i64| {
+        let start = usize::try_from(row * frame.width() as i64 + column).ok()?;
+        pixels.get(start..)?.first_chunk::<2>().copied()
+    };
+    // Most lie within the frame, where no edge need be looked for.
+    let is_inside = column >= 0 && row >= 0 && column + 1 < frame.width() as i64 && row + 1 < frame.height() as i64;
+    if is_inside && let (Some(upper), Some(lower)) = (pair(row), pair(row + 1)) {
+        return [upper, lower];
+    }
+    [row, row + 1].map(|row| [column, column + 1].map(|column| pixel(frame, column, row)))
 }
 
 fn pixel(frame: &RgbImage, column: i64, row: i64) -> [u8; 3] {

@@ -62,6 +62,26 @@ impl RgbImage {
         (pixels.len() == expected).then_some(Self { width, height, pixels })
     }
 
+    /// Puts together the planes of green, blue and red that lie one after the other, `[3, height, width]` bytes; `None` if their
+    /// number does not fit the size.
+    ///
+    /// ```
+    /// use unmask_core::image::RgbImage;
+    /// let (green, blue, red) = ([1, 2], [3, 4], [5, 6]);
+    /// let image = RgbImage::of_planes(2, 1, &[green, blue, red].concat()).unwrap();
+    /// assert_eq!(image.pixels(), [5, 1, 3, 6, 2, 4]);
+    /// ```
+    pub fn of_planes(width: usize, height: usize, planes: &[u8]) -> Option<Self> {
+        let mut pixels = vec![0; planes.len()];
+        let (green, rest) = planes.split_at(planes.len() / 3);
+        let (blue, red) = rest.split_at(rest.len() / 2);
+        let levels = red.iter().zip(green).zip(blue);
+        for (pixel, ((red, green), blue)) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(levels) {
+            *pixel = [*red, *green, *blue];
+        }
+        Self::new(width, height, pixels)
+    }
+
     /// An image in which every pixel is black.
     pub(crate) fn black(width: usize, height: usize) -> Self {
         Self { width, height, pixels: vec![0; width * height * 3] }
@@ -132,6 +152,8 @@ mod tests {
         assert!(RgbImage::new(2, 2, vec![0; 11]).is_none());
         assert!(RgbImage::new(usize::MAX, 2, vec![0; 11]).is_none());
         assert!(RgbImage::new(0, 7, Vec::new()).is_some());
+        assert!(RgbImage::of_planes(2, 2, &[0; 11]).is_none());
+        assert!(RgbImage::of_planes(0, 7, &[]).is_some());
     }
 
     #[test]

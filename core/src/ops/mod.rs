@@ -21,9 +21,10 @@ mod patch_embedding;
 pub use activation::Activation;
 pub use attention::{attention, attention_with_weights};
 pub use convolution::{
-    Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Padding, Steps,
-    bare_depthwise, batch_norm, convolution, convolution_of_batch, depthwise_convolution,
-    depthwise_convolution_of_batch, inverted_residual, inverted_residual_of_batch, patches, pointwise_convolution,
+    Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, KeptLayout, Moments, NormedConvolution, Padding,
+    Steps, bare_depthwise, batch_norm, convolution, convolution_of_batch, depthwise_convolution,
+    depthwise_convolution_of_batch, inverted_residual, inverted_residual_kept, inverted_residual_of_batch, patches,
+    pointwise_convolution,
 };
 pub use layer_norm::layer_norm;
 pub use linear::linear;

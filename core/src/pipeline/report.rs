@@ -186,9 +186,9 @@ pub struct FaceReport {
 /// Seconds spent; stages overlap, so they may add up to more than the total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// Waiting for frames.
+    /// Waiting for frames; those that are decoded while others are worked on take no time here.
     pub decode: f64,
-    /// Finding faces.
+    /// Finding faces, likewise.
     pub detect: f64,
     /// Scoring crops.
     pub score: f64,

@@ -18,7 +18,7 @@ use crate::media::pipe::{self, Piped};
 use crate::media::{self, Damage, Input, LeftOut, MediaError};
 use crate::output::{Format, Output, say};
 use crate::report::{Pictures, ReportFolder};
-use crate::scoring::{ScoreOptions, Scorer};
+use crate::scoring::{ScoreOptions, Scorer, face_finder};
 
 /// Score videos and images: was the face manipulated?
 #[derive(Args, Debug)]
@@ -84,7 +84,9 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let base = args.base.as_deref().map(|base| detector_file::resolve(&base.to_string_lossy())).transpose()?;
     let part = args.shard.map(|shard| shard.to_string().replace('/', "-of-"));
     let mut folder = args.report.as_deref().map(|folder| ReportFolder::create(folder, part)).transpose()?;
+    let finder = std::thread::spawn(face_finder);
     let mut detectors = load(&models, base.as_ref(), &device)?;
+    let finder = finder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let options = ScoreOptions {
         frames: args.frames.map(|frames| frames as usize),
         faces: match args.faces {
@@ -94,7 +96,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         damage: args.damaged,
     };
     let first = detectors.remove(0);
-    let scorer = Scorer::new(first, detectors, options)?;
+    let scorer = Scorer::new(first, detectors, finder, options);
     let Given { inputs, failures, left_out, pipes: _pipes } = expand(args);
     let mut failed = !failures.is_empty();
     let mut output = Output::new(format(args), is_single(args));

@@ -30,11 +30,41 @@ const PAST_KEY_S: f64 = 0.2;
 /// How far before a key frame's time, in seconds, it is selected: its time is known to a microsecond.
 const KEY_MARGIN_S: f64 = 1e-3;
 
-/// Three bytes a pixel.
-const STANDARD: &str = "rgb24";
+/// How pixels come from ffmpeg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pixels {
+    /// Three bytes a pixel.
+    Packed,
+    /// Planes of green, blue and red with the same levels, which ffmpeg makes of Y'CbCr several times faster: it has vector
+    /// instructions for planes alone. Of palettes and pixels of 16 bits and less it makes other levels.
+    Planes,
+    /// Those planes with 16 bits each, the lower byte first.
+    DeepPlanes,
+}
 
-/// Planes of green, blue and red, 16 bits each with the lower byte first.
-const DEEP: &str = "gbrp16le";
+impl Pixels {
+    pub(super) fn of(job: &Job) -> Self {
+        match &job.tone {
+            Some(_) => Self::DeepPlanes,
+            None if job.info.pixel_format.starts_with("yuv") => Self::Planes,
+            None => Self::Packed,
+        }
+    }
+
+    /// Bytes of a pixel.
+    pub(super) fn bytes(self) -> usize {
+        if self == Self::DeepPlanes { 6 } else { 3 }
+    }
+
+    /// ffmpeg's name.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Packed => "rgb24",
+            Self::Planes => "gbrp",
+            Self::DeepPlanes => "gbrp16le",
+        }
+    }
+}
 
 /// How a run seeks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,7 +104,7 @@ pub(super) fn command(job: &Job, segment: &Segment, seek: Option<Seek>) -> Comma
     command.args(input_arguments(&job.path, job.info.demuxer, job.plan.until));
     command.args(["-map", &format!("0:{}", job.info.stream), "-an", "-sn", "-dn"]);
     // Frames are neither dropped nor doubled, whatever rate the stream states; their stamps are in the unit of the filters.
-    let format = if job.tone.is_some() { DEEP } else { STANDARD };
+    let format = Pixels::of(job).name();
     command.args(["-vf", &filters(&job.info, segment, seek.is_some(), format)]);
     command.args(["-fps_mode", "passthrough", "-enc_time_base", "1/25"]);
     command.args(["-f", "rawvideo", "-pix_fmt", format, "-flush_packets", "1", "pipe:1"]);

@@ -12,7 +12,7 @@ use unmask_core::image::{RgbImage, ToneMap};
 use unmask_core::pipeline::CaveatCode;
 
 use super::children::Children;
-use super::command::{self, Seek};
+use super::command::{self, Pixels, Seek};
 use super::error::{MediaError, check_size};
 use super::messages::{self, Announcement, Judge, Message};
 use super::notes::Notes;
@@ -208,16 +208,18 @@ impl<'a> Run<'a> {
         let Some(stdout) = self.stdout.as_mut() else {
             return Ok(None);
         };
-        let bytes = width * height * if self.job.tone.is_some() { 6 } else { 3 };
+        let format = Pixels::of(self.job);
+        let bytes = width * height * format.bytes();
         let mut pixels = Vec::with_capacity(bytes);
         let read = stdout.take(bytes as u64).read_to_end(&mut pixels);
         read.map_err(|error: io::Error| MediaError::io(&self.job.path, error))?;
         if pixels.len() < bytes {
             return Ok(None);
         }
-        let image = match &self.job.tone {
-            Some(tone) => RgbImage::new(width, height, mapped(tone, &pixels, width)),
-            None => RgbImage::new(width, height, pixels),
+        let image = match (&self.job.tone, format) {
+            (Some(tone), _) => RgbImage::new(width, height, mapped(tone, &pixels, width)),
+            (None, Pixels::Packed) => RgbImage::new(width, height, pixels),
+            (None, _) => RgbImage::of_planes(width, height, &pixels),
         };
         Ok(image.map(|image| self.job.info.orientation.apply(image)))
     }

@@ -4,7 +4,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::process::Output;
+use std::str::FromStr;
 
+use serde::Deserialize;
 use unmask_core::pipeline::clock::{USUAL_RATE, even_step, gaps, runs};
 
 use super::ending;
@@ -108,19 +111,58 @@ impl Listing {
     }
 }
 
-/// Lists the frames of the stream.
-pub(super) fn list(programs: &Programs, path: &Path, info: &VideoInfo) -> Result<Listing, MediaError> {
+/// What of each packet ffprobe is asked for, in the order in which it gives them.
+pub(super) const ENTRIES: &str = "packet=pts_time,dts,dts_time,duration_time,size,pos,flags";
+
+/// Those, a string where ffprobe writes one; none where it knows nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Entry {
+    pts_time: Option<String>,
+    dts: Option<i64>,
+    dts_time: Option<String>,
+    duration_time: Option<String>,
+    size: Option<String>,
+    pos: Option<String>,
+    flags: String,
+}
+
+/// What reading the whole file gave.
+#[derive(Debug)]
+pub(super) struct Reading {
+    packets: Vec<Packet>,
+    /// What ffprobe said meanwhile, of errors and warnings.
+    said: String,
+    succeeded: bool,
+}
+
+impl Reading {
+    /// What a call of ffprobe that listed `packets` gave.
+    pub(super) fn new(packets: impl Iterator<Item = Entry>, output: &Output) -> Self {
+        Self {
+            packets: packets.map(Packet::from).collect(),
+            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+            succeeded: output.status.success(),
+        }
+    }
+}
+
+/// Reads the packets of the stream.
+pub(super) fn read(programs: &Programs, path: &Path, info: &VideoInfo) -> Result<Reading, MediaError> {
     let stream = info.stream.to_string();
-    let entries = "packet=pts_time,dts,dts_time,duration_time,size,pos,flags";
     let format = "compact=print_section=0:nokey=1";
-    let arguments = ["-loglevel", "level+warning", "-select_streams", &stream, "-show_entries", entries, "-of", format];
+    let arguments = ["-loglevel", "level+warning", "-select_streams", &stream, "-show_entries", ENTRIES, "-of", format];
     let output = programs.ffprobe(path, info.demuxer, &arguments)?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    Ok(Reading::new(String::from_utf8_lossy(&output.stdout).lines().filter_map(entry), &output))
+}
+
+/// Lists the frames of the stream.
+pub(super) fn list(path: &Path, info: &VideoInfo, reading: Reading) -> Result<Listing, MediaError> {
+    let Reading { mut packets, said, succeeded } = reading;
     let failed = || {
         let last = said.lines().last().map_or_else(|| "reading it failed".to_owned(), words);
-        (!output.status.success()).then_some(last)
+        (!succeeded).then_some(last)
     };
-    let mut packets: Vec<Packet> = String::from_utf8_lossy(&output.stdout).lines().filter_map(packet).collect();
     let joints = find_joints(&mut packets, info.stream, &said);
     let until = if info.container == "mpegts" { leave_last_out(&mut packets) } else { None };
     // ffprobe decodes the start: what its decoder cannot make of frames before the first key frame is no damage.
@@ -183,17 +225,38 @@ fn leave_last_out(packets: &mut [Packet]) -> Option<u64> {
     Some(start)
 }
 
-/// A line of ffprobe's: times and flags in the order of its own fields.
-fn packet(line: &str) -> Option<Packet> {
-    let mut fields = line.split('|');
-    let presentation_s = fields.next()?.parse().ok();
-    let decoding_ticks = fields.next()?.parse().ok();
-    let (decoding_s, duration_s) = (fields.next()?.parse().ok(), fields.next()?.parse().ok());
-    let (size, start) = (fields.next()?.parse::<u64>().ok(), fields.next()?.parse::<u64>().ok());
-    let end = start.zip(size).map(|(start, size)| start.saturating_add(size));
-    let flags = fields.next()?;
-    let (key, hidden) = (flags.contains('K'), flags.contains('D'));
-    Some(Packet { presentation_s, decoding_ticks, decoding_s, duration_s, start, end, key, hidden, open_end: false })
+/// A line of ffprobe's: the entries in their order.
+fn entry(line: &str) -> Option<Entry> {
+    let mut fields = line.split('|').map(str::to_owned);
+    Some(Entry {
+        pts_time: fields.next(),
+        dts: fields.next()?.parse().ok(),
+        dts_time: fields.next(),
+        duration_time: fields.next(),
+        size: fields.next(),
+        pos: fields.next(),
+        flags: fields.next()?,
+    })
+}
+
+impl From<Entry> for Packet {
+    fn from(entry: Entry) -> Self {
+        fn number<T: FromStr>(text: Option<String>) -> Option<T> {
+            text?.parse().ok()
+        }
+        let (size, start) = (number::<u64>(entry.size), number::<u64>(entry.pos));
+        Self {
+            presentation_s: number(entry.pts_time),
+            decoding_ticks: entry.dts,
+            decoding_s: number(entry.dts_time),
+            duration_s: number(entry.duration_time),
+            start,
+            end: start.zip(size).map(|(start, size)| start.saturating_add(size)),
+            key: entry.flags.contains('K'),
+            hidden: entry.flags.contains('D'),
+            open_end: false,
+        }
+    }
 }
 
 /// Puts packets into the order of display; none where nothing can be displayed.
@@ -362,10 +425,12 @@ mod tests {
 
     #[test]
     fn lines_of_ffprobe_become_packets() {
+        let packet = |line| entry(line).map(Packet::from);
         let read = packet("1.234000|N/A|N/A|0.040000|7|48|K_").unwrap();
         assert_eq!((read.presentation_s, read.decoding_s, read.key, read.hidden), (Some(1.234), None, true, false));
         assert_eq!(read.end, Some(55));
         assert!(packet("1.2|108000|1.2|0.04|7|N/A|_D").unwrap().hidden);
+        assert_eq!(packet("1.2|108000|1.2|0.04|7|N/A|_D").unwrap().decoding_ticks, Some(108_000));
         assert!(packet("").is_none());
     }
 }

@@ -13,6 +13,7 @@ use super::ending;
 use super::error::{MediaError, Medium, check_size};
 use super::jpeg;
 use super::messages::{Judge, ratio};
+use super::packets::{self, Entry, Reading};
 use super::programs::Programs;
 use super::tiff::{self, Brightness};
 
@@ -92,6 +93,8 @@ struct Report {
     streams: Vec<Stream>,
     #[serde(default)]
     format: Format,
+    #[serde(default)]
+    packets: Vec<Entry>,
 }
 
 #[derive(Default, Deserialize)]
@@ -192,6 +195,34 @@ pub(super) fn probe(programs: &Programs, path: &Path) -> Result<VideoInfo, Media
         (_, Some(report)) => describe(path, report, demuxer),
         (content, None) => Err(unreadable(path, content, &output)),
     }
+}
+
+/// Describes the video stream as [`probe`] does, and reads its packets: at once where that can be, since ffprobe takes longer to
+/// start than to read a short file.
+pub(super) fn probe_and_read(programs: &Programs, path: &Path) -> Result<(VideoInfo, Reading), MediaError> {
+    if content::of(path)? == Content::IsoMedia
+        && let Some(both) = at_once(programs, path)?
+    {
+        return Ok(both);
+    }
+    let info = probe(programs, path)?;
+    let reading = packets::read(programs, path, &info)?;
+    Ok((info, reading))
+}
+
+/// A file in which exactly one stream is video, and nothing is wrong so far; `None` of others, where more must be asked.
+fn at_once(programs: &Programs, path: &Path) -> Result<Option<(VideoInfo, Reading)>, MediaError> {
+    // All that is video and no cover picture.
+    let streams = ["-select_streams", "V", "-show_format", "-show_streams"];
+    let packets = ["-loglevel", "level+warning", "-show_entries", packets::ENTRIES, "-of", "json=compact=1"];
+    let output = programs.ffprobe(path, None, &[&streams[..], &packets].concat())?;
+    let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
+    let is_plain = |report: &Report| matches!(&report.streams[..], [stream] if stream.is_video());
+    let Some(mut report) = report.filter(|report| output.status.success() && is_plain(report)) else {
+        return Ok(None);
+    };
+    let reading = Reading::new(std::mem::take(&mut report.packets).into_iter(), &output);
+    Ok(describe(path, report, None).ok().map(|info| (info, reading)))
 }
 
 /// Picks the video stream out of ffprobe's report.

@@ -32,8 +32,8 @@ type Item = Result<TimedFrame, MediaError>;
 /// Opens the video at `path`.
 pub(super) fn open(programs: &Programs, path: &Path, options: &OpenOptions) -> Result<Opened, MediaError> {
     check_readable(path)?;
-    let info = probe::probe(programs, path)?;
-    let mut listing = packets::list(programs, path, &info)?;
+    let (info, reading) = probe::probe_and_read(programs, path)?;
+    let mut listing = packets::list(path, &info, reading)?;
     let start = |listing: &Listing| -> Result<_, MediaError> {
         let (plan, notes) = (plan::plan(path, &info, listing, options)?, Notes::default());
         let mut frames = VideoFrames::start(programs, path, info.clone(), plan, options, notes.clone());

@@ -22,6 +22,7 @@ use unmask_core::face::Face;
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 
+use crate::ahead::on_all_cores;
 use crate::datasets::manifest::{
     CropEntry, Drop, DropKind, Entry, Header, Identity, Known, MANIFEST_VERSION, Manifest,
 };
@@ -234,7 +235,7 @@ fn preprocess(task: &Task, root: &str, finder: &FaceFinder, store: &Store, setti
         return Ok(entry);
     }
     entry.crops =
-        compute(|| faces.iter().map(|face| keep(task, face, border, store, settings)).collect::<Result<_>>())?;
+        on_all_cores(|| faces.iter().map(|face| keep(task, face, border, store, settings)).collect::<Result<_>>())?;
     Ok(entry)
 }
 
@@ -263,17 +264,12 @@ fn look(source: &Source, finder: &FaceFinder, settings: &Settings) -> Result<Loo
                 frame.image = border::mirrored(&frame.image, border);
             }
         }
-        compute(|| {
+        on_all_cores(|| {
             let faces: Vec<Vec<Face>> = group.par_iter().map(|frame| finder.find(&frame.image, &options)).collect();
             group.iter().zip(&faces).for_each(|(frame, faces)| people.push(frame.time_s, &frame.image, faces));
         });
     }
     Ok(Looked { people, border })
-}
-
-/// Computes on rayon's threads, so that however many wait for decoders, as many compute as there are cores.
-fn compute<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    rayon::scope(|_| work())
 }
 
 /// Writes a crop and describes it. Those of a file that took another's place do not overwrite that one's, which count until

@@ -12,7 +12,7 @@ use super::flex::{contiguous, dims, tensor};
 use super::geometry::Steps;
 use super::kernels::{Bounds, Depthwise};
 use super::product::Filters;
-use super::residual::{self, Block, Taps};
+use super::residual::{self, Block, KeptLayout, Taps};
 use super::{Body, ChannelAffine, InvertedResidual, fast_body};
 use crate::ops::Activation;
 
@@ -72,6 +72,7 @@ pub(super) trait FusedConvolutions: Backend {
         #[extension_type] layers: BlockLayers<Self>,
         form: Form,
         residual: bool,
+        kept: KeptLayout,
     ) -> FloatTensor<Self>;
 }
 
@@ -110,8 +111,8 @@ pub(super) fn convolution<const D: usize>(
     Some(Tensor::from_dispatch(Dispatch::convolution(input.clone().into_dispatch(), layer, form)))
 }
 
-/// The block by these bodies; `None` where they do not serve.
-pub(super) fn inverted_residual(input: &Tensor<4>, block: &InvertedResidual) -> Option<Tensor<4>> {
+/// The block by these bodies, which keep its weights laid out in `kept`; `None` where they do not serve.
+pub(super) fn inverted_residual(input: &Tensor<4>, block: &InvertedResidual, kept: &KeptLayout) -> Option<Tensor<4>> {
     let form = Form { steps: block.steps, bounds: served(input, Some(block.activation))? };
     let ([_, _, _, channels], [inside, _, side, _]) = (input.dims(), block.filter.dims());
     let is_expanded = match &block.expand {
@@ -135,7 +136,8 @@ pub(super) fn inverted_residual(input: &Tensor<4>, block: &InvertedResidual) -> 
         project: Layer::new(&block.project, &block.project_affine),
     };
     let input = input.clone().into_dispatch();
-    Some(Tensor::from_dispatch(Dispatch::inverted_residual(input, layers, form, block.residual)))
+    let output = Dispatch::inverted_residual(input, layers, form, block.residual, kept.clone());
+    Some(Tensor::from_dispatch(output))
 }
 
 impl FusedConvolutions for Flex {
@@ -158,7 +160,13 @@ impl FusedConvolutions for Flex {
         tensor(convolution.forward(input.storage()), shape)
     }
 
-    fn inverted_residual(input: FlexTensor, layers: BlockLayers<Self>, form: Form, residual: bool) -> FlexTensor {
+    fn inverted_residual(
+        input: FlexTensor,
+        layers: BlockLayers<Self>,
+        form: Form,
+        residual: bool,
+        kept: KeptLayout,
+    ) -> FlexTensor {
         let [images, rows, columns, _] = dims(&input);
         let [channels, _, side, _] = dims(&layers.filter.weight);
         let [outputs, _] = dims(&layers.project.weight);
@@ -182,7 +190,7 @@ impl FusedConvolutions for Flex {
             project: project.filters(None),
             residual,
         };
-        tensor(block.forward(input.storage()), [images, rows.output, columns.output, outputs])
+        tensor(block.forward(input.storage(), &kept), [images, rows.output, columns.output, outputs])
     }
 }
 

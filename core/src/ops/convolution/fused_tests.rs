@@ -96,6 +96,25 @@ fn a_block_equals_its_convolutions_one_after_the_other() {
 }
 
 #[test]
+fn a_block_that_keeps_its_layout_computes_inputs_of_any_size() {
+    let (input, block, expected) = case([2, 9, 8, 5, 33, 20, 5, 2], Steps::same(2), Activation::Relu, true);
+    let kept = KeptLayout::default();
+    let forward = |input: &Tensor<4>| inverted_residual_kept(input.clone(), block.clone(), &kept.clone());
+    assert_same(forward(&input), expected.clone(), "first");
+    let part = input.clone().narrow(1, 0, 5).narrow(2, 0, 3);
+    assert_same(forward(&part), one_after_the_other(part.clone(), block.clone()), "smaller");
+    assert_same(forward(&input), expected, "again");
+    if cfg!(not(feature = "simd")) {
+        return;
+    }
+    // What is kept counts, so that keeping it saves something.
+    let other = InvertedResidual { project: block.project.clone() * 2.0, ..block.clone() };
+    let found = read(inverted_residual_kept(input.clone(), other.clone(), &kept));
+    assert_eq!(found, read(forward(&input)));
+    assert_ne!(found, read(inverted_residual(input, other)));
+}
+
+#[test]
 fn a_kernel_of_a_side_or_stride_without_a_body_of_its_own_is_computed_all_the_same() {
     for (side, stride) in [(7, 1), (3, 3)] {
         let sizes = [1, 9, 8, 4, 24, 4, side, stride];

@@ -45,6 +45,8 @@ use burn::tensor::DType;
 
 pub use geometry::{Axis, Padding, Steps};
 pub use norm::{Moments, batch_norm};
+#[cfg(feature = "simd")]
+pub use residual::KeptLayout;
 pub use trained::{
     InvertedResidualOfBatch, NormedConvolution, bare_depthwise, convolution_of_batch, depthwise_convolution_of_batch,
     inverted_residual_of_batch,
@@ -211,8 +213,17 @@ pub struct InvertedResidual {
 /// - input: `[images, rows, columns, in]`
 /// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, out]`
 pub fn inverted_residual(input: Tensor<4>, block: InvertedResidual) -> Tensor<4> {
+    inverted_residual_kept(input, block, &KeptLayout::default())
+}
+
+/// [`inverted_residual`] of a block whose weights never change, by whoever holds on to it: `kept` is that block's alone.
+pub fn inverted_residual_kept(
+    input: Tensor<4>,
+    block: InvertedResidual,
+    #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
+) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) = fused::inverted_residual(&input, &block) {
+    if let Some(output) = fused::inverted_residual(&input, &block, kept) {
         return output;
     }
     let activation = Some(block.activation);
@@ -224,6 +235,11 @@ pub fn inverted_residual(input: Tensor<4>, block: InvertedResidual) -> Tensor<4>
     let output = pointwise_convolution(filtered, block.project, block.project_affine, None);
     if block.residual { output + input } else { output }
 }
+
+/// Keeps nothing: without vector instructions, weights are read as they lie.
+#[cfg(not(feature = "simd"))]
+#[derive(Clone, Debug, Default)]
+pub struct KeptLayout;
 
 /// The activation, where the faster bodies do not know it: it then follows as an operation of its own.
 fn smooth(activation: Option<Activation>) -> Option<Activation> {

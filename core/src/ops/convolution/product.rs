@@ -20,6 +20,7 @@ const FEW_PIXELS: usize = 4;
 const LINE: usize = 16;
 
 /// Zeros that begin with a cache line.
+#[derive(Debug)]
 pub(super) struct Aligned {
     values: Vec<f32>,
     start: usize,
@@ -57,6 +58,7 @@ pub(super) struct Filters<'a> {
 }
 
 /// [`Filters`] laid out for [`product`] with vectors of one length.
+#[derive(Debug)]
 pub(super) struct Packed {
     /// For every two vectors of outputs, and for the last one if it has no other: `[depth, vectors * lanes]`.
     panels: Aligned,

@@ -3,9 +3,11 @@
 //!
 //! Expanded rows lie in a ring with zeros at both ends of each: what the next band needs of the last is still there.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
+use std::sync::OnceLock;
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -47,8 +49,9 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// `[images, rows, columns, in]` to `[images, rows, columns, out]`.
-    pub(super) fn forward(&self, input: &[f32]) -> Vec<f32> {
+    /// `[images, rows, columns, in]` to `[images, rows, columns, out]`; `kept` keeps this block's weights laid out, and has
+    /// them where it was used before.
+    pub(super) fn forward(&self, input: &[f32], kept: &KeptLayout) -> Vec<f32> {
         let Depthwise { rows, columns, .. } = self.geometry;
         let image_length = rows.input * columns.input * self.inputs();
         let row_length = columns.output * self.project.scale.len();
@@ -59,13 +62,13 @@ impl Block<'_> {
             return output;
         }
         let processor = Arch::new();
-        let packed = processor.dispatch(Packing(self));
+        let packed = kept.0.get_or_init(|| processor.dispatch(Packing(self)));
         let pieces_an_image = cores().div_ceil(images).min(rows.output / LEAST_ROWS).max(1);
         let piece_rows = rows.output.div_ceil(pieces_an_image);
         let mut pieces = Vec::new();
         for (image, output) in input.chunks_exact(image_length).zip(output.chunks_exact_mut(output_length)) {
             for (index, output) in output.chunks_mut(piece_rows * row_length).enumerate() {
-                pieces.push(Piece { block: self, packed: &packed, image, first_row: index * piece_rows, output });
+                pieces.push(Piece { block: self, packed, image, first_row: index * piece_rows, output });
             }
         }
         for_each_task(processor, pieces);
@@ -77,7 +80,13 @@ impl Block<'_> {
     }
 }
 
+/// Keeps the weights of one block as the processor's vector instructions read them, once the block was computed. Laying them
+/// out takes as long as computing a small map. The clones keep the same.
+#[derive(Clone, Debug, Default)]
+pub struct KeptLayout(Arc<OnceLock<PackedBlock>>);
+
 /// A block's weights laid out for vectors of one length.
+#[derive(Debug)]
 struct PackedBlock {
     expand: Option<Packed>,
     /// `[side, side, channels]`; the channels are padded to a multiple of a vector here and in the next two.

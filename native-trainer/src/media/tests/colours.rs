@@ -55,7 +55,8 @@ fn what_a_stream_says_of_where_its_colours_lie_changes_no_pixel() {
 #[test]
 fn colours_are_filled_in_as_ffmpeg_does_where_a_stream_says_nothing() {
     let Some(folder) = workshop(&["ffv1"]) else { return };
-    for format in ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv440p"] {
+    let planes = ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv440p", "yuva420p", "yuv420p12le"];
+    for format in planes.into_iter().chain(["gray", "bgr0", "gbrp10le"]) {
         let source = format!("-f lavfi -i testsrc2=s=96x64:r=5:d=0.4,format={format}");
         let path = make(&folder, &format!("{format}.nut"), &format!("{source} -c:v ffv1"));
         let ours = frames(&path, options(1)).unwrap().remove(0).image;

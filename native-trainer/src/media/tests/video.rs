@@ -1,6 +1,7 @@
 //! Videos: the right frames, at their times, in their shape and colours.
 
 use super::super::notes::Notes;
+use super::super::probe::VideoInfo;
 use super::super::video::VideoFrames;
 use super::super::{packets, plan, probe};
 use super::*;
@@ -10,8 +11,8 @@ use crate::shared_data::shared_data;
 /// runs it has.
 fn by_plan(path: &Path, count: usize, start_cost: usize) -> (Vec<TimedFrame>, usize) {
     let programs = Programs::from_environment();
-    let info = probe::probe(&programs, path).unwrap();
-    let listing = packets::list(&programs, path, &info).unwrap();
+    let (info, reading) = probe::probe_and_read(&programs, path).unwrap();
+    let listing = packets::list(path, &info, reading).unwrap();
     let plan = plan::with_start_cost(&info, &listing, count, start_cost);
     let runs = plan.segments.len();
     let frames = VideoFrames::start(&programs, path, info, plan, &options(count), Notes::default());
@@ -26,6 +27,38 @@ pub(super) fn assert_both_ways_agree(path: &Path, count: usize) {
     for (a, b) in passed.iter().zip(&sought) {
         assert!((a.time_s - b.time_s).abs() < 2e-3, "{}: {} and {}", path.display(), a.time_s, b.time_s);
         assert!(a.image == b.image, "{}: the frames at {} s differ", path.display(), a.time_s);
+    }
+}
+
+#[test]
+fn one_call_of_ffprobe_tells_what_two_do() {
+    let Some(folder) = workshop(&["aac", "libx264", "libx265", "mpeg4"]) else { return };
+    let source = "-f lavfi -i testsrc2=s=160x120:r=25:d=3";
+    make(&folder, "plain.mp4", &format!("{source} -c:v libx264"));
+    make(
+        &folder,
+        "sound.mp4",
+        &format!("-f lavfi -i sine=d=3 {source} -c:v libx265 -x265-params log-level=error -c:a aac"),
+    );
+    make(&folder, "turned.mov", "-i plain.mp4 -c copy -metadata:s:v rotate=90");
+    make(&folder, "pieces.mp4", "-i plain.mp4 -c copy -movflags frag_keyframe+empty_moov");
+    make(&folder, "later.mp4", "-ss 0.5 -i sound.mp4 -c copy");
+    make(&folder, "two.mp4", &format!("{source} -i plain.mp4 -map 0 -map 1 -c:v mpeg4"));
+    let programs = Programs::from_environment();
+    for name in ["plain.mp4", "sound.mp4", "turned.mov", "pieces.mp4", "later.mp4", "two.mp4"] {
+        let path = folder.path().join(name);
+        let (info, reading) = probe::probe_and_read(&programs, &path).unwrap();
+        let expected = probe::probe(&programs, &path).unwrap();
+        let apart = packets::read(&programs, &path, &expected).unwrap();
+        let listing = packets::list(&path, &info, reading).unwrap();
+        assert_eq!(listing, packets::list(&path, &expected, apart).unwrap(), "{name}");
+        assert_eq!(info.header_duration_s.is_some(), expected.header_duration_s.is_some(), "{name}");
+        // The duration of a file in pieces is known once they are read.
+        assert_eq!(
+            VideoInfo { header_duration_s: None, ..info },
+            VideoInfo { header_duration_s: None, ..expected },
+            "{name}"
+        );
     }
 }
 
