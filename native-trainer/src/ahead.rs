@@ -13,9 +13,9 @@ const SPARE: usize = 2;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Waits {
     /// For items.
-    pub(crate) items: Duration,
+    pub items: Duration,
     /// For the work on items that were there.
-    pub(crate) work: Duration,
+    pub work: Duration,
 }
 
 /// Hands every item and what `work` makes of it to `take`, in the order of the items, until there is an error: an item's or

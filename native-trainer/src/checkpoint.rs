@@ -17,11 +17,7 @@ use crate::files;
 
 /// Opens `path`. With `key` only what is stored under that key of it, else, of a checkpoint with several dictionaries, the
 /// one that has a network, which `has_network` knows by the names of tensors.
-pub(crate) fn open(
-    path: &Path,
-    key: Option<&str>,
-    has_network: impl Fn(&[String]) -> bool,
-) -> Result<Box<dyn TensorSource>> {
+pub fn open(path: &Path, key: Option<&str>, has_network: impl Fn(&[String]) -> bool) -> Result<Box<dyn TensorSource>> {
     refuse_part(path)?;
     let source: Box<dyn TensorSource> = match contents(path)? {
         Contents::Safetensors => Box::new(files::open_safetensors(path)?),

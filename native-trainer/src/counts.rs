@@ -5,16 +5,22 @@ use unmask_core::detector::{Group, Strategy};
 use unmask_core::weights::TensorSource;
 
 /// Parameters, all and by what is trained.
-pub(crate) struct Counts {
-    pub(crate) tensors: usize,
-    pub(crate) parameters: usize,
-    pub(crate) layer_norm: usize,
-    pub(crate) stan: usize,
-    pub(crate) head: usize,
+pub struct Counts {
+    /// All tensors.
+    pub tensors: usize,
+    /// Numbers in them.
+    pub parameters: usize,
+    /// Numbers of the norms.
+    pub layer_norm: usize,
+    /// Numbers of what the model adds to pretrained weights.
+    pub stan: usize,
+    /// Numbers of the head.
+    pub head: usize,
 }
 
 impl Counts {
-    pub(crate) fn of(file: &dyn TensorSource, architecture: &Architecture) -> Self {
+    /// Those of a file with a model of this architecture.
+    pub fn of(file: &dyn TensorSource, architecture: &Architecture) -> Self {
         let trained = |strategy| trained(file, architecture, strategy);
         Self {
             tensors: file.names().len(),
@@ -27,7 +33,7 @@ impl Counts {
 }
 
 /// The parameters in `file` that `strategy` trains.
-pub(crate) fn trained(file: &dyn TensorSource, architecture: &Architecture, strategy: Strategy) -> usize {
+pub fn trained(file: &dyn TensorSource, architecture: &Architecture, strategy: Strategy) -> usize {
     sum(file, |name| architecture.trains(strategy, name))
 }
 

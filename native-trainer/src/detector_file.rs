@@ -16,13 +16,13 @@ use crate::hub::Hub;
 use crate::tensors::{StoredTensor, write_tensors};
 
 /// The name of the detector that is part of the program.
-pub(crate) const BUNDLED: &str = "unmask-lite";
+pub const BUNDLED: &str = "unmask-lite";
 /// Its file; `models/unmask-lite.md` says how it was made and what it is good for.
 const BUNDLED_BYTES: &[u8] = include_bytes!("../../models/unmask-lite.safetensors");
 
 /// Where a detector comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
     /// A file on disk.
     File(PathBuf),
     /// The one that is part of the program.
@@ -40,7 +40,7 @@ impl fmt::Display for Source {
 
 impl Source {
     /// Opens it and checks its header.
-    pub(crate) fn open(&self) -> Result<SafetensorsFile<Bytes>> {
+    pub fn open(&self) -> Result<SafetensorsFile<Bytes>> {
         match self {
             Self::File(path) => files::open_safetensors(path),
             Self::Bundled => SafetensorsFile::open(Bytes::InProgram(BUNDLED_BYTES)).map_err(|e| self.naming(e)),
@@ -48,7 +48,7 @@ impl Source {
     }
 
     /// What names it on the command line.
-    pub(crate) fn argument(&self) -> String {
+    pub fn argument(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Bundled => BUNDLED.to_owned(),
@@ -56,7 +56,7 @@ impl Source {
     }
 
     /// SHA-256 of its bytes in lower-case hexadecimal.
-    pub(crate) fn sha256(&self) -> Result<String> {
+    pub fn sha256(&self) -> Result<String> {
         match self {
             Self::File(path) => files::sha256(path),
             Self::Bundled => Ok(files::hex(Sha256::new_with_prefix(BUNDLED_BYTES))),
@@ -64,7 +64,7 @@ impl Source {
     }
 
     /// Its size in bytes.
-    pub(crate) fn size(&self) -> Result<u64> {
+    pub fn size(&self) -> Result<u64> {
         Ok(match self {
             Self::File(path) => files::open(path)?.metadata()?.len(),
             Self::Bundled => BUNDLED_BYTES.len() as u64,
@@ -72,25 +72,27 @@ impl Source {
     }
 
     /// An error about its weights with its name in front.
-    pub(crate) fn naming(&self, error: WeightsError) -> anyhow::Error {
+    pub fn naming(&self, error: WeightsError) -> anyhow::Error {
         anyhow::anyhow!("{self} {error}")
     }
 
     /// Reads the description in its header.
-    pub(crate) fn read_spec(&self, file: &SafetensorsFile<Bytes>) -> Result<DetectorSpec> {
+    pub fn read_spec(&self, file: &SafetensorsFile<Bytes>) -> Result<DetectorSpec> {
         let text = file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(|e| self.naming(e))?;
         DetectorSpec::from_json(text).map_err(|e| self.naming(e))
     }
 }
 
 /// A detector that was loaded, and which file it was.
-pub(crate) struct Loaded {
-    pub(crate) detector: Detector,
-    pub(crate) sha256: String,
+pub struct Loaded {
+    /// The detector, on its device.
+    pub detector: Detector,
+    /// The file's SHA-256, in hexadecimal.
+    pub sha256: String,
 }
 
 /// Loads a detector, or an adapter over `base`, for commands that take `--base`.
-pub(crate) fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<Loaded> {
+pub fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<Loaded> {
     let detector = match (Content::of(source, device)?, base) {
         (Content::Whole(detector), None) => *detector,
         (Content::Whole(_), Some(base)) => {
@@ -103,7 +105,7 @@ pub(crate) fn load(source: &Source, base: Option<&Source>, device: &Device) -> R
 }
 
 /// Loads a detector for commands that take no base of an adapter.
-pub(crate) fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
+pub fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
     match Content::of(source, device)? {
         Content::Whole(detector) => Ok(Loaded { detector: *detector, sha256: source.sha256()? }),
         Content::Adapter { base_sha256 } => bail!(
@@ -114,12 +116,7 @@ pub(crate) fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
 }
 
 /// Loads a detector to train, with fresh low-rank updates by `seed` where such are asked for.
-pub(crate) fn load_to_train(
-    source: &Source,
-    low_rank: Option<&LowRankSpec>,
-    seed: u64,
-    device: &Device,
-) -> Result<Loaded> {
+pub fn load_to_train(source: &Source, low_rank: Option<&LowRankSpec>, seed: u64, device: &Device) -> Result<Loaded> {
     let loaded = load_whole(source, device)?;
     let Some(low_rank) = low_rank else { return Ok(loaded) };
     let mut spec = loaded.detector.spec().clone();
@@ -135,7 +132,7 @@ pub(crate) fn load_to_train(
 }
 
 /// Loads what a run stored on its way: a whole detector, or an adapter over what it started from.
-pub(crate) fn load_over(source: &Source, start: &Source, device: &Device) -> Result<Detector> {
+pub fn load_over(source: &Source, start: &Source, device: &Device) -> Result<Detector> {
     match Content::of(source, device)? {
         Content::Whole(detector) => Ok(*detector),
         Content::Adapter { base_sha256 } => adapted(source, start, &base_sha256, device),
@@ -143,7 +140,7 @@ pub(crate) fn load_over(source: &Source, start: &Source, device: &Device) -> Res
 }
 
 /// The description of a detector, with the mark of an adapter only where that is what the file holds.
-pub(crate) fn describe(source: &Source, file: &SafetensorsFile<Bytes>) -> Result<DetectorSpec> {
+pub fn describe(source: &Source, file: &SafetensorsFile<Bytes>) -> Result<DetectorSpec> {
     let spec = source.read_spec(file)?;
     let is_whole = spec.adapter.is_some() && matches!(Content::of(source, &Device::flex())?, Content::Whole(_));
     Ok(if is_whole { DetectorSpec { adapter: None, ..spec } } else { spec })
@@ -186,7 +183,7 @@ fn adapted(source: &Source, base: &Source, base_sha256: &str, device: &Device) -
 }
 
 /// Writes `model`'s parameters whose names `keep` accepts, with `spec` in the header.
-pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str) -> bool) -> Result<()> {
+pub fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str) -> bool) -> Result<()> {
     let mut tensors = Vec::new();
     for_each_parameter(model, &mut |name, shape, values| {
         if keep(&name) {
@@ -198,12 +195,7 @@ pub(crate) fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl 
 }
 
 /// [`write()`] with every parameter, the low-rank updates merged into their weights.
-pub(crate) fn write_merged(
-    path: &Path,
-    spec: &DetectorSpec,
-    model: &Model,
-    low_rank: Option<&LowRankSpec>,
-) -> Result<()> {
+pub fn write_merged(path: &Path, spec: &DetectorSpec, model: &Model, low_rank: Option<&LowRankSpec>) -> Result<()> {
     let Some(low_rank) = low_rank else { return write(path, spec, model, |_| true) };
     let spec = DetectorSpec { low_rank: None, ..spec.clone() };
     let mut source = Merged::new(InMemory::of(model), low_rank.clone());
@@ -241,7 +233,7 @@ impl TensorSource for InMemory {
 
 /// The detector that `model` names: a path, the bundled one's name, or else a name that `unmask pull` stored in the cache.
 /// A path needs no cache and none of the hub's settings.
-pub(crate) fn resolve(model: &str) -> Result<Source> {
+pub fn resolve(model: &str) -> Result<Source> {
     let path = PathBuf::from(model);
     if path.exists() || model.contains(std::path::is_separator) || path.extension().is_some() {
         return Ok(Source::File(path));
@@ -260,11 +252,11 @@ pub(crate) fn resolve(model: &str) -> Result<Source> {
 }
 
 /// The detectors that `--model` and `--base` name.
-pub(crate) fn resolve_with_base(model: &str, base: Option<&Path>) -> Result<(Source, Option<Source>)> {
+pub fn resolve_with_base(model: &str, base: Option<&Path>) -> Result<(Source, Option<Source>)> {
     Ok((resolve(model)?, base.map(|base| resolve(&base.to_string_lossy())).transpose()?))
 }
 
 /// Where `unmask pull` stores the detector `name`.
-pub(crate) fn pulled_path(name: &str, cache: &Path) -> PathBuf {
+pub fn pulled_path(name: &str, cache: &Path) -> PathBuf {
     cache.join("detectors").join(format!("{name}.safetensors"))
 }

@@ -28,7 +28,7 @@ use burn::prelude::*;
 
 /// What `--device` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DeviceChoice {
+pub enum DeviceChoice {
     /// A GPU if this build can use one and one answers, else the CPU.
     Auto,
     /// The CPU, all cores.
@@ -67,7 +67,7 @@ impl fmt::Display for DeviceChoice {
 
 impl DeviceChoice {
     /// The device, if this build can use it and it answers.
-    pub(crate) fn open(self) -> Result<Device> {
+    pub fn open(self) -> Result<Device> {
         match self {
             Self::Auto => Ok(cuda::open_any().unwrap_or_else(Device::flex)),
             Self::Cpu => Ok(Device::flex()),

@@ -11,9 +11,14 @@ use unmask_core::weights::{ReadAt, SafetensorsFile, WeightsError};
 use crate::media;
 
 /// What is read tensor by tensor.
-pub(crate) enum Bytes {
+pub enum Bytes {
     /// An open file.
-    OnDisk { file: File, size: u64 },
+    OnDisk {
+        /// The open file.
+        file: File,
+        /// Its length in bytes.
+        size: u64,
+    },
     /// A part of the program.
     InProgram(&'static [u8]),
 }
@@ -39,14 +44,14 @@ impl ReadAt for Bytes {
 
 /// Where files lie that can be had again: the folder that `UNMASK_CACHE` has `named`, else the user's cache folder, if the
 /// system has one.
-pub(crate) fn cache_folder(named: Option<String>) -> Option<PathBuf> {
+pub fn cache_folder(named: Option<String>) -> Option<PathBuf> {
     let named = named.map(|name| name.trim().to_string()).filter(|name| !name.is_empty());
     let users = || Some(directories::ProjectDirs::from("", "", "unmask")?.cache_dir().to_owned());
     named.map(PathBuf::from).or_else(users)
 }
 
 /// Opens a file, refusing folders and what is not there in one sentence.
-pub(crate) fn open(path: &Path) -> Result<File> {
+pub fn open(path: &Path) -> Result<File> {
     let shown = path.display();
     let metadata = match path.metadata() {
         Ok(metadata) => metadata,
@@ -62,7 +67,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 }
 
 /// Opens a safetensors file and checks its header.
-pub(crate) fn open_safetensors(path: &Path) -> Result<SafetensorsFile<Bytes>> {
+pub fn open_safetensors(path: &Path) -> Result<SafetensorsFile<Bytes>> {
     let file = open(path)?;
     let size = file.metadata().with_context(|| format!("{} cannot be read", path.display()))?.len();
     SafetensorsFile::open(Bytes::OnDisk { file, size }).map_err(|error| match media::is_media(path) {
@@ -72,7 +77,7 @@ pub(crate) fn open_safetensors(path: &Path) -> Result<SafetensorsFile<Bytes>> {
 }
 
 /// The text in a file: UTF-8, or UTF-16 with a byte order mark, as some Windows programs save. The mark is no part of it.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
+pub fn read_text(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes).with_context(|| format!("{} cannot be read", path.display()))?;
     text(bytes).with_context(|| format!("{} is no text in UTF-8; save it as that", path.display()))
@@ -94,12 +99,12 @@ fn text(bytes: Vec<u8>) -> Option<String> {
 }
 
 /// An error about weights with the name of their file in front.
-pub(crate) fn naming(path: &Path, error: WeightsError) -> anyhow::Error {
+pub fn naming(path: &Path, error: WeightsError) -> anyhow::Error {
     anyhow::anyhow!("{} {error}", path.display())
 }
 
 /// SHA-256 of a file's bytes in lower-case hexadecimal.
-pub(crate) fn sha256(path: &Path) -> Result<String> {
+pub fn sha256(path: &Path) -> Result<String> {
     let mut file = open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -114,12 +119,12 @@ pub(crate) fn sha256(path: &Path) -> Result<String> {
 }
 
 /// What was hashed, in lower-case hexadecimal.
-pub(crate) fn hex(hasher: Sha256) -> String {
+pub fn hex(hasher: Sha256) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes a file through a temporary one beside it, synced and renamed: it is there whole or not at all.
-pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     write_through(folder, path, write)
 }
@@ -155,12 +160,12 @@ fn allow_reading(path: &Path) {
 }
 
 /// Writes bytes atomically.
-pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |temporary| write_plainly(temporary, path, bytes))
 }
 
 /// Writes bytes atomically, with the temporary file in `scratch`: what is left of a killed program is all there.
-pub(crate) fn write_bytes_through(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_bytes_through(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     write_through(scratch, path, |temporary| write_plainly(temporary, path, bytes))
 }
 

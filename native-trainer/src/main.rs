@@ -1,38 +1,7 @@
-//! The command `unmask`: tells whether the face in a video was manipulated.
-//!
-//! One module a subcommand under [`commands`]; [`media`] brings frames, [`augment`] changes training images, [`hub`]
-//! brings published weights, [`detector_file`] and [`checkpoint`] read and write models, [`compare`] measures several of them
-//! alike, [`output`] shows reports, [`opinions`] says what several detectors say, [`report`] writes them as files and pages.
+//! The command `unmask`: tells whether the face in a video was manipulated. One module a subcommand under [`commands`]; what
+//! they do is the library's.
 
-mod ahead;
-mod augment;
-mod checkpoint;
 mod commands;
-mod compare;
-mod counts;
-mod datasets;
-mod detector_file;
-mod device;
-#[cfg(test)]
-#[path = "../../tests/support/encoders.rs"]
-mod encoders;
-mod evaluation;
-mod files;
-mod hub;
-mod media;
-mod opinions;
-mod output;
-mod predict;
-mod preprocess;
-mod random;
-mod report;
-mod scoring;
-#[cfg(test)]
-#[path = "../../tests/support/data.rs"]
-mod shared_data;
-mod tensors;
-mod train;
-mod twins;
 
 use std::process::ExitCode;
 

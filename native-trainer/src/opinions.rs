@@ -15,15 +15,15 @@ pub(crate) const RULE: &str = "the joint verdict is likely fake or likely real o
 /// One detector's answer in words.
 pub(crate) struct Answer {
     /// What to call the detector.
-    pub(crate) detector: String,
+    pub detector: String,
     /// Its verdict.
-    pub(crate) verdict: &'static str,
+    pub verdict: &'static str,
     /// Its score, if any.
-    pub(crate) score: Option<f32>,
+    pub score: Option<f32>,
     /// Its grade in a word.
-    pub(crate) grade: &'static str,
+    pub grade: &'static str,
     /// Why its verdict is not a plain one.
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// The answers of all detectors where several scored; else none.

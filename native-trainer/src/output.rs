@@ -16,7 +16,7 @@ use crate::opinions;
 
 /// How reports are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// A summary for a terminal.
     Human,
     /// One document: a report where one file was asked for, else an array of reports.
@@ -26,7 +26,7 @@ pub(crate) enum Format {
 }
 
 /// Prints each report or failure as it comes.
-pub(crate) struct Output {
+pub struct Output {
     format: Format,
     is_single: bool,
     documents: Vec<Value>,
@@ -34,12 +34,12 @@ pub(crate) struct Output {
 
 impl Output {
     /// An output for what the user asked for: a single file, or what may be several inputs.
-    pub(crate) fn new(format: Format, is_single: bool) -> Self {
+    pub fn new(format: Format, is_single: bool) -> Self {
         Self { format, is_single, documents: Vec::new() }
     }
 
     /// Prints a report.
-    pub(crate) fn report(&mut self, report: &Report) -> Result<()> {
+    pub fn report(&mut self, report: &Report) -> Result<()> {
         match self.format {
             Format::Human => print(&summary(report)),
             _ => self.document(serde_json::to_value(report).context("the report cannot be written as JSON")?),
@@ -47,7 +47,7 @@ impl Output {
     }
 
     /// Prints that an input failed: in words on standard error, and in the JSON so that no input goes missing there.
-    pub(crate) fn failure(&mut self, input: &str, error: &anyhow::Error) -> Result<()> {
+    pub fn failure(&mut self, input: &str, error: &anyhow::Error) -> Result<()> {
         eprintln!("error: {error:#}");
         match self.format {
             Format::Human => Ok(()),
@@ -57,7 +57,7 @@ impl Output {
 
     /// Prints which files of a folder are no inputs: their number and some names on standard error, all of them in
     /// the JSON.
-    pub(crate) fn left_out(&mut self, folder: &Path, left_out: &[LeftOut]) -> Result<()> {
+    pub fn left_out(&mut self, folder: &Path, left_out: &[LeftOut]) -> Result<()> {
         eprintln!("{}", left_out_note(folder, left_out));
         match self.format {
             Format::Human => Ok(()),
@@ -72,7 +72,7 @@ impl Output {
     }
 
     /// Prints what was held back.
-    pub(crate) fn finish(self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
         if self.format != Format::Json {
             return Ok(());
         }
@@ -95,13 +95,14 @@ impl Output {
 
 /// Prints a line as `println!` does, but ends the program quietly where the reader went away. For functions that return
 /// a [`Result`].
+#[macro_export]
 macro_rules! say {
     ($($words:tt)*) => { $crate::output::print(&format!("{}\n", format_args!($($words)*)))? };
 }
-pub(crate) use say;
+pub use say;
 
 /// Prints at once; a reader that went away (`| head`) ends the program quietly as it does others.
-pub(crate) fn print(text: &str) -> Result<()> {
+pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -218,7 +219,7 @@ fn provenance(report: &Report) -> String {
 }
 
 /// A detector's grade in a word.
-pub(crate) fn grade(grade: Grade) -> &'static str {
+pub fn grade(grade: Grade) -> &'static str {
     match grade {
         Grade::Untrained => "untrained",
         Grade::Uncalibrated => "uncalibrated",

@@ -18,18 +18,18 @@ const BATCH: usize = 32;
 
 /// The model's answer to one clip (one face, for models of single frames).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct ClipLogits {
+pub struct ClipLogits {
     /// Index of the video.
-    pub(crate) video: usize,
+    pub video: usize,
     /// Index of the clip's first crop.
-    pub(crate) crop: usize,
+    pub crop: usize,
     /// Real, fake; before calibration.
-    pub(crate) logits: [f32; 2],
+    pub logits: [f32; 2],
 }
 
 impl ClipLogits {
     /// P(fake) at a temperature.
-    pub(crate) fn score(&self, temperature: f32) -> f32 {
+    pub fn score(&self, temperature: f32) -> f32 {
         aggregate::fake_probability(self.logits, temperature)
     }
 }
@@ -39,7 +39,7 @@ impl ClipLogits {
 ///
 /// # Errors
 /// Those of `images`; and a video without crops, or for which the detector gives no finite number, by its name.
-pub(crate) fn predict(
+pub fn predict(
     detector: &Detector,
     videos: &[Video],
     frames: usize,
@@ -83,7 +83,7 @@ pub(crate) fn predict(
 }
 
 /// [`predict`] with a progress bar that says `what` is scored.
-pub(crate) fn predict_visibly(
+pub fn predict_visibly(
     detector: &Detector,
     videos: &[Video],
     frames: usize,
@@ -101,7 +101,7 @@ pub(crate) fn predict_visibly(
 }
 
 /// The scores of the detector's answers by the names of their videos.
-pub(crate) fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) -> Vec<Prediction> {
+pub fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) -> Vec<Prediction> {
     let prediction = |clip: &ClipLogits| {
         let video = &videos[clip.video];
         Prediction {
@@ -118,12 +118,12 @@ pub(crate) fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: 
 }
 
 /// The crops of a video as they lie on disk.
-pub(crate) fn stored_crops(video: &Video, indices: &[usize]) -> Result<Vec<RgbImage>> {
+pub fn stored_crops(video: &Video, indices: &[usize]) -> Result<Vec<RgbImage>> {
     indices.iter().map(|index| read_crop(&video.crops[*index].path)).collect()
 }
 
 /// Reads a crop from disk.
-pub(crate) fn read_crop(path: &Path) -> Result<RgbImage> {
+pub fn read_crop(path: &Path) -> Result<RgbImage> {
     let shown = path.display();
     let image = image::open(path)
         .with_context(|| format!("{shown} cannot be read as an image; run `unmask preprocess` again"))?

@@ -23,7 +23,7 @@ const REFINER_WEIGHTS: &[u8] = include_bytes!("../../models/landmark_refiner.saf
 const BATCH: usize = 8;
 
 /// Everything that scores one input after another: decoding and finding faces once, whatever the number of detectors.
-pub(crate) struct Scorer {
+pub struct Scorer {
     /// The detector whose scores the report's tracks and frames have.
     first: Loaded,
     /// Those that give a second opinion.
@@ -34,23 +34,23 @@ pub(crate) struct Scorer {
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ScoreOptions {
+pub struct ScoreOptions {
     /// Frames of a video; the detector's own number if `None`, of several detectors the largest.
-    pub(crate) frames: Option<usize>,
+    pub frames: Option<usize>,
     /// Whose faces.
-    pub(crate) faces: Faces,
+    pub faces: Faces,
     /// What to do with damaged videos.
-    pub(crate) damage: Damage,
+    pub damage: Damage,
 }
 
 /// The face finder that comes with the program, on the CPU: its many small steps gain nothing from a GPU.
-pub(crate) fn face_finder() -> Result<FaceFinder> {
+pub fn face_finder() -> Result<FaceFinder> {
     FaceFinder::from_safetensors(FACE_WEIGHTS, REFINER_WEIGHTS, &Device::flex()).map_err(|error| anyhow!("{error}"))
 }
 
 impl Scorer {
     /// A scorer with a detector, and with others for a second opinion.
-    pub(crate) fn new(first: Loaded, others: Vec<Loaded>, finder: FaceFinder, options: ScoreOptions) -> Self {
+    pub fn new(first: Loaded, others: Vec<Loaded>, finder: FaceFinder, options: ScoreOptions) -> Self {
         Self { first, others, finder, options }
     }
 
@@ -59,24 +59,24 @@ impl Scorer {
     }
 
     /// How many frames of a video are looked at.
-    pub(crate) fn frames(&self) -> usize {
+    pub fn frames(&self) -> usize {
         let own = self.detectors().map(|loaded| loaded.detector.spec().sampling.frames).max();
         self.options.frames.or(own).unwrap_or_default()
     }
 
     /// What the first detector's file says about it.
-    pub(crate) fn spec(&self) -> &DetectorSpec {
+    pub fn spec(&self) -> &DetectorSpec {
         self.first.detector.spec()
     }
 
     /// What the detectors' files say about them, the first one's first.
-    pub(crate) fn specs(&self) -> Vec<&DetectorSpec> {
+    pub fn specs(&self) -> Vec<&DetectorSpec> {
         self.detectors().map(|loaded| loaded.detector.spec()).collect()
     }
 
     /// Scores one input; `pictures` collects what a page shows of it, where one is wanted, with the scores of the first detector,
     /// and `progress` is told after each step how many frames went through and how many there will be.
-    pub(crate) fn score(
+    pub fn score(
         &self,
         input: &Input,
         mut pictures: Option<&mut Pictures>,

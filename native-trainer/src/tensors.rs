@@ -13,7 +13,7 @@ use unmask_core::detector::Values;
 use crate::files;
 
 /// A tensor on its way to a file.
-pub(crate) struct StoredTensor {
+pub struct StoredTensor {
     dtype: Dtype,
     shape: Vec<usize>,
     content: Content,
@@ -28,17 +28,17 @@ enum Content {
 
 impl StoredTensor {
     /// `data` holds the f32 values of a tensor of `shape`, row by row.
-    pub(crate) fn new(shape: Vec<usize>, data: TensorData) -> Self {
+    pub fn new(shape: Vec<usize>, data: TensorData) -> Self {
         Self { dtype: Dtype::F32, shape, content: Content::Here(data) }
     }
 
     /// A tensor of `shape` whose f32 values, row by row, are read when they are written.
-    pub(crate) fn read_when_written(shape: Vec<usize>, values: Values) -> Self {
+    pub fn read_when_written(shape: Vec<usize>, values: Values) -> Self {
         Self { dtype: Dtype::F32, shape, content: Content::Elsewhere(values) }
     }
 
     /// A tensor of `shape` from its values in f16, row by row.
-    pub(crate) fn f16(shape: Vec<usize>, values: Vec<f16>) -> Self {
+    pub fn f16(shape: Vec<usize>, values: Vec<f16>) -> Self {
         Self { dtype: Dtype::F16, content: Content::Here(TensorData::new(values, shape.clone())), shape }
     }
 }
@@ -68,7 +68,7 @@ impl View for StoredTensor {
 }
 
 /// Writes named tensors and the header's metadata, whole or not at all.
-pub(crate) fn write_tensors(
+pub fn write_tensors(
     path: &Path,
     tensors: impl IntoIterator<Item = (String, StoredTensor)>,
     metadata: Option<HashMap<String, String>>,

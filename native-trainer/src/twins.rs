@@ -12,10 +12,10 @@ use crate::predict::stored_crops;
 use crate::random::generator;
 
 /// The manipulation of twins.
-pub(crate) const SELF_BLENDED: &str = "self-blended";
+pub const SELF_BLENDED: &str = "self-blended";
 
 /// The real ones of `videos`, each followed by its twin.
-pub(crate) fn with_twins(videos: Vec<Video>) -> Vec<Video> {
+pub fn with_twins(videos: Vec<Video>) -> Vec<Video> {
     let pair = |video: Video| {
         let twin = Video { label: Label::Fake, manipulation: SELF_BLENDED.to_owned(), ..video.clone() };
         [video, twin]
@@ -24,7 +24,7 @@ pub(crate) fn with_twins(videos: Vec<Video>) -> Vec<Video> {
 }
 
 /// How twins are made.
-pub(crate) struct Twins {
+pub struct Twins {
     /// What chance is drawn from.
     seed: u64,
     blending: SelfBlending,
@@ -36,12 +36,12 @@ pub(crate) struct Twins {
 
 impl Twins {
     /// Twins blended as `blending` says, they and their videos compressed as `augmentation` says and otherwise unchanged.
-    pub(crate) fn new(seed: u64, blending: SelfBlending, augmentation: &Augmentation, crop: CropSpec) -> Self {
+    pub fn new(seed: u64, blending: SelfBlending, augmentation: &Augmentation, crop: CropSpec) -> Self {
         Self { seed, blending, augmentation: Augmentation { jpeg: augmentation.jpeg, ..Augmentation::none() }, crop }
     }
 
     /// The crops of a video or of a twin. Both are compressed alike, so that compression tells nothing.
-    pub(crate) fn images(&self, video: &Video, crops: &[usize]) -> Result<Vec<RgbImage>> {
+    pub fn images(&self, video: &Video, crops: &[usize]) -> Result<Vec<RgbImage>> {
         let mut rng = generator(self.seed, &format!("twins {}/{}", video.dataset, video.name), &[]);
         let (blend, drawn) = (self.blending.draw(&mut rng), self.augmentation.draw(&mut rng));
         let images = stored_crops(video, crops)?;
@@ -54,13 +54,13 @@ impl Twins {
 }
 
 /// Where the face is in a crop: at its landmarks, or without them where the template has it.
-pub(crate) fn landmarks(image: &RgbImage, crop: &FaceCrop, spec: &CropSpec) -> Landmarks {
+pub fn landmarks(image: &RgbImage, crop: &FaceCrop, spec: &CropSpec) -> Landmarks {
     crop.landmarks.unwrap_or_else(|| template(spec.geometry, image.width(), spec.margin))
 }
 
 /// The pair made from a crop and, where the blend wants one, a donor; its face is where its landmarks are; or, without landmarks
 /// that a mask can be made of, where the template has it.
-pub(crate) fn self_blended(
+pub fn self_blended(
     image: &RgbImage,
     crop: &FaceCrop,
     blend: &Blend,

@@ -10,11 +10,11 @@ use super::{level, mapped};
 /// Adding a number of levels to each channel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct RgbShift {
+pub struct RgbShift {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Most levels that a channel moves to either side (default 20).
-    pub(crate) levels: Limit<255>,
+    pub levels: Limit<255>,
 }
 
 impl Default for RgbShift {
@@ -35,15 +35,15 @@ impl RgbShift {
 /// Adding to hue, saturation and value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct HsvShift {
+pub struct HsvShift {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Most degrees that the hue turns to either side (default 0.6, the 0.3 steps of 2 degrees of Shiohara & Yamasaki).
-    pub(crate) hue: Limit<180>,
+    pub hue: Limit<180>,
     /// Most levels of 255 that the saturation moves to either side (default 0.3, as theirs).
-    pub(crate) saturation: Limit<255>,
+    pub saturation: Limit<255>,
     /// Most levels of 255 that the value moves to either side (default 0.3, as theirs).
-    pub(crate) value: Limit<255>,
+    pub value: Limit<255>,
 }
 
 impl Default for HsvShift {
@@ -64,13 +64,13 @@ impl HsvShift {
 /// Multiplying levels and adding to them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct BrightnessContrast {
+pub struct BrightnessContrast {
     /// Chance that it is done (default 0.5).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Most that is added to either side, in parts of the 255 levels (default 0.1).
-    pub(crate) brightness: Limit<1>,
+    pub brightness: Limit<1>,
     /// Most that the factor differs from 1 to either side (default 0.1).
-    pub(crate) contrast: Limit<1>,
+    pub contrast: Limit<1>,
 }
 
 impl Default for BrightnessContrast {
@@ -89,12 +89,12 @@ impl BrightnessContrast {
 }
 
 /// Adds levels to each channel (albumentations' `RGBShift`).
-pub(crate) fn rgb_shift(image: &RgbImage, shift: [f32; 3]) -> RgbImage {
+pub(super) fn rgb_shift(image: &RgbImage, shift: [f32; 3]) -> RgbImage {
     looked_up(image, &shift.map(|shift| table(|value| value + shift)))
 }
 
 /// `v·(1 + contrast) + 255·brightness` (albumentations' `RandomBrightnessContrast`, brightness by the largest level).
-pub(crate) fn brightness_contrast(image: &RgbImage, [brightness, contrast]: [f32; 2]) -> RgbImage {
+pub(super) fn brightness_contrast(image: &RgbImage, [brightness, contrast]: [f32; 2]) -> RgbImage {
     looked_up(image, &[table(|value| value * (1.0 + contrast) + 255.0 * brightness); 3])
 }
 
@@ -111,7 +111,7 @@ pub(super) fn looked_up(image: &RgbImage, [red, green, blue]: &[[u8; 256]; 3]) -
 ///
 /// Hue, saturation and value are those of Smith (1978) and of OpenCV's `COLOR_RGB2HSV` on floating-point images; nothing
 /// is rounded between, which OpenCV's 8-bit conversion does, with steps of 2 degrees.
-pub(crate) fn hsv_shift(image: &RgbImage, [hue, saturation, value]: [f32; 3]) -> RgbImage {
+pub(super) fn hsv_shift(image: &RgbImage, [hue, saturation, value]: [f32; 3]) -> RgbImage {
     let turn = (hue / 60.0).rem_euclid(6.0);
     mapped(image, |[red, green, blue]| {
         let (h, s, v) = hsv([f32::from(red), f32::from(green), f32::from(blue)]);

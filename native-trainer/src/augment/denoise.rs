@@ -11,13 +11,13 @@ use super::{level, rebuilt};
 /// A smoothing that stops at edges.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Denoise {
+pub struct Denoise {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How far a pixel is smoothed over, in pixels (default 1 to 2).
-    pub(crate) radius: Range<1, 9>,
+    pub radius: Range<1, 9>,
     /// How far apart colours are that are hardly mixed, in levels of the three channels together (default 15 to 60).
-    pub(crate) levels: Range<1, 765>,
+    pub levels: Range<1, 765>,
 }
 
 impl Default for Denoise {
@@ -38,7 +38,7 @@ impl Denoise {
 /// The bilateral filter of Tomasi & Manduchi (1998) as OpenCV has it: a pixel becomes the mean of those within `radius`, each
 /// weighted by a Gaussian of its distance, of deviation `radius`, and by one of the sum of the differences of the three channels,
 /// of deviation `levels`. Beyond its edge the image is mirrored.
-pub(crate) fn bilateral(image: &RgbImage, (radius, levels): (usize, f32)) -> RgbImage {
+pub(super) fn bilateral(image: &RgbImage, (radius, levels): (usize, f32)) -> RgbImage {
     let (width, height) = (image.width(), image.height());
     if width == 0 || height == 0 {
         return image.clone();

@@ -13,15 +13,15 @@ use super::paint::{Cover, Fill, Shape};
 /// Things painted over the face.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Distractor {
+pub struct Distractor {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How many things (default 1 to 2).
-    pub(crate) count: Range<1, 4>,
+    pub count: Range<1, 4>,
     /// How large a hand or an object is, in hundredths of the image's side (default 10 to 40).
-    pub(crate) percent: Range<1, 100>,
+    pub percent: Range<1, 100>,
     /// How often each kind comes, in any unit.
-    pub(crate) kinds: KindWeights,
+    pub kinds: KindWeights,
 }
 
 impl Default for Distractor {
@@ -38,17 +38,17 @@ impl Default for Distractor {
 /// How often each kind of thing comes, in any unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct KindWeights {
+pub struct KindWeights {
     /// Fingers that come in from an edge (default 2).
-    pub(crate) hand: Limit<1000>,
+    pub hand: Limit<1000>,
     /// An ellipse or a polygon of any colour, or a stick (default 3).
-    pub(crate) object: Limit<1000>,
+    pub object: Limit<1000>,
     /// Lines of strokes such as subtitles (default 2).
-    pub(crate) text: Limit<1000>,
+    pub text: Limit<1000>,
     /// A black or coloured bar along an edge (default 1).
-    pub(crate) bar: Limit<1000>,
+    pub bar: Limit<1000>,
     /// A small sign in a corner (default 1).
-    pub(crate) logo: Limit<1000>,
+    pub logo: Limit<1000>,
 }
 
 impl Default for KindWeights {
@@ -82,7 +82,7 @@ impl KindWeights {
 
 /// A thing that was decided on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Thing {
+pub(super) struct Thing {
     kind: Kind,
     /// Size in parts of the image's side.
     size: f32,
@@ -110,7 +110,7 @@ impl Distractor {
 }
 
 /// The image with the things painted over it, one after the other.
-pub(crate) fn distract(image: &RgbImage, things: &[Thing]) -> RgbImage {
+pub(super) fn distract(image: &RgbImage, things: &[Thing]) -> RgbImage {
     if image.pixels().is_empty() {
         return image.clone();
     }

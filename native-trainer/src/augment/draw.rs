@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The chance that something is done, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
-pub(crate) struct Probability(pub(super) f64);
+pub struct Probability(pub(super) f64);
 
 impl TryFrom<f64> for Probability {
     type Error = String;
@@ -35,7 +35,7 @@ impl Probability {
 /// How far a number may be from 0 to either side; at most `MOST`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
-pub(crate) struct Limit<const MOST: u32>(pub(super) f64);
+pub struct Limit<const MOST: u32>(pub(super) f64);
 
 impl<const MOST: u32> TryFrom<f64> for Limit<MOST> {
     type Error = String;
@@ -62,7 +62,7 @@ impl<const MOST: u32> Limit<MOST> {
 /// The smallest and the largest number, written `[low, high]`; both within `LEAST..=MOST`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "[f64; 2]", into = "[f64; 2]")]
-pub(crate) struct Range<const LEAST: u32, const MOST: u32>(pub(super) f64, pub(super) f64);
+pub struct Range<const LEAST: u32, const MOST: u32>(pub(super) f64, pub(super) f64);
 
 impl<const LEAST: u32, const MOST: u32> TryFrom<[f64; 2]> for Range<LEAST, MOST> {
     type Error = String;

@@ -12,7 +12,7 @@ const POINTS_A_DEVIATION: f64 = 2.0;
 ///
 /// Displacements are kept on a grid that is coarser than the pixels, since smoothed noise has no detail finer than that.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Displacement {
+pub struct Displacement {
     /// Pixels from one point of the grid to the next.
     spacing: f64,
     /// Points of the grid across and down.
@@ -24,7 +24,7 @@ pub(crate) struct Displacement {
 impl Displacement {
     /// Displacements for an image of `[width, height]`: numbers within -1..1, smoothed with a deviation of `sigma` pixels,
     /// times `alpha`. Each has a deviation of `alpha / sigma · sqrt(1 / (12·π))`, so 1.2 pixels for 50 and 7.
-    pub(crate) fn draw(rng: &mut ChaCha8Rng, [width, height]: [usize; 2], alpha: f64, sigma: f64) -> Self {
+    pub fn draw(rng: &mut ChaCha8Rng, [width, height]: [usize; 2], alpha: f64, sigma: f64) -> Self {
         let spacing = (sigma / POINTS_A_DEVIATION).max(1.0);
         let deviation = sigma / spacing;
         // Smoothing over fewer points leaves more of the noise, in proportion.

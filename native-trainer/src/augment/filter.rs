@@ -10,11 +10,11 @@ use super::{level, rebuilt};
 /// A Gaussian blur.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Blur {
+pub struct Blur {
     /// Chance that it is done (default 0.5).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Side of the kernel in pixels, an odd number (default 3 to 7); its deviation follows, see [`gaussian`].
-    pub(crate) kernel: Range<1, 99>,
+    pub kernel: Range<1, 99>,
 }
 
 impl Default for Blur {
@@ -35,11 +35,11 @@ impl Blur {
 /// Making the image smaller and large again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Downscale {
+pub struct Downscale {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How many times smaller (default 1.5 to 4).
-    pub(crate) factor: Range<1, 32>,
+    pub factor: Range<1, 32>,
 }
 
 impl Default for Downscale {
@@ -60,11 +60,11 @@ impl Downscale {
 /// Sharpening, as cameras do.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Sharpen {
+pub struct Sharpen {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How much of the sharpened image there is in the result, in hundredths (default 5 to 25).
-    pub(crate) percent: Range<0, 100>,
+    pub percent: Range<0, 100>,
 }
 
 impl Default for Sharpen {
@@ -86,7 +86,7 @@ impl Sharpen {
 ///
 /// Without a deviation it is `0.3·((side - 1)/2 - 1) + 0.8`, and the sides 3, 5 and 7 have OpenCV's binomial-like weights
 /// (`getGaussianKernel`), since those are what recipes written for OpenCV mean.
-pub(crate) fn gaussian(side: usize, deviation: Option<f64>) -> Vec<f32> {
+pub(super) fn gaussian(side: usize, deviation: Option<f64>) -> Vec<f32> {
     match (side, deviation) {
         (3, None) => return vec![0.25, 0.5, 0.25],
         (5, None) => return vec![0.0625, 0.25, 0.375, 0.25, 0.0625],
@@ -102,7 +102,7 @@ pub(crate) fn gaussian(side: usize, deviation: Option<f64>) -> Vec<f32> {
 }
 
 /// Blurs an image with a Gaussian on `side` pixels, see [`gaussian`].
-pub(crate) fn gaussian_blur(image: &RgbImage, side: usize) -> RgbImage {
+pub(super) fn gaussian_blur(image: &RgbImage, side: usize) -> RgbImage {
     let values: Vec<f32> = image.pixels().iter().copied().map(f32::from).collect();
     let blurred = convolve(&values, image.width(), 3, &gaussian(side, None));
     rebuilt(image, blurred.into_iter().map(level).collect())
@@ -159,7 +159,7 @@ pub(super) fn mirrored(place: i64, length: usize) -> usize {
 }
 
 /// Sharpens: `(1 - strength)·v + strength·(8·v - the 8 neighbours + lightness·v)` (albumentations' `Sharpen`).
-pub(crate) fn sharpen(image: &RgbImage, strength: f32, lightness: f32) -> RgbImage {
+pub(super) fn sharpen(image: &RgbImage, strength: f32, lightness: f32) -> RgbImage {
     let values: Vec<f32> = image.pixels().iter().copied().map(f32::from).collect();
     let sums = convolve(&values, image.width(), 3, &[1.0; 3]);
     let centre = 1.0 + strength * (8.0 + lightness);
@@ -169,13 +169,13 @@ pub(crate) fn sharpen(image: &RgbImage, strength: f32, lightness: f32) -> RgbIma
 
 /// The image with the detail it would have if it were `factor` times smaller: reduced with antialiasing, and enlarged
 /// again, both bilinearly.
-pub(crate) fn downscale(image: &RgbImage, factor: f64) -> RgbImage {
+pub(super) fn downscale(image: &RgbImage, factor: f64) -> RgbImage {
     let [width, height] = reduced(image, factor);
     image.resize(width, height, Interpolation::Bilinear).resize(image.width(), image.height(), Interpolation::Bilinear)
 }
 
 /// Reduces by leaving pixels out, with the aliasing that brings, and enlarges bilinearly.
-pub(crate) fn decimate(image: &RgbImage, factor: f64) -> RgbImage {
+pub(super) fn decimate(image: &RgbImage, factor: f64) -> RgbImage {
     let [width, height] = reduced(image, factor);
     let (across, down) = (image.width() as f64 / width as f64, image.height() as f64 / height as f64);
     let columns: Vec<usize> = (0..width).map(|column| (column as f64 * across) as usize * 3).collect();

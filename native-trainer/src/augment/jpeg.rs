@@ -15,11 +15,11 @@ use super::filter::reduced;
 /// Compressing and decompressing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Jpeg {
+pub struct Jpeg {
     /// Chance that it is done (default 0.5).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Quality, 1 to 100 (default 40 to 100).
-    pub(crate) quality: Range<1, 100>,
+    pub quality: Range<1, 100>,
 }
 
 impl Default for Jpeg {
@@ -40,15 +40,15 @@ impl Jpeg {
 /// Going from hand to hand: made smaller or larger, and compressed, several times.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Resave {
+pub struct Resave {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How many times (default 1 to 4).
-    pub(crate) rounds: Range<1, 5>,
+    pub rounds: Range<1, 5>,
     /// How many times smaller than at first the image is in a round (default 1 to 2.5).
-    pub(crate) factor: Range<1, 8>,
+    pub factor: Range<1, 8>,
     /// Quality in a round (default 30 to 95).
-    pub(crate) quality: Range<1, 100>,
+    pub quality: Range<1, 100>,
 }
 
 impl Default for Resave {
@@ -79,7 +79,7 @@ impl Resave {
 
 /// The image resized to a size `factor` times smaller than its own and compressed with the quality, for each of `rounds` in
 /// turn, and then enlarged to its size again; all resizing is bilinear.
-pub(crate) fn resave(image: &RgbImage, rounds: &[(f64, u8)]) -> RgbImage {
+pub(super) fn resave(image: &RgbImage, rounds: &[(f64, u8)]) -> RgbImage {
     let resized = |current: &RgbImage, [width, height]: [usize; 2]| {
         if [current.width(), current.height()] == [width, height] {
             current.clone()
@@ -96,12 +96,12 @@ pub(crate) fn resave(image: &RgbImage, rounds: &[(f64, u8)]) -> RgbImage {
 /// The image after JPEG compression with a quality of 1 to 100: libjpeg's quantisation tables, colour at half the
 /// resolution (4:2:0), as OpenCV and Pillow write by default. An image without pixels, or with more than 65,535 on a side,
 /// which JPEG does not know, stays as it is.
-pub(crate) fn recompress(image: &RgbImage, quality: u8) -> RgbImage {
+pub(super) fn recompress(image: &RgbImage, quality: u8) -> RgbImage {
     compressed(image, quality.clamp(1, 100)).and_then(|bytes| decompressed(&bytes)).unwrap_or_else(|| image.clone())
 }
 
 /// The image as a JPEG file with colour at half the resolution; `None` where JPEG cannot hold it.
-pub(crate) fn compressed(image: &RgbImage, quality: u8) -> Option<Vec<u8>> {
+pub fn compressed(image: &RgbImage, quality: u8) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);

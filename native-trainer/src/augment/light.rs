@@ -13,11 +13,11 @@ use super::{level, rebuilt};
 /// A power law over the levels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Gamma {
+pub struct Gamma {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How many times the exponent is larger or smaller than 1 at most, both equally likely (default 2).
-    pub(crate) factor: Range<1, 8>,
+    pub factor: Range<1, 8>,
 }
 
 impl Default for Gamma {
@@ -37,18 +37,18 @@ impl Gamma {
 }
 
 /// `255·(v / 255)^exponent` (albumentations' `RandomGamma`, whose limits are in hundredths): darker above 1.
-pub(crate) fn gamma(image: &RgbImage, exponent: f32) -> RgbImage {
+pub(super) fn gamma(image: &RgbImage, exponent: f32) -> RgbImage {
     looked_up(image, &[table(|value| 255.0 * (value / 255.0).powf(exponent)); 3])
 }
 
 /// Noise of a sensor: each level of each pixel for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Noise {
+pub struct Noise {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Standard deviation in levels (default 2 to 12).
-    pub(crate) deviation: Range<0, 128>,
+    pub deviation: Range<0, 128>,
 }
 
 impl Default for Noise {
@@ -68,7 +68,7 @@ impl Noise {
 }
 
 /// Adds normally distributed numbers of this standard deviation, the same for the same seed and size.
-pub(crate) fn noise(image: &RgbImage, (deviation, seed): (f32, u64)) -> RgbImage {
+pub(super) fn noise(image: &RgbImage, (deviation, seed): (f32, u64)) -> RgbImage {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut noisy = |value: &u8| {
         let drawn: f32 = StandardNormal.sample(&mut rng);
@@ -80,13 +80,13 @@ pub(crate) fn noise(image: &RgbImage, (deviation, seed): (f32, u64)) -> RgbImage
 /// Too little light: darker, with noise where it is darkest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct LowLight {
+pub struct LowLight {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// The exponent of the power law that darkens (default 1.1 to 1.7).
-    pub(crate) gamma: Range<1, 8>,
+    pub gamma: Range<1, 8>,
     /// Standard deviation of the noise in black, in levels (default 3 to 10).
-    pub(crate) deviation: Range<0, 128>,
+    pub deviation: Range<0, 128>,
 }
 
 impl Default for LowLight {
@@ -110,7 +110,7 @@ const NOISE_OF_COLOUR: f32 = 0.5;
 
 /// Darkens as [`gamma`] does and adds normally distributed noise, of `deviation` levels in black and less in proportion to the
 /// light that is left: one number for the three channels of a pixel, and one of half that deviation for each.
-pub(crate) fn low_light(image: &RgbImage, (exponent, deviation, seed): (f32, f32, u64)) -> RgbImage {
+pub(super) fn low_light(image: &RgbImage, (exponent, deviation, seed): (f32, f32, u64)) -> RgbImage {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let dark = gamma(image, exponent);
     let mut pixels = dark.pixels().to_vec();
@@ -129,14 +129,14 @@ pub(crate) fn low_light(image: &RgbImage, (exponent, deviation, seed): (f32, f32
 /// Corners that are darker than the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Vignette {
+pub struct Vignette {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How much of the light the darkest corner lacks, in hundredths (default 10 to 45).
-    pub(crate) percent: Range<0, 100>,
+    pub percent: Range<0, 100>,
     /// How far the brightest place is from the image's centre at most, across and down each, in parts of the sides: a face is
     /// seldom in the middle of its frame (default 0.5).
-    pub(crate) centre: Limit<4>,
+    pub centre: Limit<4>,
 }
 
 impl Default for Vignette {
@@ -157,7 +157,7 @@ impl Vignette {
 
 /// `v·(1 - strength·d²/D²)`, where d is a pixel's distance from the brightest place and D that of the farthest corner. `centre`
 /// is the brightest place's distance to the right and down from the image's centre, in parts of its sides.
-pub(crate) fn vignette(image: &RgbImage, (strength, centre): (f32, [f32; 2])) -> RgbImage {
+pub(super) fn vignette(image: &RgbImage, (strength, centre): (f32, [f32; 2])) -> RgbImage {
     let squared = |length: usize, centre: f32| -> Vec<f32> {
         let middle = (length as f32 - 1.0) / 2.0 + centre * length as f32;
         (0..length).map(|place| (place as f32 - middle).powi(2)).collect()

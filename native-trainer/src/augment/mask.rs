@@ -5,7 +5,7 @@ use super::filter::{convolve, gaussian};
 
 /// How much of each pixel is replaced, from 0 (nothing) to 1 (all), rows from top to bottom.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Mask {
+pub struct Mask {
     width: usize,
     height: usize,
     values: Vec<f32>,
@@ -14,13 +14,13 @@ pub(crate) struct Mask {
 impl Mask {
     /// Wraps `values`, `[height, width]`; `None` if their number does not fit the size.
     #[cfg(test)]
-    pub(crate) fn new(width: usize, height: usize, values: Vec<f32>) -> Option<Self> {
+    pub fn new(width: usize, height: usize, values: Vec<f32>) -> Option<Self> {
         (width.checked_mul(height)? == values.len()).then_some(Self { width, height, values })
     }
 
     /// The convex hull of `points`, `[x, y]` in pixels with whole numbers in the centres: 1 in pixels whose centre is within
     /// it, 0 elsewhere. Fewer than three points, or one that is not finite, give an empty mask.
-    pub(crate) fn hull([width, height]: [usize; 2], points: &[[f64; 2]]) -> Self {
+    pub fn hull([width, height]: [usize; 2], points: &[[f64; 2]]) -> Self {
         let hull = convex_hull(points);
         let mut values = vec![0.0; width * height];
         if width > 0 {
@@ -37,27 +37,27 @@ impl Mask {
     }
 
     /// Width in pixels.
-    pub(crate) fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.width
     }
 
     /// Height in pixels.
-    pub(crate) fn height(&self) -> usize {
+    pub fn height(&self) -> usize {
         self.height
     }
 
     /// The values, `[height, width]`, 0..=1.
-    pub(crate) fn values(&self) -> &[f32] {
+    pub fn values(&self) -> &[f32] {
         &self.values
     }
 
     /// Whether nothing is replaced anywhere.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.values.iter().all(|value| *value <= 0.0)
     }
 
     /// The mask whose every pixel shows what lies at its displacement, bilinearly; the edge goes on beyond it.
-    pub(crate) fn displaced(&self, displacement: &Displacement) -> Self {
+    pub fn displaced(&self, displacement: &Displacement) -> Self {
         let mut values = vec![0.0; self.values.len()];
         for (row, values) in values.chunks_exact_mut(self.width.max(1)).enumerate() {
             let [right, down] = displacement.row(row, self.width);
@@ -74,7 +74,7 @@ impl Mask {
     }
 
     /// The mask in another size, bilinearly (OpenCV's `resize`, without antialiasing). A mask without pixels becomes empty.
-    pub(crate) fn resized(&self, width: usize, height: usize) -> Self {
+    pub fn resized(&self, width: usize, height: usize) -> Self {
         let mut values = vec![0.0; width * height];
         if self.values.is_empty() || values.is_empty() {
             return Self { width, height, values };
@@ -96,7 +96,7 @@ impl Mask {
 
     /// 1 where all pixels of the square of `side` pixels around are at least a half, 0 elsewhere; what is beyond the edge
     /// does not count. `side` is odd.
-    pub(crate) fn eroded(&self, side: usize) -> Self {
+    pub fn eroded(&self, side: usize) -> Self {
         let radius = side / 2;
         let mut across = vec![0u16; self.values.len()];
         let length = self.width.max(1);
@@ -133,12 +133,12 @@ impl Mask {
     }
 
     /// The mask blurred by a Gaussian on `side` pixels.
-    pub(crate) fn blurred(&self, side: usize, deviation: f64) -> Self {
+    pub fn blurred(&self, side: usize, deviation: f64) -> Self {
         Self { values: convolve(&self.values, self.width, 1, &gaussian(side, Some(deviation))), ..*self }
     }
 
     /// The mask without a soft edge: its largest value wherever it is at least half of that and not 0, and 0 elsewhere.
-    pub(crate) fn hardened(mut self) -> Self {
+    pub fn hardened(mut self) -> Self {
         let largest = self.values.iter().fold(0.0f32, |largest, value| largest.max(*value));
         let hard = |value: f32| if value > 0.0 && value >= 0.5 * largest { largest } else { 0.0 };
         self.values.iter_mut().for_each(|value| *value = hard(*value));
@@ -146,7 +146,7 @@ impl Mask {
     }
 
     /// The mask multiplied so that its largest value is `most`; an empty one stays empty.
-    pub(crate) fn scaled_to(mut self, most: f32) -> Self {
+    pub fn scaled_to(mut self, most: f32) -> Self {
         let largest = self.values.iter().fold(0.0f32, |largest, value| largest.max(*value));
         if largest > 0.0 {
             self.values.iter_mut().for_each(|value| *value *= most / largest);

@@ -2,10 +2,10 @@
 //!
 //! [`Augmentation`] is a recipe's table of changes with their chances; [`Augmentation::draw`] decides on them from a
 //! generator, and [`recipe::Drawn::apply`] makes them, the same for every frame of a clip. Each change is a function of an
-//! image and explicit numbers, beside the limits that the numbers are drawn within: [`colour`], [`filter`], [`motion`],
-//! [`denoise`], [`light`], [`moire`], [`warp`], [`jpeg`], [`patch`], and [`distractor`], which paints with [`paint`]; a
-//! [`video`] is made of a whole batch. [`sbi`] makes fakes from real faces. Masks and what deforms them are in [`mask`] and
-//! [`elastic`], the face's outline in [`mean_face`], other ways to blend in [`poisson`] and [`lab`]. [`whole`] makes a fake of
+//! image and explicit numbers, beside the limits that the numbers are drawn within: `colour`, `filter`, `motion`,
+//! `denoise`, `light`, `moire`, `warp`, `jpeg`, `patch`, and `distractor`, which paints with `paint`; a
+//! `video` is made of a whole batch. [`sbi`] makes fakes from real faces. Masks and what deforms them are in `mask` and
+//! `elastic`, the face's outline in `mean_face`, other ways to blend in `poisson` and `lab`. [`whole`] makes a fake of
 //! one face in a picture.
 
 mod colour;
@@ -25,19 +25,19 @@ mod paint;
 mod patch;
 mod poisson;
 mod recipe;
-pub(crate) mod sbi;
+pub mod sbi;
 #[cfg(test)]
 mod tests;
 mod video;
 mod warp;
-pub(crate) mod whole;
+pub mod whole;
 
 use unmask_core::image::RgbImage;
 
-pub(crate) use jpeg::compressed;
-pub(crate) use mask::Mask;
-pub(crate) use recipe::{Augmentation, Drawn};
-pub(crate) use video::{Filming, Shot};
+pub use jpeg::compressed;
+pub use mask::Mask;
+pub use recipe::{Augmentation, Drawn};
+pub use video::{Filming, Shot};
 
 /// A level rounded to the nearest whole one within 0..=255.
 fn level(value: f32) -> u8 {

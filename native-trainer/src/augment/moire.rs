@@ -13,18 +13,18 @@ use super::{level, rebuilt};
 /// Faint stripes across and down, brighter and darker, with fringes of colour.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Moire {
+pub struct Moire {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How much brighter or darker the stripes make a pixel at most, in hundredths (default 1 to 6).
-    pub(crate) percent: Range<0, 100>,
+    pub percent: Range<0, 100>,
     /// Pixels from one stripe to the next, across and down each (default 2.5 to 12, the smallest number 2).
-    pub(crate) period: Range<2, 1024>,
+    pub period: Range<2, 1024>,
     /// Most degrees that the stripes are turned to either side (default 15).
-    pub(crate) degrees: Limit<90>,
+    pub degrees: Limit<90>,
     /// How much wider the stripes are at most at one edge than in the middle, in parts of the width: the screen is seen
     /// at an angle (default 0.15).
-    pub(crate) perspective: Limit<1>,
+    pub perspective: Limit<1>,
 }
 
 impl Default for Moire {
@@ -41,18 +41,18 @@ impl Default for Moire {
 
 /// A grid of stripes that was decided on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Stripes {
+pub(super) struct Stripes {
     /// Part of a level by which it is changed at most.
-    pub(crate) strength: f64,
+    pub strength: f64,
     /// Pixels from one stripe to the next, across and down.
-    pub(crate) periods: [f64; 2],
-    pub(crate) degrees: f64,
+    pub periods: [f64; 2],
+    pub degrees: f64,
     /// How much farther away the screen is at the right and lower edges than in the middle, in parts of that distance.
-    pub(crate) perspective: [f64; 2],
+    pub perspective: [f64; 2],
     /// Where the stripes begin, in parts of a turn.
-    pub(crate) phases: [f64; 2],
+    pub phases: [f64; 2],
     /// How far green is behind red and blue behind green, in parts of a turn.
-    pub(crate) fringe: f64,
+    pub fringe: f64,
 }
 
 /// The screen's three colours lie beside each other, a third of a pixel apart at most.
@@ -76,7 +76,7 @@ impl Moire {
 
 /// `v·(1 + strength·(sin(2π·(x/period₀ + phase₀ - c·fringe)) + sin(2π·(y/period₁ + phase₁ - c·fringe)))/2)` for the channels
 /// c = 0, 1, 2, where x and y are the pixel's place on the screen: from the image's centre, turned, and divided by the distance.
-pub(crate) fn moire(image: &RgbImage, stripes: &Stripes) -> RgbImage {
+pub(super) fn moire(image: &RgbImage, stripes: &Stripes) -> RgbImage {
     let (width, height) = (image.width() as f64, image.height() as f64);
     let (sine, cosine) = stripes.degrees.to_radians().sin_cos();
     // The sine of a sum, so that a pixel takes two sines and not six.

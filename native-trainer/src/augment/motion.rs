@@ -12,11 +12,11 @@ use super::{level, rebuilt};
 /// A blur along a straight line.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct MotionBlur {
+pub struct MotionBlur {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Length of the line in pixels, an odd number (default 3 to 11).
-    pub(crate) length: Range<1, 99>,
+    pub length: Range<1, 99>,
 }
 
 impl Default for MotionBlur {
@@ -45,7 +45,7 @@ struct Tap {
 
 /// The mean over `length` places a pixel apart on a line through each pixel, its middle; `degrees` are counter-clockwise from
 /// the horizontal as one sees it. Between pixels the image is bilinear, beyond its edge it is mirrored.
-pub(crate) fn motion_blur(image: &RgbImage, (length, degrees): (usize, f64)) -> RgbImage {
+pub(super) fn motion_blur(image: &RgbImage, (length, degrees): (usize, f64)) -> RgbImage {
     let (width, height) = (image.width(), image.height());
     if width == 0 || height == 0 {
         return image.clone();

@@ -17,15 +17,15 @@ use super::{Mask, level, mean_face, rebuilt};
 /// Pasting over what is beside the face.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Patch {
+pub struct Patch {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How many patches (default 1 to 3).
-    pub(crate) count: Range<1, 4>,
+    pub count: Range<1, 4>,
     /// How long and how wide a patch is, in hundredths of the image's side (default 8 to 25).
-    pub(crate) percent: Range<1, 100>,
+    pub percent: Range<1, 100>,
     /// Most levels that each of its channels is shifted (default 12).
-    pub(crate) levels: Limit<255>,
+    pub levels: Limit<255>,
 }
 
 impl Default for Patch {
@@ -36,7 +36,7 @@ impl Default for Patch {
 
 /// A patch that was decided on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pasted {
+pub(super) struct Pasted {
     /// Half of its length and width, in parts of the image's side.
     halves: [f32; 2],
     /// Levels added to red, green and blue.
@@ -71,7 +71,7 @@ const MOST_ASTRAY: usize = 3;
 
 /// The image with the patches pasted beside the face at `landmarks`, whose own pixels stay as they are. A patch for which no place
 /// is found is left out.
-pub(crate) fn paste(image: &RgbImage, patches: &[Pasted], landmarks: &Landmarks) -> RgbImage {
+pub(super) fn paste(image: &RgbImage, patches: &[Pasted], landmarks: &Landmarks) -> RgbImage {
     let size = [image.width(), image.height()];
     let face = Mask::hull(size, &mean_face::points(landmarks));
     patches.iter().fold(image.clone(), |image, patch| match patch.place(&face) {

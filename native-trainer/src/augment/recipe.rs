@@ -24,50 +24,50 @@ use super::warp::{Border, Placement, Reframe, Rotate, flip, warp};
 /// contrast, and JPEG. A chance of 0 turns a change off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Augmentation {
+pub struct Augmentation {
     /// Patches beside the face, cut from elsewhere in the image (default: never).
-    pub(crate) patch: Patch,
+    pub patch: Patch,
     /// Chance of the mirror image (default 0.5).
-    pub(crate) flip: Probability,
+    pub flip: Probability,
     /// Turning about the centre; what comes in at the corners is the image mirrored (default: half of the images, up to
     /// 10 degrees).
-    pub(crate) rotate: Rotate,
+    pub rotate: Rotate,
     /// Another zoom and place (default: never).
-    pub(crate) reframe: Reframe,
+    pub reframe: Reframe,
     /// Things over the face (default: never).
-    pub(crate) distractor: Distractor,
+    pub distractor: Distractor,
     /// Corners darker than the middle (default: never).
-    pub(crate) vignette: Vignette,
+    pub vignette: Vignette,
     /// Blur along a line (default: never).
-    pub(crate) motion_blur: MotionBlur,
+    pub motion_blur: MotionBlur,
     /// Making smaller and large again (default: never).
-    pub(crate) downscale: Downscale,
+    pub downscale: Downscale,
     /// Gaussian blur (default: half of the images, kernels of 3 to 7 pixels).
-    pub(crate) blur: Blur,
+    pub blur: Blur,
     /// Adding to red, green and blue (default: never).
-    pub(crate) rgb_shift: RgbShift,
+    pub rgb_shift: RgbShift,
     /// Adding to hue, saturation and value (default: never).
-    pub(crate) hsv_shift: HsvShift,
+    pub hsv_shift: HsvShift,
     /// Brightness and contrast (default: half of the images, each up to 0.1).
-    pub(crate) brightness_contrast: BrightnessContrast,
+    pub brightness_contrast: BrightnessContrast,
     /// A power law over the levels, which darkens or lightens (default: never).
-    pub(crate) gamma: Gamma,
+    pub gamma: Gamma,
     /// The stripes of a screen that was filmed (default: never).
-    pub(crate) moire: Moire,
+    pub moire: Moire,
     /// Darkness, with noise in the shadows (default: never).
-    pub(crate) low_light: LowLight,
+    pub low_light: LowLight,
     /// Noise of a sensor (default: never).
-    pub(crate) noise: Noise,
+    pub noise: Noise,
     /// Noise taken away, and fine detail with it (default: never).
-    pub(crate) denoise: Denoise,
+    pub denoise: Denoise,
     /// Sharpening (default: never).
-    pub(crate) sharpen: Sharpen,
+    pub sharpen: Sharpen,
     /// Resizing and JPEG compression several times (default: never).
-    pub(crate) resave: Resave,
+    pub resave: Resave,
     /// JPEG compression (default: half of the images, quality 40 to 100).
-    pub(crate) jpeg: Jpeg,
-    /// Compression as a frame of a video (default: never). It is made for a whole batch at once, see [`Video::film`].
-    pub(crate) video: Video,
+    pub jpeg: Jpeg,
+    /// Compression as a frame of a video (default: never). It is made for a whole batch at once, see `Video::film`.
+    pub video: Video,
 }
 
 impl Default for Augmentation {
@@ -100,7 +100,7 @@ impl Default for Augmentation {
 
 impl Augmentation {
     /// No change at all.
-    pub(crate) fn none() -> Self {
+    pub fn none() -> Self {
         let never = Probability(0.0);
         Self {
             flip: never,
@@ -113,7 +113,7 @@ impl Augmentation {
     }
 
     /// What Shiohara & Yamasaki (2022) do to the real and the fake image of a pair alike: mirroring, colour, JPEG.
-    pub(crate) fn for_pairs() -> Self {
+    pub fn for_pairs() -> Self {
         let sometimes = Probability(0.3);
         Self {
             flip: Probability(0.5),
@@ -130,7 +130,7 @@ impl Augmentation {
     }
 
     /// Decides on the changes. The same state of the generator gives the same changes, whatever is switched off.
-    pub(crate) fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
+    pub fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
         Drawn {
             flip: self.flip.draw(rng),
             rotate: self.rotate.draw(rng),
@@ -159,7 +159,7 @@ impl Augmentation {
 
 /// Changes that were decided on, for every image that is to get the same: the frames of a clip, or the two of a pair.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Drawn {
+pub struct Drawn {
     flip: bool,
     rotate: Option<Placement>,
     downscale: Option<f64>,
@@ -186,7 +186,7 @@ pub(crate) struct Drawn {
 impl Drawn {
     /// The image of a face at `landmarks` with the changes made, in the same size, all but that of [`filming`](Self::filming).
     /// Compression comes last, as it does in the world.
-    pub(crate) fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> RgbImage {
+    pub fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> RgbImage {
         let image = match &self.patch {
             Some(patches) => self.place(&paste(image, patches, landmarks)),
             None => self.place(image),
@@ -210,12 +210,12 @@ impl Drawn {
     }
 
     /// How the images are filmed, after all other changes and in one batch with others, if they are.
-    pub(crate) fn filming(&self) -> Option<Filming> {
+    pub fn filming(&self) -> Option<Filming> {
         self.video
     }
 
     /// The image with those of the changes that move pixels: mirrored, turned and reframed. It is what a mask needs.
-    pub(crate) fn place(&self, image: &RgbImage) -> RgbImage {
+    pub fn place(&self, image: &RgbImage) -> RgbImage {
         let image = if self.flip { flip(image) } else { image.clone() };
         changed(image, &self.placement(), |image, placement| warp(image, placement, Border::Mirrored))
     }

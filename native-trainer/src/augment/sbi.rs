@@ -28,49 +28,49 @@ use super::{Mask, level, rebuilt};
 /// How fakes are made. Lengths are in pixels of a face crop of about 256.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct SelfBlending {
+pub struct SelfBlending {
     /// How often each part of the face is replaced, in any unit.
-    pub(crate) regions: RegionWeights,
+    pub regions: RegionWeights,
     /// Colours shifted in one of the two copies (default: 3 of 10, up to 20 levels).
-    pub(crate) rgb_shift: RgbShift,
+    pub rgb_shift: RgbShift,
     /// Hue, saturation and value shifted in one of the two copies (default: always, though hardly).
-    pub(crate) hsv_shift: HsvShift,
+    pub hsv_shift: HsvShift,
     /// Brightness and contrast changed in one of the two copies (default: always, each up to 0.1).
-    pub(crate) brightness_contrast: BrightnessContrast,
+    pub brightness_contrast: BrightnessContrast,
     /// Chance that the same copy loses resolution; else it is sharpened (default 0.5).
-    pub(crate) downscale: Probability,
+    pub downscale: Probability,
     /// How far the source is shifted to the right or left, in parts of the width (default 0.03).
-    pub(crate) shift_across: Limit<1>,
+    pub shift_across: Limit<1>,
     /// How far the source is shifted up or down, in parts of the height (default 0.015).
-    pub(crate) shift_down: Limit<1>,
+    pub shift_down: Limit<1>,
     /// How much the source is enlarged or reduced at most, across and down each, in parts of one (default 0.05).
-    pub(crate) scale: Limit<1>,
+    pub scale: Limit<1>,
     /// Strength of the mask's elastic deformation (default 50, which displaces by 1.2 pixels on average).
-    pub(crate) elastic_alpha: Limit<1000>,
+    pub elastic_alpha: Limit<1000>,
     /// Smoothness of the mask's elastic deformation in pixels (default 7).
-    pub(crate) elastic_sigma: Range<1, 100>,
+    pub elastic_sigma: Range<1, 100>,
     /// Side of the square on which the mask is made to shrink (default 5 to 25).
-    pub(crate) erosion: Range<1, 99>,
+    pub erosion: Range<1, 99>,
     /// Side of the kernel that softens the mask (default 5 to 25).
-    pub(crate) blur: Range<1, 99>,
+    pub blur: Range<1, 99>,
     /// Deviation of that kernel (default 5 to 45).
-    pub(crate) blur_deviation: Range<1, 99>,
+    pub blur_deviation: Range<1, 99>,
     /// Size of the mask while it shrinks and is softened, across and down each (default 192 to 256).
-    pub(crate) canvas: Range<16, 1024>,
+    pub canvas: Range<16, 1024>,
     /// Chance that the part is cloned seamlessly, with a hard mask, and not mixed in through a soft one (default 0).
-    pub(crate) seamless: Probability,
+    pub seamless: Probability,
     /// The face of somebody else in the place of the copy (default: never).
-    pub(crate) donor: Donor,
+    pub donor: Donor,
 }
 
 /// Whose face is blended in.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Donor {
+pub struct Donor {
     /// Chance that it is that of another person of the data, with the most similar pose of a few (default 0).
-    pub(crate) probability: Probability,
-    /// Chance that its colours are brought to those of the face, see [`transferred`] (default 0.8).
-    pub(crate) colour: Probability,
+    pub probability: Probability,
+    /// Chance that its colours are brought to those of the face, see `transferred` (default 0.8).
+    pub colour: Probability,
 }
 
 impl Default for Donor {
@@ -106,23 +106,23 @@ impl Default for SelfBlending {
 /// How often each part of the face is replaced, in any unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct RegionWeights {
+pub struct RegionWeights {
     /// From hairline to chin (default 3).
-    pub(crate) whole: Limit<1000>,
+    pub whole: Limit<1000>,
     /// From brows to chin (default 3).
-    pub(crate) face: Limit<1000>,
+    pub face: Limit<1000>,
     /// Brows, eyes, nose and mouth (default 1).
-    pub(crate) features: Limit<1000>,
+    pub features: Limit<1000>,
     /// Below the eyes: nose, mouth and jaw, as where only the lips are made to move (default 1).
-    pub(crate) lower: Limit<1000>,
+    pub lower: Limit<1000>,
     /// From hairline to the eyes, as where eyes are replaced or a forehead is smoothed (default 0).
-    pub(crate) upper: Limit<1000>,
+    pub upper: Limit<1000>,
     /// The mouth alone (default 0).
-    pub(crate) mouth: Limit<1000>,
+    pub mouth: Limit<1000>,
     /// Eyes and brows alone (default 0).
-    pub(crate) eyes: Limit<1000>,
+    pub eyes: Limit<1000>,
     /// The nose alone (default 0).
-    pub(crate) nose: Limit<1000>,
+    pub nose: Limit<1000>,
 }
 
 impl Default for RegionWeights {
@@ -159,7 +159,7 @@ impl RegionWeights {
 
 /// A part of the face.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Region {
+pub enum Region {
     /// From hairline to chin.
     Whole,
     /// From brows to chin.
@@ -240,7 +240,7 @@ const RATIOS: [f32; 6] = [0.25, 0.5, 0.75, 1.0, 1.0, 1.0];
 
 /// A blend that was decided on, for one face or for all faces of a clip.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Blend {
+pub struct Blend {
     region: Region,
     /// Whether the source, and not the target, is the copy that is changed.
     source_is_changed: bool,
@@ -263,32 +263,34 @@ pub(crate) struct Blend {
 
 /// Somebody else's face, and where it is.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct OtherFace {
-    pub(crate) image: RgbImage,
-    pub(crate) landmarks: Landmarks,
+pub struct OtherFace {
+    /// The picture.
+    pub image: RgbImage,
+    /// Its five points, in pixels.
+    pub landmarks: Landmarks,
 }
 
 /// How far apart two poses are: the sum of the squared distances of their landmarks, in pixels.
-pub(crate) fn pose_distance(one: &Landmarks, other: &Landmarks) -> f32 {
+pub fn pose_distance(one: &Landmarks, other: &Landmarks) -> f32 {
     one.iter().flatten().zip(other.iter().flatten()).map(|(one, other)| (one - other).powi(2)).sum()
 }
 
 /// A real face and the fake made from it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SelfBlended {
+pub struct SelfBlended {
     /// The target: the face itself, or its changed copy.
-    pub(crate) real: RgbImage,
+    pub real: RgbImage,
     /// The target with the source blended in; equal to it wherever the mask is 0.
-    pub(crate) fake: RgbImage,
+    pub fake: RgbImage,
     /// How much of the source each pixel has.
-    pub(crate) mask: Mask,
+    pub mask: Mask,
     /// Where the face is that both show.
-    pub(crate) landmarks: Landmarks,
+    pub landmarks: Landmarks,
 }
 
 impl SelfBlending {
     /// Decides on a blend.
-    pub(crate) fn draw(&self, rng: &mut ChaCha8Rng) -> Blend {
+    pub fn draw(&self, rng: &mut ChaCha8Rng) -> Blend {
         let is_lost = self.downscale.draw(rng);
         let lost = Sharpness::Lost(REDUCTIONS[usize::from(rng.random::<bool>())]);
         let gained = Sharpness::Gained(STRENGTHS.draw(rng) as f32, LIGHTNESSES.draw(rng) as f32);
@@ -345,23 +347,23 @@ impl Blend {
     }
 
     /// The same blend with the target left as it is: only the copy that is blended in is changed.
-    pub(crate) fn of_unchanged_target(self) -> Self {
+    pub fn of_unchanged_target(self) -> Self {
         Self { source_is_changed: true, ..self }
     }
 
     /// Whether it is made with the face of somebody else.
-    pub(crate) fn wants_donor(&self) -> bool {
+    pub fn wants_donor(&self) -> bool {
         self.donor.is_some()
     }
 
     /// The pair made from an aligned face with these landmarks, in pixels of the image. `None` where the landmarks leave
     /// nothing to blend, since what is not changed must not be called fake: they are not finite, in one place, or outside.
-    pub(crate) fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> Option<SelfBlended> {
+    pub fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> Option<SelfBlended> {
         self.apply_with(image, landmarks, None)
     }
 
     /// As [`apply`](Self::apply), with `donor` in the place of the copy if the blend wants one and there is one.
-    pub(crate) fn apply_with(
+    pub fn apply_with(
         &self,
         image: &RgbImage,
         landmarks: &Landmarks,
@@ -404,7 +406,7 @@ impl Blend {
 
     /// The mask of a face with these landmarks in an image of `[width, height]`: its part of the face, moved with the source,
     /// deformed, made smaller, softened, and weakened by the blend's ratio.
-    pub(crate) fn mask(&self, size: [usize; 2], landmarks: &Landmarks) -> Mask {
+    pub fn mask(&self, size: [usize; 2], landmarks: &Landmarks) -> Mask {
         let outline = self.region.outline(&mean_face::points(landmarks));
         let moved: Vec<[f64; 2]> = outline.into_iter().map(|point| self.placement.apply(size, point)).collect();
         let [alpha, sigma] = self.elastic;
@@ -433,7 +435,7 @@ impl OtherFace {
 
 impl SelfBlended {
     /// Both images with the same changes, so that nothing but the blend tells them apart.
-    pub(crate) fn augmented(&self, drawn: &Drawn) -> (RgbImage, RgbImage) {
+    pub fn augmented(&self, drawn: &Drawn) -> (RgbImage, RgbImage) {
         (drawn.apply(&self.real, &self.landmarks), drawn.apply(&self.fake, &self.landmarks))
     }
 }

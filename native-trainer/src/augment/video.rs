@@ -25,25 +25,25 @@ use crate::media::recode::{Codec, LEAST_SIDE, Pass, RecodeError, check, recode};
 /// Being a frame of a video.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Video {
+pub struct Video {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// How often each codec is used, in any unit.
-    pub(crate) codecs: CodecWeights,
+    pub codecs: CodecWeights,
     /// Quality of H.264 and H.265, from 0 (lossless) to 51 (default 23 to 34).
-    pub(crate) crf: Range<0, 51>,
+    pub crf: Range<0, 51>,
     /// Quality of VP9 and AV1, from 0 to 63 (default 30 to 56).
-    pub(crate) crf_of_63: Range<0, 63>,
+    pub crf_of_63: Range<0, 63>,
     /// How many times smaller than the image the frames are (default 1 to 2).
-    pub(crate) factor: Range<1, 8>,
+    pub factor: Range<1, 8>,
     /// How many frames a picture is shown (default 3 to 6).
-    pub(crate) frames: Range<2, 30>,
+    pub frames: Range<2, 30>,
     /// How far the camera moves in a frame at most, across and down each, in parts of the sides (default 0.01).
-    pub(crate) pan: Limit<1>,
+    pub pan: Limit<1>,
     /// How much larger or smaller a frame shows the face than the one before at most (default 0.005).
-    pub(crate) zoom: Limit<1>,
+    pub zoom: Limit<1>,
     /// Chance that the video is compressed a second time, as one that was sent on (default 0.3).
-    pub(crate) twice: Probability,
+    pub twice: Probability,
 }
 
 impl Default for Video {
@@ -65,15 +65,15 @@ impl Default for Video {
 /// How often each codec is used, in any unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct CodecWeights {
+pub struct CodecWeights {
     /// H.264 (default 4).
-    pub(crate) h264: Limit<1000>,
+    pub h264: Limit<1000>,
     /// H.265 (default 1).
-    pub(crate) h265: Limit<1000>,
+    pub h265: Limit<1000>,
     /// VP9 (default 2).
-    pub(crate) vp9: Limit<1000>,
+    pub vp9: Limit<1000>,
     /// AV1 (default 1).
-    pub(crate) av1: Limit<1000>,
+    pub av1: Limit<1000>,
 }
 
 impl Default for CodecWeights {
@@ -100,7 +100,7 @@ impl CodecWeights {
 
 /// How a picture or a clip is filmed, for all that are to be filmed alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Filming {
+pub struct Filming {
     /// Which of the streams it is in, in parts of their number.
     stream: f64,
     /// How many frames come before it, in parts of how many can.
@@ -121,13 +121,15 @@ struct Stream {
 
 /// What is filmed alike, in as many streams: one clip or the two of a pair, each of as many pictures.
 #[derive(Clone, Debug)]
-pub(crate) struct Shot {
-    pub(crate) clips: Vec<Vec<RgbImage>>,
-    pub(crate) filming: Filming,
+pub struct Shot {
+    /// The frames of each image.
+    pub clips: Vec<Vec<RgbImage>>,
+    /// How they are encoded.
+    pub filming: Filming,
 }
 
 /// Clips as they came back from a codec, in the order of their shot.
-pub(crate) type Filmed = Vec<Vec<RgbImage>>;
+pub(super) type Filmed = Vec<Vec<RgbImage>>;
 
 /// Clips for which a batch has one more stream, so that a larger batch has more different ones.
 const CLIPS_A_STREAM: usize = 32;
@@ -146,7 +148,7 @@ impl Video {
     }
 
     /// Whether pictures are to be filmed, and by no codec.
-    pub(crate) fn has_no_codec(&self) -> bool {
+    pub fn has_no_codec(&self) -> bool {
         self.probability.0 > 0.0 && Codec::ALL.iter().all(|codec| self.codecs.of(*codec).0 == 0.0)
     }
 
@@ -154,7 +156,7 @@ impl Video {
     ///
     /// # Errors
     /// Videos are asked for and ffmpeg or one of the encoders is missing.
-    pub(crate) fn check(&self, programs: &Programs) -> Result<(), RecodeError> {
+    pub fn check(&self, programs: &Programs) -> Result<(), RecodeError> {
         let wanted: Vec<Codec> = Codec::ALL.into_iter().filter(|codec| self.codecs.of(*codec).0 > 0.0).collect();
         if self.probability.0 > 0.0 { check(programs, &wanted) } else { Ok(()) }
     }
@@ -164,7 +166,7 @@ impl Video {
     ///
     /// # Errors
     /// ffmpeg is missing or fails.
-    pub(crate) fn film(
+    pub fn film(
         &self,
         programs: &Programs,
         shots: &[Shot],

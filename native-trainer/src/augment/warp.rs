@@ -11,11 +11,11 @@ use super::rebuilt;
 /// A turn about the centre.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Rotate {
+pub struct Rotate {
     /// Chance that it is done (default 0.5).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Most degrees to either side (default 10).
-    pub(crate) degrees: Limit<180>,
+    pub degrees: Limit<180>,
 }
 
 impl Default for Rotate {
@@ -36,13 +36,13 @@ impl Rotate {
 /// A zoom and a shift, as if the face's points had been found a little elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Reframe {
+pub struct Reframe {
     /// Chance that it is done (default 0).
-    pub(crate) probability: Probability,
+    pub probability: Probability,
     /// Most that the size differs to either side, in parts of it (default 0.08).
-    pub(crate) zoom: Limit<1>,
+    pub zoom: Limit<1>,
     /// Farthest to either side across and down, in parts of the image's sides (default 0.03).
-    pub(crate) shift: Limit<1>,
+    pub shift: Limit<1>,
 }
 
 impl Default for Reframe {
@@ -63,7 +63,7 @@ impl Reframe {
 
 /// What lies beyond the edge of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Border {
+pub(super) enum Border {
     /// Black.
     Black,
     /// The image mirrored, the edge itself once (OpenCV's `BORDER_REFLECT_101`).
@@ -72,13 +72,13 @@ pub(crate) enum Border {
 
 /// Where an image goes: scaled, then turned about its centre, then shifted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Placement {
+pub(super) struct Placement {
     /// Degrees counter-clockwise as one sees it.
-    pub(crate) degrees: f64,
+    pub degrees: f64,
     /// Factors across and down, not 0.
-    pub(crate) scale: [f64; 2],
+    pub scale: [f64; 2],
     /// Shift to the right and down, in parts of width and height.
-    pub(crate) shift: [f64; 2],
+    pub shift: [f64; 2],
 }
 
 impl Default for Placement {
@@ -89,7 +89,7 @@ impl Default for Placement {
 
 impl Placement {
     /// Where the point `[x, y]` of an image of `[width, height]` goes, all in pixels.
-    pub(crate) fn apply(&self, [width, height]: [usize; 2], [x, y]: [f64; 2]) -> [f64; 2] {
+    pub(super) fn apply(&self, [width, height]: [usize; 2], [x, y]: [f64; 2]) -> [f64; 2] {
         let (sine, cosine) = self.degrees.to_radians().sin_cos();
         let centre = centre([width, height]);
         let (u, v) = ((x - centre[0]) * self.scale[0], (y - centre[1]) * self.scale[1]);
@@ -114,7 +114,7 @@ fn centre(size: [usize; 2]) -> [f64; 2] {
 }
 
 /// Moves an image within its size. Pixels between pixels are bilinear (OpenCV's `warpAffine`).
-pub(crate) fn warp(image: &RgbImage, placement: &Placement, border: Border) -> RgbImage {
+pub(super) fn warp(image: &RgbImage, placement: &Placement, border: Border) -> RgbImage {
     warp_where(image, placement, border, |_| true)
 }
 
@@ -201,7 +201,7 @@ fn beyond(image: &RgbImage, column: i64, row: i64, border: Border) -> [u8; 3] {
 }
 
 /// The image as in a mirror: left is right.
-pub(crate) fn flip(image: &RgbImage) -> RgbImage {
+pub(super) fn flip(image: &RgbImage) -> RgbImage {
     let mut pixels = image.pixels().to_vec();
     let (colours, _) = pixels.as_chunks_mut::<3>();
     if image.width() > 0 {

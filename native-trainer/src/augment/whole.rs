@@ -12,7 +12,7 @@ const MARGIN: f32 = 1.6;
 
 /// The picture with the face at `landmarks` blended with a changed copy of itself. Everything outside the blend's mask stays
 /// as it is. `None` where the landmarks leave nothing to blend.
-pub(crate) fn blended_in_place(picture: &RgbImage, landmarks: &Landmarks, blend: &Blend) -> Option<RgbImage> {
+pub fn blended_in_place(picture: &RgbImage, landmarks: &Landmarks, blend: &Blend) -> Option<RgbImage> {
     let square = Square::around(picture, landmarks)?;
     let moved = landmarks.map(|[x, y]| [x - square.left as f32, y - square.top as f32]);
     let pair = blend.clone().of_unchanged_target().apply(&square.cut(picture)?, &moved)?;

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
-use serde::{Deserialize, Serialize};
 use unmask_core::detector::Model;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
 use unmask_core::detector::spec::Architecture;
@@ -15,10 +14,11 @@ use unmask_core::face::finder::FindOptions;
 use unmask_core::image::RgbImage;
 use unmask_core::weights::Seeded;
 
-use crate::device::DeviceChoice;
-use crate::media::{self, Damage, OpenOptions, TimedFrame};
-use crate::output::say;
-use crate::{detector_file, scoring};
+use unmask::device::DeviceChoice;
+use unmask::media::{self, Damage, OpenOptions, TimedFrame};
+use unmask::output::say;
+use unmask::speed::{Row, TOWER};
+use unmask::{detector_file, scoring};
 
 /// Measure the speed of each stage
 #[derive(Args, Debug)]
@@ -55,21 +55,6 @@ pub(crate) struct BenchArgs {
     repeat: u32,
 }
 
-/// One line of the table.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Row {
-    pub(crate) stage: String,
-    pub(crate) what: String,
-    /// Frames in one measured repetition.
-    pub(crate) batch: usize,
-    /// Milliseconds a frame, the median.
-    pub(crate) milliseconds: f64,
-    /// Floating-point operations a frame, where the stage is counted in them.
-    flops: Option<u64>,
-    /// Peak memory of the process after this stage, in bytes.
-    pub(crate) peak: Option<u64>,
-}
-
 /// Runs the command.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let rows = if args.only_model { model(args, &[plain_picture()?])? } else { all_stages(args)? };
@@ -79,9 +64,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     }
     Ok(())
 }
-
-/// The stage that is the model alone.
-pub(crate) const TOWER: &str = "tower";
 
 /// A grey picture, which takes as long as any other.
 fn plain_picture() -> Result<RgbImage> {

@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::interrupt::{self, INTERRUPTED};
-use crate::compare::{self, Ended, Options, config};
-use crate::device::DeviceChoice;
-use crate::output::say;
+use unmask::compare::{self, Ended, Options, config};
+use unmask::device::DeviceChoice;
+use unmask::output::say;
 
 /// Train or load several detectors, measure them alike, and write the tables
 #[derive(Args, Debug)]

@@ -8,19 +8,19 @@ use unmask_core::detector::Detector;
 use unmask_core::detector::spec::{DetectorSpec, Measured};
 use unmask_core::metrics::Misses;
 
-use crate::augment::Augmentation;
-use crate::augment::sbi::SelfBlending;
-use crate::datasets::{self, LoadOptions, Part, Split, Video};
-use crate::detector_file::{self, Loaded};
-use crate::device::DeviceChoice;
-use crate::evaluation::calibration::{self, Calibrated, VerdictBand};
-use crate::evaluation::tables::{Prepared, prepare};
-use crate::evaluation::verdicts::Verdicts;
-use crate::evaluation::{self, EvaluationOptions, Omitted, Thresholds};
-use crate::files;
-use crate::output::say;
-use crate::predict::{ClipLogits, predict_visibly, predictions, stored_crops};
-use crate::twins::{Twins, with_twins};
+use unmask::augment::Augmentation;
+use unmask::augment::sbi::SelfBlending;
+use unmask::datasets::{self, LoadOptions, Part, Split, Video};
+use unmask::detector_file::{self, Loaded};
+use unmask::device::DeviceChoice;
+use unmask::evaluation::calibration::{self, Calibrated, VerdictBand};
+use unmask::evaluation::tables::{Prepared, prepare};
+use unmask::evaluation::verdicts::Verdicts;
+use unmask::evaluation::{self, EvaluationOptions, Omitted, Thresholds};
+use unmask::files;
+use unmask::output::say;
+use unmask::predict::{ClipLogits, predict_visibly, predictions, stored_crops};
+use unmask::twins::{Twins, with_twins};
 
 /// Measure a detector on data sets
 #[derive(Args, Debug)]

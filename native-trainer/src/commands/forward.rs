@@ -8,9 +8,9 @@ use clap::Args;
 use unmask_core::detector::Detector;
 use unmask_core::weights::TensorSource;
 
-use crate::device::DeviceChoice;
-use crate::tensors::{StoredTensor, write_tensors};
-use crate::{detector_file, files};
+use unmask::device::DeviceChoice;
+use unmask::tensors::{StoredTensor, write_tensors};
+use unmask::{detector_file, files};
 
 /// Run a detector on given pixels and write its raw outputs
 #[derive(Args, Debug)]

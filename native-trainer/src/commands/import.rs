@@ -22,10 +22,10 @@ use unmask_core::layers::HeadKind;
 use unmask_core::weights::{Init, TensorSource, WeightsError};
 
 use super::preprocess::margin;
-use crate::datasets::crops::DEEPFAKEBENCH;
-use crate::detector_file::Source;
-use crate::output::say;
-use crate::{checkpoint, detector_file, files};
+use unmask::datasets::crops::DEEPFAKEBENCH;
+use unmask::detector_file::Source;
+use unmask::output::say;
+use unmask::{checkpoint, detector_file, files};
 
 /// Convert a checkpoint of somebody else into a detector file
 #[derive(Args, Debug)]

@@ -10,11 +10,11 @@ use serde_json::json;
 use unmask_core::detector::Strategy;
 use unmask_core::detector::spec::{DetectorSpec, Measured, Reliability, TrainingStatus};
 
-use crate::counts::Counts;
-use crate::datasets::{self, LoadOptions, summary};
-use crate::detector_file::{self, Source};
-use crate::output;
-use crate::output::say;
+use unmask::counts::Counts;
+use unmask::datasets::{self, LoadOptions, summary};
+use unmask::detector_file::{self, Source};
+use unmask::output;
+use unmask::output::say;
 
 /// Describe a detector file, or data to train on
 #[derive(Args, Debug)]

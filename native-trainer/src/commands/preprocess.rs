@@ -9,14 +9,14 @@ use clap::{Args, ValueEnum};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 
 use super::shard::Shard;
-use crate::datasets::manifest::Identity;
-use crate::datasets::source::{LeftOut, Listing, Source};
-use crate::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, summary};
-use crate::media::Damage;
-use crate::preprocess::person::Whose;
-use crate::preprocess::picture::PictureFormat;
-use crate::preprocess::{self, Excluded, Holds, Settings, Tally};
-use crate::{detector_file, files, output};
+use unmask::datasets::manifest::Identity;
+use unmask::datasets::source::{LeftOut, Listing, Source};
+use unmask::datasets::{self, Compression, Label, Layout, ListOptions, LoadOptions, summary};
+use unmask::media::Damage;
+use unmask::preprocess::person::Whose;
+use unmask::preprocess::picture::PictureFormat;
+use unmask::preprocess::{self, Excluded, Holds, Settings, Tally};
+use unmask::{detector_file, files, output};
 
 /// JPEG's quality where none is given.
 const QUALITY: u8 = 95;

@@ -15,14 +15,14 @@ use unmask_core::face::{Face as FoundFace, Landmarks};
 use unmask_core::image::{Interpolation, RgbImage};
 
 use super::preprocess::margin;
-use crate::augment::sbi::{OtherFace, SelfBlending, pose_distance};
-use crate::augment::whole::blended_in_place;
-use crate::augment::{Augmentation, Filming, Mask, Shot};
-use crate::media::{self, Damage, Input, OpenOptions, Programs};
-use crate::output::say;
-use crate::train::read_unchecked_recipe;
-use crate::train::recipe::Recipe;
-use crate::{files, scoring};
+use unmask::augment::sbi::{OtherFace, SelfBlending, pose_distance};
+use unmask::augment::whole::blended_in_place;
+use unmask::augment::{Augmentation, Filming, Mask, Shot};
+use unmask::media::{self, Damage, Input, OpenOptions, Programs};
+use unmask::output::say;
+use unmask::train::read_unchecked_recipe;
+use unmask::train::recipe::Recipe;
+use unmask::{files, scoring};
 
 /// Show faces as a training run sees them
 #[derive(Args, Debug)]

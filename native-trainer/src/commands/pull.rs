@@ -7,9 +7,9 @@ use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
 
 use super::import::{self, BranchArgs, From, HeadArg, ImportArgs};
-use crate::detector_file;
-use crate::hub::{Freshness, Hub, Pulled, Reporter, known, resolve};
-use crate::output::say;
+use unmask::detector_file;
+use unmask::hub::{Freshness, Hub, Pulled, Reporter, known, resolve};
+use unmask::output::say;
 
 /// Fetch a published detector or backbone and make a detector file of it
 #[derive(Args, Debug)]

@@ -10,10 +10,10 @@ use half::f16;
 use unmask_core::detector::spec::{DetectorSpec, Grade, Reliability, SPEC_KEY, TrainingStatus};
 use unmask_core::weights::{TensorSource, WeightsError};
 
-use crate::detector_file::{self, Source};
-use crate::hub;
-use crate::output::say;
-use crate::tensors::{StoredTensor, write_tensors};
+use unmask::detector_file::{self, Source};
+use unmask::hub;
+use unmask::output::say;
+use unmask::tensors::{StoredTensor, write_tensors};
 
 /// Store a detector's weights in fewer bits
 #[derive(Args, Debug)]

@@ -12,13 +12,13 @@ use unmask_core::pipeline::Faces;
 use unmask_core::pipeline::report::Report;
 
 use crate::commands::shard::Shard;
-use crate::detector_file::{self, Loaded, Source};
-use crate::device::DeviceChoice;
-use crate::media::pipe::{self, Piped};
-use crate::media::{self, Damage, Input, LeftOut, MediaError};
-use crate::output::{Format, Output, say};
-use crate::report::{Pictures, ReportFolder};
-use crate::scoring::{ScoreOptions, Scorer, face_finder};
+use unmask::detector_file::{self, Loaded, Source};
+use unmask::device::DeviceChoice;
+use unmask::media::pipe::{self, Piped};
+use unmask::media::{self, Damage, Input, LeftOut, MediaError};
+use unmask::output::{Format, Output, say};
+use unmask::report::{Pictures, ReportFolder};
+use unmask::scoring::{ScoreOptions, Scorer, face_finder};
 
 /// Score videos and images: was the face manipulated?
 #[derive(Args, Debug)]

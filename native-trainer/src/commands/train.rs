@@ -7,10 +7,10 @@ use anyhow::Result;
 use clap::Args;
 
 use super::interrupt::{self, INTERRUPTED};
-use crate::datasets::LoadOptions;
-use crate::device::DeviceChoice;
-use crate::output::say;
-use crate::train::{self, Ended, Options};
+use unmask::datasets::LoadOptions;
+use unmask::device::DeviceChoice;
+use unmask::output::say;
+use unmask::train::{self, Ended, Options};
 
 /// Train a detector by a recipe
 #[derive(Args, Debug)]

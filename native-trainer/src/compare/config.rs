@@ -17,7 +17,7 @@ pub(super) const FACES: &str = "faces";
 
 /// What is compared on what.
 #[derive(Debug)]
-pub(crate) struct Config {
+pub struct Config {
     /// At least one.
     pub(super) methods: Vec<Method>,
     /// At least one.
@@ -105,7 +105,7 @@ struct EvaluateTable {
 ///
 /// # Errors
 /// One sentence that names the file and what in it is wrong.
-pub(crate) fn read(path: &Path) -> Result<Config> {
+pub fn read(path: &Path) -> Result<Config> {
     let text = files::read_text(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     parse(&text, folder).with_context(|| path.display().to_string())

@@ -9,9 +9,9 @@ use super::config::Method;
 use super::detectors::Ready;
 use super::results::{Efficiency, Outcome, Speed};
 use super::{Halt, Options, results_folder, store, stored};
-use crate::commands::bench::{Row, TOWER};
 use crate::counts::{self, Counts};
 use crate::files;
+use crate::speed::{Row, TOWER};
 
 /// Measured repetitions, of which the median counts.
 const REPEATS: u32 = 5;

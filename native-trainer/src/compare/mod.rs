@@ -1,8 +1,8 @@
 //! Several detectors on the same data, and the tables that say how they compare.
 //!
-//! A [`config`] names the detectors and the data. [`detectors`] trains or finds each, [`scores`] measures each on each data
-//! set, [`efficiency`] says what each costs; all is gathered as a [`results::Comparison`], of which [`tables`] makes
-//! [`documents`](document) and CSV and [`figure`] a chart. What is missing stands there with its reason, and the others go on.
+//! A [`config`] names the detectors and the data. `detectors` trains or finds each, `scores` measures each on each data
+//! set, `efficiency` says what each costs; all is gathered as a `results::Comparison`, of which `tables` makes
+//! `documents` and CSV and `figure` a chart. What is missing stands there with its reason, and the others go on.
 //!
 //! The folder of a comparison:
 //!
@@ -13,7 +13,7 @@
 //! | `faces/` | the crops of videos that a table names |
 //! | `comparison.md`, `comparison.json`, `*.csv`, `auc.svg` | what it is all for |
 
-pub(crate) mod config;
+pub mod config;
 mod detectors;
 mod document;
 mod efficiency;
@@ -38,18 +38,19 @@ use detectors::Ready;
 use results::{Comparison, DatasetEntry, DetectorEntry, MethodEntry, Missing, MissingKind, Outcome};
 
 /// What the command line says beside the configuration.
-pub(crate) struct Options {
+pub struct Options {
     /// Where everything goes.
-    pub(crate) out: PathBuf,
+    pub out: PathBuf,
     /// Whether nothing that is there already counts.
-    pub(crate) fresh: bool,
-    pub(crate) device: DeviceChoice,
+    pub fresh: bool,
+    /// Where the detectors run.
+    pub device: DeviceChoice,
     /// Images that go through a detector together when its speed is measured.
-    pub(crate) batch: u32,
+    pub batch: u32,
 }
 
 /// How a comparison ended.
-pub(crate) enum Ended {
+pub enum Ended {
     /// All is written; some of it may be missing.
     Finished {
         /// Whether anything is.
@@ -85,7 +86,7 @@ impl Halt {
 ///
 /// # Errors
 /// The tables cannot be written. What else fails is told in them.
-pub(crate) fn run(config: &Config, options: &Options, stop: &AtomicBool) -> Result<Ended> {
+pub fn run(config: &Config, options: &Options, stop: &AtomicBool) -> Result<Ended> {
     let mut methods = Vec::with_capacity(config.methods.len());
     for (index, method) in config.methods.iter().enumerate() {
         eprintln!("{} of {}: {}", index + 1, config.methods.len(), method.name);

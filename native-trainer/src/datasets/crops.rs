@@ -14,16 +14,16 @@ use super::manifest::Header;
 
 /// The crops in one place.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Crops {
+pub struct Crops {
     /// The folder or file that holds or lists them.
-    pub(crate) place: PathBuf,
+    pub place: PathBuf,
     /// How they were cut.
-    pub(crate) cut: Cut,
+    pub cut: Cut,
 }
 
 /// How crops were cut.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Cut {
+pub enum Cut {
     /// By this program, which wrote it down.
     Stated(Header),
     /// By DeepfakeBench, which does not write it down: [`DEEPFAKEBENCH`] is taken for granted.
@@ -35,7 +35,7 @@ pub(crate) enum Cut {
 /// What DeepfakeBench's own crops are, by its published `preprocessing/preprocess.py` and `config.yaml`: its alignment to
 /// ArcFace's points, scaled by 1.3, 256 pixels. Its five points are corners of eyes and mouth found by dlib, where ours are
 /// centres of eyes, so that faces lie a little differently in them.
-pub(crate) const DEEPFAKEBENCH: CropSpec = CropSpec { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 };
+pub const DEEPFAKEBENCH: CropSpec = CropSpec { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 };
 
 /// Margins this near to each other are one: they differ as the same number does that was written down.
 const SAME_MARGIN: f32 = 1e-4;
@@ -54,7 +54,7 @@ impl Crops {
     ///
     /// # Errors
     /// One sentence with the place, both geometries and the way out.
-    pub(crate) fn check(&self, wanted: &CropSpec) -> Result<()> {
+    pub fn check(&self, wanted: &CropSpec) -> Result<()> {
         let Some(found) = self.spec() else { return Ok(()) };
         let is_same_margin = (found.margin - wanted.margin).abs() < SAME_MARGIN;
         if found.geometry == wanted.geometry && found.size == wanted.size && is_same_margin {
@@ -72,7 +72,7 @@ impl Crops {
     }
 
     /// How these crops differ from those that scoring makes of the same videos, in ways that are not refused.
-    pub(crate) fn remarks(&self, frames: usize) -> Vec<String> {
+    pub fn remarks(&self, frames: usize) -> Vec<String> {
         let place = self.place.display();
         let header = match &self.cut {
             Cut::Stated(header) => header,

@@ -152,6 +152,6 @@ fn manipulation_of(label: Label, folder: Option<&str>) -> String {
 }
 
 /// The name of the data set in `root` where the user gives none.
-pub(crate) fn dataset_name(root: &Path) -> String {
+pub fn dataset_name(root: &Path) -> String {
     folder_name(root)
 }

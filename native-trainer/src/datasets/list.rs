@@ -19,13 +19,13 @@ use crate::files;
 use crate::media::{self, MediaError};
 
 /// What the columns beside the known ones say of each video.
-pub(crate) type Attributes = BTreeMap<Identity, BTreeMap<String, String>>;
+pub type Attributes = BTreeMap<Identity, BTreeMap<String, String>>;
 
 /// The manipulation of fakes of which the table does not say how they were made.
 const UNSAID: &str = "fake";
 
 /// Whether a path is that of such a table.
-pub(crate) fn is_list(path: &Path) -> bool {
+pub fn is_list(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
     path.is_file() && ending.is_some_and(|ending| ending == "tsv" || ending == "csv")
 }
@@ -34,7 +34,7 @@ pub(crate) fn is_list(path: &Path) -> bool {
 ///
 /// # Errors
 /// The table cannot be read, lacks a column, or says something that is not known; by its line.
-pub(crate) fn list(path: &Path, dataset: &str) -> Result<(Listing, Attributes)> {
+pub fn list(path: &Path, dataset: &str) -> Result<(Listing, Attributes)> {
     let table = Table::read(path)?;
     let names = Names::of(&table);
     let root = folder_of(path);
@@ -86,7 +86,7 @@ pub(crate) fn list(path: &Path, dataset: &str) -> Result<(Listing, Attributes)> 
 }
 
 /// The folder that a table lies in, from which its files are named.
-pub(crate) fn folder_of(path: &Path) -> PathBuf {
+pub fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),

@@ -24,36 +24,36 @@ use super::{Dataset, Dropped, FaceCrop, Label, Split, Video};
 use crate::files;
 
 /// The version of the manifest that this program writes, and the only one it reads.
-pub(crate) const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 1;
 
 /// The first line: what all crops of the folder have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Header {
+pub struct Header {
     /// [`MANIFEST_VERSION`].
-    pub(crate) unmask_manifest: u32,
+    pub unmask_manifest: u32,
     /// The program's version.
-    pub(crate) program: String,
+    pub program: String,
     /// How faces were cropped.
-    pub(crate) crop: CropSpec,
+    pub crop: CropSpec,
     /// Frames looked at in a video.
-    pub(crate) frames: usize,
+    pub frames: usize,
     /// Whose faces were taken, as on the command line.
-    pub(crate) faces: String,
+    pub faces: String,
     /// The image format, as on the command line.
-    pub(crate) format: String,
+    pub format: String,
     /// JPEG's quality; absent where nothing is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) quality: Option<u8>,
+    pub quality: Option<u8>,
 }
 
 impl Header {
     /// Whether crops under both headers can stand side by side; the program's version may differ.
-    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+    pub fn is_alike(&self, other: &Self) -> bool {
         Self { program: other.program.clone(), ..self.clone() } == *other
     }
 
     /// The settings, for people.
-    pub(crate) fn settings(&self) -> String {
+    pub fn settings(&self) -> String {
         let crop = Words(&self.crop);
         let quality = self.quality.map_or(String::new(), |quality| format!(" at quality {quality}"));
         let Self { frames, faces, format, .. } = self;
@@ -63,54 +63,54 @@ impl Header {
 
 /// One line: a video or photograph, with its crops or why there are none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The data set.
-    pub(crate) dataset: String,
+    pub dataset: String,
     /// The manipulation; `original` for real ones.
-    pub(crate) manipulation: String,
+    pub manipulation: String,
     /// The name within data set and manipulation.
-    pub(crate) name: String,
+    pub name: String,
     /// Real or fake.
-    pub(crate) label: Label,
+    pub label: Label,
     /// Its use.
-    pub(crate) split: Split,
+    pub split: Split,
     /// Who is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) person: Option<String>,
+    pub person: Option<String>,
     /// As [`Video::group`]; told by person and name where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) group: Option<String>,
+    pub group: Option<String>,
     /// The file or folder it came from, relative to the folder that was preprocessed, with `/` between folders.
-    pub(crate) source: String,
+    pub source: String,
     /// The size of that file; absent for folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) source_bytes: Option<u64>,
+    pub source_bytes: Option<u64>,
     /// What else tells whether the source is still the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) source_print: Option<SourcePrint>,
+    pub source_print: Option<SourcePrint>,
     /// How many lines this one takes the place of: about earlier contents of the source, or with what was said of it before.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub(crate) revision: u32,
+    pub revision: u32,
     /// Frames that were looked at.
-    pub(crate) frames: usize,
+    pub frames: usize,
     /// Frames among these in which the person was not found.
-    pub(crate) frames_without_face: usize,
+    pub frames_without_face: usize,
     /// The crops in order of time; none if `dropped`.
-    pub(crate) crops: Vec<CropEntry>,
+    pub crops: Vec<CropEntry>,
     /// Why there are no crops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) dropped: Option<Drop>,
+    pub dropped: Option<Drop>,
 }
 
 /// What tells a source from another file of its name and size, or from itself as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SourcePrint {
+pub struct SourcePrint {
     /// The folder that was preprocessed: the first 16 digits of the SHA-256 of its path.
-    pub(crate) root: String,
+    pub root: String,
     /// When the source was last written to, in milliseconds since 1970.
-    pub(crate) modified_ms: u64,
+    pub modified_ms: u64,
     /// The first 16 digits of the SHA-256 of parts of its bytes.
-    pub(crate) sample: String,
+    pub sample: String,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -119,36 +119,36 @@ fn is_zero(number: &u32) -> bool {
 
 /// One crop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct CropEntry {
+pub struct CropEntry {
     /// The image, relative to the manifest's folder, with `/` between folders.
-    pub(crate) path: String,
+    pub path: String,
     /// Seconds from the start of the video; absent for photographs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) time_s: Option<f64>,
+    pub time_s: Option<f64>,
     /// Left, top, width and height of the face in pixels of the source's frame.
     #[serde(rename = "box")]
-    pub(crate) bounds: [f32; 4],
+    pub bounds: [f32; 4],
     /// The finder's belief that it is a face.
-    pub(crate) confidence: f32,
+    pub confidence: f32,
     /// The five points in pixels of the source's frame.
-    pub(crate) source_landmarks: Landmarks,
+    pub source_landmarks: Landmarks,
     /// The five points in pixels of the crop.
-    pub(crate) landmarks: Landmarks,
+    pub landmarks: Landmarks,
 }
 
 /// Why a video has no crops.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Drop {
+pub struct Drop {
     /// Which kind of trouble.
-    pub(crate) kind: DropKind,
+    pub kind: DropKind,
     /// A sentence for people.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 /// The kinds of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum DropKind {
+pub enum DropKind {
     /// It was looked at, and there is no face in it.
     NoFace,
     /// It could not be read.
@@ -170,7 +170,7 @@ impl DropKind {
 
 /// What of a line decides whether its video is done: the rest is passed over in reading, which keeps memory small.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(crate) struct Known {
+pub struct Known {
     dataset: String,
     manipulation: String,
     name: String,
@@ -181,37 +181,37 @@ pub(crate) struct Known {
     #[serde(default)]
     group: Option<String>,
     /// As [`Entry::source`].
-    pub(crate) source: String,
+    pub source: String,
     /// As [`Entry::source_bytes`].
-    pub(crate) source_bytes: Option<u64>,
+    pub source_bytes: Option<u64>,
     /// As [`Entry::source_print`].
     #[serde(default)]
-    pub(crate) source_print: Option<SourcePrint>,
+    pub source_print: Option<SourcePrint>,
     /// As [`Entry::revision`].
     #[serde(default)]
-    pub(crate) revision: u32,
+    pub revision: u32,
     /// As [`Entry::dropped`].
-    pub(crate) dropped: Option<Drop>,
+    pub dropped: Option<Drop>,
 }
 
 impl Known {
     /// Whether the line says of its video what `source` says.
-    pub(crate) fn says_the_same(&self, source: &Source) -> bool {
+    pub fn says_the_same(&self, source: &Source) -> bool {
         let is_same_group = self.group.as_ref().is_none_or(|group| *group == source.group);
         self.label == source.label && self.split == source.split && self.person == source.person && is_same_group
     }
 
     /// Whether the line says that its video counts no more.
-    pub(crate) fn is_withdrawn(&self) -> bool {
+    pub fn is_withdrawn(&self) -> bool {
         self.dropped.as_ref().is_some_and(|dropped| dropped.kind == DropKind::Withdrawn)
     }
 }
 
 /// What tells one video from another: data set, manipulation and name.
-pub(crate) type Identity = (String, String, String);
+pub type Identity = (String, String, String);
 
 /// A line in as much detail as its reader wants.
-pub(crate) trait Line: DeserializeOwned {
+pub trait Line: DeserializeOwned {
     /// The video's identity.
     fn identity(&self) -> Identity;
     /// Whether there are no crops.
@@ -250,15 +250,15 @@ impl Line for Known {
 
 /// A manifest that was read.
 #[derive(Debug)]
-pub(crate) struct Manifest<L> {
+pub struct Manifest<L> {
     /// The header of each file, with the file.
-    pub(crate) headers: Vec<(PathBuf, Header)>,
+    pub headers: Vec<(PathBuf, Header)>,
     /// One line for each video.
-    pub(crate) lines: BTreeMap<Identity, L>,
+    pub lines: BTreeMap<Identity, L>,
 }
 
 /// The manifest's files in `folder`, in order of their names; none if it is no folder of crops.
-pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let context = || format!("{} cannot be listed; check its permissions", folder.display());
     let mut found = Vec::new();
     for item in fs::read_dir(folder).with_context(context)? {
@@ -276,7 +276,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// A file cannot be read, is of another version, or has a line that tells of no video: its number is named.
-pub(crate) fn read<L: Line>(files: &[PathBuf]) -> Result<Manifest<L>> {
+pub fn read<L: Line>(files: &[PathBuf]) -> Result<Manifest<L>> {
     let mut manifest = Manifest { headers: Vec::new(), lines: BTreeMap::new() };
     for file in files {
         manifest.read_file(file)?;

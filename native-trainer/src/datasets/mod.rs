@@ -1,23 +1,23 @@
 //! Data to train on and to evaluate with: videos and photographs as the aligned crops of their faces.
 //!
 //! [`load`] reads whatever a user names into a [`Dataset`]: [`manifest`] is what `unmask preprocess` writes,
-//! [`deepfakebench`] what that benchmark does ([`dlib_points`] its landmarks), [`aligned`] a plain folder of crops.
-//! [`sources`] lists what there is to preprocess: [`raw`] knows the data sets of the field, [`folders`] any other folder, [`list`] a table;
-//! [`source`] is what both find, [`split`] decides what trains and what tests where nobody says. [`crops`] says how crops were
+//! `deepfakebench` what that benchmark does (`dlib_points` its landmarks), `aligned` a plain folder of crops.
+//! [`sources`] lists what there is to preprocess: `raw` knows the data sets of the field, [`folders`] any other folder, [`list`] a table;
+//! [`source`] is what both find, `split` decides what trains and what tests where nobody says. [`crops`] says how crops were
 //! cut, and refuses those that a detector would cut otherwise.
 
 mod aligned;
-pub(crate) mod crops;
+pub mod crops;
 mod deepfakebench;
 mod dlib_points;
-pub(crate) mod folders;
-pub(crate) mod list;
-pub(crate) mod manifest;
+pub mod folders;
+pub mod list;
+pub mod manifest;
 mod raw;
-pub(crate) mod source;
+pub mod source;
 mod split;
 mod strays;
-pub(crate) mod summary;
+pub mod summary;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -37,7 +37,7 @@ use crate::files;
 /// What a video is. In tensors `Real` is class 0 and `Fake` class 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Label {
+pub enum Label {
     /// As the camera saw it.
     Real,
     /// The face was manipulated.
@@ -46,7 +46,7 @@ pub(crate) enum Label {
 
 /// What a video is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) enum Split {
+pub enum Split {
     /// To learn from.
     #[serde(rename = "train")]
     Train,
@@ -71,17 +71,21 @@ impl std::fmt::Display for Split {
 /// The part of the data that figures are about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Part {
+pub enum Part {
+    /// What is trained on
     Train,
+    /// What choices are made on
     Val,
+    /// What is measured on
     #[default]
     Test,
+    /// All of it
     All,
 }
 
 impl Part {
     /// Whether a video of this split belongs to it.
-    pub(crate) fn takes(self, split: Split) -> bool {
+    pub fn takes(self, split: Split) -> bool {
         match self {
             Self::Train => split == Split::Train,
             Self::Val => split == Split::Validation,
@@ -93,76 +97,76 @@ impl Part {
 
 /// One aligned face on disk.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FaceCrop {
+pub struct FaceCrop {
     /// The image.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// When the face was seen, in seconds from the start of the video; none for photographs.
-    pub(crate) time_s: Option<f64>,
+    pub time_s: Option<f64>,
     /// The five points in pixels of the crop; none where only the geometry's template is known.
-    pub(crate) landmarks: Option<Landmarks>,
+    pub landmarks: Option<Landmarks>,
 }
 
 /// One video, or one photograph, with the crops of its face in order of time.
 ///
 /// Its identity is (dataset, manipulation, name).
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Video {
+pub struct Video {
     /// The data set it belongs to, such as `FaceForensics++`.
-    pub(crate) dataset: String,
+    pub dataset: String,
     /// How it was manipulated, such as `Deepfakes`; [`ORIGINAL`] for real ones.
-    pub(crate) manipulation: String,
+    pub manipulation: String,
     /// Its name, unique within data set and manipulation.
-    pub(crate) name: String,
+    pub name: String,
     /// Real or fake.
-    pub(crate) label: Label,
+    pub label: Label,
     /// What it is used for.
-    pub(crate) split: Split,
+    pub split: Split,
     /// Who is in it, where the data set says; of a swapped face, whose head it sits on.
-    pub(crate) person: Option<String>,
+    pub person: Option<String>,
     /// What it shares with others of its data set that it is not independent of: the person, where that is known, else the
     /// video that it and others were made from. Alone it is a group by itself.
-    pub(crate) group: String,
+    pub group: String,
     /// At least one.
-    pub(crate) crops: Vec<FaceCrop>,
+    pub crops: Vec<FaceCrop>,
 }
 
 impl Video {
     /// Its identity for people: `data set/manipulation/name`.
-    pub(crate) fn identity(&self) -> String {
+    pub fn identity(&self) -> String {
         format!("{}/{}/{}", self.dataset, self.manipulation, self.name)
     }
 }
 
 /// A video of which no crop could be made. Every figure has the number of these beside it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Dropped {
+pub struct Dropped {
     /// The data set it belongs to.
-    pub(crate) dataset: String,
+    pub dataset: String,
     /// What it would have been used for.
-    pub(crate) split: Split,
+    pub split: Split,
     /// The file or folder it came from.
-    pub(crate) source: String,
+    pub source: String,
     /// Real or fake.
-    pub(crate) label: Label,
+    pub label: Label,
     /// What kind of trouble it was, in a sentence that names no file, so that equal ones are counted together.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// Why, in a sentence.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 /// What [`load`] found.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Dataset {
+pub struct Dataset {
     /// A name for people.
-    pub(crate) name: String,
+    pub name: String,
     /// The videos in a fixed order: by data set, manipulation and name.
-    pub(crate) videos: Vec<Video>,
+    pub videos: Vec<Video>,
     /// The videos without a crop, in order of their sources.
-    pub(crate) dropped: Vec<Dropped>,
+    pub dropped: Vec<Dropped>,
     /// How the crops were cut.
-    pub(crate) crops: Vec<Crops>,
+    pub crops: Vec<Crops>,
     /// Files beside the crops that could not be used, in sentences that name them.
-    pub(crate) unusable: Vec<String>,
+    pub unusable: Vec<String>,
 }
 
 impl Dataset {
@@ -170,17 +174,17 @@ impl Dataset {
     ///
     /// # Errors
     /// Those of [`Crops::check`].
-    pub(crate) fn check_crops(&self, wanted: &CropSpec) -> Result<()> {
+    pub fn check_crops(&self, wanted: &CropSpec) -> Result<()> {
         self.crops.iter().try_for_each(|crops| crops.check(wanted))
     }
 }
 
 /// The manipulation of what was not manipulated.
-pub(crate) const ORIGINAL: &str = "original";
+pub const ORIGINAL: &str = "original";
 
 /// How videos of FaceForensics++ and DeepFakeDetection were compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compression {
+pub enum Compression {
     /// Not at all
     Raw,
     /// Lightly
@@ -206,19 +210,19 @@ impl Compression {
 
 /// How data is read, for every command that reads some.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct LoadOptions {
+pub struct LoadOptions {
     /// Which compression of FaceForensics++ to take, where a DeepfakeBench JSON lists several
     #[arg(long, value_enum, default_value = "c23")]
-    pub(crate) compression: Compression,
+    pub compression: Compression,
     /// The folder that the paths in a DeepfakeBench JSON start from [default: looked for around the file]
     #[arg(long = "data-root", value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
+    pub root: Option<PathBuf>,
     /// Take the images of folders as crops that are aligned already
     #[arg(long)]
-    pub(crate) aligned: bool,
+    pub aligned: bool,
     /// With --aligned: all images are of this label [default: the folders `real` and `fake` say]
     #[arg(long, value_enum, requires = "aligned")]
-    pub(crate) label: Option<Label>,
+    pub label: Option<Label>,
 }
 
 /// Reads the data at `path`, one split of it or all: a folder that `unmask preprocess` wrote, or one file of its manifest
@@ -226,7 +230,7 @@ pub(crate) struct LoadOptions {
 ///
 /// # Errors
 /// One sentence that names the file: nothing there that can be read as data, or a file of it that is damaged.
-pub(crate) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> Result<Dataset> {
+pub fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> Result<Dataset> {
     let shown = path.display();
     if !path.exists() {
         bail!("{shown}: there is no such file or folder; check the path");
@@ -251,7 +255,7 @@ pub(crate) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> 
 ///
 /// # Errors
 /// Those of [`load`] and of [`Dataset::check_crops`]; and a video that two roots tell different things about.
-pub(crate) fn load_all<'a>(
+pub fn load_all<'a>(
     roots: impl IntoIterator<Item = &'a PathBuf>,
     options: &LoadOptions,
     wanted: &CropSpec,
@@ -287,7 +291,7 @@ pub(crate) fn load_all<'a>(
 }
 
 /// SHA-256 over what tells one choice of videos from another: their identities, labels and numbers of crops.
-pub(crate) fn fingerprint<'a>(videos: impl IntoIterator<Item = &'a Video>) -> String {
+pub fn fingerprint<'a>(videos: impl IntoIterator<Item = &'a Video>) -> String {
     let mut hasher = Sha256::new();
     for Video { label, dataset, manipulation, name, crops, .. } in videos {
         hasher.update(format!("{label:?}\t{dataset}\t{manipulation}\t{name}\t{}\n", crops.len()));
@@ -296,7 +300,7 @@ pub(crate) fn fingerprint<'a>(videos: impl IntoIterator<Item = &'a Video>) -> St
 }
 
 /// In what the data differs from what scoring the same videos sees.
-pub(crate) fn remarks(data: &[Dataset], frames: usize) -> Vec<String> {
+pub fn remarks(data: &[Dataset], frames: usize) -> Vec<String> {
     let of_crops = data.iter().flat_map(|set| &set.crops).flat_map(|crops| crops.remarks(frames));
     let unusable = data.iter().flat_map(|set| &set.unusable).cloned();
     of_crops.chain(unusable).collect()
@@ -304,7 +308,7 @@ pub(crate) fn remarks(data: &[Dataset], frames: usize) -> Vec<String> {
 
 /// How a folder of videos and photographs is ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Layout {
+pub enum Layout {
     /// The data sets of the field, as handed out and as DeepfakeBench places them
     Dfb,
     /// ROOT/{real,fake}/…, or ROOT/{train,val,test}/{real,fake}/…; with --label, everything in ROOT
@@ -315,22 +319,22 @@ pub(crate) enum Layout {
 
 /// What a folder's listing depends on.
 #[derive(Clone, Debug)]
-pub(crate) struct ListOptions {
+pub struct ListOptions {
     /// The order of the folder; told by its contents where not given.
-    pub(crate) layout: Option<Layout>,
+    pub layout: Option<Layout>,
     /// The label of everything.
-    pub(crate) label: Option<Label>,
+    pub label: Option<Label>,
     /// The compression of FaceForensics++.
-    pub(crate) compression: Compression,
+    pub compression: Compression,
     /// The name of the data set, where its layout does not give one; the folder's where not given.
-    pub(crate) dataset: Option<String>,
+    pub dataset: Option<String>,
 }
 
 /// Lists the videos and photographs in the folder `root`, in order of their identities, and what was left out.
 ///
 /// # Errors
 /// One sentence that names what is missing, or two files that cannot be told apart.
-pub(crate) fn sources(root: &Path, options: &ListOptions) -> Result<source::Listing> {
+pub fn sources(root: &Path, options: &ListOptions) -> Result<source::Listing> {
     let shown = root.display();
     if list::is_list(root) && options.layout.is_none() && options.label.is_none() {
         let name = options.dataset.clone().unwrap_or_else(|| folders::dataset_name(&root.with_extension("")));

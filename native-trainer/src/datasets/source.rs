@@ -12,67 +12,68 @@ use crate::media::{self, Input, MediaError};
 
 /// One video, photograph or folder of frames, with what its place says about it.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub struct Source {
     /// The file or folder.
-    pub(crate) input: Input,
+    pub input: Input,
     /// Its path relative to the folder that was listed, with `/` between folders.
-    pub(crate) path: String,
+    pub path: String,
     /// The data set.
-    pub(crate) dataset: String,
+    pub dataset: String,
     /// The manipulation; `original` for real ones.
-    pub(crate) manipulation: String,
+    pub manipulation: String,
     /// The name within data set and manipulation.
-    pub(crate) name: String,
+    pub name: String,
     /// Real or fake.
-    pub(crate) label: Label,
+    pub label: Label,
     /// Its use.
-    pub(crate) split: Split,
+    pub split: Split,
     /// Who is in it.
-    pub(crate) person: Option<String>,
+    pub person: Option<String>,
     /// As [`super::Video::group`].
-    pub(crate) group: String,
+    pub group: String,
     /// Whether its pictures end at the face, so that they have to be continued before the face can be found and cropped.
-    pub(crate) ends_at_face: bool,
+    pub ends_at_face: bool,
 }
 
 impl Source {
     /// What tells it from others.
-    pub(crate) fn identity(&self) -> Identity {
+    pub fn identity(&self) -> Identity {
         (self.dataset.clone(), self.manipulation.clone(), self.name.clone())
     }
 
     /// The size of its file in bytes; none for folders.
-    pub(crate) fn size(&self) -> Option<u64> {
+    pub fn size(&self) -> Option<u64> {
         self.input.path().metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len())
     }
 }
 
 /// A file that was passed over, which stops no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LeftOut {
+pub struct LeftOut {
     /// The file or folder.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Why, as part of a sentence after its name; files with the same reason are told together.
-    pub(crate) reason: String,
+    pub reason: String,
     /// Whether it may be wanted, and could not be read.
-    pub(crate) is_unreadable: bool,
+    pub is_unreadable: bool,
     /// How many files it stands for: more than one for a folder that is left out as a whole.
-    pub(crate) files: usize,
+    pub files: usize,
 }
 
 impl LeftOut {
-    pub(crate) fn new(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+    /// A file that was looked at, and why it is left out.
+    pub fn new(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self { path: path.into(), reason: reason.into(), is_unreadable: false, files: 1 }
     }
 }
 
 /// What a folder holds.
 #[derive(Debug, Default)]
-pub(crate) struct Listing {
+pub struct Listing {
     /// In order of their identities.
-    pub(crate) sources: Vec<Source>,
+    pub sources: Vec<Source>,
     /// In no order.
-    pub(crate) left_out: Vec<LeftOut>,
+    pub left_out: Vec<LeftOut>,
 }
 
 /// What a data set's files are before it is decided what each is used for.

@@ -9,7 +9,7 @@ use super::crops::Crops;
 use super::{Dataset, Dropped, FaceCrop, Label, Split, Video};
 
 /// Videos and crops by data set, manipulation and split; below that how the crops were cut, and what was dropped.
-pub(crate) fn text(dataset: &Dataset) -> String {
+pub fn text(dataset: &Dataset) -> String {
     format!("{}\n{}{}{}", table(dataset), crops(dataset), dropped(dataset), unusable(dataset))
 }
 
@@ -65,7 +65,7 @@ fn dropped(dataset: &Dataset) -> String {
 }
 
 /// Everything a data set holds, as a JSON document.
-pub(crate) fn document(dataset: &Dataset) -> Value {
+pub fn document(dataset: &Dataset) -> Value {
     let crop = |crop: &FaceCrop| json!({ "path": crop.path, "time_s": crop.time_s, "landmarks": crop.landmarks });
     let video = |video: &Video| {
         json!({

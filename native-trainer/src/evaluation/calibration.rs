@@ -14,8 +14,9 @@ use crate::predict::ClipLogits;
 use crate::twins::SELF_BLENDED;
 
 /// A calibration and what it rests on; `None` where the data does not determine a part, whose default stands.
-pub(crate) struct Calibrated {
-    pub(crate) calibration: Calibration,
+pub struct Calibrated {
+    /// Temperature and thresholds.
+    pub calibration: Calibration,
     temperature: Option<TemperatureFit>,
     verdict: Option<VerdictFit>,
     /// What the thresholds were to keep to.
@@ -28,9 +29,11 @@ pub(crate) struct Calibrated {
 
 /// Verdict thresholds that somebody chose: `REAL,FAKE`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct VerdictBand {
-    pub(crate) real_below: f32,
-    pub(crate) fake_above: f32,
+pub struct VerdictBand {
+    /// Highest score that is `likely_real`.
+    pub real_below: f32,
+    /// Lowest score that is `likely_fake`.
+    pub fake_above: f32,
 }
 
 impl FromStr for VerdictBand {
@@ -52,7 +55,7 @@ impl FromStr for VerdictBand {
 }
 
 /// What part of the videos of either class may get the other's verdict, as somebody chose: `REAL,FAKE`.
-pub(crate) fn misses(text: &str) -> Result<Misses, String> {
+pub fn misses(text: &str) -> Result<Misses, String> {
     let wrong = || "give two parts from 0 to 0.5, of the real videos and of the fakes, as in 0.01,0.05".to_string();
     let (reals, fakes) = text.split_once(',').ok_or_else(wrong)?;
     let part = |part: &str| part.trim().parse::<f64>().ok().filter(|part| (0.0..=0.5).contains(part)).ok_or_else(wrong);
@@ -61,7 +64,7 @@ pub(crate) fn misses(text: &str) -> Result<Misses, String> {
 
 impl Calibrated {
     /// Fits the temperature on the logits of clips, then the verdict thresholds on the scores of videos.
-    pub(crate) fn fit(videos: &[Video], predictions: &[ClipLogits], allowed: Misses) -> Self {
+    pub fn fit(videos: &[Video], predictions: &[ClipLogits], allowed: Misses) -> Self {
         let fake = |prediction: &ClipLogits| videos[prediction.video].label == Label::Fake;
         let samples = predictions.iter().map(|prediction| (prediction.logits, fake(prediction)));
         let temperature = fit_temperature(samples).ok();
@@ -79,7 +82,7 @@ impl Calibrated {
     }
 
     /// The same with these verdict thresholds.
-    pub(crate) fn with_verdicts(mut self, VerdictBand { real_below, fake_above }: VerdictBand) -> Self {
+    pub fn with_verdicts(mut self, VerdictBand { real_below, fake_above }: VerdictBand) -> Self {
         self.calibration = Calibration { real_below, fake_above, ..self.calibration };
         self.given = true;
         self
@@ -87,7 +90,7 @@ impl Calibrated {
 
     /// What the detector's answers are worth with this calibration, where `before` is what its file said. A detector that
     /// was measured and found weak stays so unless thresholds are fitted that keep its mistakes in bounds.
-    pub(crate) fn reliability(&self, before: Option<&Reliability>) -> Reliability {
+    pub fn reliability(&self, before: Option<&Reliability>) -> Reliability {
         let is_fitted = self.verdict.as_ref().is_some_and(|fit| fit.basis == VerdictBasis::Fitted);
         let (grade, words) = match (self.given, is_fitted) {
             (false, true) => (Grade::Calibrated, format!("fitted on {}", self.fitted_on)),
@@ -101,7 +104,7 @@ impl Calibrated {
     }
 
     /// What was fitted, in two sentences.
-    pub(crate) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let Calibration { temperature, real_below, fake_above, .. } = self.calibration;
         let fitted = match &self.temperature {
             Some(fit) if fit.note == TemperatureNote::Separated => {
@@ -160,7 +163,7 @@ fn named(videos: &[Video]) -> String {
 }
 
 /// What videos are as those that a detector was measured on: their data sets, and whether the fakes were made of them.
-pub(crate) fn measured_on(videos: &[Video]) -> String {
+pub fn measured_on(videos: &[Video]) -> String {
     if are_blended(videos) { format!("{}, the fakes self-blended", named(videos)) } else { named(videos) }
 }
 
@@ -169,7 +172,7 @@ fn are_blended(videos: &[Video]) -> bool {
 }
 
 /// How many validation videos of which data sets there are.
-pub(crate) fn in_words(videos: &[Video]) -> String {
+pub fn in_words(videos: &[Video]) -> String {
     let count = |label| videos.iter().filter(|video| video.label == label).count();
     let blended = if are_blended(videos) { "self-blended " } else { "" };
     format!(
@@ -181,16 +184,12 @@ pub(crate) fn in_words(videos: &[Video]) -> String {
 }
 
 /// The mean P(fake) of each video that has predictions.
-pub(crate) fn video_scores(videos: &[Video], predictions: &[ClipLogits], temperature: f32) -> Vec<Scored> {
+pub fn video_scores(videos: &[Video], predictions: &[ClipLogits], temperature: f32) -> Vec<Scored> {
     scored_videos(videos, predictions, temperature).map(|(_, scored)| scored).collect()
 }
 
 /// The same, those of one group together.
-pub(crate) fn video_scores_by_group(
-    videos: &[Video],
-    predictions: &[ClipLogits],
-    temperature: f32,
-) -> Vec<Vec<Scored>> {
+pub fn video_scores_by_group(videos: &[Video], predictions: &[ClipLogits], temperature: f32) -> Vec<Vec<Scored>> {
     let mut groups: BTreeMap<(&str, &str), Vec<Scored>> = BTreeMap::new();
     for (video, scored) in scored_videos(videos, predictions, temperature) {
         groups.entry((&video.dataset, &video.group)).or_default().push(scored);

@@ -6,7 +6,7 @@ use super::{Prediction, ScoredVideo};
 use crate::datasets::Label;
 
 /// `dataset,manipulation,video,label,time_s,score`, in the order of the predictions; no time is an empty field.
-pub(crate) fn frames(predictions: &[Prediction]) -> Result<Vec<u8>> {
+pub fn frames(predictions: &[Prediction]) -> Result<Vec<u8>> {
     let header = ["dataset", "manipulation", "video", "label", "time_s", "score"];
     table(header, predictions, |prediction| {
         let Prediction { dataset, manipulation, video, .. } = prediction;
@@ -23,7 +23,7 @@ pub(crate) fn frames(predictions: &[Prediction]) -> Result<Vec<u8>> {
 }
 
 /// `dataset,manipulation,video,label,frames,score,group`; videos of one group are not independent of each other.
-pub(crate) fn videos(videos: &[ScoredVideo]) -> Result<Vec<u8>> {
+pub fn videos(videos: &[ScoredVideo]) -> Result<Vec<u8>> {
     let header = ["dataset", "manipulation", "video", "label", "frames", "score", "group"];
     table(header, videos, |video| {
         let [dataset, manipulation, name] = [video.dataset, video.manipulation, video.name].map(str::to_string);
@@ -40,11 +40,7 @@ fn label(label: Label) -> String {
 }
 
 /// A header, and a line for each row.
-pub(crate) fn table<T, const N: usize>(
-    header: [&str; N],
-    rows: &[T],
-    fields: impl Fn(&T) -> [String; N],
-) -> Result<Vec<u8>> {
+pub fn table<T, const N: usize>(header: [&str; N], rows: &[T], fields: impl Fn(&T) -> [String; N]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let context = "the table cannot be written as CSV";
     writer.write_record(header).context(context)?;

@@ -5,15 +5,15 @@ use unmask_core::metrics::{Bootstrap, Confusion, Interval, Ranking, Scored, Unde
 
 /// A metric's value with its interval, or the reason why it has none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Figure {
+pub struct Figure {
     /// From 0 to 1.
-    pub(crate) value: Option<f64>,
+    pub value: Option<f64>,
     /// Where it lies in most bootstrap resamples, for figures that are given with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) interval: Option<Interval>,
+    pub interval: Option<Interval>,
     /// Why there is no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) undefined: Option<String>,
+    pub undefined: Option<String>,
 }
 
 impl Figure {
@@ -27,15 +27,19 @@ impl Figure {
 
 /// What a threshold gets right and wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Operating {
+pub struct Operating {
     /// Everything at or above it is called fake.
-    pub(crate) threshold: f64,
+    pub threshold: f64,
     /// Counts, fake being the positive class.
-    pub(crate) confusion: Confusion,
-    pub(crate) accuracy: Figure,
-    pub(crate) precision: Figure,
-    pub(crate) recall: Figure,
-    pub(crate) f1: Figure,
+    pub confusion: Confusion,
+    /// Right answers among all.
+    pub accuracy: Figure,
+    /// Fakes among what is called fake.
+    pub precision: Figure,
+    /// What is called fake among the fakes.
+    pub recall: Figure,
+    /// The harmonic mean of precision and recall.
+    pub f1: Figure,
 }
 
 impl Operating {
@@ -54,21 +58,24 @@ impl Operating {
 
 /// All figures of a set of videos at the level of frames or of videos.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Figures {
+pub struct Figures {
     /// Real samples.
-    pub(crate) reals: u64,
+    pub reals: u64,
     /// Fake samples.
-    pub(crate) fakes: u64,
+    pub fakes: u64,
     /// Groups of videos that are not independent of each other, which intervals are found by.
     #[serde(default)]
-    pub(crate) groups: u64,
-    pub(crate) auc: Figure,
-    pub(crate) average_precision: Figure,
-    pub(crate) equal_error_rate: Figure,
+    pub groups: u64,
+    /// Area under the ROC curve.
+    pub auc: Figure,
+    /// Average precision, fakes being what is looked for.
+    pub average_precision: Figure,
+    /// Error rate at the threshold where both errors are equal.
+    pub equal_error_rate: Figure,
     /// At the threshold 0.5.
-    pub(crate) at_half: Operating,
+    pub at_half: Operating,
     /// At the threshold chosen on validation data, where one was.
-    pub(crate) at_validation: Option<Operating>,
+    pub at_validation: Option<Operating>,
 }
 
 /// Where a score is as near to fake as to real.
@@ -76,11 +83,7 @@ const HALF: f64 = 0.5;
 
 impl Figures {
     /// The figures of `groups`, each the samples of one group of videos.
-    pub(crate) fn new(
-        groups: &[Vec<Scored>],
-        validation: Option<f64>,
-        bootstrap: &Bootstrap,
-    ) -> Result<Self, Undefined> {
+    pub fn new(groups: &[Vec<Scored>], validation: Option<f64>, bootstrap: &Bootstrap) -> Result<Self, Undefined> {
         let ranking = Ranking::new(groups.iter().flatten().copied())?;
         let other = validation.unwrap_or(HALF);
         let intervals = bootstrap.intervals(groups, |ranking| {
@@ -103,7 +106,7 @@ impl Figures {
     }
 
     /// The figure of `metric`; `None` where it needs a threshold that was not chosen.
-    pub(crate) fn get(&self, metric: Metric) -> Option<&Figure> {
+    pub fn get(&self, metric: Metric) -> Option<&Figure> {
         Some(match metric {
             Metric::Auc => &self.auc,
             Metric::AveragePrecision => &self.average_precision,
@@ -119,20 +122,26 @@ impl Figures {
 /// The figures that tables show and means are taken of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Metric {
+pub enum Metric {
+    /// Area under the ROC curve.
     Auc,
+    /// Average precision.
     AveragePrecision,
+    /// Equal error rate.
     EqualErrorRate,
     /// At 0.5, as [`Metric::F1`].
     Accuracy,
+    /// F1 at 0.5.
     F1,
+    /// Accuracy at the threshold chosen on validation data.
     AccuracyAtValidation,
+    /// F1 at that threshold.
     F1AtValidation,
 }
 
 impl Metric {
     /// In the order of the tables.
-    pub(crate) const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Auc,
         Self::AveragePrecision,
         Self::EqualErrorRate,
@@ -143,7 +152,7 @@ impl Metric {
     ];
 
     /// The first words of its row.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Auc => "AUC",
             Self::AveragePrecision => "AP",

@@ -8,7 +8,7 @@ use super::verdicts::{Group, Outcomes, Verdicts};
 use crate::datasets::Label;
 
 /// What stands where there is no figure.
-pub(crate) const NONE: &str = "–";
+pub const NONE: &str = "–";
 
 /// Known data sets in the order of their columns: the heading, and the names it stands for, in lower case without
 /// anything but letters, digits and `+`.
@@ -31,7 +31,7 @@ struct Level {
 }
 
 /// The whole document.
-pub(crate) fn document(summary: &Summary) -> String {
+pub fn document(summary: &Summary) -> String {
     let mut text = format!("# Evaluation: {}\n\n", escaped(&summary.title));
     let percent = summary.bootstrap.level * 100.0;
     // Writing to a String cannot fail, here and below.
@@ -238,12 +238,12 @@ fn counts(columns: &[(&str, &Figures)], level: &Level) -> Vec<(String, Vec<Strin
 }
 
 /// A figure in percent.
-pub(crate) fn cell(value: Option<f64>) -> String {
+pub fn cell(value: Option<f64>) -> String {
     value.map_or(NONE.to_string(), |value| format!("{:.2}", value * 100.0))
 }
 
 /// A mean in percent, with the number of data sets that it is of where that is not all.
-pub(crate) fn mean_cell(mean: &MeanFigure, datasets: usize) -> String {
+pub fn mean_cell(mean: &MeanFigure, datasets: usize) -> String {
     let value = cell(mean.value);
     if mean.value.is_none() || mean.datasets == datasets {
         return value;
@@ -295,24 +295,26 @@ fn remarks(summary: &Summary) -> String {
 }
 
 /// A Markdown table that grows by rows.
-pub(crate) struct Table {
-    pub(crate) text: String,
+pub struct Table {
+    /// The lines so far.
+    pub text: String,
 }
 
 impl Table {
     /// One with a column for the rows' names before these.
-    pub(crate) fn new(headings: &[&str]) -> Self {
+    pub fn new(headings: &[&str]) -> Self {
         let line = headings.iter().map(|_| "---:|").collect::<String>();
         Self { text: format!("| | {} |\n|---|{line}\n", headings.join(" | ")) }
     }
 
-    pub(crate) fn row(&mut self, name: &str, cells: impl Iterator<Item = String>) {
+    /// Adds a line.
+    pub fn row(&mut self, name: &str, cells: impl Iterator<Item = String>) {
         let cells: Vec<String> = cells.collect();
         let _ = writeln!(self.text, "| {name} | {} |", cells.join(" | "));
     }
 }
 
 /// A name that cannot end a cell or a line.
-pub(crate) fn escaped(name: &str) -> String {
+pub fn escaped(name: &str) -> String {
     name.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -18,15 +18,15 @@
 //! 16 pairs of frames, 12 are in order and two are equal, which count half: the AUC of frames is 13/16. At 0.5, r2 is
 //! called fake, f2 real and the others what they are: accuracy and F1 of videos are 1/2.
 
-pub(crate) mod calibration;
-pub(crate) mod csv_files;
-pub(crate) mod figures;
-pub(crate) mod markdown;
+pub mod calibration;
+pub mod csv_files;
+pub mod figures;
+pub mod markdown;
 mod summary;
-pub(crate) mod tables;
+pub mod tables;
 #[cfg(test)]
 mod tests;
-pub(crate) mod verdicts;
+pub mod verdicts;
 mod videos;
 
 use std::path::Path;
@@ -36,43 +36,43 @@ use anyhow::{Context, Result};
 use crate::datasets::{Dataset, Dropped, Label, Split};
 use crate::files;
 
-pub(crate) use markdown::document;
-pub(crate) use summary::{DroppedCount, EvaluationOptions, MeanFigure, Summary, Thresholds, evaluate};
-pub(crate) use videos::{ScoredVideo, group};
+pub use markdown::document;
+pub use summary::{DroppedCount, EvaluationOptions, MeanFigure, Summary, Thresholds, evaluate};
+pub use videos::{ScoredVideo, group};
 
 /// The score of one frame, or of one clip for a model of clips.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Prediction {
+pub struct Prediction {
     /// The data set of the video.
-    pub(crate) dataset: String,
+    pub dataset: String,
     /// How the video was manipulated; [`crate::datasets::ORIGINAL`] for real ones.
-    pub(crate) manipulation: String,
+    pub manipulation: String,
     /// The video's name, unique within data set and manipulation.
-    pub(crate) video: String,
+    pub video: String,
     /// As [`crate::datasets::Video::group`].
-    pub(crate) group: String,
+    pub group: String,
     /// What the video is.
-    pub(crate) label: Label,
+    pub label: Label,
     /// When the frame is shown, or the first of the clip, in seconds; none for photographs.
-    pub(crate) time_s: Option<f64>,
+    pub time_s: Option<f64>,
     /// Calibrated P(fake).
-    pub(crate) score: f64,
+    pub score: f64,
 }
 
 /// A video without a prediction. Every figure has the number of these beside it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Omitted {
+pub struct Omitted {
     /// The data set it belongs to.
-    pub(crate) dataset: String,
+    pub dataset: String,
     /// What it is.
-    pub(crate) label: Label,
+    pub label: Label,
     /// Why there is no prediction, in a sentence without the video's name, so that equal reasons are counted together.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 impl Omitted {
     /// What was dropped when `dataset` was made, of the splits that `takes` accepts.
-    pub(crate) fn of(dataset: &Dataset, takes: impl Fn(Split) -> bool) -> Vec<Self> {
+    pub fn of(dataset: &Dataset, takes: impl Fn(Split) -> bool) -> Vec<Self> {
         let omitted = |Dropped { dataset, label, kind, .. }: &Dropped| Self {
             dataset: dataset.clone(),
             label: *label,
@@ -83,7 +83,7 @@ impl Omitted {
 }
 
 /// Writes `summary.md`, `summary.json`, `frames.csv` and `videos.csv` into `folder`, each whole or not at all.
-pub(crate) fn write(folder: &Path, summary: &Summary, predictions: &[Prediction]) -> Result<()> {
+pub fn write(folder: &Path, summary: &Summary, predictions: &[Prediction]) -> Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("{} cannot be made; choose another folder for the results", folder.display()))?;
     let mut json = serde_json::to_vec_pretty(summary).context("the summary cannot be written as JSON")?;

@@ -12,23 +12,23 @@ use super::{Omitted, Prediction};
 use crate::datasets::Label;
 
 /// The version of the summary's layout.
-pub(crate) const SUMMARY_VERSION: u32 = 1;
+pub(super) const SUMMARY_VERSION: u32 = 1;
 
 /// Thresholds chosen on validation data, never on what is reported: those with the highest balanced accuracy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Thresholds {
+pub struct Thresholds {
     /// For the scores of frames.
-    pub(crate) frames: Option<f64>,
+    pub frames: Option<f64>,
     /// For the scores of videos.
-    pub(crate) videos: Option<f64>,
+    pub videos: Option<f64>,
     /// Why one is missing, where validation data was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) undefined: Option<String>,
+    pub undefined: Option<String>,
 }
 
 impl Thresholds {
     /// No thresholds, although there is validation data.
-    pub(crate) fn none(reason: String) -> Self {
+    pub fn none(reason: String) -> Self {
         Self { undefined: Some(reason), ..Self::default() }
     }
 
@@ -36,7 +36,7 @@ impl Thresholds {
     ///
     /// # Errors
     /// Those of [`group`].
-    pub(crate) fn choose(validation: &[Prediction]) -> Result<Self, EvaluationError> {
+    pub fn choose(validation: &[Prediction]) -> Result<Self, EvaluationError> {
         let videos = group(validation)?;
         let frames = Ranking::new(videos.iter().flat_map(ScoredVideo::scored_frames));
         let whole = Ranking::new(videos.iter().map(ScoredVideo::scored));
@@ -48,109 +48,112 @@ impl Thresholds {
 
 /// What an evaluation depends on besides the predictions.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct EvaluationOptions {
+pub struct EvaluationOptions {
     /// What the summary is about, such as the detector's name.
-    pub(crate) title: String,
+    pub title: String,
     /// SHA-256 of the detector's file, which tells it from another of its name.
-    pub(crate) sha256: Option<String>,
+    pub sha256: Option<String>,
     /// Thresholds chosen on validation data; the default is none.
-    pub(crate) thresholds: Thresholds,
+    pub thresholds: Thresholds,
     /// How intervals are found.
-    pub(crate) bootstrap: Bootstrap,
+    pub bootstrap: Bootstrap,
     /// In what the data differs from what scoring sees, in sentences.
-    pub(crate) remarks: Vec<String>,
+    pub remarks: Vec<String>,
     /// What the detector's thresholds make of the videos.
-    pub(crate) verdicts: Option<Verdicts>,
+    pub verdicts: Option<Verdicts>,
 }
 
 /// Everything that is reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Summary {
-    /// [`SUMMARY_VERSION`].
-    pub(crate) version: u32,
+pub struct Summary {
+    /// `SUMMARY_VERSION`.
+    pub version: u32,
     /// What it is about.
-    pub(crate) title: String,
+    pub title: String,
     /// SHA-256 of the detector's file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) sha256: Option<String>,
+    pub sha256: Option<String>,
     /// The thresholds that were chosen on validation data.
-    pub(crate) thresholds: Thresholds,
+    pub thresholds: Thresholds,
     /// How the intervals were found.
-    pub(crate) bootstrap: Bootstrap,
+    pub bootstrap: Bootstrap,
     /// Each data set, sorted by name.
-    pub(crate) datasets: Vec<DatasetSummary>,
+    pub datasets: Vec<DatasetSummary>,
     /// The unweighted means over data sets.
-    pub(crate) mean: Vec<Mean>,
+    pub mean: Vec<Mean>,
     /// In what the data differs from what scoring sees.
     #[serde(default)]
-    pub(crate) remarks: Vec<String>,
+    pub remarks: Vec<String>,
     /// What the detector's thresholds make of the videos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) verdicts: Option<Verdicts>,
+    pub verdicts: Option<Verdicts>,
 }
 
 /// The figures of one data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct DatasetSummary {
-    pub(crate) name: String,
+pub struct DatasetSummary {
+    pub name: String,
     /// Videos that the figures are without, by label and reason.
-    pub(crate) dropped: Vec<DroppedCount>,
+    pub dropped: Vec<DroppedCount>,
     /// All its videos.
     #[serde(flatten)]
-    pub(crate) levels: Levels,
+    pub levels: Levels,
     /// The fakes of each manipulation against all reals of the data set, sorted by name.
-    pub(crate) manipulations: Vec<ManipulationSummary>,
+    pub manipulations: Vec<ManipulationSummary>,
 }
 
 /// The figures of one manipulation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ManipulationSummary {
-    pub(crate) name: String,
+pub struct ManipulationSummary {
+    pub name: String,
     #[serde(flatten)]
-    pub(crate) levels: Levels,
+    pub levels: Levels,
 }
 
 /// The same videos at both levels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Levels {
+pub struct Levels {
     /// All frames pooled.
-    pub(crate) frames: Figures,
+    pub frames: Figures,
     /// Each video with its mean score.
-    pub(crate) videos: Figures,
+    pub videos: Figures,
 }
 
 /// How many videos were dropped for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DroppedCount {
-    pub(crate) label: Label,
-    pub(crate) reason: String,
-    pub(crate) count: usize,
+pub struct DroppedCount {
+    /// What they are.
+    pub label: Label,
+    /// Why they have no score.
+    pub reason: String,
+    /// How many there are.
+    pub count: usize,
 }
 
 /// A metric's mean over the data sets in which it is defined.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Mean {
-    pub(crate) metric: Metric,
+pub struct Mean {
+    pub metric: Metric,
     /// At the level of frames.
-    pub(crate) frames: MeanFigure,
+    pub frames: MeanFigure,
     /// At the level of videos.
-    pub(crate) videos: MeanFigure,
+    pub videos: MeanFigure,
 }
 
 /// A mean, and what it rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MeanFigure {
+pub struct MeanFigure {
     /// `None` where no data set defines the metric.
-    pub(crate) value: Option<f64>,
+    pub value: Option<f64>,
     /// How many data sets define it.
-    pub(crate) datasets: usize,
+    pub datasets: usize,
 }
 
 /// The figures of `predictions`. Data sets of which every video was dropped are there with their counts alone.
 ///
 /// # Errors
-/// [`EvaluationError`] with the first video that cannot be right.
-pub(crate) fn evaluate(
+/// `EvaluationError` with the first video that cannot be right.
+pub fn evaluate(
     predictions: &[Prediction],
     omitted: &[Omitted],
     options: &EvaluationOptions,

@@ -18,9 +18,11 @@ use crate::preprocess::{self, Holds, Settings};
 const CROPS: &str = "crops";
 
 /// The data to evaluate on, with a folder of crops in the place of each table of videos, and what the tables say of them.
-pub(crate) struct Prepared {
-    pub(crate) data: Vec<PathBuf>,
-    pub(crate) attributes: Attributes,
+pub struct Prepared {
+    /// Folders of crops, in the tables' places.
+    pub data: Vec<PathBuf>,
+    /// What the tables' columns say of each video.
+    pub attributes: Attributes,
 }
 
 /// Looks for faces in the videos of each table among `data`, as scoring does, and keeps the crops in `out`, where another run
@@ -28,13 +30,7 @@ pub(crate) struct Prepared {
 ///
 /// # Errors
 /// Those of [`list::list`] and of preprocessing; a column that no table has; crops in `out` that were cut otherwise.
-pub(crate) fn prepare(
-    data: &[PathBuf],
-    columns: &[String],
-    out: &Path,
-    crop: CropSpec,
-    frames: usize,
-) -> Result<Prepared> {
+pub fn prepare(data: &[PathBuf], columns: &[String], out: &Path, crop: CropSpec, frames: usize) -> Result<Prepared> {
     let mut prepared = Prepared { data: Vec::new(), attributes: Attributes::new() };
     let mut tables: Vec<(&PathBuf, Listing, PathBuf)> = Vec::new();
     for path in data {

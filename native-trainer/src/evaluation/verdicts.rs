@@ -16,54 +16,51 @@ const MOST_GROUPS: usize = 12;
 /// How many videos get which verdict by their score alone. Scoring a file answers `uncertain` more often: where there are few
 /// frames, or the face is small or blurred.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Verdicts {
+pub struct Verdicts {
     /// A score up to this is `likely_real`.
-    pub(crate) real_below: f32,
+    pub real_below: f32,
     /// A score from this on is `likely_fake`.
-    pub(crate) fake_above: f32,
+    pub fake_above: f32,
     /// All videos.
-    pub(crate) all: Outcomes,
+    pub all: Outcomes,
     /// The same by each column.
-    pub(crate) by: Vec<Breakdown>,
+    pub by: Vec<Breakdown>,
 }
 
 /// The videos by the value of one column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Breakdown {
+pub struct Breakdown {
     /// The column.
-    pub(crate) column: String,
+    pub column: String,
     /// Its values in their order.
-    pub(crate) groups: Vec<Group>,
+    pub groups: Vec<Group>,
 }
 
 /// The videos of one value of a column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Group {
-    pub(crate) value: String,
+pub struct Group {
+    /// The column's value.
+    pub value: String,
+    /// The verdicts on those videos.
     #[serde(flatten)]
-    pub(crate) outcomes: Outcomes,
+    pub outcomes: Outcomes,
 }
 
 /// The verdicts on some videos.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Outcomes {
+pub struct Outcomes {
     /// On real videos.
-    pub(crate) real: VerdictCounts,
+    pub real: VerdictCounts,
     /// On fake ones.
-    pub(crate) fake: VerdictCounts,
+    pub fake: VerdictCounts,
     /// The AUC over these videos; none where they are all real or all fake.
-    pub(crate) auc: Option<f64>,
+    pub auc: Option<f64>,
 }
 
 impl Verdicts {
     /// The verdicts on `videos`, broken down by the columns of `attributes` that `wanted` names, or, where it names none, by
     /// all that have few values.
-    pub(crate) fn of(
-        videos: &[ScoredVideo],
-        calibration: &Calibration,
-        attributes: &Attributes,
-        wanted: &[String],
-    ) -> Self {
+    pub fn of(videos: &[ScoredVideo], calibration: &Calibration, attributes: &Attributes, wanted: &[String]) -> Self {
         let Calibration { real_below, fake_above, .. } = *calibration;
         let outcomes = |videos: &[&ScoredVideo]| {
             let mut found = Outcomes { auc: auc(videos), ..Outcomes::default() };

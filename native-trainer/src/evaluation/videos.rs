@@ -10,7 +10,7 @@ use crate::datasets::Label;
 
 /// What can be wrong with predictions.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EvaluationError {
+pub enum EvaluationError {
     /// A score that is no probability.
     #[error("the video {video} has the score {score}, which is no number from 0 to 1; check the detector's weights")]
     BadScore {
@@ -32,30 +32,34 @@ pub(crate) enum EvaluationError {
 
 /// A video with the scores of its frames. Its identity is (data set, manipulation, name).
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ScoredVideo<'a> {
-    pub(crate) dataset: &'a str,
-    pub(crate) manipulation: &'a str,
-    pub(crate) name: &'a str,
-    pub(crate) label: Label,
+pub struct ScoredVideo<'a> {
+    /// The data set.
+    pub dataset: &'a str,
+    /// How it was made, `original` of real ones.
+    pub manipulation: &'a str,
+    /// Its name in the data set.
+    pub name: &'a str,
+    /// What it is.
+    pub label: Label,
     /// As [`crate::datasets::Video::group`].
-    pub(crate) group: &'a str,
+    pub group: &'a str,
     /// At least one, in the order of the predictions.
-    pub(crate) frames: Vec<f64>,
+    pub frames: Vec<f64>,
 }
 
 impl ScoredVideo<'_> {
     /// The mean of the frames' scores, as [`mean_score`] has it.
-    pub(crate) fn score(&self) -> f64 {
+    pub fn score(&self) -> f64 {
         mean_score(self.frames.iter().copied()).unwrap_or(f64::NAN)
     }
 
     /// The video's score with its label.
-    pub(crate) fn scored(&self) -> Scored {
+    pub fn scored(&self) -> Scored {
         Scored { score: self.score(), fake: self.label == Label::Fake }
     }
 
     /// Each frame's score with the video's label.
-    pub(crate) fn scored_frames(&self) -> Vec<Scored> {
+    pub fn scored_frames(&self) -> Vec<Scored> {
         self.frames.iter().map(|score| Scored { score: *score, fake: self.label == Label::Fake }).collect()
     }
 }
@@ -63,8 +67,8 @@ impl ScoredVideo<'_> {
 /// The videos of `predictions`, sorted by data set, manipulation and name.
 ///
 /// # Errors
-/// [`EvaluationError`] with the first video that cannot be right.
-pub(crate) fn group(predictions: &[Prediction]) -> Result<Vec<ScoredVideo<'_>>, EvaluationError> {
+/// `EvaluationError` with the first video that cannot be right.
+pub fn group(predictions: &[Prediction]) -> Result<Vec<ScoredVideo<'_>>, EvaluationError> {
     let mut videos: BTreeMap<(&str, &str, &str), ScoredVideo> = BTreeMap::new();
     for prediction in predictions {
         let Prediction { dataset, manipulation, video: name, label, score, group, .. } = prediction;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A failed pull: each message is one sentence that names what failed and says what to do.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HubError {
+pub enum HubError {
     /// The name is neither in the table nor of the form `OWNER/REPO`.
     #[error("no model is named \"{name}\"{}; known are {}; any other goes as OWNER/REPO[/FILE][@REVISION]", suggestion(.nearest), .known.join(", "))]
     Unknown {

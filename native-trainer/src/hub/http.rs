@@ -21,22 +21,22 @@ const USER_AGENT: &str = concat!("unmask/", env!("CARGO_PKG_VERSION"));
 
 /// How long to wait for the network, and how often to try again.
 #[derive(Clone, Debug)]
-pub(crate) struct Network {
+pub struct Network {
     /// For the name look-up, and again for connection and TLS.
-    pub(crate) connect: Duration,
+    pub connect: Duration,
     /// Without a single byte, while waiting for an answer or in the middle of one.
-    pub(crate) stall: Duration,
+    pub stall: Duration,
     /// Attempts after the first; a download starts counting anew whenever it got further.
-    pub(crate) retries: u32,
+    pub retries: u32,
     /// Before the first retry; doubled for each further one.
-    pub(crate) backoff: Duration,
+    pub backoff: Duration,
     /// Through which all connections go.
-    pub(crate) proxy: Option<Proxy>,
+    pub proxy: Option<Proxy>,
 }
 
 impl Network {
     /// Patient enough for a bad line, with the proxy of the environment (`HTTPS_PROXY` and its kin).
-    pub(crate) fn from_env() -> Self {
+    pub fn from_env() -> Self {
         Self {
             connect: Duration::from_secs(20),
             stall: Duration::from_secs(40),

@@ -1,7 +1,7 @@
 //! `unmask pull`: known public models from the Hugging Face hub, into the user's cache folder.
 //!
-//! [`table`] turns a name into an entry, [`http`] speaks to the hub, [`cache`] says where files lie and keeps partial
-//! ones, [`mod@download`] joins the two, [`progress`] reports. [`Hub::pull`] is the way in.
+//! `table` turns a name into an entry, `http` speaks to the hub, `cache` says where files lie and keeps partial
+//! ones, `mod@download` joins the two, `progress` reports. [`Hub::pull`] is the way in.
 
 mod cache;
 mod download;
@@ -15,10 +15,10 @@ mod tests;
 use std::env;
 use std::path::{Path, PathBuf};
 
-pub(crate) use error::HubError;
-pub(crate) use http::Network;
-pub(crate) use progress::{Progress, Reporter};
-pub(crate) use table::{Entry, known, resolve};
+pub use error::HubError;
+pub use http::Network;
+pub use progress::{Progress, Reporter};
+pub use table::{Entry, known, resolve};
 
 use cache::{Record, Slot};
 use download::{Pinned, download, retry};
@@ -32,33 +32,33 @@ const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
 /// A hub and the folder that its files are kept in.
 #[derive(Debug)]
-pub(crate) struct Hub {
+pub struct Hub {
     client: Client,
     cache: PathBuf,
 }
 
 /// A model that is now on disk.
 #[derive(Clone, Debug)]
-pub(crate) struct Pulled {
+pub struct Pulled {
     /// What was asked for, as the table or the name describes it.
-    pub(crate) entry: Entry,
+    pub entry: Entry,
     /// The weights.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// The weights and the files beside them.
-    pub(crate) files: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
     /// SHA-256 of the weights, in hexadecimal.
-    pub(crate) sha256: String,
+    pub sha256: String,
     /// Whether that SHA-256 was compared with the table's or the hub's.
-    pub(crate) checked: bool,
+    pub checked: bool,
     /// The commit the weights came from, where the hub said so.
-    pub(crate) commit: Option<String>,
+    pub commit: Option<String>,
     /// Whether anything had to be downloaded.
-    pub(crate) freshness: Freshness,
+    pub freshness: Freshness,
 }
 
 /// How the files on disk relate to the hub's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Freshness {
+pub enum Freshness {
     /// They were in the cache and are what the hub has.
     Cached,
     /// They were in the cache; the hub could not be asked whether they are current.
@@ -76,7 +76,7 @@ impl Hub {
     ///
     /// # Errors
     /// One of these variables cannot be used, or no cache folder is known.
-    pub(crate) fn from_env() -> Result<Self, HubError> {
+    pub fn from_env() -> Result<Self, HubError> {
         Self::from_vars(|name| env::var(name).ok(), Network::from_env())
     }
 
@@ -92,17 +92,12 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::Endpoint`] or [`HubError::Token`] if one of them cannot be used.
-    pub(crate) fn new(
-        endpoint: &str,
-        cache: PathBuf,
-        token: Option<String>,
-        network: Network,
-    ) -> Result<Self, HubError> {
+    pub fn new(endpoint: &str, cache: PathBuf, token: Option<String>, network: Network) -> Result<Self, HubError> {
         Ok(Self { client: Client::new(endpoint, token, network)?, cache })
     }
 
     /// The folder that everything pulled is kept in.
-    pub(crate) fn cache(&self) -> &Path {
+    pub fn cache(&self) -> &Path {
         &self.cache
     }
 
@@ -113,7 +108,7 @@ impl Hub {
     ///
     /// # Errors
     /// Each [`HubError`] is a sentence for the user. What was downloaded so far stays for the next call.
-    pub(crate) fn pull(&self, name: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Pulled, HubError> {
+    pub fn pull(&self, name: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Pulled, HubError> {
         let entry = table::resolve(name)?;
         let mut files = Vec::new();
         let mut freshness = Freshness::Cached;

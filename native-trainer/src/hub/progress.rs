@@ -14,7 +14,7 @@ const LINE_BYTES: u64 = 100_000_000;
 
 /// News of a pull.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Progress<'a> {
+pub enum Progress<'a> {
     /// Another process downloads the same file; this one waits for it.
     Waiting {
         /// Path inside the repository.
@@ -88,7 +88,7 @@ impl<'a> Meter<'a> {
 }
 
 /// Shows progress to a person: a bar if the standard error stream is a terminal, else about ten lines per file.
-pub(crate) enum Reporter {
+pub enum Reporter {
     /// On a terminal.
     Bar(ProgressBar),
     /// Elsewhere: log files, pipes.
@@ -97,7 +97,7 @@ pub(crate) enum Reporter {
 
 impl Reporter {
     /// Chooses by the standard error stream.
-    pub(crate) fn stderr() -> Self {
+    pub fn stderr() -> Self {
         if stderr().is_terminal() {
             Self::Bar(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style()))
         } else {
@@ -106,7 +106,7 @@ impl Reporter {
     }
 
     /// Shows one report.
-    pub(crate) fn show(&mut self, progress: &Progress<'_>) {
+    pub fn show(&mut self, progress: &Progress<'_>) {
         match (self, progress) {
             (Self::Lines(lines), _) => lines.show(progress),
             (Self::Bar(bar), Progress::Bytes { file, done, total, .. }) => {
@@ -125,7 +125,7 @@ impl Reporter {
     }
 
     /// Takes the bar away, so that what follows stands on a clean line.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
@@ -138,7 +138,7 @@ fn style() -> ProgressStyle {
 }
 
 /// Plain lines, one per tenth of a file.
-pub(crate) struct Lines {
+pub struct Lines {
     out: Box<dyn Write + Send>,
     file: String,
     shown: u64,

@@ -29,35 +29,35 @@ struct Table {
 /// One model on the hub: which file of which repository, and what is known about it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// What the user types.
-    pub(crate) name: String,
+    pub name: String,
     /// The format to import it by; `None` outside the table.
-    pub(crate) kind: Option<String>,
+    pub kind: Option<String>,
     /// One line for a list.
-    pub(crate) about: String,
+    pub about: String,
     /// Of the weights.
-    pub(crate) licence: String,
+    pub licence: String,
     /// OWNER/REPO.
-    pub(crate) repo: String,
+    pub repo: String,
     /// Branch, tag or commit.
-    pub(crate) revision: String,
+    pub revision: String,
     /// The weights, as a path inside the repository.
-    pub(crate) file: String,
+    pub file: String,
     /// Further files; those of an entry outside the table may be missing on the hub.
     #[serde(default)]
-    pub(crate) extras: Vec<String>,
+    pub extras: Vec<String>,
     /// Length of the weights.
-    pub(crate) bytes: Option<u64>,
+    pub bytes: Option<u64>,
     /// SHA-256 of the weights, in hexadecimal.
-    pub(crate) sha256: Option<String>,
+    pub sha256: Option<String>,
 }
 
 /// The models of configs/models.toml, in its order.
 ///
 /// # Errors
 /// [`HubError::Table`] if the table that was built in is malformed; a test rules that out.
-pub(crate) fn known() -> Result<&'static [Entry], HubError> {
+pub fn known() -> Result<&'static [Entry], HubError> {
     TABLE.as_deref().map_err(|error| HubError::Table(Box::new(error.clone())))
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn known() -> Result<&'static [Entry], HubError> {
 ///
 /// # Errors
 /// [`HubError::Unknown`] with the nearest names, [`HubError::BadName`] for a malformed repository.
-pub(crate) fn resolve(name: &str) -> Result<Entry, HubError> {
+pub fn resolve(name: &str) -> Result<Entry, HubError> {
     let table = known()?;
     let (path, revision) = match name.split_once('@') {
         Some((path, revision)) => (path, Some(revision)),

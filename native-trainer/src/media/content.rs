@@ -116,7 +116,7 @@ pub(super) fn of(path: &Path) -> Result<Content, MediaError> {
 }
 
 /// Whether the first bytes of the file at `path` are those of a video or an image.
-pub(crate) fn is_media(path: &Path) -> bool {
+pub fn is_media(path: &Path) -> bool {
     of(path).is_ok_and(|content| !matches!(content, Content::Text | Content::Unknown))
 }
 

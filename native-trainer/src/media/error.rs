@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// Why frames could not be had from an input.
 #[derive(Debug, Error)]
-pub(crate) enum MediaError {
+pub enum MediaError {
     /// The path leads nowhere.
     #[error("{}: there is no such file or folder; check the path", path.display())]
     NotFound {
@@ -184,7 +184,7 @@ pub(crate) enum MediaError {
 pub(super) const MAX_PIPED: u64 = 32 << 30;
 
 /// Most pixels an image or a video frame may have: its RGB form then takes at most 300 MB.
-pub(crate) const MAX_PIXELS: u64 = 100_000_000;
+pub(super) const MAX_PIXELS: u64 = 100_000_000;
 
 impl MediaError {
     /// Wraps a system error about `path`, telling a missing file from others.
@@ -196,7 +196,7 @@ impl MediaError {
     }
 
     /// The same about `name`: what was given, where the file is only a copy of it.
-    pub(crate) fn about(mut self, name: &Path) -> Self {
+    pub fn about(mut self, name: &Path) -> Self {
         match &mut self {
             Self::NotFound { path }
             | Self::Empty { path }
@@ -224,7 +224,7 @@ impl MediaError {
 
 /// What a file is to whoever gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Medium {
+pub enum Medium {
     /// A video.
     Video,
     /// A single picture.

@@ -24,7 +24,7 @@ use super::series;
 /// - the numbers have the same number of digits, or no leading zeros;
 /// - the stem is not a camera's (`IMG_`, `DSC`, `PXL_`, `DJI_` and the like, in capitals): those are photographs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Input {
+pub enum Input {
     /// A file that ffmpeg reads.
     Video(PathBuf),
     /// A still image.
@@ -40,7 +40,7 @@ pub(crate) enum Input {
 
 impl Input {
     /// The path that names the input: the file, or what [`Self::Frames`] are called.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         match self {
             Self::Video(path) | Self::Image(path) => path,
             Self::Frames { folder, .. } => folder,
@@ -50,22 +50,22 @@ impl Input {
 
 /// What a path stands for.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub struct Found {
     /// What can be scored.
-    pub(crate) inputs: Vec<Input>,
+    pub inputs: Vec<Input>,
     /// Files of a folder that are no inputs.
-    pub(crate) left_out: Vec<LeftOut>,
+    pub left_out: Vec<LeftOut>,
     /// What of a folder could not be looked into.
-    pub(crate) failures: Vec<MediaError>,
+    pub failures: Vec<MediaError>,
 }
 
 /// A file in a folder that is no input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LeftOut {
+pub struct LeftOut {
     /// The file, or a whole folder.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Why, in a few words.
-    pub(crate) reason: &'static str,
+    pub reason: &'static str,
 }
 
 /// Extensions of files that are meant to be videos, or images that ffmpeg reads: in a folder they are inputs whatever
@@ -82,7 +82,7 @@ const IMAGE_EXTENSIONS: [&str; 10] = ["bmp", "gif", "jfif", "jpe", "jpeg", "jpg"
 /// The inputs that `path` stands for: one for a file, as many as it holds for a folder.
 ///
 /// Errors: a missing path, a link to a page, an unreadable or empty file, a pipe, a folder with nothing to score.
-pub(crate) fn expand(path: &Path) -> Result<Found, MediaError> {
+pub fn expand(path: &Path) -> Result<Found, MediaError> {
     let metadata = std::fs::metadata(path).map_err(|error| missing(path, error))?;
     if metadata.is_file() {
         return Ok(Found { inputs: vec![file_input(path)?], ..Found::default() });

@@ -1,13 +1,13 @@
 //! Frames from files: videos by ffmpeg as a child process, images and folders of frames by the `image` crate.
 //!
-//! [`inputs`] turns what a user names on the command line into inputs, by what [`content`] finds a file to be, and [`series`] finds
+//! `inputs` turns what a user names on the command line into inputs, by what `content` finds a file to be, and `series` finds
 //! frames among them;
 //! [`pipe`] makes a file of what comes through one. [`open`] gives the sampled frames of an input, with their times,
-//! as an iterator that decodes in the background and collects in [`notes`] what weakens an answer.
+//! as an iterator that decodes in the background and collects in `notes` what weakens an answer.
 //!
-//! Of a video, [`probe`] asks ffprobe what it is, [`packets`] lists its frames, [`plan`] decides which are decoded
-//! and in which runs, [`video`] works the plan off, [`decode`] is one run of ffmpeg, called by [`command`];
-//! [`messages`] understands its words, [`ending`] finds ends that it does not miss, [`children`] ends it. [`recode`] sends pictures through video codecs and back. [`still`] decodes images with what [`jpeg`] and [`tiff`] know of their files, [`animation`] those that move.
+//! Of a video, `probe` asks ffprobe what it is, `packets` lists its frames, `plan` decides which are decoded
+//! and in which runs, `video` works the plan off, `decode` is one run of ffmpeg, called by `command`;
+//! `messages` understands its words, `ending` finds ends that it does not miss, `children` ends it. [`recode`] sends pictures through video codecs and back. `still` decodes images with what `jpeg` and `tiff` know of their files, `animation` those that move.
 
 mod animation;
 mod children;
@@ -21,12 +21,12 @@ mod jpeg;
 mod messages;
 mod notes;
 mod packets;
-pub(crate) mod pattern;
-pub(crate) mod pipe;
+pub mod pattern;
+pub mod pipe;
 mod plan;
 mod probe;
 mod programs;
-pub(crate) mod recode;
+pub mod recode;
 mod series;
 mod still;
 #[cfg(test)]
@@ -40,17 +40,17 @@ use unmask_core::pipeline::Caveat;
 use unmask_core::pipeline::report::InputKind;
 
 use content::Content;
-pub(crate) use content::is_media;
-pub(crate) use error::MediaError;
+pub use content::is_media;
+pub use error::MediaError;
 #[cfg(test)]
 use inputs::Found;
-pub(crate) use inputs::{Input, LeftOut, expand};
+pub use inputs::{Input, LeftOut, expand};
 use notes::Notes;
-pub(crate) use programs::Programs;
+pub use programs::Programs;
 
 /// What to do about a video that is damaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Damage {
+pub enum Damage {
     /// Report an error, since concealed damage can look like manipulation
     #[default]
     Refuse,
@@ -60,45 +60,45 @@ pub(crate) enum Damage {
 
 /// How an input is opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenOptions {
+pub struct OpenOptions {
     /// Frames to sample, evenly spaced from the first to the last; an input with fewer gives each once.
-    pub(crate) frames: usize,
+    pub frames: usize,
     /// What to do about damage.
-    pub(crate) damage: Damage,
+    pub damage: Damage,
 }
 
 /// What is known of an input before its frames are decoded.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct MediaInfo {
+pub struct MediaInfo {
     /// What the input is.
-    pub(crate) kind: InputKind,
+    pub kind: InputKind,
     /// Width in pixels of the displayed frame.
-    pub(crate) width: usize,
+    pub width: usize,
     /// Height in pixels of the displayed frame.
-    pub(crate) height: usize,
+    pub height: usize,
     /// Frames a second; none for images and folders of frames.
-    pub(crate) fps: Option<f64>,
+    pub fps: Option<f64>,
     /// Duration in seconds; none for images and folders of frames, and for videos that do not say.
-    pub(crate) duration_s: Option<f64>,
+    pub duration_s: Option<f64>,
     /// Frames in the whole input, where known.
-    pub(crate) frame_count: Option<u64>,
+    pub frame_count: Option<u64>,
     /// What weakens whatever is concluded from the frames, as far as the header tells; [`Frames::caveats`] has the
     /// rest.
-    pub(crate) caveats: Vec<Caveat>,
+    pub caveats: Vec<Caveat>,
 }
 
 /// One sampled frame.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TimedFrame {
+pub struct TimedFrame {
     /// Presentation time in seconds from the start of the file; a frame of a folder counts 1/25 s, and one of a video
     /// whose times cannot be right what its rate says.
-    pub(crate) time_s: f64,
+    pub time_s: f64,
     /// The displayed frame: rotated and stretched as its file asks.
-    pub(crate) image: RgbImage,
+    pub image: RgbImage,
 }
 
 /// The sampled frames of one input, in order of time.
-pub(crate) struct Frames {
+pub struct Frames {
     decoded: Box<dyn Iterator<Item = Result<TimedFrame, MediaError>> + Send>,
     notes: Notes,
 }
@@ -109,7 +109,7 @@ impl Frames {
     }
 
     /// What decoding found out so far that weakens an answer. Complete once the frames have ended.
-    pub(crate) fn caveats(&self) -> Vec<Caveat> {
+    pub fn caveats(&self) -> Vec<Caveat> {
         self.notes.caveats()
     }
 }
@@ -123,20 +123,20 @@ impl Iterator for Frames {
 }
 
 /// An opened input.
-pub(crate) struct Opened {
+pub struct Opened {
     /// What is known of it.
-    pub(crate) info: MediaInfo,
+    pub info: MediaInfo,
     /// Its sampled frames, decoded in the background a few ahead. An error ends it. Dropping it ends the decoding.
-    pub(crate) frames: Frames,
+    pub frames: Frames,
 }
 
 /// Opens `input` with the ffmpeg of the environment. Most errors come here; those of decoding come from the iterator.
-pub(crate) fn open(input: &Input, options: &OpenOptions) -> Result<Opened, MediaError> {
+pub fn open(input: &Input, options: &OpenOptions) -> Result<Opened, MediaError> {
     open_with(&Programs::from_environment(), input, options)
 }
 
 /// Opens `input` with the given programs.
-pub(crate) fn open_with(programs: &Programs, input: &Input, options: &OpenOptions) -> Result<Opened, MediaError> {
+pub fn open_with(programs: &Programs, input: &Input, options: &OpenOptions) -> Result<Opened, MediaError> {
     match input {
         Input::Video(path) => match content::of(path)? {
             Content::Animation(format) => animation::open(path, format, options),

@@ -9,7 +9,7 @@ use super::programs::{Program, Programs};
 ///
 /// # Errors
 /// ffmpeg is missing, or cannot write there.
-pub(crate) fn write(folder: &Path) -> Result<PathBuf, MediaError> {
+pub fn write(folder: &Path) -> Result<PathBuf, MediaError> {
     let path = folder.join("pattern.mkv");
     let programs = Programs::from_environment();
     let mut command = programs.command(Program::Ffmpeg);

@@ -10,18 +10,18 @@ use super::error::{MAX_PIPED, MediaError};
 
 /// What came through a pipe. The file goes when this does.
 #[derive(Debug)]
-pub(crate) struct Piped {
+pub struct Piped {
     /// Keeps the file.
     _folder: TempDir,
     /// The file, named after the pipe.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
 }
 
 /// Reads `path` to its end where it is a pipe or this program's standard input (`-`); none where it is a file or a
 /// folder.
 ///
 /// Errors: it cannot be read, there is no room for it, or it does not end within 32 GiB; another device is refused.
-pub(crate) fn read(path: &Path) -> Result<Option<Piped>, MediaError> {
+pub fn read(path: &Path) -> Result<Option<Piped>, MediaError> {
     if path == Path::new("-") && !path.exists() {
         return spool(path, io::stdin().lock(), "stdin").map(Some);
     }

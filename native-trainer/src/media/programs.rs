@@ -9,7 +9,7 @@ use super::error::MediaError;
 
 /// The programs to call.
 #[derive(Clone, Debug)]
-pub(crate) struct Programs {
+pub struct Programs {
     ffmpeg: OsString,
     ffprobe: OsString,
 }
@@ -38,7 +38,7 @@ const DEMUXERS: &str = "3dostr,4xm,aac,ac3,aiff,amr,anm,ape,apng,asf,asf_o,au,av
 
 impl Programs {
     /// `UNMASK_FFMPEG` and `UNMASK_FFPROBE` where set, else the programs of the search path.
-    pub(crate) fn from_environment() -> Self {
+    pub fn from_environment() -> Self {
         let named = |variable, default: &str| {
             std::env::var_os(variable).filter(|value| !value.is_empty()).unwrap_or_else(|| default.into())
         };
@@ -50,7 +50,7 @@ impl Programs {
 
     /// Programs at the given places.
     #[cfg(test)]
-    pub(crate) fn at(ffmpeg: &str, ffprobe: &str) -> Self {
+    pub fn at(ffmpeg: &str, ffprobe: &str) -> Self {
         Self { ffmpeg: ffmpeg.into(), ffprobe: ffprobe.into() }
     }
 

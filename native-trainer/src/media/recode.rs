@@ -17,7 +17,7 @@ use super::programs::{Program, Programs};
 /// A video codec, by its name in recipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Codec {
+pub enum Codec {
     /// H.264, which most videos are in.
     H264,
     /// H.265, in which newer phones record.
@@ -30,10 +30,10 @@ pub(crate) enum Codec {
 
 impl Codec {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::H264, Self::H265, Self::Vp9, Self::Av1];
+    pub const ALL: [Self; 4] = [Self::H264, Self::H265, Self::Vp9, Self::Av1];
 
     /// Its name in recipes.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::H264 => "h264",
             Self::H265 => "h265",
@@ -68,22 +68,23 @@ impl Codec {
     }
 
     /// Whether its qualities go to 63, and not to 51.
-    pub(crate) fn has_scale_of_63(self) -> bool {
+    pub fn has_scale_of_63(self) -> bool {
         matches!(self, Self::Vp9 | Self::Av1)
     }
 }
 
 /// One encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pass {
-    pub(crate) codec: Codec,
+pub struct Pass {
+    /// The codec.
+    pub codec: Codec,
     /// Quality on the codec's scale, from 0 (lossless) on.
-    pub(crate) crf: usize,
+    pub crf: usize,
 }
 
 /// Why pictures did not come back from a codec.
 #[derive(Debug, Error)]
-pub(crate) enum RecodeError {
+pub enum RecodeError {
     /// ffmpeg is not there, or crashed.
     #[error(transparent)]
     Program(#[from] MediaError),
@@ -109,13 +110,13 @@ pub(crate) enum RecodeError {
 }
 
 /// Side of the smallest frame that every encoder takes.
-pub(crate) const LEAST_SIDE: usize = 64;
+pub const LEAST_SIDE: usize = 64;
 
 /// Refuses what this machine's ffmpeg cannot encode with: looks for each of `codecs` and tries it on two frames.
 ///
 /// # Errors
 /// ffmpeg is missing, has no such encoder, or fails with it.
-pub(crate) fn check(programs: &Programs, codecs: &[Codec]) -> Result<(), RecodeError> {
+pub fn check(programs: &Programs, codecs: &[Codec]) -> Result<(), RecodeError> {
     let mut command = programs.command(Program::Ffmpeg);
     let output = command.arg("-encoders").output().map_err(|error| not_started(programs, error))?;
     let listed = String::from_utf8_lossy(&output.stdout);
@@ -135,7 +136,7 @@ pub(crate) fn check(programs: &Programs, codecs: &[Codec]) -> Result<(), RecodeE
 ///
 /// # Errors
 /// ffmpeg is missing, or ends without all frames.
-pub(crate) fn recode(
+pub fn recode(
     programs: &Programs,
     [width, height]: [usize; 2],
     group: usize,
@@ -270,12 +271,12 @@ fn end(child: &mut Child) {
 #[cfg(test)]
 impl Codec {
     /// Whether this machine's ffmpeg encodes it; said aloud where it does not.
-    pub(crate) fn is_here(self) -> bool {
+    pub fn is_here(self) -> bool {
         crate::encoders::has_encoders(Programs::from_environment().ffmpeg(), &[self.encoder()])
     }
 
     /// Whether it encodes all of them.
-    pub(crate) fn are_here() -> bool {
+    pub fn are_here() -> bool {
         Self::ALL.into_iter().all(Self::is_here)
     }
 }

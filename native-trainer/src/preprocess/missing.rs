@@ -14,7 +14,7 @@ use crate::datasets::source::Source;
 
 /// Whose the folder of crops is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
+pub enum Holds {
     /// Crops of other inputs, too: what is not in this one stays.
     Others,
     /// Crops of this input alone: what is not in it any more is taken off the manifest.

@@ -1,12 +1,12 @@
 //! From videos and photographs to aligned crops and a manifest, on all cores: what `unmask preprocess` does.
 //!
-//! [`person`] follows the one person whose faces are kept, [`picture`] makes files of the crops, [`store`] is the folder
-//! that can be returned to, [`border`] continues pictures that end at the face, [`missing`] tells what is to be done and [`standing`] what of the folder is still true, [`progress`] says how far it is. What there is to do comes from [`crate::datasets::sources`].
+//! [`person`] follows the one person whose faces are kept, [`picture`] makes files of the crops, `store` is the folder
+//! that can be returned to, `border` continues pictures that end at the face, `missing` tells what is to be done and `standing` what of the folder is still true, `progress` says how far it is. What there is to do comes from [`crate::datasets::sources`].
 
 mod border;
 mod missing;
-pub(crate) mod person;
-pub(crate) mod picture;
+pub mod person;
+pub mod picture;
 mod progress;
 mod standing;
 mod store;
@@ -29,7 +29,7 @@ use crate::datasets::manifest::{
 use crate::datasets::source::Source;
 use crate::media::{self, Damage, Input, MediaError, OpenOptions};
 use crate::scoring;
-pub(crate) use missing::Holds;
+pub use missing::Holds;
 use missing::{Missing, Root, Task};
 use person::{CroppedFace, Followed, Whose};
 use picture::PictureFormat;
@@ -44,21 +44,21 @@ const FRAMES_AT_ONCE: usize = 4;
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// How faces are cropped.
-    pub(crate) crop: CropSpec,
+    pub crop: CropSpec,
     /// Frames of a video that are looked at.
-    pub(crate) frames: usize,
+    pub frames: usize,
     /// Whose faces.
-    pub(crate) whose: Whose,
+    pub whose: Whose,
     /// The format of the crops.
-    pub(crate) format: PictureFormat,
+    pub format: PictureFormat,
     /// JPEG's quality.
-    pub(crate) quality: u8,
+    pub quality: u8,
     /// What to do with damaged videos.
-    pub(crate) damage: Damage,
+    pub damage: Damage,
     /// Whether to try again what an earlier run dropped.
-    pub(crate) retry: bool,
+    pub retry: bool,
 }
 
 impl Settings {
@@ -77,33 +77,33 @@ impl Settings {
 
 /// What a run did.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// Videos with crops.
-    pub(crate) done: usize,
+    pub done: usize,
     /// Videos that an earlier run had seen to.
-    pub(crate) before: usize,
+    pub before: usize,
     /// Videos without a face.
-    pub(crate) without_face: usize,
+    pub without_face: usize,
     /// Videos that could not be read.
-    pub(crate) unreadable: usize,
+    pub unreadable: usize,
     /// Files that were replaced since an earlier run, and were seen to again.
-    pub(crate) replaced: Vec<String>,
+    pub replaced: Vec<String>,
     /// Files of which the manifest said another label, split or person, and says what the input says now.
-    pub(crate) retold: Vec<String>,
+    pub retold: Vec<String>,
     /// Files that the input no longer has, or has under another label: their lines count no more.
-    pub(crate) withdrawn: Vec<String>,
+    pub withdrawn: Vec<String>,
     /// Files that are gone, and whose crops still count.
-    pub(crate) gone: Vec<String>,
+    pub gone: Vec<String>,
     /// Why videos could not be read in an earlier run, and were not tried again.
-    pub(crate) still_unreadable: Vec<String>,
+    pub still_unreadable: Vec<String>,
 }
 
 /// Videos that a list leaves out.
-pub(crate) struct Excluded {
+pub struct Excluded {
     /// The list.
-    pub(crate) list: PathBuf,
+    pub list: PathBuf,
     /// What it names.
-    pub(crate) videos: HashSet<Identity>,
+    pub videos: HashSet<Identity>,
 }
 
 impl Excluded {
@@ -129,7 +129,7 @@ impl Excluded {
 /// # Errors
 /// What concerns all videos: the folder cannot be written to or holds something else, such as crops of what is `excluded`,
 /// or ffmpeg is missing. A video that cannot be read is said, recorded and counted, and stops nothing.
-pub(crate) fn run(
+pub fn run(
     root: &Path,
     sources: Vec<Source>,
     excluded: Option<&Excluded>,

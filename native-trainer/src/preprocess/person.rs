@@ -8,7 +8,7 @@ use unmask_core::pipeline::people::{Faces, KeptCrop, People};
 
 /// Whose faces are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Whose {
+pub enum Whose {
     /// The person whose face fills the most of the frames, as `unmask score` does
     Largest,
     /// The person nearest the middle of the picture, for portraits with others in the background

@@ -9,7 +9,7 @@ use unmask_core::image::RgbImage;
 
 /// The format of the crops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PictureFormat {
+pub enum PictureFormat {
     /// Nothing is lost; about 70 kB at 256 pixels
     Png,
     /// Nothing is lost; about 50 kB
@@ -20,7 +20,7 @@ pub(crate) enum PictureFormat {
 
 impl PictureFormat {
     /// The name in files: also the extension.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Png => "png",
             Self::Webp => "webp",

@@ -1,8 +1,8 @@
 //! A folder of reports: for each input the JSON document and a page for people, and an index of several.
 //!
-//! A page needs no script and no network, and says so to the browser. [`words`] says things in sentences, [`timeline`] lays out
-//! the figure, [`pictures`] keeps what is shown, [`second`] sets several
-//! detectors side by side, [`page`] and [`index`] fill the templates in `templates/`, which escape
+//! A page needs no script and no network, and says so to the browser. `words` says things in sentences, `timeline` lays out
+//! the figure, `pictures` keeps what is shown, `second` sets several
+//! detectors side by side, `page` and `index` fill the templates in `templates/`, which escape
 //! all that they are given.
 
 mod figures;
@@ -29,13 +29,13 @@ use crate::media::{Input, LeftOut};
 
 use index::{Entry, Index};
 use page::{Page, Subject};
-pub(crate) use pictures::Pictures;
+pub use pictures::Pictures;
 
 /// Name of the index, without its ending.
 const INDEX: &str = "index";
 
 /// The folder that reports are written to.
-pub(crate) struct ReportFolder {
+pub struct ReportFolder {
     folder: PathBuf,
     /// Distinguishes the index from those of other programs that write to the same folder.
     part: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) struct ReportFolder {
 
 impl ReportFolder {
     /// Makes the folder. `part` names this program's share where several write to it.
-    pub(crate) fn create(folder: &Path, part: Option<String>) -> Result<Self> {
+    pub fn create(folder: &Path, part: Option<String>) -> Result<Self> {
         let context = || format!("{} cannot be made; choose another --report folder", folder.display());
         std::fs::create_dir_all(folder).with_context(context)?;
         let (entries, failures, left_out) = (Vec::new(), Vec::new(), Vec::new());
@@ -55,13 +55,7 @@ impl ReportFolder {
     }
 
     /// Writes the report of an input, as JSON and as a page.
-    pub(crate) fn add(
-        &mut self,
-        input: &Input,
-        report: &Report,
-        spec: &DetectorSpec,
-        pictures: &Pictures,
-    ) -> Result<()> {
+    pub fn add(&mut self, input: &Input, report: &Report, spec: &DetectorSpec, pictures: &Pictures) -> Result<()> {
         let (title, name) = self.names.of(input);
         let json_name = format!("{name}.json");
         files::write_bytes(&self.folder.join(&json_name), &json(report)?)?;
@@ -85,17 +79,17 @@ impl ReportFolder {
     }
 
     /// Remembers for the index that an input failed.
-    pub(crate) fn fail(&mut self, input: &str, error: &anyhow::Error) {
+    pub fn fail(&mut self, input: &str, error: &anyhow::Error) {
         self.failures.push((input.to_owned(), format!("{error:#}")));
     }
 
     /// Remembers for the index which files of a folder are no inputs.
-    pub(crate) fn leave_out(&mut self, left_out: &[LeftOut]) {
+    pub fn leave_out(&mut self, left_out: &[LeftOut]) {
         self.left_out.extend_from_slice(left_out);
     }
 
     /// Writes the index, where there are several inputs or something was left out, and gives the page to open first.
-    pub(crate) fn finish(self, specs: &[&DetectorSpec]) -> Result<Option<PathBuf>> {
+    pub fn finish(self, specs: &[&DetectorSpec]) -> Result<Option<PathBuf>> {
         if self.entries.len() + self.failures.len() < 2 && self.left_out.is_empty() {
             return Ok(self.entries.first().map(|entry| self.folder.join(entry.page())));
         }

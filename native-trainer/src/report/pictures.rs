@@ -40,7 +40,7 @@ impl ScoredFace {
 }
 
 /// The pictures of one input.
-pub(crate) struct Pictures {
+pub struct Pictures {
     seen: usize,
     /// How many frames go for one that is kept.
     step: usize,
@@ -57,7 +57,7 @@ impl Default for Pictures {
 
 impl Pictures {
     /// Takes the next frame that is looked at.
-    pub(crate) fn frame(&mut self, image: &RgbImage) {
+    pub fn frame(&mut self, image: &RgbImage) {
         if self.seen.is_multiple_of(self.step) {
             self.frames.push((self.seen, shrunk(image, FRAME_SIDE)));
         }
@@ -70,7 +70,7 @@ impl Pictures {
     }
 
     /// Takes a clip that was scored.
-    pub(crate) fn face(&mut self, view: &ClipView<'_>, score: f32) {
+    pub fn face(&mut self, view: &ClipView<'_>, score: f32) {
         let faces = self.faces.entry(view.track).or_default();
         let place = faces.partition_point(|face| (face.score, face.frame) < (score, view.frame));
         faces.insert(place, ScoredFace { frame: view.frame, score, crop: shrunk(view.crop, FACE_SIDE) });

@@ -21,9 +21,9 @@ use crate::output::say;
 use crate::predict::ClipLogits;
 
 /// The file of the detector that a run leaves in its folder.
-pub(crate) const DETECTOR: &str = "detector.safetensors";
+pub const DETECTOR: &str = "detector.safetensors";
 /// The file that holds only what was trained, where that is not everything.
-pub(crate) const ADAPTER: &str = "adapter.safetensors";
+pub const ADAPTER: &str = "adapter.safetensors";
 
 /// A finished run.
 pub(super) struct Outcome<'a> {

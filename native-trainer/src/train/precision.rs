@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The precisions by their names in recipes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Precision {
+pub enum Precision {
     /// bf16 on a GPU that has it, else f32.
     #[default]
     Auto,

@@ -15,48 +15,54 @@ use crate::augment::sbi::SelfBlending;
 /// All choices of one run. A key that is left out has the value of [`Recipe::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Recipe {
+pub struct Recipe {
     /// Name of the detector that comes out.
-    pub(crate) name: String,
+    pub name: String,
     /// Seed of every random choice: the same recipe on the same data gives the same weights.
-    pub(crate) seed: u64,
-    pub(crate) model: ModelRecipe,
-    pub(crate) data: DataRecipe,
+    pub seed: u64,
+    /// What is trained.
+    pub model: ModelRecipe,
+    /// On what.
+    pub data: DataRecipe,
     /// What is done to every training face.
-    pub(crate) augmentation: Augmentation,
+    pub augmentation: Augmentation,
     /// How fakes are made from real faces, where `data.self_blended` asks for them.
-    pub(crate) self_blending: SelfBlending,
-    pub(crate) loss: LossRecipe,
-    pub(crate) optimizer: OptimizerRecipe,
-    pub(crate) schedule: ScheduleRecipe,
-    pub(crate) run: RunRecipe,
+    pub self_blending: SelfBlending,
+    /// What is minimised.
+    pub loss: LossRecipe,
+    /// How steps are taken.
+    pub optimizer: OptimizerRecipe,
+    /// How the learning rate changes.
+    pub schedule: ScheduleRecipe,
+    /// How long, and how.
+    pub run: RunRecipe,
 }
 
 /// What is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct ModelRecipe {
+pub struct ModelRecipe {
     /// The detector file to start from, or the name of a pulled one or of `unmask-lite`.
-    pub(crate) start: PathBuf,
+    pub start: PathBuf,
     /// Which parameters are trained.
-    pub(crate) strategy: StrategyName,
+    pub strategy: StrategyName,
     /// With [`StrategyName::Lora`]: which layers get a low-rank update, and of what rank.
-    pub(crate) low_rank: LowRankSpec,
+    pub low_rank: LowRankSpec,
     /// Which statistics batch norms use in training.
-    pub(crate) statistics: StatisticsName,
+    pub statistics: StatisticsName,
     /// With [`StatisticsName::Batch`]: how much of the running averages each step, or part of one, replaces.
-    pub(crate) statistics_momentum: f64,
+    pub statistics_momentum: f64,
 }
 
 impl ModelRecipe {
     /// Whether training changes the tensor `name` of a model of this architecture.
-    pub(crate) fn changes(&self, architecture: &Architecture, name: &str) -> bool {
+    pub fn changes(&self, architecture: &Architecture, name: &str) -> bool {
         architecture.trains(self.strategy.into(), name)
             || self.statistics == StatisticsName::Batch && is_statistic(name)
     }
 
     /// The low-rank updates that are trained, if that is the strategy.
-    pub(crate) fn low_rank(&self) -> Option<&LowRankSpec> {
+    pub fn low_rank(&self) -> Option<&LowRankSpec> {
         (self.strategy == StrategyName::Lora).then_some(&self.low_rank)
     }
 }
@@ -64,7 +70,7 @@ impl ModelRecipe {
 /// The statistics of batch norms by their names in recipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum StatisticsName {
+pub enum StatisticsName {
     /// Those that stand in the detector's file, which stay as they are.
     Stored,
     /// Those of each batch; their running averages go into the file.
@@ -74,7 +80,7 @@ pub(crate) enum StatisticsName {
 /// The training strategies by their names in recipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum StrategyName {
+pub enum StrategyName {
     /// Layer norms and the head.
     Ln,
     /// Everything.
@@ -102,28 +108,28 @@ impl From<StrategyName> for Strategy {
 /// What it is trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct DataRecipe {
+pub struct DataRecipe {
     /// Folders that `unmask preprocess` wrote, DeepfakeBench's JSON files, or folders of crops; `--data` adds to them.
-    pub(crate) roots: Vec<PathBuf>,
+    pub roots: Vec<PathBuf>,
     /// Faces drawn from each training video in an epoch.
-    pub(crate) frames_per_video: usize,
+    pub frames_per_video: usize,
     /// Faces of each validation video that are scored, evenly spaced.
-    pub(crate) validation_frames: usize,
+    pub validation_frames: usize,
     /// What occurs equally often in an epoch.
-    pub(crate) balance: Balance,
+    pub balance: Balance,
     /// Whether a batch holds pairs of a real face and a fake of it, both changed alike. The fake is one of the data's that was
     /// made of the same source; real faces without one are left out, unless some pairs are self-blended.
-    pub(crate) pairs: bool,
+    pub pairs: bool,
     /// In how many of the pairs the fake is made of the real face (self-blended images); with all of them, the data's own
     /// fakes are left out. Above 0, a batch holds pairs.
-    pub(crate) self_blended: Share,
+    pub self_blended: Share,
     /// How large a part of an epoch each of these data sets is, by name; the others stand as they are.
-    pub(crate) shares: Shares,
+    pub shares: Shares,
 }
 
 impl DataRecipe {
     /// Whether a batch holds pairs of a real face and a fake of it.
-    pub(crate) fn in_pairs(&self) -> bool {
+    pub fn in_pairs(&self) -> bool {
         self.pairs || self.self_blended.0 > 0.0
     }
 
@@ -146,11 +152,11 @@ impl DataRecipe {
 /// A part of a whole, 0 to 1, in recipes also `false` and `true`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "BoolOrNumber", into = "BoolOrNumber")]
-pub(crate) struct Share(pub(crate) f64);
+pub struct Share(pub f64);
 
 impl Share {
     /// Whether it is the whole.
-    pub(crate) fn is_all(self) -> bool {
+    pub fn is_all(self) -> bool {
         self.0 == 1.0
     }
 }
@@ -188,7 +194,7 @@ impl From<Share> for BoolOrNumber {
 /// What is made to occur equally often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Balance {
+pub enum Balance {
     /// Every face counts once.
     None,
     /// As many real faces as fake ones.
@@ -200,38 +206,45 @@ pub(crate) enum Balance {
 /// The weights of the parts of the loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct LossRecipe {
-    pub(crate) cross_entropy: f64,
+pub struct LossRecipe {
+    /// Weight of the cross-entropy.
+    pub cross_entropy: f64,
     /// How much of each target is spread over both classes in the cross-entropy.
-    pub(crate) label_smoothing: f64,
-    pub(crate) uniformity: f64,
-    pub(crate) alignment: f64,
+    pub label_smoothing: f64,
+    /// Weight of the uniformity of features.
+    pub uniformity: f64,
+    /// Weight of the alignment of features of one label.
+    pub alignment: f64,
     /// The cross-entropy of each further view of the clips, for models that are trained on several.
-    pub(crate) views: f64,
+    pub views: f64,
     /// What a model asks to be made small, by its names.
-    pub(crate) penalties: BTreeMap<String, f64>,
+    pub penalties: BTreeMap<String, f64>,
 }
 
 /// How gradients change parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct OptimizerRecipe {
-    pub(crate) kind: OptimizerKind,
-    pub(crate) learning_rate: f64,
+pub struct OptimizerRecipe {
+    /// Which optimizer.
+    pub kind: OptimizerKind,
+    /// The highest learning rate.
+    pub learning_rate: f64,
     /// Decay of the running means of the gradient and of its square.
-    pub(crate) betas: [f32; 2],
-    pub(crate) epsilon: f32,
-    pub(crate) weight_decay: f32,
+    pub betas: [f32; 2],
+    /// Keeps divisions finite.
+    pub epsilon: f32,
+    /// How much weights shrink.
+    pub weight_decay: f32,
     /// The longest gradient, over all parameters together; 0 for no limit.
-    pub(crate) clip_norm: f64,
+    pub clip_norm: f64,
     /// How much of the running average of the weights a step keeps; the average is what is validated and written. 0 for none.
-    pub(crate) average: f64,
+    pub average: f64,
 }
 
 /// The optimizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum OptimizerKind {
+pub enum OptimizerKind {
     /// Adam whose weight decay is a penalty in the gradient (Kingma and Ba, 2015).
     Adam,
     /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
@@ -241,20 +254,21 @@ pub(crate) enum OptimizerKind {
 /// How the learning rate changes over the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct ScheduleRecipe {
-    pub(crate) kind: ScheduleKind,
+pub struct ScheduleRecipe {
+    /// Which course it takes.
+    pub kind: ScheduleKind,
     /// Where the cosine ends.
-    pub(crate) minimum: f64,
+    pub minimum: f64,
     /// Steps over which the rate first rises from zero.
-    pub(crate) warm_up_steps: usize,
+    pub warm_up_steps: usize,
     /// Epochs from one restart to the next, for `restarts`.
-    pub(crate) period_epochs: usize,
+    pub period_epochs: usize,
 }
 
 /// The schedules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum ScheduleKind {
+pub enum ScheduleKind {
     /// The same rate throughout.
     Constant,
     /// Half a cosine from the learning rate to the minimum.
@@ -266,18 +280,19 @@ pub(crate) enum ScheduleKind {
 /// How long, and in what portions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct RunRecipe {
-    pub(crate) epochs: usize,
+pub struct RunRecipe {
+    /// How often the data is seen.
+    pub epochs: usize,
     /// Faces in one optimizer step.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// Parts a batch is cut into, one after the other through the model, where it does not fit into memory at once.
-    pub(crate) accumulate: usize,
+    pub accumulate: usize,
     /// Optimizer steps between two checkpoints; there is one after each epoch besides.
-    pub(crate) checkpoint_every: usize,
+    pub checkpoint_every: usize,
     /// Whether activations are computed again instead of kept: less memory, more time.
-    pub(crate) gradient_checkpointing: bool,
+    pub gradient_checkpointing: bool,
     /// What activations are computed in.
-    pub(crate) precision: Precision,
+    pub precision: Precision,
 }
 
 impl Default for Recipe {
@@ -377,7 +392,7 @@ fn worst(one: f64, other: f64) -> f64 {
 
 impl Recipe {
     /// The first thing that makes no sense, as part of a sentence.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         let OptimizerRecipe { learning_rate, betas, epsilon, weight_decay, clip_norm, .. } = self.optimizer;
         let least_one = [
             ("run.epochs", self.run.epochs),

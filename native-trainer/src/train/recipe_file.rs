@@ -13,7 +13,7 @@ use crate::files;
 const SIMILAR: f64 = 0.7;
 
 /// The recipe in `path` with each `key=value` of `changes` in place, and with `start` for its `model.start` where there is one.
-pub(crate) fn read(path: &Path, changes: &[String], start: Option<&Path>) -> Result<Recipe> {
+pub fn read(path: &Path, changes: &[String], start: Option<&Path>) -> Result<Recipe> {
     let mut recipe = read_unchecked(path, changes)?;
     if let Some(start) = start {
         recipe.model.start = start.to_owned();
@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path, changes: &[String], start: Option<&Path>) -> Res
 }
 
 /// As [`read`], for other purposes than a run: keys are known and values of the right kind, but something may be missing.
-pub(crate) fn read_unchecked(path: &Path, changes: &[String]) -> Result<Recipe> {
+pub fn read_unchecked(path: &Path, changes: &[String]) -> Result<Recipe> {
     let shown = path.display();
     let text = files::read_text(path)
         .with_context(|| format!("{shown} cannot be read; name a recipe such as those in configs/"))?;

@@ -56,7 +56,7 @@ pub(super) fn begin(out: &Path, resume: bool, identity: &Identity, device: &Devi
 
 /// How far the run in a folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// There is none.
     None,
     /// It can be gone on with.
@@ -69,7 +69,7 @@ pub(crate) enum Standing {
 ///
 /// # Errors
 /// What is there is a run by another recipe, and the message says in what, or it cannot be read.
-pub(crate) fn standing(out: &Path, recipe: &Recipe) -> Result<Standing> {
+pub fn standing(out: &Path, recipe: &Recipe) -> Result<Standing> {
     let Some(stored) = read(out)? else { return Ok(Standing::None) };
     let wanted = Identity::new(recipe, stored.start.clone(), stored.data.clone())?;
     if let Some(changed) = difference(&stored, &wanted) {
@@ -79,7 +79,7 @@ pub(crate) fn standing(out: &Path, recipe: &Recipe) -> Result<Standing> {
 }
 
 /// Removes the folder `out` of a run with all that is in it; a folder without a run stays as it is.
-pub(crate) fn discard(out: &Path) -> Result<()> {
+pub fn discard(out: &Path) -> Result<()> {
     if !out.join(RUN).exists() {
         return Ok(());
     }

@@ -38,22 +38,24 @@ use crate::random::generator;
 use crate::twins::{Twins, with_twins};
 
 /// What the command line says beside the recipe.
-pub(crate) struct Options {
-    pub(crate) recipe: Recipe,
+pub struct Options {
+    /// What is trained, and how.
+    pub recipe: Recipe,
     /// More data than the recipe names.
-    pub(crate) data: Vec<PathBuf>,
+    pub data: Vec<PathBuf>,
     /// How data is read.
-    pub(crate) load: LoadOptions,
+    pub load: LoadOptions,
     /// Where everything goes.
-    pub(crate) out: PathBuf,
+    pub out: PathBuf,
     /// Whether to go on with what is in there.
-    pub(crate) resume: bool,
-    pub(crate) device: Device,
+    pub resume: bool,
+    /// Where it is trained.
+    pub device: Device,
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// All epochs are done and the detector is written.
     Finished,
     /// It was asked to stop; a checkpoint is written.
@@ -61,7 +63,7 @@ pub(crate) enum Ended {
 }
 
 /// Trains as the options say. `stop` may be set at any time; the run then ends after the current step.
-pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<Ended> {
+pub fn run(options: &Options, stop: &AtomicBool) -> Result<Ended> {
     let mut trainer = Trainer::new(options)?;
     match trainer.all_steps(stop)? {
         Ended::Stopped => Ok(Ended::Stopped),

@@ -1,0 +1,58 @@
+//! The rooms of the command `unmask`, as a library: everything that it does beside reading its arguments.
+//!
+//! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
+//! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`] and
+//! [`checkpoint`] read and write models, [`output`] shows reports, [`report`] writes them as files and
+//! pages. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
+//!
+//! ```
+//! # fn main() -> anyhow::Result<()> {
+//! use std::path::Path;
+//!
+//! use unmask::detector_file::{load_whole, resolve};
+//! use unmask::device::DeviceChoice;
+//! use unmask::media::{Damage, expand};
+//! use unmask::scoring::{ScoreOptions, Scorer, face_finder};
+//! use unmask_core::pipeline::Faces;
+//!
+//! let detector = load_whole(&resolve("unmask-lite")?, &DeviceChoice::Cpu.open()?)?;
+//! let options = ScoreOptions { frames: Some(4), faces: Faces::Largest, damage: Damage::Refuse };
+//! let scorer = Scorer::new(detector, Vec::new(), face_finder()?, options);
+//! for input in expand(Path::new("../demo/fake.mp4"))?.inputs {
+//!     let report = scorer.score(&input, None, |done, all| println!("{done} of {all} frames"))?;
+//!     assert_eq!(report.video.frames_sampled, 4);
+//!     println!("{:?}, {:?}", report.verdict, report.score);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod ahead;
+pub mod augment;
+pub mod checkpoint;
+pub mod compare;
+pub mod counts;
+pub mod datasets;
+pub mod detector_file;
+pub mod device;
+#[cfg(test)]
+#[path = "../../tests/support/encoders.rs"]
+mod encoders;
+pub mod evaluation;
+pub mod files;
+pub mod hub;
+pub mod media;
+mod opinions;
+pub mod output;
+pub mod predict;
+pub mod preprocess;
+mod random;
+pub mod report;
+pub mod scoring;
+#[cfg(test)]
+#[path = "../../tests/support/data.rs"]
+mod shared_data;
+pub mod speed;
+pub mod tensors;
+pub mod train;
+pub mod twins;
