@@ -18,6 +18,8 @@ mod extension;
 mod layer_norm;
 mod linear;
 mod patch_embedding;
+#[cfg(test)]
+mod table;
 
 pub use activation::Activation;
 pub use attention::{attention, attention_with_weights};
