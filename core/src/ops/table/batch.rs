@@ -37,9 +37,9 @@ fn layer<const D: usize>(x: &mut Inputs) -> NormedConvolution<D> {
 pub(super) fn batch_norm() -> Vec<Case> {
     /// Images, rows, columns, channels: fewer pixels than are summed at once, exactly as many, and more.
     const SHAPES: [[usize; 4]; 5] = [[1, 1, 2, 3], [2, 5, 7, 1], [1, 16, 16, 8], [3, 9, 11, 33], [2, 17, 19, 72]];
-    let case = |shape: [usize; 4], activation: Option<Activation>, is_strange: bool| {
+    let case = |shape: [usize; 4], activation: Option<Activation>, has_nan: bool| {
         let [first, second] = norm(shape[3]);
-        let inputs = vec![input(shape).plus(3.0).strange(is_strange), first, second];
+        let inputs = vec![input(shape).plus(3.0).starting(if has_nan { &[f32::NAN] } else { &[] }), first, second];
         let operation = move |x: &mut Inputs| {
             let (output, moments) = ops::batch_norm(x.next(), x.next(), x.next(), EPSILON, activation);
             outputs(output, [moments])
@@ -47,7 +47,7 @@ pub(super) fn batch_norm() -> Vec<Case> {
         let formula = move |x: &mut Inputs| {
             outputs_of_formula(formulas::batch_norm(x.next(), x.next(), x.next(), EPSILON, activation))
         };
-        Case::new(format!("{shape:?} {activation:?}, strange {is_strange}"), inputs, operation, formula)
+        Case::new(format!("{shape:?} {activation:?}, NaN {has_nan}"), inputs, operation, formula)
     };
     let of_shape =
         |shape| ACTIVATIONS.into_iter().flat_map(move |activation| [false, true].map(|is| case(shape, activation, is)));
@@ -145,9 +145,9 @@ pub(super) fn inverted_residual_of_batch() -> Vec<Case> {
     let mut cases = Vec::new();
     for sizes in BLOCKS {
         for steps in paddings(sizes[7]) {
-            for (is_expanded, is_strange) in [(true, false), (false, false), (true, true), (false, true)] {
+            for (is_expanded, has_nan) in [(true, false), (false, false), (true, true), (false, true)] {
                 let activation = activations.next().unwrap_or(Activation::Relu);
-                cases.push(block_case(sizes, steps, activation, is_expanded, is_strange));
+                cases.push(block_case(sizes, steps, activation, is_expanded, has_nan));
             }
         }
     }
@@ -159,15 +159,15 @@ fn block_case(
     steps: Steps,
     activation: Activation,
     is_expanded: bool,
-    is_strange: bool,
+    has_nan: bool,
 ) -> Case {
     let inputs = if is_expanded { inputs } else { inside };
     let name = format!(
         "{images} × {rows} × {columns} × {inputs} by {inside} to {outside}, side {side}, {steps:?}, {activation:?}, \
-         expanded {is_expanded}, strange {is_strange}"
+         expanded {is_expanded}, NaN {has_nan}"
     );
     let residual = steps.stride == 1 && inputs == outside;
-    let mut declared = vec![input([images, rows, columns, inputs]).strange(is_strange)];
+    let mut declared = vec![input([images, rows, columns, inputs]).starting(if has_nan { &[f32::NAN] } else { &[] })];
     if is_expanded {
         declared.push(input([inside, inputs]));
         declared.extend(norm(inside));

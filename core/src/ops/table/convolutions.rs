@@ -22,6 +22,9 @@ pub(super) const SHAPES: [[usize; 6]; 7] = [
 pub(super) const ACTIVATIONS: [Option<Activation>; 4] =
     [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu)];
 
+/// Numbers that are none, or without end.
+const STRANGE: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+
 /// How a kernel of this stride may be padded.
 pub(super) fn paddings(stride: usize) -> [Steps; 2] {
     [Steps::same(stride), Steps::centred(stride)]
@@ -56,7 +59,7 @@ fn pointwise_case(
         "{images} × {rows} × {columns} × {inputs} to {outputs}, {activation:?}, strange {is_strange}, weight {layout:?}"
     );
     let inputs = vec![
-        input([images, rows, columns, inputs]).times(2.0).strange(is_strange),
+        input([images, rows, columns, inputs]).times(2.0).starting(if is_strange { &STRANGE } else { &[] }),
         input([outputs, inputs]).times(2.0).laid(layout),
         input([outputs]).times(2.0),
         input([outputs]).times(2.0),
@@ -97,7 +100,7 @@ fn depthwise_case(
         "{images} × {rows} × {columns} × {channels} by {side}, {steps:?}, {activation:?}, strange {is_strange}, weight {layout:?}"
     );
     let inputs = vec![
-        input([images, rows, columns, channels]).times(2.0).strange(is_strange),
+        input([images, rows, columns, channels]).times(2.0).starting(if is_strange { &STRANGE } else { &[] }),
         input([channels, 1, side, side]).times(2.0).laid(layout),
         input([channels]).times(2.0),
         input([channels]).times(2.0),
@@ -222,7 +225,7 @@ fn block_case(
     );
     let residual = steps.stride == 1 && inputs == outputs;
     let affine_inputs = |channels: usize| [input([channels]), input([channels])];
-    let mut declared = vec![input([images, rows, columns, inputs]).strange(is_strange)];
+    let mut declared = vec![input([images, rows, columns, inputs]).starting(if is_strange { &STRANGE } else { &[] })];
     if is_expanded {
         declared.push(input([inside, inputs]).laid(layout));
         declared.extend(affine_inputs(inside));

@@ -109,12 +109,13 @@ struct Input {
     layout: Layout,
     factor: f32,
     offset: f32,
-    is_strange: bool,
+    /// What stands in the first places instead.
+    first: &'static [f32],
 }
 
 /// An input of numbers in -1..1.
 fn input<const D: usize>(shape: [usize; D]) -> Input {
-    Input { shape: shape.to_vec(), layout: Layout::Plain, factor: 1.0, offset: 0.0, is_strange: false }
+    Input { shape: shape.to_vec(), layout: Layout::Plain, factor: 1.0, offset: 0.0, first: &[] }
 }
 
 impl Input {
@@ -130,17 +131,15 @@ impl Input {
         Self { offset, ..self }
     }
 
-    /// With NaN, infinity and minus infinity in the first places.
-    fn strange(self, is_strange: bool) -> Self {
-        Self { is_strange, ..self }
+    /// With these numbers in the first places.
+    fn starting(self, first: &'static [f32]) -> Self {
+        Self { first, ..self }
     }
 
     fn values(&self, seed: u64) -> Vec<f32> {
         let mut values = values(self.layout.length(&self.shape), seed);
         values.iter_mut().for_each(|value| *value = *value * self.factor + self.offset);
-        if self.is_strange {
-            values.iter_mut().zip([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]).for_each(|(value, none)| *value = none);
-        }
+        values.iter_mut().zip(self.first).for_each(|(value, first)| *value = *first);
         values
     }
 }
@@ -181,6 +180,7 @@ struct Case {
     inputs: Vec<Input>,
     operation: Compute,
     formula: Compute,
+    gradient_tolerance: f32,
 }
 
 impl Case {
@@ -190,12 +190,18 @@ impl Case {
         operation: impl Fn(&mut Inputs) -> Vec<Output> + 'static,
         formula: impl Fn(&mut Inputs) -> Vec<Output> + 'static,
     ) -> Self {
-        Self { name, inputs, operation: Box::new(operation), formula: Box::new(formula) }
+        let (operation, formula) = (Box::new(operation), Box::new(formula));
+        Self { name, inputs, operation, formula, gradient_tolerance: GRADIENT_TOLERANCE }
+    }
+
+    /// With gradients that need be near the formula's only so far.
+    fn with_gradients_near(self, gradient_tolerance: f32) -> Self {
+        Self { gradient_tolerance, ..self }
     }
 
     /// Where numbers are none, gradients are compared no more.
     fn is_strange(&self) -> bool {
-        self.inputs.iter().any(|input| input.is_strange)
+        self.inputs.iter().any(|input| !input.first.is_empty())
     }
 }
 
@@ -250,20 +256,25 @@ fn gradients(_: &[Output], _: &[Tensor<1>]) -> Vec<Option<Array>> {
     unreachable!("a build without gradients has no device with them")
 }
 
-/// A device, and how near to the formula it comes, in parts of the largest number: sums are taken in another order.
+/// A device, and how it is checked.
 struct Column {
     device: fn() -> Result<Device, &'static str>,
+    /// How near to the formula it comes, in parts of the largest number: sums are taken in another order.
     tolerance: f32,
+    /// The inputs from which on gradients are asked for, with a run for each.
+    first_trained: &'static [usize],
 }
 
 /// A few operations after another add up.
 const GRADIENT_TOLERANCE: f32 = 2e-4;
 
 impl Column {
-    const CPU: Self = Self { device: || Ok(Device::flex()), tolerance: 2e-5 };
-    const CPU_WITH_GRADIENTS: Self = Self { device: || trained(Device::flex()), tolerance: 2e-5 };
-    const GRAPHICS: Self = Self { device: graphics_device, tolerance: 1e-4 };
-    const GRAPHICS_WITH_GRADIENTS: Self = Self { device: || graphics_device().and_then(trained), tolerance: 1e-4 };
+    const CPU: Self = Self { device: || Ok(Device::flex()), tolerance: 2e-5, first_trained: &[] };
+    const CPU_WITH_GRADIENTS: Self =
+        Self { device: || trained(Device::flex()), tolerance: 2e-5, first_trained: &[0, 1] };
+    const GRAPHICS: Self = Self { device: graphics_device, tolerance: 1e-4, first_trained: &[] };
+    const GRAPHICS_WITH_GRADIENTS: Self =
+        Self { device: || graphics_device().and_then(trained), tolerance: 1e-4, first_trained: &[0] };
 
     /// Fails unless each operation gives what its formula gives; says so where the device is absent.
     fn check(&self, cases: Vec<Case>) {
@@ -273,20 +284,21 @@ impl Column {
         };
         let cpu = if device.is_autodiff() { trained(Device::flex()).expect("gradients") } else { Device::flex() };
         for case in cases {
-            let trained: &[Option<usize>] = match (device.is_autodiff(), case.is_strange()) {
-                (true, false) if case.inputs.len() > 1 => &[Some(0), Some(1)],
-                (true, false) => &[Some(0)],
-                _ => &[None],
+            let trained = self.first_trained.iter().copied().filter(|first| *first < case.inputs.len());
+            let runs: Vec<Option<usize>> = match case.is_strange() || self.first_trained.is_empty() {
+                true => [None].to_vec(),
+                false => trained.map(Some).collect(),
             };
-            for &first_trained in trained {
+            for first_trained in runs {
                 let expected = found(&case, &case.formula, &cpu, first_trained);
                 let found = found(&case, &case.operation, &device, first_trained);
-                self.compare(&case.name, &found, &expected);
+                self.compare(&case, &found, &expected);
             }
         }
     }
 
-    fn compare(&self, case: &str, found: &Found, expected: &Found) {
+    fn compare(&self, case: &Case, found: &Found, expected: &Found) {
+        let (tolerance, case) = (case.gradient_tolerance, &case.name);
         assert_eq!(found.outputs.len(), expected.outputs.len(), "{case}");
         for (index, (found, expected)) in found.outputs.iter().zip(&expected.outputs).enumerate() {
             assert_same(found, expected, (self.tolerance, 1.0), &std::format!("{case}, output {index}"));
@@ -294,7 +306,7 @@ impl Column {
         for (index, (found, expected)) in found.gradients.iter().zip(&expected.gradients).enumerate() {
             let name = std::format!("{case}, gradient of input {index}");
             match (found, expected) {
-                (Some(found), Some(expected)) => assert_same(found, expected, (GRADIENT_TOLERANCE, 0.1), &name),
+                (Some(found), Some(expected)) => assert_same(found, expected, (tolerance, 0.1), &name),
                 (found, expected) => assert_eq!(found.is_some(), expected.is_some(), "{name}"),
             }
         }

@@ -23,7 +23,8 @@ mod rows;
 mod single;
 #[cfg(all(feature = "simd", feature = "autodiff"))]
 mod single_operation;
-#[cfg(all(test, feature = "autodiff"))]
+#[cfg(feature = "autodiff")]
+#[cfg(test)]
 mod tests;
 
 use alloc::vec::Vec;
