@@ -5,13 +5,14 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::FaceError;
 use super::parameters::load;
-use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, KeptLayout, Steps};
-use crate::weights::{Init, Loader, WeightsError};
+use crate::layers::{BiasedConvolution, ConvolutionSizes};
+use crate::ops::{self, Activation, InvertedResidual, KeptLayout, Steps};
+use crate::weights::{Loader, WeightsError};
 
 /// Both sides of an input are multiples of this.
 pub const GRID: usize = 32;
@@ -51,12 +52,12 @@ const TAPPED: [usize; 4] = [2, 5, 12, 16];
 /// The network.
 #[derive(Module, Debug)]
 pub struct CenterFace {
-    stem: Square,
+    stem: BiasedConvolution,
     blocks: Vec<Block>,
-    laterals: Vec<Pointwise>,
-    rises: Vec<Pointwise>,
-    smooth: Square,
-    head: Pointwise,
+    laterals: Vec<BiasedConvolution>,
+    rises: Vec<BiasedConvolution>,
+    smooth: BiasedConvolution,
+    head: BiasedConvolution,
 }
 
 impl CenterFace {
@@ -69,20 +70,22 @@ impl CenterFace {
     }
 
     fn load(loader: &mut Loader) -> Result<Self, WeightsError> {
-        let stem = loader.within("stem", |l| Square::load(l, STEM, 3))?;
+        let square = |inputs, outputs| ConvolutionSizes { inputs, outputs, side: 3 };
+        let stem = loader.within("stem", |l| BiasedConvolution::load(l, square(3, STEM)))?;
         let (mut inputs, mut blocks, mut laterals) = (STEM, Vec::new(), Vec::new());
         for (index, (outputs, stride)) in BLOCKS.into_iter().enumerate() {
             blocks.push(loader.within(&format!("blocks.{index}"), |l| Block::load(l, index, inputs, outputs, stride))?);
             inputs = outputs;
             if TAPPED.contains(&index) {
                 let name = format!("lateral.{}", laterals.len());
-                laterals.push(loader.within(&name, |l| Pointwise::load(l, WIDTH, outputs))?);
+                laterals.push(loader.within(&name, |l| BiasedConvolution::load_pointwise(l, outputs, WIDTH))?);
             }
         }
-        let rise = |level| loader.within(&format!("rise.{level}"), |l| Pointwise::load(l, 4 * WIDTH, WIDTH));
+        let rise =
+            |level| loader.within(&format!("rise.{level}"), |l| BiasedConvolution::load_pointwise(l, WIDTH, 4 * WIDTH));
         let rises = (0..TAPPED.len() - 1).map(rise).collect::<Result<_, _>>()?;
-        let smooth = loader.within("smooth", |l| Square::load(l, WIDTH, WIDTH))?;
-        let head = loader.within("head", |l| Pointwise::load(l, CHANNELS, WIDTH))?;
+        let smooth = loader.within("smooth", |l| BiasedConvolution::load(l, square(WIDTH, WIDTH)))?;
+        let head = loader.within("head", |l| BiasedConvolution::load_pointwise(l, WIDTH, CHANNELS))?;
         Ok(Self { stem, blocks, laterals, rises, smooth, head })
     }
 
@@ -97,7 +100,8 @@ impl CenterFace {
     /// [`Landmarks`]: super::Landmarks
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let relu = Some(Activation::Relu);
-        let mut x = self.stem.apply(images, Steps::centred(2), relu);
+        let pointwise = |layer: &BiasedConvolution, x, activation| layer.forward(x, Steps::same(1), activation);
+        let mut x = self.stem.forward(images, Steps::centred(2), relu);
         let mut maps = Vec::new();
         for (index, block) in self.blocks.iter().enumerate() {
             x = block.forward(x);
@@ -105,12 +109,12 @@ impl CenterFace {
                 maps.push(x.clone());
             }
         }
-        let mut laterals = self.laterals.iter().zip(maps).map(|(lateral, map)| lateral.apply(map, relu)).rev();
+        let mut laterals = self.laterals.iter().zip(maps).map(|(lateral, map)| pointwise(lateral, map, relu)).rev();
         let Some(coarsest) = laterals.next() else { return x };
         let finest = laterals
             .zip(self.rises.iter().rev())
-            .fold(coarsest, |coarse, (lateral, rise)| spread(rise.apply(coarse, relu)) + lateral);
-        self.head.apply(self.smooth.apply(finest, Steps::centred(1), relu), None)
+            .fold(coarsest, |coarse, (lateral, rise)| spread(pointwise(rise, coarse, relu)) + lateral);
+        pointwise(&self.head, self.smooth.forward(finest, Steps::centred(1), relu), None)
     }
 }
 
@@ -126,73 +130,12 @@ fn spread(x: Tensor<4>) -> Tensor<4> {
     pixels.swap_dims(2, 3).reshape([images, 2 * rows, 2 * columns, channels / 4])
 }
 
-/// A convolution of 1 × 1 with a bias.
-#[derive(Module, Debug)]
-struct Pointwise {
-    /// `[out, in]`, in memory `[in, out]`: as it is read.
-    weight: Param<Tensor<2>>,
-    /// Ones, `[out]`.
-    scale: Param<Tensor<1>>,
-    /// `[out]`
-    bias: Param<Tensor<1>>,
-}
-
-impl Pointwise {
-    fn load(loader: &mut Loader, outputs: usize, inputs: usize) -> Result<Self, WeightsError> {
-        let weight: Param<Tensor<2>> = loader.param("weight", [outputs, inputs], Init::Zeros)?;
-        let bias = loader.param("bias", [outputs], Init::Zeros)?;
-        let weight = laid_out(weight.val().transpose()).transpose();
-        Ok(Self { weight: Param::from_tensor(weight), scale: ones(&bias), bias })
-    }
-
-    /// `[n, rows, columns, in]` to `[n, rows, columns, out]`.
-    fn apply(&self, x: Tensor<4>, activation: Option<Activation>) -> Tensor<4> {
-        ops::pointwise_convolution(x, self.weight.val(), affine(&self.scale, &self.bias), activation)
-    }
-}
-
-/// A convolution of 3 × 3 with a bias.
-#[derive(Module, Debug)]
-struct Square {
-    /// `[out, in, 3, 3]`, in memory `[3, 3, in, out]`: as it is read.
-    weight: Param<Tensor<4>>,
-    /// Ones, `[out]`.
-    scale: Param<Tensor<1>>,
-    /// `[out]`
-    bias: Param<Tensor<1>>,
-}
-
-impl Square {
-    fn load(loader: &mut Loader, outputs: usize, inputs: usize) -> Result<Self, WeightsError> {
-        let weight: Param<Tensor<4>> = loader.param("weight", [outputs, inputs, 3, 3], Init::Zeros)?;
-        let bias = loader.param("bias", [outputs], Init::Zeros)?;
-        let weight = laid_out(weight.val().permute([2, 3, 1, 0])).permute([3, 2, 0, 1]);
-        Ok(Self { weight: Param::from_tensor(weight), scale: ones(&bias), bias })
-    }
-
-    /// `[n, rows, columns, in]` to `[n, ⌈rows / stride⌉, ⌈columns / stride⌉, out]`.
-    fn apply(&self, x: Tensor<4>, steps: Steps, activation: Option<Activation>) -> Tensor<4> {
-        ops::convolution(x, self.weight.val(), steps, affine(&self.scale, &self.bias), activation)
-    }
-}
-
-/// The tensor with its values in memory in the order of its shape.
-fn laid_out<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-    let device = tensor.device();
-    Tensor::from_data(tensor.into_data(), &device)
-}
-
 /// An inverted residual block: expand, filter each channel, project, and add the input where the shape stays.
 #[derive(Module, Debug)]
 struct Block {
-    expand: Option<Pointwise>,
-    /// `[channels, 1, 3, 3]`
-    filter: Param<Tensor<4>>,
-    /// Ones, `[channels]`.
-    filter_scale: Param<Tensor<1>>,
-    /// `[channels]`
-    filter_bias: Param<Tensor<1>>,
-    project: Pointwise,
+    expand: Option<BiasedConvolution>,
+    filter: BiasedConvolution,
+    project: BiasedConvolution,
     stride: usize,
     residual: bool,
     /// The weights as vector instructions read them.
@@ -212,40 +155,30 @@ impl Block {
             0 => (inputs, None),
             _ => {
                 let inside = EXPANSION * inputs;
-                (inside, Some(loader.within("expand", |l| Pointwise::load(l, inside, inputs))?))
+                (inside, Some(loader.within("expand", |l| BiasedConvolution::load_pointwise(l, inputs, inside))?))
             }
         };
-        let (filter, filter_bias) = loader.within("depthwise", |l| {
-            Ok((l.param("weight", [inside, 1, 3, 3], Init::Zeros)?, l.param("bias", [inside], Init::Zeros)?))
-        })?;
-        let project = loader.within("project", |l| Pointwise::load(l, outputs, inside))?;
+        let kernels = ConvolutionSizes { inputs: 1, outputs: inside, side: 3 };
+        let filter = loader.within("depthwise", |l| BiasedConvolution::load(l, kernels))?;
+        let project = loader.within("project", |l| BiasedConvolution::load_pointwise(l, inside, outputs))?;
         let residual = stride == 1 && inputs == outputs;
-        let (filter_scale, layout) = (ones(&filter_bias), KeptLayout::default());
-        Ok(Self { expand, filter, filter_scale, filter_bias, project, stride, residual, layout })
+        Ok(Self { expand, filter, project, stride, residual, layout: KeptLayout::default() })
     }
 
     /// `[n, rows, columns, in]` to `[n, rows / stride, columns / stride, out]`.
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let block = InvertedResidual {
-            expand: self.expand.as_ref().map(|expand| (expand.weight.val(), affine(&expand.scale, &expand.bias))),
-            filter: self.filter.val(),
-            filter_affine: affine(&self.filter_scale, &self.filter_bias),
-            project: self.project.weight.val(),
-            project_affine: affine(&self.project.scale, &self.project.bias),
+            expand: self.expand.as_ref().map(|expand| (expand.matrix(), expand.affine())),
+            filter: self.filter.weight.val(),
+            filter_affine: self.filter.affine(),
+            project: self.project.matrix(),
+            project_affine: self.project.affine(),
             steps: Steps::centred(self.stride),
             activation: Activation::Relu,
             residual: self.residual,
         };
         ops::inverted_residual_kept(input, block, &self.layout)
     }
-}
-
-fn ones(bias: &Param<Tensor<1>>) -> Param<Tensor<1>> {
-    Param::from_tensor(bias.val().ones_like())
-}
-
-fn affine(scale: &Param<Tensor<1>>, bias: &Param<Tensor<1>>) -> ChannelAffine {
-    ChannelAffine { scale: scale.val(), shift: bias.val() }
 }
 
 #[cfg(test)]

@@ -4,18 +4,19 @@
 use alloc::vec::Vec;
 
 use burn::module::Module;
-use burn::nn::{Linear, PRelu};
+use burn::nn::PRelu;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::alignment::{CropGeometry, CropSpec, Similarity, template};
 use super::boxes::ScoredBox;
 use super::crop::crop;
-use super::layers::{Convolution, fold_pairs};
-use super::parameters::{halving_convolution, linear, load, prelu};
+use super::layers::{Halving, prelu};
+use super::parameters::load;
 use super::quality::eye_distance;
 use super::window::{is_usable, look};
 use super::{Face, FaceError, Landmarks};
 use crate::image::RgbImage;
+use crate::layers::Linear;
 
 /// The network's view of a face.
 const VIEW: CropSpec = CropSpec { geometry: CropGeometry::Dfb, size: 78, margin: 1.25 };
@@ -28,10 +29,10 @@ const FARTHEST: f32 = 0.25;
 /// The network that corrects points. Can be shared between threads.
 #[derive(Module, Debug)]
 pub struct Refiner {
-    conv1: Convolution,
-    conv2: Convolution,
-    conv3: Convolution,
-    conv4: Convolution,
+    conv1: Halving,
+    conv2: Halving,
+    conv3: Halving,
+    conv4: Halving,
     dense5: Linear,
     prelu5: PRelu,
     dense6: Linear,
@@ -45,13 +46,13 @@ impl Refiner {
     pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<Self, FaceError> {
         load(bytes, "landmark_refiner.safetensors", device, |loader| {
             Ok(Self {
-                conv1: halving_convolution(loader, "conv1", [16, 3, 4, 4], "prelu1")?,
-                conv2: halving_convolution(loader, "conv2", [32, 16, 4, 4], "prelu2")?,
-                conv3: halving_convolution(loader, "conv3", [48, 32, 4, 4], "prelu3")?,
-                conv4: halving_convolution(loader, "conv4", [64, 48, 4, 4], "prelu4")?,
-                dense5: linear(loader, "dense5", 576, 96)?,
+                conv1: Halving::load(loader, "conv1", 3, 16, "prelu1")?,
+                conv2: Halving::load(loader, "conv2", 16, 32, "prelu2")?,
+                conv3: Halving::load(loader, "conv3", 32, 48, "prelu3")?,
+                conv4: Halving::load(loader, "conv4", 48, 64, "prelu4")?,
+                dense5: loader.within("dense5", |l| Linear::load(l, 576, 96))?,
                 prelu5: prelu(loader, "prelu5", 96)?,
-                dense6: linear(loader, "dense6", 96, 10)?,
+                dense6: loader.within("dense6", |l| Linear::load(l, 96, 10))?,
             })
         })
     }
@@ -62,10 +63,7 @@ impl Refiner {
     /// - images: `[n, 78, 78, 3]`, RGB, `(level - 127.5) / 128`
     /// - output: `[n, 10]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = self.conv1.forward(fold_pairs(images));
-        let x = self.conv2.forward(fold_pairs(x));
-        let x = self.conv3.forward(fold_pairs(x));
-        let x = self.conv4.forward(fold_pairs(x));
+        let x = self.conv4.forward(self.conv3.forward(self.conv2.forward(self.conv1.forward(images))));
         self.dense6.forward(self.prelu5.forward(self.dense5.forward(x.flatten(1, 3))))
     }
 

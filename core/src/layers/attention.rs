@@ -79,13 +79,11 @@ impl Attention {
         residual: Option<Tensor<3>>,
         pass: &mut Pass,
     ) -> Tensor<3> {
-        let attended = match (bias, pass.taps()) {
-            (None, None) => ops::attention(query, key, value, self.heads),
-            (bias, taps) => {
+        let attended = match pass.taps() {
+            None => ops::attention(query, key, value, self.heads, bias),
+            Some(taps) => {
                 let (attended, weights) = ops::attention_with_weights(query, key, value, self.heads, bias);
-                if let Some(taps) = taps {
-                    taps.attention.push(weights);
-                }
+                taps.attention.push(weights);
                 attended
             }
         };

@@ -1,10 +1,10 @@
-//! A convolution and the batch norm after it.
+//! A convolution and the batch norm after it, or a bias.
 
 use burn::module::Param;
 use burn::prelude::*;
 
 use super::{BatchNorm, Pass};
-use crate::ops::{self, Activation, Steps};
+use crate::ops::{self, Activation, ChannelAffine, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// What a convolution reads and makes.
@@ -76,6 +76,71 @@ impl Convolution {
             }
         }
     }
+}
+
+/// A convolution with a bias and without a norm, such as one that its norm was folded into.
+#[derive(Module, Debug)]
+pub struct BiasedConvolution {
+    /// `[out, in, side, side]`, in memory `[side, side, in, out]`: as it is read. Where each channel has a kernel of its own,
+    /// `[channels, 1, side, side]`, and in memory so.
+    pub weight: Param<Tensor<4>>,
+    /// Ones, `[out]`.
+    scale: Param<Tensor<1>>,
+    /// `[out]`
+    pub bias: Param<Tensor<1>>,
+}
+
+impl BiasedConvolution {
+    /// Loads `weight` `[out, in, side, side]` and `bias`.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load(loader: &mut Loader, sizes: ConvolutionSizes) -> Result<Self, WeightsError> {
+        let weight = weight(loader, sizes)?;
+        Self::with_weight(loader, weight.val())
+    }
+
+    /// [`BiasedConvolution::load`] of one of 1 × 1, whose `weight` in the file is `[out, in]`.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn load_pointwise(loader: &mut Loader, inputs: usize, outputs: usize) -> Result<Self, WeightsError> {
+        let deviation = libm::sqrtf(2.0 / outputs as f32);
+        let weight: Param<Tensor<2>> = loader.param("weight", [outputs, inputs], Init::Normal(deviation))?;
+        Self::with_weight(loader, weight.val().reshape([outputs, inputs, 1, 1]))
+    }
+
+    fn with_weight(loader: &mut Loader, weight: Tensor<4>) -> Result<Self, WeightsError> {
+        let [outputs, inputs, ..] = weight.dims();
+        let bias: Param<Tensor<1>> = loader.param("bias", [outputs], Init::Zeros)?;
+        let weight = match inputs {
+            1 => weight,
+            _ => laid_out(weight.permute([2, 3, 1, 0])).permute([3, 2, 0, 1]),
+        };
+        Ok(Self { weight: Param::from_tensor(weight), scale: Param::from_tensor(bias.val().ones_like()), bias })
+    }
+
+    /// The weight of a convolution of 1 × 1, `[out, in]`, in memory `[in, out]`.
+    pub fn matrix(&self) -> Tensor<2> {
+        let [outputs, inputs, ..] = self.weight.dims();
+        self.weight.val().permute([2, 3, 1, 0]).reshape([inputs, outputs]).transpose()
+    }
+
+    /// The bias, as what follows a convolution.
+    pub fn affine(&self) -> ChannelAffine {
+        ChannelAffine { scale: self.scale.val(), shift: self.bias.val() }
+    }
+
+    /// `[n, h, w, in]` to `[n, h', w', out]`, which follow from `steps`.
+    pub fn forward(&self, x: Tensor<4>, steps: Steps, activation: Option<Activation>) -> Tensor<4> {
+        ops::convolution(x, self.weight.val(), steps, self.affine(), activation)
+    }
+}
+
+/// The tensor with its values in memory in the order of its shape.
+fn laid_out<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    let device = tensor.device();
+    Tensor::from_data(tensor.into_data(), &device)
 }
 
 /// The weight of a convolution, which starts with a variance of 2 over the number of outputs that an input reaches.

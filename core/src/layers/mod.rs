@@ -18,7 +18,7 @@ mod pooling;
 mod squeeze_excite;
 
 pub use attention::Attention;
-pub use convolution::{Convolution, ConvolutionSizes};
+pub use convolution::{BiasedConvolution, Convolution, ConvolutionSizes};
 pub use drop_path::{keep_probability, pass_by};
 pub use dropout::dropout;
 pub use head::{HEAD_HIDDEN, Head, HeadKind};

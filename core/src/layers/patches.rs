@@ -35,13 +35,6 @@ impl PatchEmbedding {
 
     /// Pixels `[n, 3, h, w]` to tokens `[n, patches, d]`, row by row.
     pub fn forward(&self, pixels: Tensor<4>) -> Tensor<3> {
-        let tokens = ops::patch_embedding(pixels, self.weight.val());
-        match &self.bias {
-            Some(bias) => {
-                let bias = bias.val().cast(tokens.dtype());
-                tokens + bias.unsqueeze::<3>()
-            }
-            None => tokens,
-        }
+        ops::patch_embedding(pixels, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }

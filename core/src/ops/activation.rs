@@ -1,7 +1,8 @@
 //! What is applied to a linear layer's output.
 
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch};
 use burn::prelude::*;
-use burn::tensor::activation::{gelu, relu, sigmoid, silu};
 
 /// An element-wise function after a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +31,17 @@ impl Activation {
 
     /// Applies the function to every element; the shape stays.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        Tensor::from_dispatch(self.apply_on::<Dispatch>(x.into_dispatch()))
+    }
+
+    /// [`Activation::apply`] on a backend's own tensor.
+    pub(super) fn apply_on<B: Backend>(self, x: FloatTensor<B>) -> FloatTensor<B> {
         match self {
-            Self::Relu => relu(x),
-            Self::Relu6 => x.clamp(0.0, 6.0),
-            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
-            Self::Gelu => gelu(x),
-            Self::Silu => silu(x),
+            Self::Relu => B::relu(x),
+            Self::Relu6 => B::float_clamp(x, 0.0.into(), 6.0.into()),
+            Self::QuickGelu => B::float_mul(x.clone(), B::sigmoid(B::float_mul_scalar(x, 1.702.into()))),
+            Self::Gelu => B::gelu(x),
+            Self::Silu => B::float_mul(x.clone(), B::sigmoid(x)),
         }
     }
 

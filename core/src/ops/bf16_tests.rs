@@ -41,11 +41,11 @@ fn operations_keep_bf16_and_are_near_those_in_f32() {
     let (scale, _) = tensor([12], 4);
     assert_near("layer norm", x.clone(), |x| super::layer_norm(x, scale.clone(), scale.clone(), 1e-5));
     // Scores that differ by tens: a softmax in bf16 would be off by far more than the tolerance.
-    assert_near("attention", x * 8.0, |x| super::attention(x.clone(), x.clone(), x, 3));
+    assert_near("attention", x * 8.0, |x| super::attention(x.clone(), x.clone(), x, 3, None));
 
     let (pixels, _) = tensor([1, 3, 8, 8], 5);
     let (kernel, _) = tensor([6, 3, 4, 4], 6);
-    assert_near("patch embedding", pixels.clone(), |pixels| super::patch_embedding(pixels, kernel.clone()));
+    assert_near("patch embedding", pixels.clone(), |pixels| super::patch_embedding(pixels, kernel.clone(), None));
     let maps = pixels.permute([0, 2, 3, 1]);
     let (weight, _) = tensor([4, 3], 7);
     let affine = |channels: usize| ChannelAffine { scale: tensor([channels], 8).0, shift: tensor([channels], 9).0 };

@@ -1,7 +1,17 @@
 //! Layer normalisation over the last dimension.
 
+#[cfg(feature = "autodiff")]
+use burn::backend::Autodiff;
+#[cfg(feature = "autodiff")]
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::prelude::*;
-use burn::tensor::{DType, module};
+use burn::tensor::DType;
+#[cfg(feature = "cube")]
+use burn_cubecl::CubeBackend;
+
+use super::extension::cast;
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`, mean and biased variance over the last dimension. It is
 /// computed in f32, whatever the input's type, which the output has again.
@@ -22,38 +32,38 @@ use burn::tensor::{DType, module};
 /// assert_eq!(y, [-1.0, 1.0]);
 /// ```
 pub fn layer_norm<const D: usize>(input: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    let (dtype, width) = (input.dtype(), input.dims()[D - 1]);
+    let width = input.dims()[D - 1];
     assert_eq!((weight.dims(), bias.dims()), ([width], [width]), "a weight and a bias for each channel");
-    let (weight, bias) = (weight.cast(DType::F32), bias.cast(DType::F32));
-    module::layer_norm(input.cast(DType::F32), weight, Some(bias), epsilon).cast(dtype)
+    let (input, weight, bias) = (input.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_layer_norm(input, weight, bias, epsilon))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::testing::{assert_close, tensor};
-    use alloc::vec::Vec;
-
-    #[test]
-    fn layer_norm_equals_the_formula_written_out() {
-        for (rows, width) in [(1, 2), (3, 7), (5, 64)] {
-            let (x, xs) = tensor([1, rows, width], 1);
-            let (weight, ws) = tensor([width], 2);
-            let (bias, bs) = tensor([width], 3);
-            let expected: Vec<f64> = xs
-                .chunks(width)
-                .flat_map(|row| {
-                    let mean = row.iter().map(|v| f64::from(*v)).sum::<f64>() / width as f64;
-                    let variance =
-                        row.iter().map(|v| (f64::from(*v) - mean) * (f64::from(*v) - mean)).sum::<f64>() / width as f64;
-                    let scale = 1.0 / libm::sqrt(variance + 1e-5);
-                    row.iter()
-                        .enumerate()
-                        .map(|(i, v)| (f64::from(*v) - mean) * scale * f64::from(ws[i]) + f64::from(bs[i]))
-                        .collect::<Vec<_>>()
-                })
-                .collect();
-            assert_close(layer_norm(x, weight, bias, 1e-5), &expected);
-        }
+/// Layer normalisation as an operation of a backend.
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "fusion"),
+    Autodiff: cfg(feature = "autodiff")
+)]
+pub(super) trait FusedLayerNorm: Backend {
+    /// [`layer_norm`], whose shapes are as they should be.
+    #[fusion(default)]
+    fn fused_layer_norm(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let dtype = input.dtype();
+        let [input, weight, bias] = [input, weight, bias].map(|tensor| cast::<Self>(tensor, DType::F32));
+        cast::<Self>(Self::layer_norm(input, weight, Some(bias), epsilon), dtype)
     }
 }
+
+impl FusedLayerNorm for Flex {}
+
+#[cfg(feature = "cube")]
+impl FusedLayerNorm for CubeBackend {}
+
+#[cfg(feature = "autodiff")]
+impl<B: Backend, C: CheckpointStrategy> FusedLayerNorm for Autodiff<B, C> {}

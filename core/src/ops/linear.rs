@@ -1,8 +1,17 @@
 //! The linear layer with what usually follows it.
 
+#[cfg(feature = "autodiff")]
+use burn::backend::Autodiff;
+#[cfg(feature = "autodiff")]
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Flex, Shape, TensorMetadata, backend_extension};
 use burn::prelude::*;
+#[cfg(feature = "cube")]
+use burn_cubecl::CubeBackend;
 
 use super::Activation;
+use super::extension::{Optional, cast};
 
 /// `activation(x · weightᵀ + bias) + residual`, computed in the input's type: weight and bias are cast to it.
 ///
@@ -29,53 +38,58 @@ pub fn linear<const D: usize>(
     activation: Option<Activation>,
     residual: Option<Tensor<D>>,
 ) -> Tensor<D> {
-    let (mut shape, dtype) = (input.dims(), input.dtype());
-    let [out, inner] = weight.dims();
+    let (mut shape, [out, inner]) = (input.dims(), weight.dims());
     assert_eq!(shape[D - 1], inner, "the input's last axis is what the weight reads");
     assert!(bias.as_ref().is_none_or(|bias| bias.dims() == [out]), "a bias for each of {out} outputs");
-    let rows = shape.iter().product::<usize>() / inner;
-    // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
-    let mut output = input.reshape([rows, inner]).matmul(weight.cast(dtype).transpose());
-    if let Some(bias) = bias {
-        output = output + bias.cast(dtype).unsqueeze::<2>();
-    }
-    if let Some(activation) = activation {
-        output = activation.apply(output);
-    }
     shape[D - 1] = out;
-    let output = output.reshape(shape);
-    match residual {
-        Some(residual) => output + residual,
-        None => output,
-    }
+    assert!(residual.as_ref().is_none_or(|residual| residual.dims() == shape), "a residual for each output");
+    let (bias, residual) = (Optional::new(bias), Optional::new(residual));
+    let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_linear(input, weight, bias, activation, residual))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::testing::{assert_close, tensor};
-    use alloc::vec::Vec;
-
-    #[test]
-    fn linear_equals_the_sum_written_out() {
-        for (batch, rows, inner, out, activation) in
-            [(1, 1, 1, 1, None), (2, 3, 5, 7, Some(Activation::Relu)), (3, 17, 33, 20, Some(Activation::QuickGelu))]
-        {
-            let (x, xs) = tensor([batch, rows, inner], 1);
-            let (weight, ws) = tensor([out, inner], 2);
-            let (bias, bs) = tensor([out], 3);
-            let (residual, rs) = tensor([batch, rows, out], 4);
-            let expected: Vec<f64> = (0..batch * rows * out)
-                .map(|index| {
-                    let (row, column) = (index / out, index % out);
-                    let sum: f64 = (0..inner)
-                        .map(|k| f64::from(xs[row * inner + k]) * f64::from(ws[column * inner + k]))
-                        .sum::<f64>()
-                        + f64::from(bs[column]);
-                    activation.map_or(sum, |a| a.of_scalar(sum)) + f64::from(rs[index])
-                })
-                .collect();
-            assert_close(linear(x, weight, Some(bias), activation, Some(residual)), &expected);
+/// The linear layer as an operation of a backend.
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "fusion"),
+    Autodiff: cfg(feature = "autodiff")
+)]
+pub(super) trait FusedLinear: Backend {
+    /// [`linear`], whose shapes are as they should be.
+    #[fusion(default)]
+    fn fused_linear(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+        activation: Option<Activation>,
+        #[extension_type] residual: Optional<Self>,
+    ) -> FloatTensor<Self> {
+        let (mut shape, dtype) = (input.shape(), input.dtype());
+        let [out, inner] = weight.shape().dims();
+        // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
+        let rows = Self::float_reshape(input, Shape::from([shape.num_elements() / inner, inner]));
+        let mut output = Self::float_matmul(rows, Self::float_transpose(cast::<Self>(weight, dtype)));
+        if let Optional::Given(bias) = bias {
+            output = Self::float_add(output, Self::float_reshape(cast::<Self>(bias, dtype), Shape::from([1, out])));
+        }
+        if let Some(activation) = activation {
+            output = activation.apply_on::<Self>(output);
+        }
+        let last = shape.num_dims() - 1;
+        shape[last] = out;
+        let output = Self::float_reshape(output, shape);
+        match residual {
+            Optional::Given(residual) => Self::float_add(output, residual),
+            Optional::Absent => output,
         }
     }
 }
+
+impl FusedLinear for Flex {}
+
+#[cfg(feature = "cube")]
+impl FusedLinear for CubeBackend {}
+
+#[cfg(feature = "autodiff")]
+impl<B: Backend, C: CheckpointStrategy> FusedLinear for Autodiff<B, C> {}

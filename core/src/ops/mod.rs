@@ -1,9 +1,9 @@
 //! The few operations that every model's time goes into: linear layers, attention, layer norm, patch embedding,
 //! convolutions.
 //!
-//! Models call these functions and nothing below them, so a faster body for one backend can be put here without
-//! touching a model. The bodies are plain burn operations: they run on every backend and can be differentiated. The
-//! convolutions have bodies of their own for CPUs beside those, tested against them.
+//! Models call these functions and nothing below them. Each checks shapes and hands over to a trait of its own, whose
+//! default body is plain burn operations, which can be differentiated; a faster body for one backend is that trait's method
+//! for this backend (`extension`), and touches no model. The convolutions have such bodies for CPUs and graphics devices.
 //! Weights have the layout of PyTorch, `[out, in]`, in files and in memory alike.
 //!
 //! An operation computes in the type of its input, f32 or bf16, and casts weights that have another: a weight that is
@@ -14,9 +14,12 @@ mod attention;
 #[cfg(test)]
 mod bf16_tests;
 mod convolution;
+mod extension;
 mod layer_norm;
 mod linear;
 mod patch_embedding;
+#[cfg(test)]
+mod table;
 
 pub use activation::Activation;
 pub use attention::{attention, attention_with_weights};
@@ -49,16 +52,6 @@ pub(crate) mod testing {
     pub(crate) fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> (Tensor<D>, Vec<f32>) {
         let data = values(shape.iter().product(), seed);
         (Tensor::from_data(TensorData::new(data.clone(), shape), &Device::flex()), data)
-    }
-
-    /// A graphics device with gradients, where this build knows one and the machine has one, be it a software renderer.
-    #[cfg(all(feature = "webgpu", feature = "autodiff"))]
-    pub(crate) fn graphics_device() -> Option<Device> {
-        let found = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec().into_iter().next();
-        if found.is_none() {
-            std::eprintln!("skipped: there is no graphics device, not even Mesa's llvmpipe");
-        }
-        found.map(|device| device.autodiff())
     }
 
     /// Asserts that `actual` equals the slow, clear `expected` computed in f64.

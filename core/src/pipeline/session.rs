@@ -80,6 +80,50 @@ impl Batch {
 }
 
 /// The state of one input.
+///
+/// ```
+/// use unmask_core::detector::spec::{DetectorSpec, SPEC_KEY};
+/// use unmask_core::face::{Face, Rect};
+/// use unmask_core::image::RgbImage;
+/// use unmask_core::pipeline::report::{InputKind, ModelInfo, Timing, VideoSummary};
+/// use unmask_core::pipeline::{Faces, Session};
+/// use unmask_core::weights::SafetensorsFile;
+///
+/// let bytes = std::fs::read("../models/unmask-lite.safetensors").unwrap();
+/// let file = SafetensorsFile::open(bytes.as_slice()).unwrap();
+/// let spec = DetectorSpec::from_json(file.metadata(SPEC_KEY).unwrap()).unwrap();
+///
+/// let mut session = Session::new(&spec, Faces::Largest);
+/// // Frames and the faces that a `FaceFinder` finds in them, here made up.
+/// let frame = RgbImage::new(320, 240, vec![128; 320 * 240 * 3]).unwrap();
+/// let face = Face {
+///     bounds: Rect { x: 100.0, y: 60.0, width: 100.0, height: 120.0 },
+///     landmarks: [[130.0, 105.0], [170.0, 105.0], [150.0, 130.0], [135.0, 150.0], [165.0, 150.0]],
+///     confidence: 0.99,
+/// };
+/// for index in 0..6 {
+///     session.push(f64::from(index) / 25.0, &frame, &[face]);
+/// }
+/// session.seal();
+/// while let Some(batch) = session.next_batch(4) {
+///     // The probabilities that a `Detector` makes of `batch.crops`, here made up.
+///     let scores = vec![0.75; batch.views().count()];
+///     session.accept(&batch, &scores).unwrap();
+/// }
+/// let video = VideoSummary {
+///     kind: InputKind::Video,
+///     width: 320,
+///     height: 240,
+///     fps: Some(25.0),
+///     duration_s: Some(0.24),
+///     frames_sampled: 6,
+/// };
+/// let model = ModelInfo::new(&spec, "its file's SHA-256".to_string());
+/// let report = session.finish("clip.mp4".to_string(), &spec, model, video, Timing::default()).unwrap();
+/// assert_eq!((report.score, report.tracks[0].frames), (Some(0.75), 6));
+/// // A plain grey has no edges, so this face is too blurred to judge.
+/// assert_eq!(report.verdict.words(), "uncertain");
+/// ```
 pub struct Session {
     detector: String,
     clip_length: usize,

@@ -207,7 +207,7 @@ impl Tower {
 
     /// Normalised pixels `[n, 3, h, w]` to the patches' tokens `[n, L, d]`, without positions.
     pub(super) fn patches(&self, pixels: Tensor<4>) -> Tensor<3> {
-        ops::patch_embedding(pixels, self.patch_embedding.val())
+        ops::patch_embedding(pixels, self.patch_embedding.val(), None)
     }
 
     /// Patches `[n, L, d]` behind the class token, at `positions` `[1 or n, 1+L, d]`, after the first layer norm.

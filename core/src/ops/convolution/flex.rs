@@ -2,37 +2,15 @@
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::ops::FloatTensorOps;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, DType, Flex, Shape, backend_extension};
+use burn::backend::{DType, Flex, Shape};
 use burn::tensor::Bytes;
 
 use alloc::vec::Vec;
 
+use super::composed::{self, Convolutions};
 use super::geometry::Steps;
 use super::kernels::{self, Bounds, Depthwise};
-
-/// The convolutions as operations of a backend.
-#[backend_extension(Flex, Autodiff: cfg(feature = "autodiff"))]
-pub(super) trait Convolutions: Backend {
-    /// `clamp((input · weightᵀ) * scale + shift)`
-    fn pointwise(
-        input: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        bounds: Option<(f32, f32)>,
-    ) -> FloatTensor<Self>;
-
-    /// `clamp(depthwise(input, weight) * scale + shift)`
-    fn depthwise(
-        input: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        steps: Steps,
-        bounds: Option<(f32, f32)>,
-    ) -> FloatTensor<Self>;
-}
+use crate::ops::Activation;
 
 impl Convolutions for Flex {
     fn pointwise(
@@ -40,8 +18,12 @@ impl Convolutions for Flex {
         weight: FlexTensor,
         scale: FlexTensor,
         shift: FlexTensor,
-        bounds: Option<Bounds>,
+        activation: Option<Activation>,
     ) -> FlexTensor {
+        if input.dtype() != DType::F32 {
+            return composed::pointwise::<Self>(input, weight, scale, shift, activation);
+        }
+        let bounds = activation.and_then(Activation::bounds);
         pointwise(&contiguous(input), weight, &contiguous(scale), &contiguous(shift), bounds)
     }
 
@@ -51,9 +33,12 @@ impl Convolutions for Flex {
         scale: FlexTensor,
         shift: FlexTensor,
         steps: Steps,
-        bounds: Option<Bounds>,
+        activation: Option<Activation>,
     ) -> FlexTensor {
-        let weight = taps(&weight);
+        if input.dtype() != DType::F32 {
+            return composed::depthwise::<Self>(input, weight, scale, shift, steps, activation);
+        }
+        let (weight, bounds) = (taps(&weight), activation.and_then(Activation::bounds));
         depthwise(&contiguous(input), &weight, &contiguous(scale), &contiguous(shift), steps, bounds)
     }
 }

@@ -13,7 +13,7 @@ use super::geometry::Steps;
 use super::kernels::{Bounds, Depthwise};
 use super::product::Filters;
 use super::residual::{self, Block, KeptLayout, Taps};
-use super::{Body, ChannelAffine, InvertedResidual, fast_body};
+use super::{ChannelAffine, InvertedResidual, clamp_on_cpu};
 use crate::ops::Activation;
 
 /// How a convolution moves, and what it clamps to.
@@ -78,8 +78,7 @@ pub(super) trait FusedConvolutions: Backend {
 
 /// What these bodies clamp to; `None` where they do not serve.
 fn served(input: &Tensor<4>, activation: Option<Activation>) -> Option<Option<Bounds>> {
-    let (body, bounds) = fast_body(input, activation)?;
-    (matches!(body, Body::Flex) && !input.device().is_autodiff()).then_some(bounds)
+    clamp_on_cpu(input, activation).filter(|_| !input.device().is_autodiff())
 }
 
 /// Whether a weight is one of f32 for so many channels, and no gradients are asked for of it and what follows, as they are in

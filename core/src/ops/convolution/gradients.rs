@@ -14,11 +14,13 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Flex, Shape};
+use burn::backend::{Autodiff, DType, Flex, Shape, TensorMetadata};
 
-use super::flex::{Convolutions, contiguous, depthwise, dims, geometry, pointwise, taps, tensor};
+use super::composed::{self, Convolutions};
+use super::flex::{contiguous, depthwise, dims, geometry, pointwise, taps, tensor};
 use super::geometry::Steps;
 use super::kernels::{self, Bounds};
+use crate::ops::Activation;
 
 /// What both operations remember for their gradients.
 #[derive(Clone, Debug)]
@@ -162,8 +164,12 @@ impl<C: CheckpointStrategy> Convolutions for Autodiff<Flex, C> {
         weight: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        bounds: Option<Bounds>,
+        activation: Option<Activation>,
     ) -> FloatTensor<Self> {
+        if input.dtype() != DType::F32 {
+            return composed::pointwise::<Self>(input, weight, scale, shift, activation);
+        }
+        let bounds = activation.and_then(Activation::bounds);
         let guards = [input.node(), weight.node(), scale.node(), shift.node()];
         let (input, scale) = (contiguous(input.into_primitive()), contiguous(scale.into_primitive()));
         let (weight, shift) = (weight.into_primitive(), contiguous(shift.into_primitive()));
@@ -183,8 +189,12 @@ impl<C: CheckpointStrategy> Convolutions for Autodiff<Flex, C> {
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         steps: Steps,
-        bounds: Option<Bounds>,
+        activation: Option<Activation>,
     ) -> FloatTensor<Self> {
+        if input.dtype() != DType::F32 {
+            return composed::depthwise::<Self>(input, weight, scale, shift, steps, activation);
+        }
+        let bounds = activation.and_then(Activation::bounds);
         let guards = [input.node(), weight.node(), scale.node(), shift.node()];
         let (input, scale) = (contiguous(input.into_primitive()), contiguous(scale.into_primitive()));
         let (weight, shift) = (taps(&weight.into_primitive()), contiguous(shift.into_primitive()));

@@ -8,9 +8,9 @@
 //! In training a batch norm may use the statistics of its batch instead: `norm`, by the kernels of `norm_kernels`; `trained`
 //! has whole blocks of such convolutions.
 //!
-//! `composed` has the bodies in burn's own operations, for every backend; `flex` and `gradients` those for CPUs, `device`
-//! those for graphics devices. `fused` has those for CPUs where no gradients are asked for: `direct` for a convolution of
-//! any side, `residual` for a whole block, both made of the matrix products of `product`.
+//! `composed` declares the convolutions, with bodies in burn's own operations for every backend; `flex` and `gradients` have
+//! those for CPUs, `device` those for graphics devices. `fused` has those for CPUs where no gradients are asked for: `direct`
+//! for a convolution of any side, `residual` for a whole block, both made of the matrix products of `product`.
 
 mod composed;
 #[cfg(feature = "cube")]
@@ -39,7 +39,9 @@ mod residual;
 mod tests;
 mod trained;
 
-use burn::backend::{Dispatch, DispatchDevice};
+use burn::backend::Dispatch;
+#[cfg(feature = "simd")]
+use burn::backend::DispatchDevice;
 use burn::prelude::*;
 use burn::tensor::DType;
 
@@ -53,7 +55,7 @@ pub use trained::{
 };
 
 use super::Activation;
-use flex::Convolutions;
+use composed::Convolutions;
 
 /// A factor and a summand for each output channel: what is left of a batch norm whose statistics are frozen.
 #[derive(Clone, Debug)]
@@ -62,6 +64,14 @@ pub struct ChannelAffine {
     pub scale: Tensor<1>,
     /// Is added after that, `[channels]`.
     pub shift: Tensor<1>,
+}
+
+impl ChannelAffine {
+    /// Panics unless there are as many numbers as `channels`.
+    fn check(&self, channels: usize) {
+        let found = (self.scale.dims(), self.shift.dims());
+        assert_eq!(found, ([channels], [channels]), "a factor and a summand for each channel");
+    }
 }
 
 /// `activation(input · weightᵀ * scale + shift)` at every pixel: a convolution of 1 × 1.
@@ -78,6 +88,9 @@ pub fn pointwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    let [outputs, inputs] = weight.dims();
+    assert_eq!(input.dims()[3], inputs, "the input's channels are what the weight reads");
+    affine.check(outputs);
     if let Some(smooth) = smooth(activation) {
         return smooth.apply(pointwise_convolution(input, weight, affine, None));
     }
@@ -85,19 +98,10 @@ pub fn pointwise_convolution(
     if let Some(output) = fused::convolution(&input, &weight, Steps::same(1), &affine, activation) {
         return output;
     }
-    let Some((body, bounds)) = fast_body(&input, activation) else {
-        return composed::pointwise(input, weight, affine, activation);
-    };
-    match body {
-        Body::Flex => {
-            let ChannelAffine { scale, shift } = affine;
-            let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
-            let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-            Tensor::from_dispatch(Dispatch::pointwise(input, weight, scale, shift, bounds))
-        }
-        #[cfg(feature = "cube")]
-        Body::Cube => device::pointwise(input, weight, affine, activation, bounds),
-    }
+    let ChannelAffine { scale, shift } = affine;
+    let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
+    let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
+    Tensor::from_dispatch(Dispatch::pointwise(input, weight, scale, shift, activation))
 }
 
 /// `activation(convolution * scale + shift)`, where each channel is convolved with a kernel of its own.
@@ -105,6 +109,9 @@ pub fn pointwise_convolution(
 /// # Shapes
 /// - input: `[images, rows, columns, channels]`, weight: `[channels, 1, side, side]`, affine: `[channels]`
 /// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, channels]`
+///
+/// # Panics
+/// Where the shapes are others.
 pub fn depthwise_convolution(
     input: Tensor<4>,
     weight: Tensor<4>,
@@ -112,22 +119,16 @@ pub fn depthwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    let ([_, _, _, channels], [_, _, side, _]) = (input.dims(), weight.dims());
+    assert_eq!(weight.dims(), [channels, 1, side, side], "a square kernel for each channel");
+    affine.check(channels);
     if let Some(smooth) = smooth(activation) {
         return smooth.apply(depthwise_convolution(input, weight, steps, affine, None));
     }
-    let Some((body, bounds)) = fast_body(&input, activation) else {
-        return composed::depthwise(input, weight, steps, affine, activation);
-    };
-    match body {
-        Body::Flex => {
-            let ChannelAffine { scale, shift } = affine;
-            let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
-            let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-            Tensor::from_dispatch(Dispatch::depthwise(input, weight, scale, shift, steps, bounds))
-        }
-        #[cfg(feature = "cube")]
-        Body::Cube => device::depthwise(input, weight, steps, affine, activation, bounds),
-    }
+    let ChannelAffine { scale, shift } = affine;
+    let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
+    let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
+    Tensor::from_dispatch(Dispatch::depthwise(input, weight, scale, shift, steps, activation))
 }
 
 /// The pixels that each place of a convolution reads, side by side, with zeros beyond the edge: as the input of
@@ -246,27 +247,15 @@ fn smooth(activation: Option<Activation>) -> Option<Activation> {
     activation.filter(|activation| activation.bounds().is_none())
 }
 
-/// Whose bodies are faster than the composed ones.
-#[derive(Clone, Copy, Debug)]
-enum Body {
-    Flex,
-    #[cfg(feature = "cube")]
-    Cube,
-}
-
-/// The faster body and what it clamps to; `None` where there is none for the device, the type or the activation.
-fn fast_body(input: &Tensor<4>, activation: Option<Activation>) -> Option<(Body, Option<(f32, f32)>)> {
+/// What a body for CPUs clamps to; `None` where the input is on another device or not in f32, or the activation does not
+/// clamp.
+#[cfg(feature = "simd")]
+fn clamp_on_cpu(input: &Tensor<4>, activation: Option<Activation>) -> Option<Option<kernels::Bounds>> {
     let bounds = match activation {
         None => None,
         Some(activation) => Some(activation.bounds()?),
     };
-    let device = input.device();
-    let (is_f32, has_gradients) = (input.dtype() == DType::F32, !device.is_autodiff() || cfg!(feature = "autodiff"));
-    let body = match device.clone().without_autodiff().as_dispatch() {
-        DispatchDevice::Flex(_) if is_f32 && has_gradients => Body::Flex,
-        #[cfg(feature = "cube")]
-        DispatchDevice::Cube(_) if device::SERVED.contains(&input.dtype()) && has_gradients => Body::Cube,
-        _ => return None,
-    };
-    Some((body, bounds))
+    let device = input.device().without_autodiff();
+    let is_served = matches!(device.as_dispatch(), DispatchDevice::Flex(_)) && input.dtype() == DType::F32;
+    is_served.then_some(bounds)
 }

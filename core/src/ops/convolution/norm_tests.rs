@@ -1,8 +1,7 @@
-//! Batch norms by the statistics of the batch, against the formula written out, and their gradients against burn's own.
+//! Batch norms by the statistics of the batch far from zero, where the formula needs f64; the table of tests has the rest.
 
 use alloc::vec::Vec;
 
-use super::norm::composed;
 use super::*;
 use crate::ops::testing::{assert_close, tensor};
 
@@ -46,57 +45,6 @@ fn the_norm_and_its_statistics_equal_the_formula_written_out() {
             assert!(difference < 1e-3, "{shape:?} {activation:?}: {difference}");
             assert_close(moments.mean, &means);
             assert_close(moments.variance, &variances);
-        }
-    }
-}
-
-#[test]
-fn a_number_that_is_none_makes_its_channel_none_and_no_other() {
-    let (_, mut values) = tensor([2, 6, 6, 3], 1);
-    values[4] = f32::NAN;
-    let input = Tensor::<4>::from_data(TensorData::new(values, [2, 6, 6, 3]), &Device::flex());
-    let (weight, bias) = (tensor([3], 2).0, tensor([3], 3).0);
-    let (output, _) = batch_norm(input, weight, bias, EPSILON, Some(Activation::Relu6));
-    for (index, value) in output.into_data().iter::<f32>().enumerate() {
-        assert_eq!(value.is_nan(), index % 3 == 1, "place {index}");
-    }
-}
-
-#[cfg(feature = "autodiff")]
-#[test]
-fn its_gradients_equal_those_of_burns_own_operations() {
-    type Body = fn(Tensor<4>, Tensor<1>, Tensor<1>, f64, Option<Activation>) -> (Tensor<4>, Moments);
-    let device = Device::flex().autodiff();
-    let gradients = |body: Body, shape: [usize; 4], activation: Option<Activation>| -> Vec<Vec<f32>> {
-        let tracked = |data: TensorData| Tensor::<1>::from_data(data, &device).require_grad();
-        let input = Tensor::<4>::from_data(tensor(shape, 1).0.into_data(), &device).require_grad();
-        let weight = tracked(tensor([shape[3]], 2).0.into_data());
-        let bias = tracked(tensor([shape[3]], 3).0.into_data());
-        let (output, _) = body(input.clone(), weight.clone(), bias.clone(), EPSILON, activation);
-        let factors = Tensor::<4>::from_data(tensor(shape, 5).0.into_data(), &device);
-        let found = (output * factors).sum().backward();
-        let read = |data: Option<TensorData>| data.expect("a gradient").try_into_vec().expect("f32");
-        [
-            read(input.grad(&found).map(Tensor::into_data)),
-            read(weight.grad(&found).map(Tensor::into_data)),
-            read(bias.grad(&found).map(Tensor::into_data)),
-        ]
-        .to_vec()
-    };
-    for shape in SHAPES {
-        for activation in ACTIVATIONS {
-            let ours = gradients(batch_norm, shape, activation);
-            let composed = gradients(composed, shape, activation);
-            for (index, (ours, composed)) in ours.iter().zip(&composed).enumerate() {
-                let largest = composed.iter().fold(1e-3, |largest: f32, value| largest.max(value.abs()));
-                assert_eq!(ours.len(), composed.len());
-                for (a, b) in ours.iter().zip(composed) {
-                    assert!(
-                        (a - b).abs() <= 1e-4 * largest,
-                        "{shape:?} {activation:?}: gradient {index}: {a} is not {b}"
-                    );
-                }
-            }
         }
     }
 }

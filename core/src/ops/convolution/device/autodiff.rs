@@ -13,9 +13,14 @@ use burn::backend::{Shape, TensorMetadata};
 use super::gradients::ConvolutionGradients;
 use super::inference::serves_outputs;
 use super::norm_gradients::BatchNormGradients;
-use super::training::{BareConvolutions, DeviceBatchNorms};
+use super::{SERVED, in_f32};
+use crate::ops::Activation;
 use crate::ops::convolution::Steps;
+use crate::ops::convolution::composed::{self, Convolutions};
 use crate::ops::convolution::kernels::Bounds;
+use crate::ops::convolution::norm::{self, BatchNorms};
+use crate::ops::extension::Optional;
+use crate::ops::linear::FusedLinear;
 
 /// What a convolution remembers: its input and its weight.
 type Saved<B> = (FloatTensor<B>, FloatTensor<B>);
@@ -23,7 +28,7 @@ type Saved<B> = (FloatTensor<B>, FloatTensor<B>);
 #[derive(Debug)]
 struct Pointwise;
 
-impl<B: BareConvolutions + ConvolutionGradients> Backward<B, 2> for Pointwise {
+impl<B: Convolutions + ConvolutionGradients> Backward<B, 2> for Pointwise {
     type State = Saved<B>;
 
     fn backward(self, ops: Ops<Saved<B>, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
@@ -39,7 +44,7 @@ impl<B: BareConvolutions + ConvolutionGradients> Backward<B, 2> for Pointwise {
 }
 
 /// `gradient · weight` at every pixel.
-fn pointwise_input_gradient<B: BareConvolutions>(gradient: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
+fn pointwise_input_gradient<B: Convolutions>(gradient: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
     let [outputs, inputs] = weight.shape().dims();
     if serves_outputs(inputs) {
         return B::bare_pointwise(gradient, B::float_transpose(weight));
@@ -70,25 +75,57 @@ impl<B: ConvolutionGradients> Backward<B, 2> for Depthwise {
     }
 }
 
-impl<B: BareConvolutions + ConvolutionGradients, C: CheckpointStrategy> BareConvolutions for Autodiff<B, C> {
+/// A kernel has a gradient where nothing follows it; the affine and the activation are operations of burn's.
+impl<B: Convolutions + ConvolutionGradients, C: CheckpointStrategy> Convolutions for Autodiff<B, C> {
+    fn pointwise(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        activation: Option<Activation>,
+    ) -> FloatTensor<Self> {
+        composed::finish::<Self>(Self::bare_pointwise(input, weight), scale, shift, activation)
+    }
+
+    fn depthwise(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        steps: Steps,
+        activation: Option<Activation>,
+    ) -> FloatTensor<Self> {
+        composed::finish::<Self>(Self::bare_depthwise(input, weight, steps), scale, shift, activation)
+    }
+
     fn bare_pointwise(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        let guards = [input.node(), weight.node()];
-        let (input, weight) = (input.into_primitive(), weight.into_primitive());
-        let output = B::bare_pointwise(input.clone(), weight.clone());
-        match Backward::<B, 2>::prepare::<C>(Pointwise, guards).compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish((input, weight), output),
-            OpsKind::UnTracked(step) => step.finish(output),
+        if !(SERVED.contains(&input.dtype()) && serves_outputs(weight.shape()[0])) {
+            return Self::fused_linear(input, weight, Optional::Absent, None, Optional::Absent);
         }
+        in_f32::<Self>(input, |input| {
+            let guards = [input.node(), weight.node()];
+            let (input, weight) = (input.into_primitive(), weight.into_primitive());
+            let output = B::bare_pointwise(input.clone(), weight.clone());
+            match Backward::<B, 2>::prepare::<C>(Pointwise, guards).compute_bound().stateful() {
+                OpsKind::Tracked(step) => step.finish((input, weight), output),
+                OpsKind::UnTracked(step) => step.finish(output),
+            }
+        })
     }
 
     fn bare_depthwise(input: FloatTensor<Self>, weight: FloatTensor<Self>, steps: Steps) -> FloatTensor<Self> {
-        let guards = [input.node(), weight.node()];
-        let (input, weight) = (input.into_primitive(), weight.into_primitive());
-        let output = B::bare_depthwise(input.clone(), weight.clone(), steps);
-        match Backward::<B, 2>::prepare::<C>(Depthwise(steps), guards).compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish((input, weight), output),
-            OpsKind::UnTracked(step) => step.finish(output),
+        if !SERVED.contains(&input.dtype()) {
+            return composed::bare_depthwise::<Self>(input, weight, steps);
         }
+        in_f32::<Self>(input, |input| {
+            let guards = [input.node(), weight.node()];
+            let (input, weight) = (input.into_primitive(), weight.into_primitive());
+            let output = B::bare_depthwise(input.clone(), weight.clone(), steps);
+            match Backward::<B, 2>::prepare::<C>(Depthwise(steps), guards).compute_bound().stateful() {
+                OpsKind::Tracked(step) => step.finish((input, weight), output),
+                OpsKind::UnTracked(step) => step.finish(output),
+            }
+        })
     }
 }
 
@@ -136,28 +173,32 @@ impl<B: BatchNormGradients> Backward<B, 3> for BatchNorm {
     }
 }
 
-impl<B: DeviceBatchNorms + BatchNormGradients, C: CheckpointStrategy> DeviceBatchNorms for Autodiff<B, C> {
-    fn device_batch_norm(
+impl<B: BatchNorms + BatchNormGradients, C: CheckpointStrategy> BatchNorms for Autodiff<B, C> {
+    fn fused_batch_norm(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        epsilon: f32,
-        bounds: Option<Bounds>,
+        epsilon: f64,
+        activation: Option<Activation>,
     ) -> FloatTensor<Self> {
-        let guards = [input.node(), weight.node(), bias.node()];
-        let (input, weight, bias) = (input.into_primitive(), weight.into_primitive(), bias.into_primitive());
-        let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
-        let (x, w) = (input.clone(), weight.clone());
-        let output = B::device_batch_norm(x, w, bias, mean.clone(), variance.clone(), epsilon, bounds);
-        match Backward::<B, 3>::prepare::<C>(BatchNorm { epsilon, bounds }, guards).compute_bound().stateful() {
-            OpsKind::Tracked(step) => {
-                // Without a clamp nobody looks at the output, and the input is kept anyway.
-                let kept = if bounds.is_some() { output.clone() } else { input.clone() };
-                step.finish(Normed { input, output: kept, weight, mean, variance }, output)
-            }
-            OpsKind::UnTracked(step) => step.finish(output),
+        if !SERVED.contains(&input.dtype()) {
+            return norm::composed::<Self>(input, weight, bias, epsilon, activation);
         }
+        let step = BatchNorm { epsilon: epsilon as f32, bounds: activation.and_then(Activation::bounds) };
+        in_f32::<Self>(input, |input| {
+            let guards = [input.node(), weight.node(), bias.node()];
+            let (input, weight, bias) = (input.into_primitive(), weight.into_primitive(), bias.into_primitive());
+            let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
+            let (x, w) = (input.clone(), weight.clone());
+            let output = B::fused_batch_norm(x, w, bias, mean.clone(), variance.clone(), epsilon, activation);
+            // Without a clamp nobody looks at the output, and the input is kept anyway.
+            let kept = if step.bounds.is_some() { output.clone() } else { input.clone() };
+            match Backward::<B, 3>::prepare::<C>(step, guards).compute_bound().stateful() {
+                OpsKind::Tracked(step) => step.finish(Normed { input, output: kept, weight, mean, variance }, output),
+                OpsKind::UnTracked(step) => step.finish(output),
+            }
+        })
     }
 }

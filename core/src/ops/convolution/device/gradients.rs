@@ -10,11 +10,10 @@ use burn_cubecl::ops::{permute, reshape};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::sums::{ROWS, column_sums, pieces};
-use super::training::taps;
-use super::{DepthwiseSizes, depthwise_sizes, launch_size, like};
+use super::{DepthwiseSizes, depthwise_sizes, launch_size, like, taps};
 use crate::ops::convolution::Steps;
 
-/// The gradients of [`BareConvolutions`](super::training::BareConvolutions).
+/// The gradients of the bare [`Convolutions`](crate::ops::convolution::composed::Convolutions).
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
 pub(super) trait ConvolutionGradients: Backend {
     /// `gradientᵀ · input` over all pixels, `[out, in]`.

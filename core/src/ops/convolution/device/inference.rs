@@ -1,15 +1,16 @@
 //! Convolutions with the affine and the activation after them, each one kernel.
 
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, TensorMetadata, backend_extension};
+use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{DepthwiseSizes, Limits, clamped, depthwise_sizes, launch_size, like, training};
+use super::{DepthwiseSizes, Limits, SERVED, clamped, depthwise_sizes, in_f32, launch_size, like, taps};
+use crate::ops::Activation;
 use crate::ops::convolution::Steps;
+use crate::ops::convolution::composed::{self, Convolutions};
 use crate::ops::convolution::kernels::Bounds;
 
 /// Outputs of a pixel that a thread computes together: one load of four weights serves all its pixels.
@@ -17,107 +18,110 @@ const OUTPUTS: usize = 4;
 /// Pixels that a thread computes together: as many as registers hold.
 const PIXELS: usize = 8;
 
-/// The convolutions as operations of graphics devices.
-#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
-pub(super) trait DeviceConvolutions: Backend {
-    /// `clamp((input · weightᵀ) * scale + shift)`; the number of outputs is a multiple of [`OUTPUTS`].
-    #[fusion(dtype = input, shape = training::with_channels(input, weight[0]))]
-    fn device_pointwise(
-        input: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        bounds: Option<(f32, f32)>,
-    ) -> FloatTensor<Self>;
-
-    /// `clamp(depthwise(input, weight) * scale + shift)`
-    #[fusion(dtype = input, shape = training::convolved(input, weight[2], *steps))]
-    fn device_depthwise(
-        input: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        steps: Steps,
-        bounds: Option<(f32, f32)>,
-    ) -> FloatTensor<Self>;
-}
-
 /// Whether the kernel for 1 × 1 serves so many outputs.
 pub(super) fn serves_outputs(outputs: usize) -> bool {
     outputs.is_multiple_of(OUTPUTS)
 }
 
-impl DeviceConvolutions for CubeBackend {
-    fn device_pointwise(
+impl Convolutions for CubeBackend {
+    fn pointwise(
         input: CubeTensor,
         weight: CubeTensor,
         scale: CubeTensor,
         shift: CubeTensor,
-        bounds: Option<Bounds>,
+        activation: Option<Activation>,
     ) -> CubeTensor {
-        let [images, rows, columns, inputs] = input.shape().dims();
-        let [outputs, _] = weight.shape().dims();
-        let pixels = images * rows * columns;
-        let output = like(&input, [images, rows, columns, outputs]);
-        let threads = pixels.div_ceil(PIXELS) * outputs / OUTPUTS;
-        let by_input = into_contiguous(burn_cubecl::ops::permute(weight, &[1, 0]));
-        let limits = Limits::new(bounds);
-        let (count, dim) = launch_size(&output, threads);
-        pointwise_kernel::launch(
-            &output.client.clone(),
-            count,
-            dim,
-            into_contiguous(input).into_buffer_arg(),
-            by_input.into_buffer_arg(),
-            into_contiguous(scale).into_buffer_arg(),
-            into_contiguous(shift).into_buffer_arg(),
-            output.clone().into_buffer_arg(),
-            pixels,
-            inputs,
-            outputs / OUTPUTS,
-            limits.low,
-            limits.high,
-            limits.has_low,
-            limits.has_high,
-        );
-        output
+        if !(SERVED.contains(&input.dtype()) && serves_outputs(weight.shape()[0])) {
+            return composed::pointwise::<Self>(input, weight, scale, shift, activation);
+        }
+        let bounds = activation.and_then(Activation::bounds);
+        in_f32::<Self>(input, |input| pointwise(input, weight, scale, shift, bounds))
     }
 
-    fn device_depthwise(
+    fn depthwise(
         input: CubeTensor,
         weight: CubeTensor,
         scale: CubeTensor,
         shift: CubeTensor,
         steps: Steps,
-        bounds: Option<Bounds>,
+        activation: Option<Activation>,
     ) -> CubeTensor {
-        let shape: [usize; 4] = input.shape().dims();
-        let [_, _, side, _] = weight.shape().dims();
-        let [images, rows, columns, channels] = shape;
-        let output_side = |input| steps.axis(input, side).output;
-        let output = like(&input, [images, output_side(rows), output_side(columns), channels]);
-        let taps = training::taps(weight);
-        let limits = Limits::new(bounds);
-        let (count, dim) = launch_size(&output, output.shape().num_elements());
-        depthwise_kernel::launch(
-            &output.client.clone(),
-            count,
-            dim,
-            into_contiguous(input).into_buffer_arg(),
-            taps.into_buffer_arg(),
-            into_contiguous(scale).into_buffer_arg(),
-            into_contiguous(shift).into_buffer_arg(),
-            output.clone().into_buffer_arg(),
-            depthwise_sizes(shape, side, steps),
-            limits.low,
-            limits.high,
-            limits.has_low,
-            limits.has_high,
-            side,
-            steps.stride,
-        );
-        output
+        if !SERVED.contains(&input.dtype()) {
+            return composed::depthwise::<Self>(input, weight, scale, shift, steps, activation);
+        }
+        let bounds = activation.and_then(Activation::bounds);
+        in_f32::<Self>(input, |input| depthwise(input, weight, scale, shift, steps, bounds))
     }
+}
+
+fn pointwise(
+    input: CubeTensor,
+    weight: CubeTensor,
+    scale: CubeTensor,
+    shift: CubeTensor,
+    bounds: Option<Bounds>,
+) -> CubeTensor {
+    let [images, rows, columns, inputs] = input.shape().dims();
+    let [outputs, _] = weight.shape().dims();
+    let pixels = images * rows * columns;
+    let output = like(&input, [images, rows, columns, outputs]);
+    let threads = pixels.div_ceil(PIXELS) * outputs / OUTPUTS;
+    let by_input = into_contiguous(burn_cubecl::ops::permute(weight, &[1, 0]));
+    let limits = Limits::new(bounds);
+    let (count, dim) = launch_size(&output, threads);
+    pointwise_kernel::launch(
+        &output.client.clone(),
+        count,
+        dim,
+        into_contiguous(input).into_buffer_arg(),
+        by_input.into_buffer_arg(),
+        into_contiguous(scale).into_buffer_arg(),
+        into_contiguous(shift).into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        pixels,
+        inputs,
+        outputs / OUTPUTS,
+        limits.low,
+        limits.high,
+        limits.has_low,
+        limits.has_high,
+    );
+    output
+}
+
+fn depthwise(
+    input: CubeTensor,
+    weight: CubeTensor,
+    scale: CubeTensor,
+    shift: CubeTensor,
+    steps: Steps,
+    bounds: Option<Bounds>,
+) -> CubeTensor {
+    let shape: [usize; 4] = input.shape().dims();
+    let [_, _, side, _] = weight.shape().dims();
+    let [images, rows, columns, channels] = shape;
+    let output_side = |input| steps.axis(input, side).output;
+    let output = like(&input, [images, output_side(rows), output_side(columns), channels]);
+    let limits = Limits::new(bounds);
+    let (count, dim) = launch_size(&output, output.shape().num_elements());
+    depthwise_kernel::launch(
+        &output.client.clone(),
+        count,
+        dim,
+        into_contiguous(input).into_buffer_arg(),
+        taps(weight).into_buffer_arg(),
+        into_contiguous(scale).into_buffer_arg(),
+        into_contiguous(shift).into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        depthwise_sizes(shape, side, steps),
+        limits.low,
+        limits.high,
+        limits.has_low,
+        limits.has_high,
+        side,
+        steps.stride,
+    );
+    output
 }
 
 /// Each thread computes [`PIXELS`] pixels' [`OUTPUTS`] neighbouring outputs. `weight` is `[inputs, outputs]`.

@@ -2,9 +2,8 @@
 //!
 //! burn's own operations are several launches a layer. Its convolution of many groups has no fast way where it may not try
 //! out which is fastest, as in a browser, and its gradient is one convolution a channel; a sum over all pixels of a batch is
-//! left to as many threads as there are channels. `inference` has convolutions with the affine and the activation after
-//! them; `training` has bare ones and norms by the statistics of the batch, `gradients` and `norm_gradients` what their
-//! gradients are made of, and `autodiff` says how.
+//! left to as many threads as there are channels. `inference` has the convolutions, `norm` norms by the statistics of the
+//! batch, `gradients` and `norm_gradients` what the gradients of both are made of, and `autodiff` says how.
 
 #[cfg(feature = "autodiff")]
 mod autodiff;
@@ -15,133 +14,41 @@ mod norm;
 #[cfg(feature = "autodiff")]
 mod norm_gradients;
 mod sums;
-mod training;
 
-use burn::backend::{Dispatch, Shape};
-use burn::tensor::{DType, Tensor};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Shape, TensorMetadata};
+use burn::tensor::DType;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::ops::{permute, reshape};
 use burn_cubecl::tensor::CubeTensor;
 
+use super::Steps;
 use super::kernels::Bounds;
-use super::{Activation, Body, ChannelAffine, Moments, Steps, composed, fast_body};
-use inference::{DeviceConvolutions, serves_outputs};
-use training::{BareConvolutions, DeviceBatchNorms, DeviceMoments};
-
-/// `clamp((input · weightᵀ) * scale + shift)`, which `activation` stands for as well as `bounds`.
-pub(super) fn pointwise(
-    input: Tensor<4>,
-    weight: Tensor<2>,
-    affine: ChannelAffine,
-    activation: Option<Activation>,
-    bounds: Option<Bounds>,
-) -> Tensor<4> {
-    if !serves_outputs(weight.dims()[0]) {
-        return composed::pointwise(input, weight, affine, activation);
-    }
-    if input.device().is_autodiff() {
-        return composed::finish(bare_pointwise(input, weight), affine, activation);
-    }
-    let ChannelAffine { scale, shift } = affine;
-    in_f32(input, |input| {
-        let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
-        let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-        Tensor::from_dispatch(Dispatch::device_pointwise(input, weight, scale, shift, bounds))
-    })
-}
-
-/// What `body` makes of `input` in f32, which is what the kernels compute in, in the type of `input`.
-fn in_f32(input: Tensor<4>, body: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
-    let dtype = input.dtype();
-    body(input.cast(DType::F32)).cast(dtype)
-}
-
-/// `clamp(depthwise(input, weight) * scale + shift)`, which `activation` stands for as well as `bounds`.
-pub(super) fn depthwise(
-    input: Tensor<4>,
-    weight: Tensor<4>,
-    steps: Steps,
-    affine: ChannelAffine,
-    activation: Option<Activation>,
-    bounds: Option<Bounds>,
-) -> Tensor<4> {
-    if input.device().is_autodiff() {
-        return composed::finish(bare_depthwise(input, weight, steps), affine, activation);
-    }
-    let ChannelAffine { scale, shift } = affine;
-    in_f32(input, |input| {
-        let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
-        let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-        Tensor::from_dispatch(Dispatch::device_depthwise(input, weight, scale, shift, steps, bounds))
-    })
-}
-
-/// Whether the bare convolutions have bodies here: on a graphics device, in the types that networks are trained in, and
-/// with gradients where these are asked for.
-pub(super) fn serves(input: &Tensor<4>) -> bool {
-    matches!(fast_body(input, None), Some((Body::Cube, _)))
-}
+use crate::ops::extension::cast;
 
 /// The types of input that there are bodies for.
-pub(super) const SERVED: [DType; 2] = [DType::F32, DType::BF16];
+const SERVED: [DType; 2] = [DType::F32, DType::BF16];
 
-/// Whether [`bare_pointwise`] can be computed.
-pub(super) fn serves_pointwise(input: &Tensor<4>, weight: &Tensor<2>) -> bool {
-    serves(input) && serves_outputs(weight.dims()[0])
-}
-
-/// `input · weightᵀ` at every pixel, `[images, rows, columns, out]`.
-pub(super) fn bare_pointwise(input: Tensor<4>, weight: Tensor<2>) -> Tensor<4> {
-    in_f32(input, |input| {
-        let weight = weight.cast(DType::F32).into_dispatch();
-        Tensor::from_dispatch(Dispatch::bare_pointwise(input.into_dispatch(), weight))
-    })
-}
-
-/// Each channel convolved with a kernel of its own, `[channels, 1, side, side]`.
-pub(super) fn bare_depthwise(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
-    in_f32(input, |input| {
-        let weight = weight.cast(DType::F32).into_dispatch();
-        Tensor::from_dispatch(Dispatch::bare_depthwise(input.into_dispatch(), weight, steps))
-    })
-}
-
-/// [`batch_norm`](super::batch_norm) and the statistics.
-pub(super) fn batch_norm(
-    input: Tensor<4>,
-    weight: Tensor<1>,
-    bias: Tensor<1>,
-    epsilon: f64,
-    bounds: Option<Bounds>,
-) -> (Tensor<4>, Moments) {
-    let [images, rows, columns, _] = input.dims();
+/// What `body` makes of `input` in f32, which is what the kernels compute in, in the type of `input`.
+fn in_f32<B: Backend>(input: FloatTensor<B>, body: impl FnOnce(FloatTensor<B>) -> FloatTensor<B>) -> FloatTensor<B> {
     let dtype = input.dtype();
-    let input = input.cast(DType::F32);
-    let values = input.clone().without_autodiff();
-    let mean = Dispatch::device_mean(values.clone().into_dispatch());
-    let variance = Dispatch::device_variance(values.into_dispatch(), mean.clone());
-    let output = Dispatch::device_batch_norm(
-        input.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
-        mean.clone(),
-        variance.clone(),
-        epsilon as f32,
-        bounds,
-    );
-    let moments = Moments {
-        mean: Tensor::from_dispatch(mean),
-        variance: Tensor::from_dispatch(variance),
-        pixels: images * rows * columns,
-    };
-    (Tensor::<4>::from_dispatch(output).cast(dtype), moments)
+    cast::<B>(body(cast::<B>(input, DType::F32)), dtype)
 }
 
 /// An uninitialised tensor beside `tensor`, of its type.
 fn like(tensor: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
     empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape.into(), tensor.dtype)
+}
+
+/// `[channels, 1, side, side]` to `[side * side, channels]`.
+fn taps(weight: CubeTensor) -> CubeTensor {
+    let [channels, _, side, _] = weight.shape().dims();
+    let flat = reshape(into_contiguous(weight), Shape::from([channels, side * side]));
+    into_contiguous(permute(flat, &[1, 0]))
 }
 
 /// How many workgroups of which size compute `threads` things.

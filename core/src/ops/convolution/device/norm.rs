@@ -1,16 +1,53 @@
-//! Kernels for the norm by the statistics of the batch.
+//! The norm by the statistics of the batch, and its kernels.
 
 use burn::backend::TensorMetadata;
+use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::sums::{column_sums, pieces};
-use super::{Limits, clamped, launch_size, like};
+use super::{Limits, SERVED, clamped, in_f32, launch_size, like};
+use crate::ops::Activation;
 use crate::ops::convolution::kernels::Bounds;
+use crate::ops::convolution::norm::{self, BatchMoments, BatchNorms};
+use crate::ops::extension::cast;
+
+impl BatchMoments for CubeBackend {
+    fn moments(input: CubeTensor) -> (CubeTensor, CubeTensor) {
+        if !SERVED.contains(&input.dtype()) {
+            return norm::moments::<Self>(input);
+        }
+        let input = into_contiguous(cast::<Self>(input, DType::F32));
+        let [images, rows, columns, channels] = input.shape().dims();
+        let mean = divided(column_sums(input.clone(), channels), images * rows * columns);
+        (mean.clone(), variance(input, mean))
+    }
+}
+
+impl BatchNorms for CubeBackend {
+    fn fused_batch_norm(
+        input: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        mean: CubeTensor,
+        variance: CubeTensor,
+        epsilon: f64,
+        activation: Option<Activation>,
+    ) -> CubeTensor {
+        if !SERVED.contains(&input.dtype()) {
+            return norm::composed::<Self>(input, weight, bias, epsilon, activation);
+        }
+        let channels = [weight, bias, mean, variance].map(into_contiguous);
+        let bounds = activation.and_then(Activation::bounds);
+        in_f32::<Self>(input, |input| forward(into_contiguous(input), channels, epsilon as f32, bounds))
+    }
+}
 
 /// The values over `count`.
-pub(super) fn divided(values: CubeTensor, count: usize) -> CubeTensor {
+fn divided(values: CubeTensor, count: usize) -> CubeTensor {
     let output = like(&values, values.shape());
     let (cubes, dim) = launch_size(&output, output.shape().num_elements());
     let client = output.client.clone();
@@ -33,7 +70,7 @@ fn divided_kernel(values: &[f32], output: &mut [f32], count: f32) {
 }
 
 /// The mean squared distance from `mean` in each channel.
-pub(super) fn variance(input: CubeTensor, mean: CubeTensor) -> CubeTensor {
+fn variance(input: CubeTensor, mean: CubeTensor) -> CubeTensor {
     let [images, rows, columns, channels] = input.shape().dims();
     let pixels = images * rows * columns;
     let pieces = pieces(pixels, channels);
@@ -70,7 +107,7 @@ fn squares_kernel(input: &[f32], mean: &[f32], squares: &mut [f32], pixels: usiz
 }
 
 /// `clamp((input - mean) / sqrt(variance + epsilon) * weight + bias)`
-pub(super) fn forward(
+fn forward(
     input: CubeTensor,
     [weight, bias, mean, variance]: [CubeTensor; 4],
     epsilon: f32,

@@ -17,7 +17,7 @@ use super::sums::{column_sums, pieces};
 use super::{Limits, launch_size, like};
 use crate::ops::convolution::kernels::Bounds;
 
-/// The gradients of [`DeviceBatchNorms`](super::training::DeviceBatchNorms).
+/// The gradients of [`BatchNorms`](crate::ops::convolution::norm::BatchNorms).
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
 pub(super) trait BatchNormGradients: Backend {
     /// The gradients of bias and weight, `[2, channels]`: the sums of the gradient, and of the gradient times what the weight

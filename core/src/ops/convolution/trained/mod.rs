@@ -23,20 +23,20 @@ mod rows;
 mod single;
 #[cfg(all(feature = "simd", feature = "autodiff"))]
 mod single_operation;
-#[cfg(test)]
-mod single_tests;
+#[cfg(feature = "autodiff")]
 #[cfg(test)]
 mod tests;
 
 use alloc::vec::Vec;
 
+use burn::backend::Dispatch;
 use burn::prelude::*;
+use burn::tensor::DType;
 
-use super::{
-    ChannelAffine, Moments, Steps, batch_norm, convolution, depthwise_convolution, pointwise_convolution, smooth,
-};
-#[cfg(feature = "cube")]
-use super::{device, pixels_read};
+use super::composed::Convolutions;
+#[cfg(feature = "simd")]
+use super::{ChannelAffine, fused};
+use super::{Moments, Steps, batch_norm, pixels_read, smooth};
 use crate::ops::Activation;
 
 /// A convolution, and the batch norm after it by the statistics of the batch.
@@ -145,43 +145,39 @@ pub fn inverted_residual_of_batch(input: Tensor<4>, block: InvertedResidualOfBat
     (if residual { output + input } else { output }, moments)
 }
 
-/// A scale and a shift for what comes out of `weight`, `[out, …]`, that change nothing.
-fn neutral<const D: usize>(weight: &Tensor<D>) -> ChannelAffine {
-    let (channels, device) = (weight.dims()[0], weight.device());
-    ChannelAffine { scale: Tensor::ones([channels], &device), shift: Tensor::zeros([channels], &device) }
-}
-
-/// [`pointwise_convolution`] with nothing after it.
+/// [`pointwise_convolution`](super::pointwise_convolution) with nothing after it.
 fn bare_pointwise(input: Tensor<4>, weight: Tensor<2>) -> Tensor<4> {
-    #[cfg(feature = "cube")]
-    if device::serves_pointwise(&input, &weight) {
-        return device::bare_pointwise(input, weight);
+    #[cfg(feature = "simd")]
+    if let Some(output) = fused::convolution(&input, &weight, Steps::same(1), &neutral(&weight), None) {
+        return output;
     }
-    let neutral = neutral(&weight);
-    pointwise_convolution(input, weight, neutral, None)
+    let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
+    Tensor::from_dispatch(Dispatch::bare_pointwise(input, weight))
 }
 
-/// [`depthwise_convolution`] with nothing after it.
+/// [`depthwise_convolution`](super::depthwise_convolution) with nothing after it.
 ///
 /// # Shapes
 /// - input: `[images, rows, columns, channels]`, weight: `[channels, 1, side, side]`
 /// - output: `[images, rows', columns', channels]`, as `steps` say
 pub fn bare_depthwise(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
-    #[cfg(feature = "cube")]
-    if device::serves(&input) {
-        return device::bare_depthwise(input, weight, steps);
-    }
-    let neutral = neutral(&weight);
-    depthwise_convolution(input, weight, steps, neutral, None)
+    let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
+    Tensor::from_dispatch(Dispatch::bare_depthwise(input, weight, steps))
 }
 
-/// [`convolution`] with nothing after it.
+/// [`convolution`](super::convolution) with nothing after it.
 fn bare_convolution(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
-    #[cfg(feature = "cube")]
-    if device::serves(&input) {
-        let read = pixels_read(input, weight.dims()[2], steps);
-        return bare_pointwise(read, weight.flatten(1, 3));
+    #[cfg(feature = "simd")]
+    if let Some(output) = fused::convolution(&input, &weight, steps, &neutral(&weight), None) {
+        return output;
     }
-    let neutral = neutral(&weight);
-    convolution(input, weight, steps, neutral, None)
+    let read = pixels_read(input, weight.dims()[2], steps);
+    bare_pointwise(read, weight.flatten(1, 3))
+}
+
+/// A scale and a shift for what comes out of `weight`, `[out, …]`, that change nothing.
+#[cfg(feature = "simd")]
+fn neutral<const D: usize>(weight: &Tensor<D>) -> ChannelAffine {
+    let (channels, device) = (weight.dims()[0], weight.device());
+    ChannelAffine { scale: Tensor::ones([channels], &device), shift: Tensor::zeros([channels], &device) }
 }

@@ -15,7 +15,7 @@ use burn::tensor::DType;
 
 use super::super::flex::{contiguous, dims, tensor};
 use super::super::kernels::{Bounds, Depthwise};
-use super::super::{Body, Moments, Steps, fast_body};
+use super::super::{Moments, Steps, clamp_on_cpu};
 use super::backward::{LayerGradients, Wanted};
 use super::forward::{self, Block, Maps};
 use super::{InvertedResidualOfBatch, NormedConvolution, rows};
@@ -71,7 +71,7 @@ pub(super) fn inverted_residual(
     input: &Tensor<4>,
     block: &InvertedResidualOfBatch,
 ) -> Option<(Tensor<4>, Vec<Moments>)> {
-    let (Body::Flex, Some(bounds)) = fast_body(input, Some(block.activation))? else { return None };
+    let bounds = clamp_on_cpu(input, Some(block.activation))??;
     if !serves(input, block) {
         return None;
     }

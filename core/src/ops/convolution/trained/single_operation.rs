@@ -13,7 +13,7 @@ use burn::prelude::*;
 
 use super::super::flex::{contiguous, dims, tensor};
 use super::super::kernels::Bounds;
-use super::super::{Body, Moments, Steps, fast_body};
+use super::super::{Moments, Steps, clamp_on_cpu};
 use super::NormedConvolution;
 use super::backward::LayerGradients;
 use super::forward::Map;
@@ -48,10 +48,9 @@ pub(super) fn convolution(
     activation: Option<Activation>,
     epsilon: f64,
 ) -> Option<(Tensor<4>, Moments)> {
-    let (body, bounds) = fast_body(input, activation)?;
+    let bounds = clamp_on_cpu(input, activation)?;
     let ([images, _, _, channels], [outputs, inputs, side, other]) = (input.dims(), layer.weight.dims());
-    let is_flex = matches!(body, Body::Flex);
-    if !is_flex || images == 0 || inputs != channels || side != other || !fits(layer) {
+    if images == 0 || inputs != channels || side != other || !fits(layer) {
         return None;
     }
     let kind = Kind { steps, bounds, epsilon: epsilon as f32 };

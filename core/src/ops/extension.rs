@@ -1,0 +1,29 @@
+//! What the operations' traits share.
+//!
+//! Each operation is a method of a trait that burn's `backend_extension` makes one of its `Dispatch`: it goes to the backend
+//! that the tensors lie on, and to that backend's `Autodiff` where one of them is differentiated. The method's default body
+//! is written in burn's own operations, so `impl Trait for Backend {}` gives a backend the operation, and an `impl` with the
+//! method in it gives it a faster body. A build with a further backend of burn's lists it at each trait.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, ExtensionType, TensorMetadata};
+use burn::prelude::*;
+use burn::tensor::{DType, FloatDType};
+
+/// A tensor that may be absent: burn's extensions take enums of tensors, but no `Option`.
+#[derive(ExtensionType)]
+pub(super) enum Optional<B: Backend> {
+    Given(FloatTensor<B>),
+    Absent,
+}
+
+impl Optional<Dispatch> {
+    pub(super) fn new<const D: usize>(tensor: Option<Tensor<D>>) -> Self {
+        tensor.map_or(Self::Absent, |tensor| Self::Given(tensor.into_dispatch()))
+    }
+}
+
+/// The tensor in this type; the same tensor where it has it already.
+pub(super) fn cast<B: Backend>(tensor: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    if tensor.dtype() == dtype { tensor } else { B::float_cast(tensor, FloatDType::from(dtype)) }
+}
