@@ -449,6 +449,9 @@ impl Recipe {
         if self.augmentation.video.has_no_codec() {
             return Err("augmentation.video.codecs are all 0, but pictures are to be filmed".into());
         }
+        if self.augmentation.one_of.has_no_choice() {
+            return Err("augmentation.one_of.weights are all 0, but one of the changes is to be made".into());
+        }
         if self.name.contains(char::is_control) {
             return Err("name has line breaks or other control characters, which no detector file takes".into());
         }

@@ -175,10 +175,17 @@ mod tests {
         assert!(said.contains("did you mean run.batch?"), "{said}");
         let said = problem(TEXT, &["optimizer.zzz=7"]);
         assert!(said.contains("known here: ") && said.contains("learning_rate"), "{said}");
+        for (wrong, meant) in
+            [("weights.fancypca", "weights.fancy_pca"), ("weight", "weights"), ("probabilty", "probability")]
+        {
+            let said = problem(TEXT, &[&format!("augmentation.one_of.{wrong}=1")]);
+            let meant = format!("no key augmentation.one_of.{wrong}; did you mean augmentation.one_of.{meant}?");
+            assert!(said.contains(&meant), "{said}");
+        }
     }
 
     /// A key of each kind of value, with a wrong one and the words for what is accepted.
-    const WRONG: [(&str, &str, &str, &str); 24] = [
+    const WRONG: [(&str, &str, &str, &str); 26] = [
         ("seed", "{ one = 1 }", "a table", "a whole number that is not negative"),
         ("data.self_blended", "1.5", "1.5", "true, false or a number from 0 to 1"),
         ("data.self_blended", "\"half\"", "\"half\"", "true, false or a number from 0 to 1"),
@@ -193,6 +200,8 @@ mod tests {
         ("augmentation.jpeg.quality", "[90]", "[90]", "2 numbers in brackets"),
         ("augmentation.rotate.degrees", "700", "700", "from 0 to 180"),
         ("augmentation.denoise", "0.5", "0.5", "a table of further keys"),
+        ("augmentation.one_of.weights.gamma", "-1", "-1", "from 0 to 1000"),
+        ("augmentation.one_of.probability", "2", "2", "from 0 to 1"),
         ("augmentation.video.crf", "[20, 60]", "[20, 60]", "two numbers from 0 to 51"),
         ("augmentation.motion_blur.length", "[0, 5]", "[0, 5]", "two numbers from 1 to 99"),
         ("augmentation.distractor.kinds.hand", "-1", "-1", "from 0 to 1000"),
@@ -230,6 +239,7 @@ mod tests {
             ("data.shares.LFW=0.5", "data.balance"),
             ("run.precision=f16", "f16"),
             ("model.start=", "model.start"),
+            ("augmentation.one_of.probability=0.5", "augmentation.one_of.weights are all 0"),
         ] {
             let said = problem(TEXT, &[change]);
             assert!(said.contains(key), "{change}: {said}");
