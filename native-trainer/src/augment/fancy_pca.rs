@@ -103,8 +103,9 @@ fn eigen(mut matrix: [[f64; 3]; 3]) -> [(f64, [f64; 3]); 3] {
         for row in matrix.iter_mut().chain(&mut vectors) {
             (row[p], row[q]) = turned(row[p], row[q]);
         }
-        for column in 0..3 {
-            (matrix[p][column], matrix[q][column]) = turned(matrix[p][column], matrix[q][column]);
+        let (above, below) = matrix.split_at_mut(q);
+        for (one, other) in above[p].iter_mut().zip(&mut below[0]) {
+            (*one, *other) = turned(*one, *other);
         }
     }
     let mut pairs = [0, 1, 2].map(|index| (matrix[index][index], vectors.map(|row| row[index])));

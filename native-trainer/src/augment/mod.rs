@@ -38,7 +38,7 @@ use unmask_core::image::RgbImage;
 
 pub(crate) use jpeg::compressed;
 pub(crate) use mask::Mask;
-pub(crate) use recipe::{Augmentation, Drawn};
+pub(crate) use recipe::Augmentation;
 pub(crate) use video::{Filming, Shot};
 
 /// A level rounded to the nearest whole one within 0..=255.

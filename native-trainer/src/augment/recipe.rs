@@ -222,9 +222,9 @@ impl Drawn {
     /// The image of a face at `landmarks` with the changes made, in the same size, all but that of [`filming`](Self::filming).
     /// Compression comes last, as it does in the world.
     pub(crate) fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> RgbImage {
-        let image = self.before_principal_colours(image, landmarks);
+        let image = self.begun(image, landmarks);
         let shift = self.principal_shift(&image);
-        self.from_principal_colours(image, shift)
+        self.finished(image, shift)
     }
 
     /// The images of faces that belong together, each as [`apply`](Self::apply) makes it, but what follows from an image's
@@ -233,14 +233,13 @@ impl Drawn {
         &self,
         faces: impl IntoIterator<Item = (&'a RgbImage, &'a Landmarks)>,
     ) -> Vec<RgbImage> {
-        let begun: Vec<RgbImage> =
-            faces.into_iter().map(|(image, points)| self.before_principal_colours(image, points)).collect();
+        let begun: Vec<RgbImage> = faces.into_iter().map(|(image, points)| self.begun(image, points)).collect();
         let shift = begun.first().and_then(|first| self.principal_shift(first));
-        begun.into_iter().map(|image| self.from_principal_colours(image, shift)).collect()
+        begun.into_iter().map(|image| self.finished(image, shift)).collect()
     }
 
     /// The changes up to that which depends on the image's own colours.
-    fn before_principal_colours(&self, image: &RgbImage, landmarks: &Landmarks) -> RgbImage {
+    fn begun(&self, image: &RgbImage, landmarks: &Landmarks) -> RgbImage {
         let image = match &self.patch {
             Some(patches) => self.place(&paste(image, patches, landmarks)),
             None => self.place(image),
@@ -260,8 +259,8 @@ impl Drawn {
         self.fancy_pca.map(|alpha| shift_of(image, alpha))
     }
 
-    /// The rest of the changes, from that on.
-    fn from_principal_colours(&self, image: RgbImage, shift: Option<[f64; 3]>) -> RgbImage {
+    /// The rest of the changes, beginning with that shift.
+    fn finished(&self, image: RgbImage, shift: Option<[f64; 3]>) -> RgbImage {
         let image = changed(image, &shift, |image, shift| shifted(image, *shift));
         let image = changed(image, &self.gamma, |image, exponent| gamma(image, *exponent));
         let image = changed(image, &self.moire, moire);

@@ -9,7 +9,7 @@ use unmask_core::detector::spec::{
 };
 use unmask_core::metrics::Misses;
 
-use super::checkpoint::Best;
+use super::best::Best;
 use super::recipe::{DataRecipe, ModelRecipe, Recipe, Share, StatisticsName, StrategyName};
 use super::summary::summary;
 use super::watch;

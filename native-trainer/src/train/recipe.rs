@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use unmask_core::detector::spec::LowRankSpec;
 use unmask_core::detector::{Architecture, Strategy, is_statistic};
 
+use super::best::BestBy;
 use super::precision::Precision;
 use super::shares::Shares;
 use crate::augment::Augmentation;
@@ -278,6 +279,8 @@ pub(crate) struct RunRecipe {
     pub(crate) gradient_checkpointing: bool,
     /// What activations are computed in.
     pub(crate) precision: Precision,
+    /// By what the epoch is chosen whose weights are kept.
+    pub(crate) best: BestBy,
 }
 
 impl Default for Recipe {
@@ -366,6 +369,7 @@ impl Default for RunRecipe {
             checkpoint_every: 200,
             gradient_checkpointing: false,
             precision: Precision::Auto,
+            best: BestBy::Auc,
         }
     }
 }

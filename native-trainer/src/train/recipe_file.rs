@@ -185,7 +185,7 @@ mod tests {
     }
 
     /// A key of each kind of value, with a wrong one and the words for what is accepted.
-    const WRONG: [(&str, &str, &str, &str); 26] = [
+    const WRONG: [(&str, &str, &str, &str); 27] = [
         ("seed", "{ one = 1 }", "a table", "a whole number that is not negative"),
         ("data.self_blended", "1.5", "1.5", "true, false or a number from 0 to 1"),
         ("data.self_blended", "\"half\"", "\"half\"", "true, false or a number from 0 to 1"),
@@ -208,6 +208,7 @@ mod tests {
         ("self_blending.donor.colour", "3", "3", "from 0 to 1"),
         ("self_blending.regions.lower", "-1", "-1", "from 0 to 1000"),
         ("optimizer.betas", "[0.9, \"b\"]", "\"b\"", "a number is needed"),
+        ("run.best", "\"loss\"", "\"loss\"", "`auc` or `average_precision`"),
         ("optimizer.kind", "\"sgd\"", "\"sgd\"", "`adam` or `adamw`"),
         ("data.pairs", "1", "1", "true or false"),
         ("data.roots", "\"a\"", "\"a\"", "a list in brackets"),

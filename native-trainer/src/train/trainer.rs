@@ -16,7 +16,8 @@ use unmask_core::layers::{Chance, Pass};
 use unmask_core::metrics::{Ranking, Scored};
 
 use super::average::Average;
-use super::checkpoint::{Best, Checkpoint, EpochSoFar, Identity};
+use super::best::{Best, auc, average_precision};
+use super::checkpoint::{Checkpoint, EpochSoFar, Identity};
 use super::examples::{Batch, Examples};
 use super::losses::loss;
 use super::optimizer::Optimizer;
@@ -259,7 +260,8 @@ impl<'a> Trainer<'a> {
 
     fn end_epoch(&mut self) -> Result<()> {
         let predictions = self.validate(&self.detector())?;
-        let validation_auc = video_auc(&self.validation, &predictions);
+        let of_videos = video_scores(&self.validation, &predictions, 1.0);
+        let validation_auc = auc(&of_videos);
         let validation_loss = mean_loss(&self.validation, &predictions);
         let so_far = std::mem::take(&mut self.epoch);
         let scored = so_far.scores.iter().zip(&so_far.fake).map(|(score, fake)| scored(f64::from(*score), *fake));
@@ -272,8 +274,13 @@ impl<'a> Trainer<'a> {
             validation_auc,
         };
         self.watch.epoch(&measure)?;
-        let this = Best { step: self.step, auc: validation_auc, loss: validation_loss };
-        if self.best.as_ref().is_none_or(|best| this.is_better_than(best)) {
+        let this = Best {
+            step: self.step,
+            auc: validation_auc,
+            average_precision: average_precision(&of_videos),
+            loss: validation_loss,
+        };
+        if self.best.as_ref().is_none_or(|best| this.is_better_than(best, self.recipe.run.best)) {
             self.write_best(&this)?;
             self.best = Some(this);
         }
@@ -454,11 +461,6 @@ fn check_classes(training: &[Video], recipe: &DataRecipe) -> Result<()> {
 
 fn scored(score: f64, fake: bool) -> Scored {
     Scored { score, fake }
-}
-
-/// AUC over videos, whose score is the mean over their clips; none where only one class is there.
-pub(super) fn video_auc(videos: &[Video], predictions: &[ClipLogits]) -> Option<f64> {
-    Ranking::new(video_scores(videos, predictions, 1.0)).and_then(|ranking| ranking.auc()).ok()
 }
 
 /// The mean negative log-likelihood over clips.
