@@ -133,6 +133,7 @@ fn refuse_unknown(table: &Table, known: &Table, path: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::augment::Augmentation;
     use crate::train::recipe::{ScheduleKind, StrategyName};
 
     const TEXT: &str = "
@@ -325,6 +326,21 @@ mod tests {
         assert!(recipes.len() >= 6, "{recipes:?}");
         for path in recipes {
             read(&path, &[], None).unwrap();
+        }
+    }
+    #[test]
+    fn the_recipes_that_say_so_have_deepfakebenchs_augmentation() {
+        let written = "hsv_shift = { hue = 40, saturation = 30, value = 20 }\n\
+                       one_of.probability = 0.5\n\
+                       one_of.weights = { brightness_contrast = 1, fancy_pca = 1, hsv_shift = 1 }";
+        let expected: Augmentation = toml::from_str(written).unwrap();
+        for name in ["xception", "effnb4", "tall", "tallpp", "clip_b16_ln", "clip_b16_full", "clip_l14_ln", "stan"] {
+            let mut found = read(&configs().join(format!("{name}.toml")), &[], None).unwrap().augmentation;
+            if name == "xception" {
+                assert_eq!(f64::from(found.rotate.probability), 0.0);
+                found.rotate = expected.rotate;
+            }
+            assert_eq!(found, expected, "{name}");
         }
     }
 }
