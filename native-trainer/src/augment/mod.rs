@@ -1,12 +1,12 @@
 //! What is done to faces before a detector is trained on them.
 //!
 //! [`Augmentation`] is a recipe's table of changes with their chances; [`Augmentation::draw`] decides on them from a
-//! generator, and [`recipe::Drawn::apply_to_all`] makes them, the same for every frame of a clip; [`one_of`] chooses among them. Each change is a function of an
-//! image and explicit numbers, beside the limits that the numbers are drawn within: [`colour`], [`fancy_pca`], [`filter`], [`motion`],
-//! [`denoise`], [`light`], [`moire`], [`warp`], [`jpeg`], [`patch`], and [`distractor`], which paints with [`paint`]; a
-//! [`video`] is made of a whole batch. [`sbi`] makes fakes from real faces. Masks and what deforms them are in [`mask`] and
-//! [`elastic`], the face's outline in [`mean_face`], other ways to blend in [`poisson`] and [`lab`]. [`whole`] makes a fake of
-//! one face in a picture.
+//! generator, and [`recipe::Drawn::apply_to_all`] makes them, the same for every frame of a clip; [`one_of`] chooses among
+//! them. Each change is a function of an image and explicit numbers, beside the limits that the numbers are drawn within:
+//! [`colour`], [`fancy_pca`], [`filter`], [`motion`], [`denoise`], [`light`], [`moire`], [`warp`], [`jpeg`], [`patch`], and
+//! [`distractor`], which paints with [`paint`]; a [`video`] is made of a whole batch. [`sbi`] makes fakes from real faces.
+//! Masks and what deforms them are in [`mask`] and [`elastic`], the face's outline in [`mean_face`], other ways to blend in
+//! [`poisson`] and [`lab`]. [`whole`] makes a fake of one face in a picture.
 
 mod colour;
 mod denoise;
