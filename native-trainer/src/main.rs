@@ -10,6 +10,7 @@ mod commands;
 mod compare;
 mod counts;
 mod datasets;
+mod decomposed;
 mod detector_file;
 mod device;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use burn::prelude::*;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use unmask_core::detector::clip::ClipConfig;
 use unmask_core::detector::formats::{self, Checkpoint, FORMATS, Format, Grown, HfConfig, Hints, is_head};
 use unmask_core::detector::spec::{
     AdapterSpec, Architecture, Calibration, DetectorSpec, InputSpec, SPEC_VERSION, SamplingSpec, Training,
@@ -37,6 +38,7 @@ use crate::{checkpoint, detector_file, files};
   unmask import --from gend --input last.ckpt --key state_dict_ema --output gend-ema.safetensors
   unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --clip-length 8 --output stan.safetensors
   unmask import --from hf-clip --input clip-vit-base-patch16/model.safetensors --udd --output udd.safetensors
+  unmask import --from hf-clip --input clip-vit-large-patch14/model.safetensors --effort --output clip_l14.safetensors
   unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors
   unmask import --from efficientnet-b0 --input efficientnet-b0-355c32eb.pth --clip-length 8 --output timesformer.safetensors
   unmask import --from deepfakebench-xception --input xception_best.pth --output xception.safetensors
@@ -137,6 +139,10 @@ pub(crate) struct BranchArgs {
     /// Make a detector that is trained as UDD: beside a CLIP tower goes what its shuffled and mixed views are compared by
     #[arg(long, conflicts_with = "clip_length")]
     udd: bool,
+    /// Make a detector that is trained as Effort: the head of a CLIP tower reads the features as they are, without their length
+    /// set to 1
+    #[arg(long, conflicts_with_all = ["clip_length", "udd"])]
+    effort: bool,
     /// Layers of the branch [default: 4]
     #[arg(long, value_name = "LAYERS", requires = "clip_length", value_parser = clap::value_parser!(u32).range(1..=256))]
     branch_depth: Option<u32>,
@@ -148,6 +154,12 @@ pub(crate) struct BranchArgs {
 impl BranchArgs {
     /// `architecture`, with this branch beside it where clips are asked for.
     fn beside(&self, architecture: Architecture) -> Result<Architecture> {
+        if self.effort {
+            let Architecture::Clip(clip) = architecture else {
+                bail!("Effort is trained on a CLIP tower, and this is none; leave out --effort")
+            };
+            return Ok(Architecture::Clip(ClipConfig { normalised: false, ..clip }));
+        }
         if self.udd {
             let Architecture::Clip(clip) = architecture else {
                 bail!("UDD is trained on a CLIP tower, and this is none; leave out --udd")

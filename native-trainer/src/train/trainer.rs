@@ -103,7 +103,8 @@ impl<'a> Trainer<'a> {
         recipe.augmentation.video.check(&Programs::from_environment())?;
         let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
-        let start = detector_file::load_to_train(&start_source, recipe.model.low_rank(), recipe.seed, &options.device)?;
+        let low_rank = recipe.model.low_rank();
+        let start = detector_file::load_to_train(&start_source, low_rank.as_ref(), recipe.seed, &options.device)?;
         if !options.resume {
             check_name(&recipe.name, start.detector.spec())?;
         }
@@ -412,9 +413,14 @@ fn check_name(name: &str, start: &DetectorSpec) -> Result<()> {
 fn check_strategy(strategy: StrategyName, detector: &Detector) -> Result<()> {
     let sizes = detector.spec().architecture.sizes();
     let has = |group: Group| shapes(detector.model()).iter().any(|(name, _)| sizes.group(name) == group);
-    if strategy == StrategyName::Lora && !has(Group::LowRank) {
+    let updated = match strategy {
+        StrategyName::Lora => Some(("lora", "low_rank")),
+        StrategyName::Effort => Some(("effort", "effort")),
+        StrategyName::Ln | StrategyName::Full | StrategyName::Head | StrategyName::Stan => None,
+    };
+    if let Some((name, section)) = updated.filter(|_| !has(Group::LowRank)) {
         bail!(
-            "model.strategy is \"lora\", but no layer of the detector is called as model.low_rank.targets say; layers of \
+            "model.strategy is \"{name}\", but no layer of the detector is called as model.{section}.targets say; layers of \
              transformers are query, key, value, output, fc1 and fc2"
         );
     }
