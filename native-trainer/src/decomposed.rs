@@ -110,14 +110,13 @@ impl Smallest {
         let Some((Some(left), values, Some(right))) = found else {
             bail!("has the weight {layer}.weight, whose singular values cannot be found; choose another strategy")
         };
-        let smallest = outputs.min(inputs) - rank..outputs.min(inputs);
-        let up = (0..outputs).flat_map(|row| smallest.clone().map(move |column| left[(row, column)] as f32));
-        let down =
-            smallest.clone().flat_map(|row| right.row(row).iter().map(|value| *value as f32).collect::<Vec<_>>());
+        // Columns lie one after the other here, so a transposed matrix has the rows of the other in order.
+        let first = outputs.min(inputs) - rank;
+        let in_rows = |transposed: DMatrix<f64>| transposed.iter().map(|value| *value as f32).collect();
         Ok(Self {
-            up: up.collect(),
-            values: smallest.clone().map(|index| values[index] as f32).collect(),
-            down: down.collect(),
+            up: in_rows(left.columns(first, rank).transpose()),
+            values: values.rows(first, rank).iter().map(|value| *value as f32).collect(),
+            down: in_rows(right.rows(first, rank).transpose()),
         })
     }
 
