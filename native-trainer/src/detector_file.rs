@@ -221,10 +221,11 @@ pub(crate) fn write_merged(
 }
 
 /// The tensors of a model.
-struct InMemory(BTreeMap<String, (Vec<usize>, Values)>);
+pub(crate) struct InMemory(BTreeMap<String, (Vec<usize>, Values)>);
 
 impl InMemory {
-    fn of(model: &Model) -> Self {
+    /// Those of `model`, which are copied when they are read.
+    pub(crate) fn of(model: &Model) -> Self {
         let mut tensors = BTreeMap::new();
         for_each_parameter(model, &mut |name, shape, values| {
             tensors.insert(name, (shape, values));

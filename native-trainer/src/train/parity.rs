@@ -17,6 +17,7 @@ use super::parameters::{self, Named};
 use super::recipe::{LossRecipe, ModelRecipe, OptimizerKind, OptimizerRecipe, StrategyName};
 use crate::datasets::Label;
 use crate::decomposed::Decomposed;
+use crate::detector_file::InMemory;
 use crate::files::{self, Bytes};
 
 /// The relative error that f32 arithmetic in another order may make.
@@ -186,7 +187,8 @@ fn assert_equal(found: &Named, goldens: &str, prefix: &str) {
     }
 }
 
-fn assert_two_steps_equal_pytorchs(case: Case) {
+/// Takes two steps as PyTorch did, and gives the model after them.
+fn assert_two_steps_equal_pytorchs(case: Case) -> Model {
     let Case { goldens, prefix, mut model, pixels, masks, labels, loss: weights, optimizer: recipe } = case;
     let mut optimizer = Optimizer::new(&recipe);
     for (step, (pixels, rate)) in (1..).zip(pixels.into_iter().zip(RATES)) {
@@ -206,6 +208,7 @@ fn assert_two_steps_equal_pytorchs(case: Case) {
         optimizer = Optimizer::new(&recipe);
         optimizer.restore(state);
     }
+    parameters::for_inference(model)
 }
 
 #[test]
@@ -374,9 +377,9 @@ const CROSS_ENTROPY: LossRecipe = LossRecipe {
 };
 
 #[test]
-fn the_smallest_singular_values_step_as_effort_does() {
+fn the_smallest_singular_values_step_and_merge_as_efforts_do() {
     let trains = |name: &str| Strategy::LowRank.trains(Group::by_name(name));
-    assert_two_steps_equal_pytorchs(Case {
+    let model = assert_two_steps_equal_pytorchs(Case {
         goldens: EFFORT_GOLDENS,
         prefix: "plain",
         model: parameters::for_training(effort_model(), trains, DType::F32, false),
@@ -386,6 +389,15 @@ fn the_smallest_singular_values_step_as_effort_does() {
         loss: CROSS_ENTROPY,
         optimizer: adam(0.0),
     });
+    let mut merged = Merged::new(InMemory::of(&model), effort().1);
+    for layer in 0..2 {
+        for part in ["query", "key", "value", "output"] {
+            let name = format!("tower.layers.{layer}.attention.{part}.weight");
+            let found = merged.read(&name, &[32, 32], Init::Zeros).unwrap();
+            let expected = values(EFFORT_GOLDENS, &format!("plain.2.merged.{name}"));
+            assert!(found.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-5), "{name}");
+        }
+    }
 }
 
 #[test]
