@@ -11,6 +11,7 @@
 mod average;
 mod checkpoint;
 mod donors;
+mod effort;
 mod examples;
 mod losses;
 mod optimizer;

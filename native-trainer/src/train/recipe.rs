@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use unmask_core::detector::spec::LowRankSpec;
 use unmask_core::detector::{Architecture, Group, Strategy, is_statistic};
 
+use super::effort::EffortRecipe;
 use super::precision::Precision;
 use super::shares::Shares;
 use crate::augment::Augmentation;
@@ -73,23 +74,6 @@ impl ModelRecipe {
         let Some(low_rank) = self.low_rank() else { return Ok(()) };
         let section = if low_rank.residual { "model.effort" } else { "model.low_rank" };
         low_rank.check().map_err(|problem| format!("{section} has {problem}"))
-    }
-}
-
-/// Weights of which only a part is trained (Yan et al., "Effort", 2025).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct EffortRecipe {
-    /// How many of a weight's singular values are trained with their vectors, from the smallest on.
-    pub(crate) residual: usize,
-    /// The last parts of the names of the layers that are taken apart.
-    pub(crate) targets: Vec<String>,
-}
-
-impl EffortRecipe {
-    /// The same as updates that take the place of a part of their weights; the product has no factor of its own.
-    fn low_rank(&self) -> LowRankSpec {
-        LowRankSpec { rank: self.residual, alpha: self.residual as f32, targets: self.targets.clone(), residual: true }
     }
 }
 
@@ -347,13 +331,6 @@ impl Default for ModelRecipe {
             statistics: StatisticsName::Stored,
             statistics_momentum: 0.01,
         }
-    }
-}
-
-impl Default for EffortRecipe {
-    /// Its authors': one value of each weight of an attention.
-    fn default() -> Self {
-        Self { residual: 1, targets: ["query", "key", "value", "output"].map(String::from).into() }
     }
 }
 
