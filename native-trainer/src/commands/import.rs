@@ -40,6 +40,7 @@ use crate::{checkpoint, detector_file, files};
   unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors
   unmask import --from efficientnet-b0 --input efficientnet-b0-355c32eb.pth --clip-length 8 --output timesformer.safetensors
   unmask import --from deepfakebench-xception --input xception_best.pth --output xception.safetensors
+  unmask import --from dicome --input dicome-best.ckpt --uncertain-above 0.3 --output dicome.safetensors
   unmask import --from timm-swin --input swin_base/model.safetensors --output tall.safetensors")]
 pub(crate) struct ImportArgs {
     /// What kind of checkpoint it is
@@ -79,6 +80,10 @@ pub(crate) struct ImportArgs {
     /// Side of the input in pixels (of networks that take any) [default: as it was pretrained]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=2048))]
     pub(crate) input_size: Option<u32>,
+    /// Of models that say how uncertain they are (DiCoME): the uncertainty, 0 to 1, above which a face is not judged
+    /// [default: 0.5]
+    #[arg(long, value_name = "U")]
+    pub(crate) uncertain_above: Option<f32>,
     /// The detector's name [default: the output file's]
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -350,7 +355,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, imported: Imported) -
             clip_length: (architecture.clip_length() > 1).then(|| architecture.clip_length()),
         },
         labels: ["real".to_string(), "fake".to_string()],
-        calibration: Calibration::default(),
+        calibration: Calibration { uncertain_above: args.uncertain_above, ..Calibration::default() },
         training: imported.training(),
         licence: args.licence.clone(),
         base_model: args.input.file_name().map(|name| name.to_string_lossy().into_owned()),

@@ -112,6 +112,9 @@ fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) ->
             spec.calibration.real_below, spec.calibration.fake_above, spec.calibration.temperature
         ),
     );
+    if sizes.says_uncertainty() {
+        row("uncertainty", format!("not judged above {}", spec.calibration.uncertainty_limit()));
+    }
     let status = match spec.training.status {
         TrainingStatus::Untrained => "untrained",
         TrainingStatus::Imported => "imported",
