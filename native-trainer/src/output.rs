@@ -136,7 +136,7 @@ fn summary(report: &Report) -> String {
     let first = opinions::first(report);
     let kind = if first.is_some() { "mean " } else { "" };
     let score = report.score.map_or(String::new(), |score| format!("  {kind}P(fake) = {score:.2}"));
-    let uncertainty = uncertainty(report.uncertainty);
+    let uncertainty = beside(report.uncertainty);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}", style(&report.input).bold());
     let _ = writeln!(text, "  {}{score}{uncertainty}", colour.apply_to(report.verdict.words()));
@@ -162,7 +162,7 @@ fn summary(report: &Report) -> String {
                 Some(deciding) if track.score > deciding.score => ", too small or too blurred to judge",
                 _ => "",
             };
-            let (number, frames, uncertainty) = (track.id + 1, track.frames, uncertainty(track.uncertainty));
+            let (number, frames, uncertainty) = (track.id + 1, track.frames, beside(track.uncertainty));
             let _ =
                 writeln!(text, "  person {number}: {score:.2}{by}{uncertainty}, seen in {frames} of the frames{part}");
         }
@@ -180,7 +180,7 @@ fn summary(report: &Report) -> String {
 }
 
 /// An uncertainty after a score, where the detector says it.
-fn uncertainty(uncertainty: Option<f32>) -> String {
+fn beside(uncertainty: Option<f32>) -> String {
     uncertainty.map_or(String::new(), |uncertainty| format!(", uncertainty {uncertainty:.2}"))
 }
 

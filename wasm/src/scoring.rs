@@ -99,7 +99,8 @@ impl Scoring {
             let detector = self.spec.name.clone();
             return Err(of_session(SessionError::NotAwaited { detector }));
         };
-        let (fake, uncertainty) = scores.split_at(scores.len().min(batch.clip_count()));
+        let says_uncertainty = self.spec.architecture.sizes().says_uncertainty();
+        let (fake, uncertainty) = scores.split_at(if says_uncertainty { scores.len() / 2 } else { scores.len() });
         let scores = Scores { fake: fake.to_vec(), uncertainty: uncertainty.to_vec() };
         self.session.accept(&batch, &scores).map_err(of_session)
     }

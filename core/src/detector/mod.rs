@@ -126,7 +126,8 @@ impl Detector {
         }
         let rows = answers.as_chunks::<3>().0;
         let logits: Vec<f32> = rows.iter().flat_map(|[real, fake, _]| [*real, *fake]).collect();
-        let uncertainty = rows.iter().map(|[_, _, uncertainty]| *uncertainty).collect();
+        // A device's division may give a little more than one where there is no evidence at all.
+        let uncertainty = rows.iter().map(|[_, _, uncertainty]| uncertainty.clamp(f32::MIN, 1.0)).collect();
         Scores { fake: self.probabilities(&logits), uncertainty }
     }
 

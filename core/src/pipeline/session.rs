@@ -70,11 +70,6 @@ impl Batch {
         batch
     }
 
-    /// How many clips there are.
-    pub fn clip_count(&self) -> usize {
-        self.clips.len()
-    }
-
     /// Its clips, in the order in which [`Session::accept`] takes their scores.
     pub fn views(&self) -> impl Iterator<Item = ClipView<'_>> {
         let length = self.crops.len() / self.clips.len().max(1);
