@@ -308,6 +308,9 @@ fn detectors_of_other_projects_give_the_outputs_of_their_reference_implementatio
         let detector = place.path(&format!("{name}.safetensors"));
         let said = place.succeed(["info", text(&detector)]);
         assert!(!said.contains("untrained"), "{name}: {said}");
+        // As the authors' own preprocessing resizes.
+        let kernel = if ["gend-dinov3", "commfor"].contains(&format) { "bilinear" } else { "bicubic" };
+        assert!(said.contains(&format!(", {kernel}, mean ")), "{name}: {said}");
     }
 }
 

@@ -17,7 +17,6 @@ use unmask_core::detector::timesformer::TimeSformerConfig;
 use unmask_core::detector::udd::UddConfig;
 use unmask_core::detector::{Group, Model, Strategy};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
-use unmask_core::image::Interpolation;
 use unmask_core::layers::HeadKind;
 use unmask_core::weights::{Init, TensorSource, WeightsError};
 
@@ -341,8 +340,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, imported: Imported) -
     DetectorSpec {
         version: SPEC_VERSION,
         name: args.name.clone().unwrap_or_else(|| stem(&args.output)),
-        // Most of these models were trained on images resized bicubically.
-        input: InputSpec { size: architecture.image_size(), mean, std, interpolation: Interpolation::Bicubic },
+        input: InputSpec { size: architecture.image_size(), mean, std, interpolation: format.interpolation() },
         low_rank: None,
         // The model's own preprocessing resizes crops to its input.
         crop: CropSpec {
