@@ -11,6 +11,7 @@ use unmask_core::detector::spec::{AdapterSpec, DetectorSpec, LowRankSpec, SPEC_K
 use unmask_core::detector::{Detector, Model, Values, for_each_parameter};
 use unmask_core::weights::{Adapted, Init, Merged, SafetensorsFile, Started, TensorSource, WeightsError};
 
+use crate::decomposed::Decomposed;
 use crate::files::{self, Bytes};
 use crate::hub::Hub;
 use crate::tensors::{StoredTensor, write_tensors};
@@ -115,7 +116,8 @@ pub fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
     }
 }
 
-/// Loads a detector to train, with fresh low-rank updates by `seed` where such are asked for.
+/// Loads a detector to train, with low-rank updates where such are asked for: fresh ones by `seed`, or the parts of weights
+/// that they take the place of.
 pub fn load_to_train(source: &Source, low_rank: Option<&LowRankSpec>, seed: u64, device: &Device) -> Result<Loaded> {
     let loaded = load_whole(source, device)?;
     let Some(low_rank) = low_rank else { return Ok(loaded) };
@@ -127,7 +129,14 @@ pub fn load_to_train(source: &Source, low_rank: Option<&LowRankSpec>, seed: u64,
         );
     }
     spec.low_rank = Some(low_rank.clone());
-    let detector = Detector::load(spec, &mut Started::new(source.open()?, seed), device);
+    let file = source.open()?;
+    let detector = match low_rank.residual {
+        true => {
+            let mut parts = Decomposed::new(file, low_rank).map_err(|problem| anyhow::anyhow!("{source} {problem}"))?;
+            Detector::load(spec, &mut parts, device)
+        }
+        false => Detector::load(spec, &mut Started::new(file, seed), device),
+    };
     Ok(Loaded { detector: detector.map_err(|error| source.naming(error))?, sha256: loaded.sha256 })
 }
 
@@ -204,10 +213,11 @@ pub fn write_merged(path: &Path, spec: &DetectorSpec, model: &Model, low_rank: O
 }
 
 /// The tensors of a model.
-struct InMemory(BTreeMap<String, (Vec<usize>, Values)>);
+pub struct InMemory(BTreeMap<String, (Vec<usize>, Values)>);
 
 impl InMemory {
-    fn of(model: &Model) -> Self {
+    /// Those of `model`, which are copied when they are read.
+    pub fn of(model: &Model) -> Self {
         let mut tensors = BTreeMap::new();
         for_each_parameter(model, &mut |name, shape, values| {
             tensors.insert(name, (shape, values));

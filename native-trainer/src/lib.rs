@@ -33,6 +33,7 @@ pub mod checkpoint;
 pub mod compare;
 pub mod counts;
 pub mod datasets;
+mod decomposed;
 pub mod detector_file;
 pub mod device;
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(crate) struct Answer {
     pub verdict: &'static str,
     /// Its score, if any.
     pub score: Option<f32>,
+    /// How little it knows, if it says so.
+    pub uncertainty: Option<f32>,
     /// Its grade in a word.
     pub grade: &'static str,
     /// Why its verdict is not a plain one.
@@ -33,6 +35,7 @@ pub(crate) fn answers(report: &Report) -> Vec<Answer> {
         detector,
         verdict: opinion.verdict.words(),
         score: opinion.score,
+        uncertainty: opinion.uncertainty,
         grade: grade(opinion.model.reliability.grade),
         reason: opinion.reason.clone(),
     };
@@ -71,7 +74,8 @@ pub(crate) fn lines(report: &Report) -> Vec<String> {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for answer in &answers {
-        let score = answer.score.map_or("–".to_owned(), |score| format!("{score:.2}"));
+        let unsure = answer.uncertainty.map_or(String::new(), |uncertainty| format!(", uncertainty {uncertainty:.2}"));
+        let score = answer.score.map_or("–".to_owned(), |score| format!("{score:.2}{unsure}"));
         table.add_row([answer.detector.as_str(), answer.verdict, &score, answer.grade]);
     }
     let mut lines: Vec<String> = table.to_string().lines().map(|line| line.trim_end().to_owned()).collect();

@@ -137,9 +137,10 @@ fn summary(report: &Report) -> String {
     let first = opinions::first(report);
     let kind = if first.is_some() { "mean " } else { "" };
     let score = report.score.map_or(String::new(), |score| format!("  {kind}P(fake) = {score:.2}"));
+    let uncertainty = beside(report.uncertainty);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}", style(&report.input).bold());
-    let _ = writeln!(text, "  {}{score}", colour.apply_to(report.verdict.words()));
+    let _ = writeln!(text, "  {}{score}{uncertainty}", colour.apply_to(report.verdict.words()));
     if let Some(reason) = &report.reason {
         let _ = writeln!(text, "  {} {reason}", if report.verdict.is_decided() { "note:" } else { "because" });
     }
@@ -158,11 +159,13 @@ fn summary(report: &Report) -> String {
             let part = match deciding {
                 Some(deciding) if deciding.id == track.id => ", decides",
                 Some(_) if report.video.kind != InputKind::Still && track.frames < MIN_FRAMES => ", too few to judge",
+                Some(deciding) if track.score > deciding.score && track.uncertainty.is_some() => ", not judged",
                 Some(deciding) if track.score > deciding.score => ", too small or too blurred to judge",
                 _ => "",
             };
-            let (number, frames) = (track.id + 1, track.frames);
-            let _ = writeln!(text, "  person {number}: {score:.2}{by}, seen in {frames} of the frames{part}");
+            let (number, frames, uncertainty) = (track.id + 1, track.frames, beside(track.uncertainty));
+            let _ =
+                writeln!(text, "  person {number}: {score:.2}{by}{uncertainty}, seen in {frames} of the frames{part}");
         }
     }
     for caveat in &report.caveats {
@@ -175,6 +178,11 @@ fn summary(report: &Report) -> String {
     }
     let _ = writeln!(text, "  {}", style(provenance(report)).dim());
     text
+}
+
+/// An uncertainty after a score, where the detector says it.
+fn beside(uncertainty: Option<f32>) -> String {
+    uncertainty.map_or(String::new(), |uncertainty| format!(", uncertainty {uncertainty:.2}"))
 }
 
 /// Eight heights for scores from 0 to 1, a dot where no face was scored; the highest score of a frame counts.
@@ -234,7 +242,8 @@ mod tests {
     use unmask_core::pipeline::report::FaceReport;
 
     fn frame(score: Option<f32>) -> FrameReport {
-        let face = FaceReport { track: 0, bounds: [0.0; 4], landmarks: [[0.0; 2]; 5], confidence: 1.0, score };
+        let (bounds, landmarks) = ([0.0; 4], [[0.0; 2]; 5]);
+        let face = FaceReport { track: 0, bounds, landmarks, confidence: 1.0, score, uncertainty: None };
         FrameReport { time_s: 0.0, faces: vec![face] }
     }
 

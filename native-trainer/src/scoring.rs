@@ -152,12 +152,12 @@ impl<'a> Sitting<'a> {
     /// Scores whatever is ready.
     fn score_ready(&mut self, mut pictures: Option<&mut Pictures>) -> Result<()> {
         while let Some(batch) = self.session.next_batch(BATCH) {
-            let logits = self.loaded.detector.logits(&batch.crops).into_data().try_into_vec::<f32>();
-            let logits = logits.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
-            let scores = self.loaded.detector.probabilities(&logits);
+            let answers = self.loaded.detector.answers(&batch.crops).into_data().try_into_vec::<f32>();
+            let answers = answers.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
+            let scores = self.loaded.detector.scores(&answers);
             self.session.accept(&batch, &scores)?;
             if let Some(pictures) = &mut pictures {
-                batch.views().zip(&scores).for_each(|(view, score)| pictures.face(&view, *score));
+                batch.views().zip(&scores.fake).for_each(|(view, score)| pictures.face(&view, *score));
             }
         }
         Ok(())

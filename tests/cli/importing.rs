@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::compare::relative_error;
 use crate::support::{Place, golden, tensors, text};
 
@@ -308,7 +310,23 @@ fn detectors_of_other_projects_give_the_outputs_of_their_reference_implementatio
         let detector = place.path(&format!("{name}.safetensors"));
         let said = place.succeed(["info", text(&detector)]);
         assert!(!said.contains("untrained"), "{name}: {said}");
+        // As the authors' own preprocessing resizes.
+        let kernel = if ["gend-dinov3", "commfor"].contains(&format) { "bilinear" } else { "bicubic" };
+        assert!(said.contains(&format!(", {kernel}, mean ")), "{name}: {said}");
     }
+}
+
+#[test]
+fn a_tower_to_be_trained_as_effort_has_a_head_that_reads_its_features_as_they_are() {
+    let place = Place::new();
+    let (input, output) = (golden("clip_tiny/model.safetensors"), place.path("effort.safetensors"));
+    let from = ["import", "--heads", "2", "--effort", "--output", text(&output), "--input"];
+    let said = place.succeed(from.iter().chain(&[text(&input), "--from", "hf-clip"]));
+    assert!(said.contains("untrained: its head is random"), "{said}");
+    let info: Value = serde_json::from_str(&place.succeed(["info", text(&output), "--json"])).expect("JSON");
+    assert_eq!(info["detector"]["architecture"]["normalised"], false);
+    let said = place.fail(from.iter().chain(&[text(&golden("vit_tiny.safetensors")), "--from", "commfor"]));
+    assert!(said.contains("--effort"), "{said}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use unmask_core::detector::{Architecture, Model, for_each_parameter};
 use unmask_core::weights::Seeded;
 
 use crate::support::{Place, text};
-use crate::training::{arguments, easy_set, easy_set_of, metrics};
+use crate::training::{arguments, easy_set, easy_set_of, killed_after, metrics, recipe_from, resumed, timeless};
 
 /// Side of the crops.
 const SIDE: usize = 32;
@@ -192,20 +192,19 @@ fn vision_transformers_of_every_family_learn() {
     }
 }
 
-#[test]
-fn low_rank_updates_learn_and_come_out_merged_and_as_an_adapter() {
+/// Trains by the strategy `name` with these changes of the recipe to an AUC above 0.95, and fails unless the detector and the
+/// adapter that the run leaves score the same. Gives the AUC, and the names of the adapter's tensors.
+fn learnt_and_merged(name: &str, architecture: &Value, set: &[&str]) -> (f64, Vec<String>) {
     let place = Place::new();
     let (data, out) = (easy_set(&place), place.path("run"));
-    let start = fresh(&place, "lora", &with(json!({ "kind": "clip" }), &clip()));
-    let recipe = recipe(&place, "lora", &start);
-    let layers =
-        "model.low_rank={ rank = 8, alpha = 16.0, targets = ['query', 'key', 'value', 'output', 'fc1', 'fc2'] }";
-    let set = [layers, "model.strategy=lora", "optimizer.learning_rate=1e-2", "run.epochs=24"];
-    let set = set.into_iter().flat_map(|change| ["--set", change]);
+    let start = fresh(&place, name, architecture);
+    let recipe = recipe(&place, name, &start);
+    let strategy = format!("model.strategy={name}");
+    let set = set.iter().copied().chain([strategy.as_str()]).flat_map(|change| ["--set", change]);
     place.succeed(arguments(&recipe, &data, &out).into_iter().chain(set));
     let best = metrics(&out).into_iter().filter_map(|measure| measure["validation_auc"].as_f64()).fold(0.0, f64::max);
-    println!("lora: AUC {best:.3}");
-    assert!(best > 0.95, "validation AUC {best}");
+    println!("{name}: AUC {best:.3}");
+    assert!(best > 0.95, "{name}: validation AUC {best}");
 
     let (detector, adapter) = (out.join("detector.safetensors"), out.join("adapter.safetensors"));
     let crop = data.join("val_fake_3_0.png");
@@ -220,6 +219,48 @@ fn low_rank_updates_learn_and_come_out_merged_and_as_an_adapter() {
     assert!((merged - beside).abs() < 1e-5, "{merged} is not {beside}");
     let names = crate::support::tensors(&adapter);
     assert!(names.keys().all(|name| name.contains(".low_rank.") || name.starts_with("head.")), "{:?}", names.keys());
-    assert!(!crate::support::tensors(&detector).keys().any(|name| name.contains(".low_rank.")));
+    let (whole, begun) = (crate::support::tensors(&detector), crate::support::tensors(&start));
+    assert!(whole.keys().eq(begun.keys()), "{:?} are no tensors of a plain detector", whole.keys());
     assert!(place.succeed(["info", text(&adapter)]).contains("adapter for"));
+    (best, names.keys().cloned().collect())
+}
+
+#[test]
+fn low_rank_updates_learn_and_come_out_merged_and_as_an_adapter() {
+    let layers =
+        "model.low_rank={ rank = 8, alpha = 16.0, targets = ['query', 'key', 'value', 'output', 'fc1', 'fc2'] }";
+    let set = [layers, "optimizer.learning_rate=1e-2", "run.epochs=24"];
+    learnt_and_merged("lora", &with(json!({ "kind": "clip" }), &clip()), &set);
+}
+
+#[test]
+fn the_smallest_singular_values_learn_and_come_out_merged_and_as_an_adapter() {
+    // Random weights know nothing that could be kept, so more is trained of them than of pretrained ones.
+    let set = [
+        "model.effort={ residual = 16, targets = ['query', 'key', 'value', 'output', 'fc1', 'fc2'] }",
+        "optimizer.kind=adam",
+        "optimizer.learning_rate=1e-2",
+        "run.epochs=24",
+    ];
+    let sizes = with(json!({ "kind": "clip", "normalised": false }), &clip());
+    let (auc, names) = learnt_and_merged("effort", &sizes, &set);
+    assert!(auc >= 0.99, "validation AUC {auc}");
+    assert_eq!(names.iter().filter(|name| name.ends_with(".residual.values")).count(), 2 * 6, "{names:?}");
+}
+
+#[test]
+fn a_run_of_effort_that_was_killed_ends_with_the_files_of_one_that_was_not() {
+    let place = Place::new();
+    let (data, recipe) = (easy_set(&place), recipe_from(&place, &place.detector_of_small_crops(), "effort", 2));
+    let (undisturbed, out) = (place.path("undisturbed"), place.path("killed"));
+    place.succeed(arguments(&recipe, &data, &undisturbed));
+    assert!(killed_after(&place, &arguments(&recipe, &data, &out), &out, 5), "the run ended before it was killed");
+    place.succeed(resumed(arguments(&recipe, &data, &out)));
+    assert_eq!(timeless(&undisturbed), timeless(&out));
+    for file in ["detector.safetensors", "adapter.safetensors", "best.safetensors"] {
+        let read = |run: &Path| std::fs::read(run.join(file)).expect("a file");
+        assert!(read(&undisturbed) == read(&out), "{file} differs");
+    }
+    let summary = std::fs::read_to_string(out.join("summary.md")).expect("a summary");
+    assert!(summary.contains("smallest singular value of weights and head trained"), "{summary}");
 }

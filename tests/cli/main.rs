@@ -32,4 +32,5 @@ mod strays;
 mod support;
 mod trained;
 mod training;
+mod uncertainty;
 mod verdicts;

@@ -39,6 +39,34 @@ fn a_sheet_has_four_images_a_row_and_follows_the_seed() {
 }
 
 #[test]
+fn a_recipe_that_chooses_among_colour_changes_shows_the_one_that_has_all_the_weight() {
+    let place = Place::new();
+    let config = place.path("recipe.toml");
+    let off = ["rotate", "blur", "jpeg"].map(|name| format!("{name}.probability = 0\n")).concat();
+    let recipe = format!(
+        "[augmentation]\nflip = 0\nfancy_pca.deviation = 0.5\n{off}\
+         one_of = {{ probability = 1, weights = {{ fancy_pca = 1, brightness_contrast = 0 }} }}\n\
+         brightness_contrast.probability = 0\n"
+    );
+    std::fs::write(&config, recipe).expect("written");
+    let sheet = sheet(&place, "shifted.png", &["--rows", "2", "--size", "64", "--config", text(&config)]);
+    let mut shifts = std::collections::HashSet::new();
+    for (row, column) in (0..2).flat_map(|row| (1..4).map(move |column| (row, column))) {
+        let pairs: Vec<(u8, u8)> = tile(&sheet, row, 0).into_iter().zip(tile(&sheet, row, column)).collect();
+        // The same is added to a channel of every pixel, as far as its levels reach.
+        let shift = [0, 1, 2].map(|channel| {
+            let inside = pairs.iter().skip(channel).step_by(3).filter(|(_, new)| !matches!(new, 0 | 255));
+            let mut added: Vec<i32> = inside.map(|(old, new)| i32::from(*new) - i32::from(*old)).collect();
+            added.dedup();
+            assert_eq!(added.len(), 1, "row {row}, column {column}, channel {channel}: {added:?}");
+            added[0]
+        });
+        shifts.insert(shift);
+    }
+    assert!(shifts.len() > 3, "{shifts:?}");
+}
+
+#[test]
 fn a_pair_without_augmentation_differs_only_where_its_mask_is() {
     let place = Place::new();
     let config = place.path("recipe.toml");

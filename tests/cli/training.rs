@@ -100,7 +100,7 @@ pub(crate) fn recipe_from(place: &Place, start: &Path, strategy: &str, epochs: u
 }
 
 /// The same run, gone on with.
-fn resumed(mut arguments: Vec<&str>) -> Vec<&str> {
+pub(crate) fn resumed(mut arguments: Vec<&str>) -> Vec<&str> {
     arguments.push("--resume");
     arguments
 }

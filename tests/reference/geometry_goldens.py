@@ -7,8 +7,8 @@ Points and matrices are f64, pixel (x, y) has its centre at the integer (x, y), 
 - `picture` u8 [90,120,3]; `crop.landmarks` [3,5,2]; `crop.matrices` [3,2,3], `dfb` at 64; `crop.exact` f32 [3,64,64,3]:
   bilinear in f64, the four neighbours outside the picture counting as 0, values 0..255 not rounded; `crop.cv2`: what
   cv2.warpAffine gives, u8. OpenCV 5 equals the exact one rounded; OpenCV 4 rounds coordinates to 1/32 px and does not.
-- `resize.48x48`, `resize.224x224`, `resize.60x45` (width x height) [height,width,3] u8: Pillow's antialiased bicubic of
-  `picture`.
+- `resize.KERNEL.48x48`, `resize.KERNEL.224x224`, `resize.KERNEL.60x45` (width x height) [height,width,3] u8: Pillow's
+  antialiased bicubic and bilinear of `picture`.
 """
 
 import cv2
@@ -100,9 +100,10 @@ def main():
     tensors["crop.exact"] = np.array([exact_warp(picture, matrix, CROP) for matrix in matrices], np.float32)
     difference = np.abs(tensors["crop.exact"] - tensors["crop.cv2"])
     print(f"cv2 against exact: mean {difference.mean():.2f}, largest {difference.max():.1f} of 255")
-    for size in RESIZED:
-        resized = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC, reducing_gap=None)
-        tensors[f"resize.{size[0]}x{size[1]}"] = np.asarray(resized)
+    for kernel in (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR):
+        for size in RESIZED:
+            resized = Image.fromarray(picture).resize(size, kernel, reducing_gap=None)
+            tensors[f"resize.{kernel.name.lower()}.{size[0]}x{size[1]}"] = np.asarray(resized)
     output.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, output / "geometry.safetensors")
 

@@ -201,7 +201,8 @@ export class UnmaskDetectorElement extends HTMLElement {
    */
   #showReport(report, detector) {
     const verdict = part('p', 'verdict', VERDICTS[report.verdict] ?? report.verdict);
-    const score = report.score === null ? [] : [part('p', 'score', `P(fake) = ${report.score.toFixed(2)}`)];
+    const unsure = report.uncertainty === undefined ? '' : `, uncertainty ${report.uncertainty.toFixed(2)}`;
+    const score = report.score === null ? [] : [part('p', 'score', `P(fake) = ${report.score.toFixed(2)}${unsure}`)];
     const reason = report.reason ? [part('p', 'reason', sentence(`because ${report.reason}`))] : [];
     const { frames_sampled: frames } = report.video;
     const seen = `${frames} ${frames === 1 ? 'frame' : 'frames'}, ${report.timing_s.total.toFixed(1)} s`;

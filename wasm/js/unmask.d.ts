@@ -171,6 +171,8 @@ export interface Opinion {
   /** By its own thresholds. */
   verdict: Verdict;
   score: number | null;
+  /** How little it knows of the person whose score that is, 0 to 1; absent of detectors that do not say. */
+  uncertainty?: number;
   reason: string | null;
   /** What weakens this detector's answer and not the others'. */
   caveats: CaveatCode[];
@@ -183,6 +185,11 @@ export interface Report {
   verdict: Verdict;
   /** P(fake) of the video, 0 to 1; null if there was no face. */
   score: number | null;
+  /**
+   * How little the detector knows of the person whose score that is, 0 to 1; absent of detectors that do not say, and of
+   * several, whose opinions have it.
+   */
+  uncertainty?: number;
   /** Why the verdict is not a plain one, in one sentence. */
   reason: string | null;
   /** What weakens the answer; each code once. */
@@ -202,7 +209,7 @@ export interface Report {
     duration_s: number | null;
     frames_sampled: number;
   };
-  tracks: { id: number; score: number | null; frames: number }[];
+  tracks: { id: number; score: number | null; uncertainty?: number; frames: number }[];
   frames: {
     time_s: number;
     faces: {
@@ -213,6 +220,7 @@ export interface Report {
       landmarks: [number, number][];
       confidence: number;
       score: number | null;
+      uncertainty?: number;
     }[];
   }[];
   timing_s: { decode: number; detect: number; score: number; total: number };

@@ -87,12 +87,20 @@ fn an_opinion_and_its_model_have_the_fields_that_are_declared() {
     let reliability = Reliability { grade: Grade::Weak, words: "made up".to_owned() };
     let (name, sha256, training) = ("a".to_owned(), "00".to_owned(), TrainingStatus::Trained);
     let model = ModelInfo { name, sha256, training, reliability, error_rates: None };
-    let opinion = Opinion { model, verdict: Verdict::Uncertain, score: None, reason: None, caveats: Vec::new() };
+    let opinion = Opinion {
+        model,
+        verdict: Verdict::Uncertain,
+        score: None,
+        uncertainty: Some(0.5),
+        reason: None,
+        caveats: Vec::new(),
+    };
     let opinion = serde_json::to_value(opinion).expect("JSON");
     let keys =
         |value: &serde_json::Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(fields("Opinion"), keys(&opinion));
     assert_eq!(fields("Model"), keys(&opinion["model"]));
+    assert!(fields("Report").contains("uncertainty"), "{:?}", fields("Report"));
     assert!(fields("Report").contains("opinions"), "{:?}", fields("Report"));
 }
 

@@ -2,8 +2,8 @@
 
 use burn::prelude::Device;
 use sha2::{Digest, Sha256};
-use unmask_core::detector::Detector;
 use unmask_core::detector::spec::{DetectorSpec, SPEC_KEY};
+use unmask_core::detector::{Detector, Scores};
 use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;
@@ -63,18 +63,19 @@ impl Scorer {
         Ok(Self { detector, input })
     }
 
-    /// P(fake) of each clip among `crops`: aligned faces of three bytes a pixel and of the size that the detector crops
+    /// P(fake) of each clip, and then, of models that say so, the uncertainty of each, among `crops`: aligned faces of three bytes a pixel and of the size that the detector crops
     /// to, one after the other.
     ///
     /// # Errors
     /// Bytes that are no whole number of crops, or scores that cannot be read back.
     pub async fn score(&self, crops: Vec<u8>) -> Result<Vec<f32>, JsError> {
         let pixels = self.input.pixels(&crops, &self.detector)?;
-        let logits = self.detector.model().forward(pixels).logits;
-        let logits = logits.into_data_async().await;
+        let answers = self.detector.model().forward(pixels).answers();
+        let answers = answers.into_data_async().await;
         let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("the scores cannot be read back: {error:?}"));
-        let logits = logits.map_err(|error| failed(&error))?.try_into_vec::<f32>().map_err(|error| failed(&error))?;
-        Ok(self.detector.probabilities(&logits))
+        let answers = answers.map_err(|error| failed(&error))?.try_into_vec::<f32>().map_err(|error| failed(&error))?;
+        let Scores { fake, uncertainty } = self.detector.scores(&answers);
+        Ok([fake, uncertainty].concat())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use unmask_core::detector::Scores;
 use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::Face;
 use unmask_core::pipeline::report::{ModelInfo, Timing, VideoSummary};
@@ -88,7 +89,7 @@ impl Scoring {
         Some(Crops { batch: number, bytes })
     }
 
-    /// Takes the scores of the crops with that number, one a clip. They may come in any order.
+    /// Takes the scores of the crops with that number, as [`Scorer::score`](crate::scorer::Scorer::score) gives them. They may come in any order.
     ///
     /// # Errors
     /// Not one score from 0 to 1 for each clip, or a number that no crops are waiting under; [`Scoring::finish`] makes no
@@ -98,7 +99,10 @@ impl Scoring {
             let detector = self.spec.name.clone();
             return Err(of_session(SessionError::NotAwaited { detector }));
         };
-        self.session.accept(&batch, scores).map_err(of_session)
+        let says_uncertainty = self.spec.architecture.sizes().says_uncertainty();
+        let (fake, uncertainty) = scores.split_at(if says_uncertainty { scores.len() / 2 } else { scores.len() });
+        let scores = Scores { fake: fake.to_vec(), uncertainty: uncertainty.to_vec() };
+        self.session.accept(&batch, &scores).map_err(of_session)
     }
 
     /// How many frames were taken.

@@ -7,6 +7,9 @@ use serde::Deserialize;
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
     pub(crate) score: Option<f64>,
+    /// How little the detector knows of whoever decides, if it says so.
+    #[serde(default)]
+    pub(crate) uncertainty: Option<f64>,
     pub(crate) reason: Option<String>,
     pub(crate) caveats: Vec<Caveat>,
     pub(crate) model: Model,
@@ -170,6 +173,7 @@ pub(crate) mod tests {
         Report {
             verdict: Verdict::LikelyFake,
             score: Some(0.9),
+            uncertainty: None,
             reason: None,
             caveats: Vec::new(),
             model: model(Grade::Calibrated),

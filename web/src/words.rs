@@ -94,6 +94,9 @@ pub(crate) fn reasons(report: &Report) -> Vec<String> {
         reasons.extend(agreement(lane));
         reasons.extend(face_size(report, lane.track.id));
     }
+    reasons.extend(report.uncertainty.map(|uncertainty| {
+        format!("Uncertainty {}: how little evidence the detector has, from 0 to 1.", figure(uncertainty))
+    }));
     reasons.extend(report.score.and(report.model.error_rates.as_deref()).map(sentence));
     reasons
 }
@@ -289,6 +292,15 @@ mod tests {
         assert_eq!(megabytes(1_213_000_000.0), "1.2 GB");
         assert_eq!(at(Stage::Score, 12.0, Some(32.0)), "12 of 32 frames");
         assert_eq!(at(Stage::Prepare, 0.0, None), "");
+    }
+
+    #[test]
+    fn how_uncertain_the_detector_is_is_said_where_it_says_so() {
+        let mut report = two_people();
+        let is_said = |report: &Report| reasons(report).iter().any(|reason| reason.starts_with("Uncertainty 0.42: "));
+        assert!(!is_said(&report));
+        report.uncertainty = Some(0.42);
+        assert!(is_said(&report), "{:?}", reasons(&report));
     }
 
     #[test]

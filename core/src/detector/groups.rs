@@ -11,6 +11,8 @@ pub enum Group {
     New,
     /// Of a low-rank update of a weight.
     LowRank,
+    /// The part of a weight that a low-rank update takes the place of; it stays as it is.
+    Replaced,
     /// What else there is.
     Backbone,
     /// A statistic of a batch norm: part of the model, but no parameter.
@@ -24,6 +26,7 @@ impl Group {
         match () {
             () if is_statistic(tensor) => Self::Statistic,
             () if tensor.starts_with("head.") => Self::Head,
+            () if tensor.contains(".low_rank.residual.replaced_") => Self::Replaced,
             () if tensor.contains(".low_rank.") => Self::LowRank,
             () if is_norm(tensor) => Self::Norm,
             () => Self::Backbone,
@@ -51,7 +54,8 @@ pub enum Strategy {
     /// Those of [`Strategy::LayerNorm`] with what the model adds to pretrained weights, such as the temporal layers and time
     /// embeddings of a STAN branch. For a model that adds nothing the same as that.
     Stan,
-    /// The head, what the model adds to pretrained weights, and low-rank updates of weights (Hu et al., "LoRA", 2022).
+    /// The head, what the model adds to pretrained weights, and low-rank updates of weights (Hu et al., "LoRA", 2022), also
+    /// those that take the place of a part of the weight (Yan et al., "Effort", 2025).
     LowRank,
     /// The head alone.
     Head,
@@ -84,6 +88,8 @@ mod tests {
             ("tower.layers.3.norm1.bias", Group::Norm),
             ("trunk.blocks.2.expand.norm.running_var", Group::Statistic),
             ("tower.layers.3.attention.query.low_rank.up", Group::LowRank),
+            ("tower.layers.3.attention.query.low_rank.residual.values", Group::LowRank),
+            ("tower.layers.3.attention.query.low_rank.residual.replaced_up", Group::Replaced),
             ("tower.layers.3.attention.query.weight", Group::Backbone),
             ("tower.class_embedding", Group::Backbone),
         ] {
@@ -95,6 +101,7 @@ mod tests {
     fn no_strategy_changes_statistics_and_all_train_the_head() {
         for strategy in [Strategy::LayerNorm, Strategy::Stan, Strategy::LowRank, Strategy::Head, Strategy::Full] {
             assert!(strategy.trains(Group::Head) && !strategy.trains(Group::Statistic), "{strategy:?}");
+            assert!(!strategy.trains(Group::Replaced), "{strategy:?}");
         }
         assert!(!Strategy::LowRank.trains(Group::Norm) && !Strategy::LayerNorm.trains(Group::New));
     }

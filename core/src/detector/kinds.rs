@@ -64,6 +64,11 @@ pub trait Sizes {
         &[]
     }
 
+    /// Whether it says how little it knows of what it scores ([`Output::uncertainty`]).
+    fn says_uncertainty(&self) -> bool {
+        false
+    }
+
     /// How such a model is usually tuned where its pretrained weights are to stay.
     fn usual_strategy(&self) -> Strategy {
         Strategy::LayerNorm
@@ -104,6 +109,15 @@ impl Output {
     /// An output of features and logits alone.
     pub fn new(features: Tensor<2>, logits: Tensor<2>) -> Self {
         Self { features, logits, uncertainty: None, views: Vec::new(), penalties: Vec::new() }
+    }
+
+    /// What a score is made of, in one tensor that is read back at once: the logits `[clips, 2]`, and for models that say
+    /// so the uncertainty as a third column.
+    pub fn answers(self) -> Tensor<2> {
+        match self.uncertainty {
+            Some(uncertainty) => Tensor::cat([self.logits, uncertainty.unsqueeze_dim(1)].to_vec(), 1),
+            None => self.logits,
+        }
     }
 }
 

@@ -29,6 +29,15 @@ use crate::image::RgbImage;
 use crate::weights::{Loader, TensorSource, WeightsError};
 use spec::DetectorSpec;
 
+/// What a detector says of clips, a value for each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Calibrated P(fake); NaN where a logit is not a finite number.
+    pub fake: Vec<f32>,
+    /// How little the model knows, 0..1; empty for models that do not say.
+    pub uncertainty: Vec<f32>,
+}
+
 /// A model with everything that its scores depend on.
 ///
 /// ```
@@ -103,6 +112,23 @@ impl Detector {
     /// The logits of each clip of [`Detector::preprocess`], `[clips, 2]`, still on the device.
     pub fn logits(&self, crops: &[RgbImage]) -> Tensor<2> {
         self.model.forward(self.preprocess(crops)).logits
+    }
+
+    /// What the scores of each clip of [`Detector::preprocess`] are made of, still on the device ([`Output::answers`]).
+    pub fn answers(&self, crops: &[RgbImage]) -> Tensor<2> {
+        self.model.forward(self.preprocess(crops)).answers()
+    }
+
+    /// The scores of clips from the values of [`Output::answers`].
+    pub fn scores(&self, answers: &[f32]) -> Scores {
+        if !self.spec.architecture.sizes().says_uncertainty() {
+            return Scores { fake: self.probabilities(answers), uncertainty: Vec::new() };
+        }
+        let rows = answers.as_chunks::<3>().0;
+        let logits: Vec<f32> = rows.iter().flat_map(|[real, fake, _]| [*real, *fake]).collect();
+        // A device's division may give a little more than one where there is no evidence at all.
+        let uncertainty = rows.iter().map(|[_, _, uncertainty]| uncertainty.clamp(f32::MIN, 1.0)).collect();
+        Scores { fake: self.probabilities(&logits), uncertainty }
     }
 
     /// Calibrated P(fake) of each clip from the values of its logits `[clips, 2]`; NaN where a logit is not a finite number.

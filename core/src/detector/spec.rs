@@ -99,6 +99,10 @@ pub struct Calibration {
     pub real_below: f32,
     /// A video score at or above this is `likely_fake`.
     pub fake_above: f32,
+    /// A person of whom the model's mean uncertainty is above this is `uncertain`; for models that say it, and
+    /// [`Calibration::LEAST_KNOWN`] where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain_above: Option<f32>,
     /// How often verdicts by these thresholds are right, where that was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
@@ -108,7 +112,18 @@ impl Default for Calibration {
     /// Uncalibrated: a wide band around one half is `uncertain`.
     fn default() -> Self {
         let [real_below, fake_above] = UNCALIBRATED;
-        Self { temperature: 1.0, real_below, fake_above, measured: None }
+        Self { temperature: 1.0, real_below, fake_above, uncertain_above: None, measured: None }
+    }
+}
+
+impl Calibration {
+    /// The limit of uncertainty where a file has none. The uncertainty of evidence and the beliefs in both classes add up to
+    /// one (Sensoy et al., 2018), so above one half more is unknown than known. DiCoME's authors name no limit.
+    pub const LEAST_KNOWN: f32 = 0.5;
+
+    /// The uncertainty above which a person is not judged.
+    pub fn uncertainty_limit(&self) -> f32 {
+        self.uncertain_above.unwrap_or(Self::LEAST_KNOWN)
     }
 }
 

@@ -30,6 +30,14 @@ pub enum Interpolation {
 }
 
 impl Interpolation {
+    /// Its name, as detector files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+        }
+    }
+
     fn kernel(self) -> Kernel {
         match self {
             Self::Bilinear => Kernel::Triangle,
@@ -236,6 +244,9 @@ mod tests {
 
     #[test]
     fn interpolation_is_written_in_lower_case() {
+        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+            assert_eq!(serde_json::to_value(interpolation).unwrap(), interpolation.name());
+        }
         assert_eq!(serde_json::to_string(&Interpolation::Bicubic).unwrap(), "\"bicubic\"");
         assert_eq!(serde_json::from_str::<Interpolation>("\"bilinear\"").unwrap(), Interpolation::Bilinear);
     }

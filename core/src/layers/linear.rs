@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::prelude::*;
 
 use crate::ops::{self, Activation};
-use crate::weights::{Init, Loader, WeightsError};
+use crate::weights::{Init, Loader, LowRankSpec, WeightsError};
 
 /// `x · weightᵀ + bias`.
 #[derive(Module, Debug)]
@@ -27,23 +27,61 @@ pub struct LowRank {
     /// `α / rank`, which multiplies the product.
     #[module(skip)]
     pub scale: f32,
+    /// Where the update takes the place of a part of the weight.
+    pub residual: Option<Residual>,
+}
+
+/// What makes an update one that takes the place of a weight's smallest singular values (Yan et al., "Effort", 2025): the
+/// product is `up · diag(values) · down`, and what it began as is taken off the weight, so that the file of the whole weight
+/// is all that is needed beside it.
+#[derive(Module, Debug)]
+pub struct Residual {
+    /// `[rank]`, the singular values at first.
+    pub values: Param<Tensor<1>>,
+    /// `[rank, in]`, right singular vectors; never trained.
+    pub replaced_down: Param<Tensor<2>>,
+    /// `[out, rank]`, left singular vectors times their values; never trained.
+    pub replaced_up: Param<Tensor<2>>,
+}
+
+impl Residual {
+    fn load(loader: &mut Loader, input: usize, output: usize, rank: usize) -> Result<Self, WeightsError> {
+        Ok(Self {
+            values: loader.param("values", [rank], Init::Ones)?,
+            replaced_down: loader.constant("replaced_down", [rank, input], Init::Zeros)?,
+            replaced_up: loader.constant("replaced_up", [output, rank], Init::Zeros)?,
+        })
+    }
 }
 
 impl LowRank {
-    fn load(loader: &mut Loader, input: usize, output: usize, rank: usize, scale: f32) -> Result<Self, WeightsError> {
+    fn load(loader: &mut Loader, input: usize, output: usize, spec: &LowRankSpec) -> Result<Self, WeightsError> {
+        let rank = spec.rank;
         // The variance of PEFT's start, which is uniform.
         let deviation = 1.0 / libm::sqrtf(3.0 * input as f32);
+        let residual = match spec.residual {
+            true => Some(loader.within("residual", |l| Residual::load(l, input, output, rank))?),
+            false => None,
+        };
         Ok(Self {
             down: loader.param("down", [rank, input], Init::Normal(deviation))?,
             up: loader.param("up", [output, rank], Init::Zeros)?,
-            scale,
+            scale: spec.scale(),
+            residual,
         })
     }
 
     /// `[…, in]` to what is added to the layer's output, `[…, out]`.
     fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let inside = ops::linear(x, self.down.val(), None, None, None);
-        ops::linear(inside, self.up.val() * self.scale, None, None, None)
+        let product = |x: Tensor<D>, down: Tensor<2>, up: Tensor<2>| {
+            ops::linear(ops::linear(x, down, None, None, None), up, None, None, None)
+        };
+        let (down, up) = (self.down.val(), self.up.val() * self.scale);
+        let Some(Residual { values, replaced_down, replaced_up }) = &self.residual else {
+            return product(x, down, up);
+        };
+        let replaced = product(x.clone(), replaced_down.val(), replaced_up.val());
+        product(x, down, up * values.val().unsqueeze::<2>()) - replaced
     }
 }
 
@@ -82,7 +120,7 @@ impl Linear {
         let weight = loader.param("weight", [output, input], init)?;
         let bias = if has_bias { Some(loader.param("bias", [output], Init::Zeros)?) } else { None };
         let low_rank = match loader.low_rank() {
-            Some((rank, scale)) => Some(loader.within("low_rank", |l| LowRank::load(l, input, output, rank, scale))?),
+            Some(spec) => Some(loader.within("low_rank", |l| LowRank::load(l, input, output, &spec))?),
             None => None,
         };
         Ok(Self { weight, bias, low_rank })

@@ -22,7 +22,7 @@ pub use convolution::{BiasedConvolution, Convolution, ConvolutionSizes};
 pub use drop_path::{keep_probability, pass_by};
 pub use dropout::dropout;
 pub use head::{HEAD_HIDDEN, Head, HeadKind};
-pub use linear::{Linear, LowRank};
+pub use linear::{Linear, LowRank, Residual};
 pub use mlp::Mlp;
 pub use norm::{BatchNorm, LayerNorm, l2_normalise};
 pub use pass::{Chance, Pass, Taps};

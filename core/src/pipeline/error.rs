@@ -29,6 +29,17 @@ pub enum SessionError {
         /// What came instead.
         score: f32,
     },
+    /// Something else than an uncertainty.
+    #[error(
+        "the detector `{detector}` gave {uncertainty} where an uncertainty from 0 to 1 belongs; score again on the CPU, and \
+         fetch or export the detector's file again if it happens there, too"
+    )]
+    NotAnUncertainty {
+        /// The detector's name.
+        detector: String,
+        /// What came instead.
+        uncertainty: f32,
+    },
     /// Scores for crops that are not waiting for any.
     #[error("the detector `{detector}` gave scores for faces that have theirs or never waited for any; score again")]
     NotAwaited {
@@ -49,9 +60,11 @@ impl SessionError {
     /// What went wrong, for programs; it stays the same where sentences change.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::ScoreCount { .. } | Self::NotAScore { .. } | Self::NotAwaited { .. } | Self::Unscored { .. } => {
-                "bad_score"
-            }
+            Self::ScoreCount { .. }
+            | Self::NotAScore { .. }
+            | Self::NotAnUncertainty { .. }
+            | Self::NotAwaited { .. }
+            | Self::Unscored { .. } => "bad_score",
         }
     }
 }

@@ -24,6 +24,9 @@ pub struct Opinion {
     pub verdict: Verdict,
     /// Its P(fake) of the video, 0..1; `None` if there was no face.
     pub score: Option<f32>,
+    /// How little it knows of the person whose score that is, 0..1, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<f32>,
     /// Why its verdict is not a plain one, in one sentence.
     pub reason: Option<String>,
     /// What weakens this detector's answer and not the others'.
@@ -37,6 +40,7 @@ impl From<&Report> for Opinion {
             model: report.model.clone(),
             verdict: report.verdict,
             score: report.score,
+            uncertainty: report.uncertainty,
             reason: report.reason.clone(),
             caveats: report.caveats.iter().map(|caveat| caveat.code).filter(|code| is_own(*code)).collect(),
         }
@@ -51,7 +55,8 @@ fn is_own(code: CaveatCode) -> bool {
 /// One report of several detectors' reports on the same frames and faces. Without `others` it is the first as it is.
 ///
 /// Verdict and reason are those of [`joint_verdict`], and `uncertain` where the detectors did not score the same people.
-/// The score is the mean of the detectors' scores, for sorting: it has no thresholds and decides nothing. Model, tracks
+/// The score is the mean of the detectors' scores, for sorting: it has no thresholds and decides nothing. How uncertain one
+/// of them is stands in its opinion. Model, tracks
 /// and frames remain those of the first. Caveats are those of all; the detectors' own say whose they are.
 pub fn join(first: Report, others: &[Report]) -> Report {
     if others.is_empty() {
@@ -67,7 +72,7 @@ pub fn join(first: Report, others: &[Report]) -> Report {
     }
     let score = mean(opinions.iter().filter_map(|opinion| opinion.score));
     let caveats = joint_caveats(&first, others, &names(&opinions));
-    Report { verdict, score, reason, caveats, opinions, ..first }
+    Report { verdict, score, uncertainty: None, reason, caveats, opinions, ..first }
 }
 
 /// What several detectors say together, and why where that is not plain.
@@ -165,7 +170,7 @@ mod tests {
 
     fn opinion(name: &str, verdict: Verdict, score: f32) -> Opinion {
         let score = (verdict != Verdict::NoFace).then_some(score);
-        Opinion { model: model(name), verdict, score, reason: None, caveats: Vec::new() }
+        Opinion { model: model(name), verdict, score, uncertainty: None, reason: None, caveats: Vec::new() }
     }
 
     fn because(name: &str, reason: &str) -> Opinion {
@@ -181,7 +186,8 @@ mod tests {
     /// The report of one detector on two people, with these scores.
     fn report(name: &str, verdict: Verdict, tracks: [Option<f32>; 2]) -> Report {
         let score = tracks.into_iter().flatten().reduce(f32::max);
-        let tracks = tracks.into_iter().enumerate().map(|(id, score)| TrackReport { id, score, frames: 8 }).collect();
+        let track = |(id, score)| TrackReport { id, score, uncertainty: None, frames: 8 };
+        let tracks = tracks.into_iter().enumerate().map(track).collect();
         let caveats =
             vec![CaveatCode::Dark.into(), Caveat::with_words(CaveatCode::WeakDetector, model(name).reliability.words)];
         let (width, height, fps, duration_s) = (64, 48, None, None);
@@ -190,6 +196,7 @@ mod tests {
             input: "clip.mp4".to_string(),
             verdict,
             score,
+            uncertainty: None,
             reason: None,
             caveats,
             opinions: Vec::new(),

@@ -25,6 +25,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// P(fake) of the video, 0..1; `None` if there was no face. Of several detectors the mean of their scores.
     pub score: Option<f32>,
+    /// How little the detector knows of the person whose score that is, 0..1, if it says so; not of several detectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<f32>,
     /// Why the verdict is not a plain one, in one sentence.
     pub reason: Option<String>,
     /// What weakens the answer, in the order of [`CaveatCode`](super::CaveatCode); each code once.
@@ -154,6 +157,9 @@ pub struct TrackReport {
     /// Mean P(fake) of its scored clips, which are its faces for a detector of single frames; `None` if it was not
     /// asked for.
     pub score: Option<f32>,
+    /// Mean uncertainty of the same clips, for detectors that say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<f32>,
     /// In how many sampled frames it was seen.
     pub frames: usize,
 }
@@ -181,6 +187,9 @@ pub struct FaceReport {
     pub confidence: f32,
     /// P(fake), of the clip it is in for a detector of clips; `None` if it was not scored.
     pub score: Option<f32>,
+    /// How little the detector knows of it, 0..1, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<f32>,
 }
 
 /// Seconds spent; stages overlap, so they may add up to more than the total.

@@ -18,6 +18,7 @@ use super::report::{
     FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, Verdict, VideoSummary,
 };
 use super::verdict::{Evidence, MIN_FRAMES, Quality, TrackQuality, judge};
+use crate::detector::Scores;
 use crate::detector::spec::{DetectorSpec, Grade};
 use crate::face::Face;
 use crate::face::quality::{eye_distance, roll_degrees};
@@ -133,6 +134,8 @@ pub struct Session {
     /// Clips that were handed out and have no score yet.
     awaited: BTreeSet<ClipIndex>,
     scores: BTreeMap<ClipIndex, f32>,
+    /// Of detectors that say it.
+    uncertainties: BTreeMap<ClipIndex, f32>,
     caveats: Vec<Caveat>,
     /// Why there will be no report.
     failure: Option<SessionError>,
@@ -150,6 +153,7 @@ impl Session {
             qualities: Vec::new(),
             awaited: BTreeSet::new(),
             scores: BTreeMap::new(),
+            uncertainties: BTreeMap::new(),
             caveats: Vec::new(),
             failure: None,
         }
@@ -168,7 +172,7 @@ impl Session {
                 self.qualities.push(Quality { track, eye_distance, roll_degrees, crop, is_outshone });
             }
             let bounds = [bounds.x, bounds.y, bounds.width, bounds.height];
-            reports.push(FaceReport { track, bounds, landmarks, confidence, score: None });
+            reports.push(FaceReport { track, bounds, landmarks, confidence, score: None, uncertainty: None });
         }
         self.frames.push(FrameReport { time_s, faces: reports });
     }
@@ -199,36 +203,42 @@ impl Session {
     /// Takes the scores of a batch, one a clip, in its order. Every frame of a clip has its clip's score.
     ///
     /// # Errors
-    /// [`SessionError::ScoreCount`] or [`SessionError::NotAScore`], and [`SessionError::NotAwaited`] for a batch that has
+    /// [`SessionError::ScoreCount`], [`SessionError::NotAScore`] or [`SessionError::NotAnUncertainty`], and [`SessionError::NotAwaited`] for a batch that has
     /// its scores or is another session's. None of the scores is taken then, and [`Session::finish`] gives the same error.
-    pub fn accept(&mut self, batch: &Batch, scores: &[f32]) -> Result<(), SessionError> {
+    pub fn accept(&mut self, batch: &Batch, scores: &Scores) -> Result<(), SessionError> {
         if let Err(error) = self.check(batch, scores) {
             self.failure.get_or_insert(error.clone());
             return Err(error);
         }
-        for ((clip, faces), score) in batch.clips.iter().zip(scores) {
+        let uncertainties = scores.uncertainty.iter().copied().map(Some).chain(core::iter::repeat(None));
+        for (((clip, faces), score), uncertainty) in batch.clips.iter().zip(&scores.fake).zip(uncertainties) {
             self.awaited.remove(clip);
             self.scores.insert(*clip, *score);
-            for index in faces {
-                self.frames[index.frame].faces[index.face].score = Some(*score);
+            self.uncertainties.extend(uncertainty.map(|uncertainty| (*clip, uncertainty)));
+            for FaceIndex { frame, face } in faces {
+                let face = &mut self.frames[*frame].faces[*face];
+                (face.score, face.uncertainty) = (Some(*score), uncertainty);
             }
         }
         Ok(())
     }
 
     /// Whether these are the scores of that batch.
-    fn check(&self, batch: &Batch, scores: &[f32]) -> Result<(), SessionError> {
+    fn check(&self, batch: &Batch, Scores { fake, uncertainty }: &Scores) -> Result<(), SessionError> {
         let detector = || self.detector.clone();
         if !batch.clips.iter().all(|(clip, _)| self.awaited.contains(clip)) {
             return Err(SessionError::NotAwaited { detector: detector() });
         }
-        if scores.len() != batch.clips.len() {
-            let (expected, found) = (batch.clips.len(), scores.len());
+        let expected = batch.clips.len();
+        let counts = [Some(fake.len()), Some(uncertainty.len()).filter(|count| *count > 0)];
+        if let Some(found) = counts.into_iter().flatten().find(|count| *count != expected) {
             return Err(SessionError::ScoreCount { detector: detector(), expected, found });
         }
-        match scores.iter().find(|score| !(0.0..=1.0).contains(*score)) {
-            Some(score) => Err(SessionError::NotAScore { detector: detector(), score: *score }),
-            None => Ok(()),
+        let outside = |values: &[f32]| values.iter().copied().find(|value| !(0.0..=1.0).contains(value));
+        match (outside(fake), outside(uncertainty)) {
+            (Some(score), _) => Err(SessionError::NotAScore { detector: detector(), score }),
+            (None, Some(uncertainty)) => Err(SessionError::NotAnUncertainty { detector: detector(), uncertainty }),
+            (None, None) => Ok(()),
         }
     }
 
@@ -260,8 +270,11 @@ impl Session {
         let still = video.kind == InputKind::Still;
         let tracks = self.track_reports();
         let qualities = track_qualities(&self.qualities, tracks.len());
-        let scored = counted.iter().filter_map(|id| Some((tracks[*id].score?, qualities[*id])));
-        let evidence: Vec<Evidence> = scored.map(|(score, quality)| Evidence { score, quality }).collect();
+        let evidence = |id: &usize| {
+            let TrackReport { score, uncertainty, .. } = tracks[*id];
+            Some(Evidence { score: score?, uncertainty, quality: qualities[*id] })
+        };
+        let evidence: Vec<Evidence> = counted.iter().filter_map(evidence).collect();
         let mut caveats = core::mem::take(&mut self.caveats);
         // A folder of numbered pictures may be of many people, each of whom is seen once.
         let briefly_counts = still || video.kind == InputKind::Frames;
@@ -282,6 +295,7 @@ impl Session {
             input,
             verdict: judgement.verdict,
             score: judgement.score,
+            uncertainty: judgement.uncertainty,
             reason: judgement.reason,
             caveats,
             opinions: Vec::new(),
@@ -301,9 +315,10 @@ impl Session {
     /// Faces scored ahead whose track does not count: a report shows scores for what was asked only.
     fn forget_scores_of_others(&mut self, counted: &[usize]) {
         self.scores.retain(|(track, _), _| counted.binary_search(track).is_ok());
+        self.uncertainties.retain(|(track, _), _| counted.binary_search(track).is_ok());
         for face in self.frames.iter_mut().flat_map(|frame| &mut frame.faces) {
             if counted.binary_search(&face.track).is_err() {
-                face.score = None;
+                (face.score, face.uncertainty) = (None, None);
             }
         }
     }
@@ -319,16 +334,22 @@ impl Session {
         let mut reports: Vec<TrackReport> = Vec::new();
         for face in self.frames.iter().flat_map(|frame| &frame.faces) {
             while reports.len() <= face.track {
-                reports.push(TrackReport { id: reports.len(), score: None, frames: 0 });
+                reports.push(TrackReport { id: reports.len(), score: None, uncertainty: None, frames: 0 });
             }
             reports[face.track].frames += 1;
         }
         for report in &mut reports {
-            let clips = self.scores.range((report.id, 0)..(report.id + 1, 0)).map(|(_, score)| f64::from(*score));
-            report.score = aggregate::mean_score(clips).map(|score| score as f32);
+            report.score = mean_of(&self.scores, report.id);
+            report.uncertainty = mean_of(&self.uncertainties, report.id);
         }
         reports
     }
+}
+
+/// The mean over the clips of a track.
+fn mean_of(clips: &BTreeMap<ClipIndex, f32>, track: usize) -> Option<f32> {
+    let clips = clips.range((track, 0)..(track + 1, 0)).map(|(_, value)| f64::from(*value));
+    aggregate::mean_score(clips).map(|mean| mean as f32)
 }
 
 /// How good the faces of each track are.

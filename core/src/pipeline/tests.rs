@@ -1,11 +1,14 @@
 //! A session from frames to a report, with faces and scores made up.
 
+mod scores;
+
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::report::{InputKind, ModelInfo, Report, Timing, Verdict, VideoSummary};
 use super::{CaveatCode, Faces, Session, SessionError};
+use crate::detector::Scores;
 use crate::detector::spec::*;
 use crate::detector::{clip::ClipConfig, clip::HeadKind, stan::StanConfig};
 use crate::face::alignment::{CropGeometry, CropSpec, template};
@@ -48,6 +51,11 @@ fn face(x: f32, side: usize) -> Face {
     Face { bounds: Rect { x, y: 10.0, width: side as f32, height: side as f32 }, landmarks, confidence: 0.99 }
 }
 
+/// These scores of a detector that does not say how uncertain it is.
+fn fake(scores: &[f32]) -> Scores {
+    Scores { fake: scores.to_vec(), uncertainty: Vec::new() }
+}
+
 /// A picture full of edges, so that no crop of it is blurred.
 fn picture() -> RgbImage {
     let pixels = (0..400 * 200 * 3usize).map(|i| (i / 3 * 7919 % 251) as u8).collect();
@@ -59,7 +67,7 @@ fn answer(session: &mut Session, size: usize, score: f32) -> usize {
     let mut scored = 0;
     while let Some(batch) = session.next_batch(size) {
         scored += batch.crops.len();
-        session.accept(&batch, &vec![score; batch.views().count()]).expect("scores");
+        session.accept(&batch, &fake(&vec![score; batch.views().count()])).expect("scores");
     }
     scored
 }
@@ -122,7 +130,7 @@ fn everybody_is_scored_on_request_and_the_most_suspicious_decides() {
     let mut nearer = true;
     while let Some(batch) = session.next_batch(1) {
         // The nearer face comes first in each frame.
-        session.accept(&batch, &[if nearer { 0.9 } else { 0.1 }]).expect("a score");
+        session.accept(&batch, &fake(&[if nearer { 0.9 } else { 0.1 }])).expect("a score");
         nearer = !nearer;
     }
     let report = report(session);
@@ -140,7 +148,7 @@ fn answer_by_clip(session: &mut Session, size: usize, length: usize, clips: &mut
             scores.push((clips.len() + 1) as f32 / 10.0);
             clips.push(clip.iter().map(|crop| crop.pixels()[3 * (32 * 64 + 32)]).collect());
         }
-        session.accept(&batch, &scores).expect("scores");
+        session.accept(&batch, &fake(&scores)).expect("scores");
     }
 }
 
@@ -288,54 +296,6 @@ fn session_of(frames: usize) -> Session {
     session
 }
 
-#[test]
-fn a_score_that_is_none_is_refused_and_then_there_is_no_report() {
-    for score in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.01, 1.01] {
-        let mut session = session_of(8);
-        let batch = session.next_batch(4).expect("a batch");
-        let error = session.accept(&batch, &[0.1, 0.1, score, 0.1]).expect_err("refused");
-        assert!(matches!(error, SessionError::NotAScore { .. }), "{error}");
-        assert!(error.to_string().contains("`made-up`"), "{error}");
-        // Whatever comes after it does not make up for it.
-        answer(&mut session, 4, 0.1);
-        assert_eq!(finish(session).expect_err("no report").to_string(), error.to_string());
-    }
-}
-
-#[test]
-fn too_few_and_too_many_scores_are_refused_and_then_there_is_no_report() {
-    for count in [0, 3, 5] {
-        let mut session = session_of(4);
-        let batch = session.next_batch(4).expect("a batch");
-        let error = session.accept(&batch, &vec![0.1; count]).expect_err("refused");
-        let detector = "made-up".to_string();
-        assert_eq!(error, SessionError::ScoreCount { detector, expected: 4, found: count });
-        assert_eq!(finish(session), Err(error));
-    }
-}
-
-#[test]
-fn faces_that_were_never_scored_are_an_error_whether_they_were_handed_out_or_not() {
-    let unscored = |missing| Err(SessionError::Unscored { detector: "made-up".to_string(), missing });
-    assert_eq!(finish(session_of(8)), unscored(8));
-    let mut session = session_of(8);
-    let batch = session.next_batch(4).expect("a batch");
-    let lost = session.next_batch(3).expect("another");
-    session.accept(&batch, &[0.1; 4]).expect("scores");
-    assert_eq!(lost.views().count(), 3);
-    assert_eq!(finish(session), unscored(4));
-}
-
-#[test]
-fn scores_for_what_has_its_scores_already_or_is_of_another_session_are_refused() {
-    let mut session = session_of(4);
-    let batch = session.next_batch(4).expect("a batch");
-    session.accept(&batch, &[0.1; 4]).expect("scores");
-    assert!(matches!(session.accept(&batch, &[0.9; 4]), Err(SessionError::NotAwaited { .. })));
-    let strange = session_of(9).next_batch(4).expect("a batch");
-    assert!(matches!(session_of(1).accept(&strange, &[0.9; 4]), Err(SessionError::NotAwaited { .. })));
-}
-
 fn codes(report: &Report) -> Vec<CaveatCode> {
     report.caveats.iter().map(|caveat| caveat.code).collect()
 }
@@ -419,7 +379,7 @@ fn four_frames_in_a_row_that_score_as_a_fake_are_told_where_the_whole_does_not()
         let mut session = session_of(8);
         for score in scores {
             let batch = session.next_batch(1).expect("a batch");
-            session.accept(&batch, &[score]).expect("a score");
+            session.accept(&batch, &fake(&[score])).expect("a score");
         }
         let found = codes(&report(session));
         assert_eq!(found.contains(&CaveatCode::PartLikelyFake), is_told, "{scores:?}: {found:?}");

@@ -106,18 +106,31 @@ impl TrackQuality {
 /// What one track says.
 pub(super) struct Evidence {
     pub(super) score: f32,
+    /// How little the detector knows of it, if it says so.
+    pub(super) uncertainty: Option<f32>,
     pub(super) quality: TrackQuality,
+}
+
+impl Evidence {
+    /// No verdict, because of this track.
+    fn uncertain(&self, reason: String) -> Judgement {
+        let Self { score, uncertainty, .. } = *self;
+        Judgement { verdict: Verdict::Uncertain, score: Some(score), uncertainty, reason: Some(reason) }
+    }
 }
 
 /// The verdict with its figure and reason.
 pub(super) struct Judgement {
     pub(super) verdict: Verdict,
     pub(super) score: Option<f32>,
+    /// That of the track whose score it is.
+    pub(super) uncertainty: Option<f32>,
     pub(super) reason: Option<String>,
 }
 
 /// Judges a video by its tracks: one manipulated person makes a manipulated video, so the highest score among the
-/// tracks that can be judged counts.
+/// tracks that can be judged counts. Where a detector says that it knows too little of one of those, that person may be
+/// the manipulated one, so only another's high score decides.
 pub(super) fn judge(
     tracks: &[Evidence],
     calibration: &Calibration,
@@ -125,43 +138,54 @@ pub(super) fn judge(
     frames: usize,
     still: bool,
 ) -> Judgement {
-    let Some(any) = tracks.iter().max_by(|a, b| a.score.total_cmp(&b.score)) else {
+    let Some(any) = highest(tracks) else {
         let reason = match frames {
             0 => "no frame could be looked at".to_string(),
             1 => "no face was found".to_string(),
             _ => format!("no face was found in any of the {frames} frames looked at"),
         };
-        return Judgement { verdict: Verdict::NoFace, score: None, reason: Some(reason) };
+        return Judgement { verdict: Verdict::NoFace, score: None, uncertainty: None, reason: Some(reason) };
     };
     // Sessions refuse such scores; should one come all the same, every comparison below would be false.
     if tracks.iter().any(|track| !(0.0..=1.0).contains(&track.score)) {
         let reason = "the detector gave something else than a score from 0 to 1".to_string();
-        return Judgement { verdict: Verdict::Uncertain, score: None, reason: Some(reason) };
+        return Judgement { verdict: Verdict::Uncertain, score: None, uncertainty: None, reason: Some(reason) };
     }
-    let uncertain = |score, reason| Judgement { verdict: Verdict::Uncertain, score: Some(score), reason: Some(reason) };
-    let judged: Vec<&Evidence> = tracks.iter().filter(|track| track.quality.weakness(still).is_none()).collect();
-    let best = judged.iter().max_by(|a, b| a.score.total_cmp(&b.score));
-    let score = best.map_or(any.score, |track| track.score);
+    let (weak, judged): (Vec<&Evidence>, Vec<&Evidence>) =
+        tracks.iter().partition(|track| track.quality.weakness(still).is_some());
+    let best = highest(judged.iter().copied());
     if training == TrainingStatus::Untrained {
-        return uncertain(score, "the detector is untrained, so its score means nothing".to_string());
+        return best.unwrap_or(any).uncertain("the detector is untrained, so its score means nothing".to_string());
     }
-    if best.is_none() {
-        return uncertain(score, any.quality.weakness(still).unwrap_or_default());
-    }
+    let Some(best) = best else { return any.uncertain(any.quality.weakness(still).unwrap_or_default()) };
     let Calibration { real_below, fake_above, .. } = *calibration;
-    if real_below < score && score < fake_above {
-        return uncertain(
-            score,
-            format!("the score lies between {real_below} and {fake_above}, where it decides nothing"),
-        );
+    let limit = calibration.uncertainty_limit();
+    let (unknown, known): (Vec<&Evidence>, Vec<&Evidence>) =
+        judged.into_iter().partition(|track| track.uncertainty.is_some_and(|uncertainty| uncertainty > limit));
+    let suspect = highest(known).filter(|track| track.score >= fake_above);
+    if let (None, Some(unknown)) = (suspect, highest(unknown)) {
+        let uncertainty = unknown.uncertainty.unwrap_or_default();
+        return unknown.uncertain(format!(
+            "the detector has too little evidence to judge the face (its uncertainty of {uncertainty:.3} is above {limit})"
+        ));
     }
-    let left_out = tracks.len() - judged.len();
-    let reason = (left_out > 0).then(|| match left_out {
+    let decides = suspect.unwrap_or(best);
+    let score = decides.score;
+    if real_below < score && score < fake_above {
+        return decides
+            .uncertain(format!("the score lies between {real_below} and {fake_above}, where it decides nothing"));
+    }
+    let reason = (!weak.is_empty()).then(|| match weak.len() {
         1 => "one more face was too small, too blurred or seen too briefly to judge".to_string(),
-        _ => format!("{left_out} more faces were too small, too blurred or seen too briefly to judge"),
+        left_out => format!("{left_out} more faces were too small, too blurred or seen too briefly to judge"),
     });
     let verdict = if score >= fake_above { Verdict::LikelyFake } else { Verdict::LikelyReal };
-    Judgement { verdict, score: Some(score), reason }
+    Judgement { verdict, score: Some(score), uncertainty: decides.uncertainty, reason }
+}
+
+/// The track with the highest score.
+fn highest<'a>(tracks: impl IntoIterator<Item = &'a Evidence>) -> Option<&'a Evidence> {
+    tracks.into_iter().max_by(|a, b| a.score.total_cmp(&b.score))
 }
 
 /// The middle value (the upper of two); 0 for none.
@@ -177,7 +201,7 @@ mod tests {
     use super::*;
 
     fn good(score: f32) -> Evidence {
-        Evidence { score, quality: GOOD }
+        Evidence { score, uncertainty: None, quality: GOOD }
     }
 
     const GOOD: TrackQuality = TrackQuality {
@@ -222,7 +246,7 @@ mod tests {
             (TrackQuality { frames: 1, ..GOOD }, "only 1 frame"),
         ];
         for (quality, word) in weak {
-            let (verdict, score, reason) = verdict(&[Evidence { score: 0.9, quality }]);
+            let (verdict, score, reason) = verdict(&[Evidence { score: 0.9, uncertainty: None, quality }]);
             assert_eq!((verdict, score), (Verdict::Uncertain, Some(0.9)));
             assert!(reason.contains(word), "{reason}");
         }
@@ -230,7 +254,7 @@ mod tests {
 
     #[test]
     fn one_frame_is_enough_for_a_still_image() {
-        let track = [Evidence { score: 0.9, quality: TrackQuality { frames: 1, ..GOOD } }];
+        let track = [Evidence { score: 0.9, uncertainty: None, quality: TrackQuality { frames: 1, ..GOOD } }];
         let judged = judge(&track, &Calibration::default(), TrainingStatus::Trained, 1, true);
         assert_eq!(judged.verdict, Verdict::LikelyFake);
     }
@@ -257,5 +281,38 @@ mod tests {
         let judged = judge(&[good(0.99)], &Calibration::default(), TrainingStatus::Untrained, 32, false);
         assert_eq!(judged.verdict, Verdict::Uncertain);
         assert!(judged.reason.unwrap_or_default().contains("untrained"));
+    }
+
+    #[test]
+    fn a_face_of_which_the_detector_knows_too_little_is_uncertain_whatever_its_score() {
+        let unsure = |score, uncertainty| Evidence { uncertainty: Some(uncertainty), ..good(score) };
+        let calibration = Calibration { uncertain_above: Some(0.3), ..Calibration::default() };
+        let judged = |tracks: &[Evidence]| judge(tracks, &calibration, TrainingStatus::Trained, 32, false);
+        for score in [0.1, 0.5, 0.9] {
+            let judgement = judged(&[unsure(score, 0.4)]);
+            assert_eq!((judgement.verdict, judgement.score), (Verdict::Uncertain, Some(score)));
+            assert_eq!(judgement.uncertainty, Some(0.4));
+            let reason = judgement.reason.unwrap_or_default();
+            assert!(reason.contains("(its uncertainty of 0.400 is above 0.3)"), "{reason}");
+        }
+        // At the limit it is judged, and without a limit in the file one half is the limit.
+        assert_eq!(judged(&[unsure(0.9, 0.3)]).verdict, Verdict::LikelyFake);
+        assert_eq!(verdict(&[unsure(0.9, 0.5)]).0, Verdict::LikelyFake);
+        assert_eq!(verdict(&[unsure(0.9, 0.51)]).0, Verdict::Uncertain);
+    }
+
+    #[test]
+    fn beside_a_face_that_is_not_known_enough_another_can_be_likely_fake_and_none_makes_the_video_likely_real() {
+        let unsure = |score| Evidence { uncertainty: Some(0.8), ..good(score) };
+        let sure = |score| Evidence { uncertainty: Some(0.1), ..good(score) };
+        assert_eq!(verdict(&[sure(0.9), unsure(0.95)]), (Verdict::LikelyFake, Some(0.9), String::new()));
+        for other in [0.05, 0.2] {
+            let (verdict, score, reason) = verdict(&[sure(0.1), unsure(other)]);
+            assert_eq!((verdict, score), (Verdict::Uncertain, Some(other)));
+            assert!(reason.contains("too little evidence"), "{reason}");
+        }
+        // Whoever is too small to judge is left out whatever is known of them.
+        let small = Evidence { quality: TrackQuality { eye_distance: 10.0, ..GOOD }, ..unsure(0.9) };
+        assert_eq!(verdict(&[sure(0.1), small]).0, Verdict::LikelyReal);
     }
 }

@@ -57,10 +57,10 @@ impl<'a> Loader<'a> {
         Self { low_rank: Some(low_rank), ..self }
     }
 
-    /// Rank and scale of the low-rank update of the layer whose tensors are loaded now, if it has one.
-    pub fn low_rank(&self) -> Option<(usize, f32)> {
+    /// The low-rank update of the layer whose tensors are loaded now, if it has one.
+    pub fn low_rank(&self) -> Option<LowRankSpec> {
         let low_rank = self.low_rank.as_ref()?;
-        low_rank.changes(self.prefix.trim_end_matches('.')).then(|| (low_rank.rank, low_rank.scale()))
+        low_rank.changes(self.prefix.trim_end_matches('.')).then(|| low_rank.clone())
     }
 
     /// Runs `load` with `name.` before every tensor name.

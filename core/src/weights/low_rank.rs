@@ -1,4 +1,5 @@
-//! Low-rank updates of weights (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2022).
+//! Low-rank updates of weights (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2022), and those that take
+//! the place of a part of the weight (Yan et al., "Effort", 2025).
 
 use alloc::format;
 use alloc::string::String;
@@ -18,6 +19,10 @@ pub struct LowRankSpec {
     pub alpha: f32,
     /// The last parts of the names of the layers that have one, such as `query` and `value`.
     pub targets: Vec<String>,
+    /// Whether the update takes the place of the weight's `rank` smallest singular values, rather than being added to the
+    /// whole weight.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub residual: bool,
 }
 
 /// The largest rank: beyond it the update is no smaller than the weight of any model there is.
@@ -33,6 +38,11 @@ impl LowRankSpec {
     pub fn changes(&self, layer: &str) -> bool {
         let last = layer.rsplit('.').next().unwrap_or_default();
         !layer.starts_with("head.") && self.targets.iter().any(|target| target == last)
+    }
+
+    /// The name of a tensor of the update of `layer`: `down`, `up`, and those in `residual.`.
+    pub fn part(layer: &str, part: &str) -> String {
+        format!("{layer}{UPDATE}{part}")
     }
 
     /// Checks that there can be such updates.
@@ -53,7 +63,7 @@ impl LowRankSpec {
     }
 }
 
-/// What stands in the names of the update's tensors, between the layer's name and `down` or `up`.
+/// What stands in the names of the update's tensors, between the layer's name and that of the part.
 const UPDATE: &str = ".low_rank.";
 
 /// A detector's tensors, with fresh low-rank updates beside those of its weights that are to have one.
@@ -108,8 +118,14 @@ impl<S: TensorSource> TensorSource for Merged<S> {
         let [outputs, inputs] = *shape else { return Ok(values) };
         let rank = self.low_rank.rank;
         let mut read =
-            |part: &str, shape: [usize; 2]| self.source.read(&format!("{layer}{UPDATE}{part}"), &shape, Init::Zeros);
-        let (down, up) = (read("down", [rank, inputs])?, read("up", [outputs, rank])?);
+            |part: &str, shape: &[usize]| self.source.read(&LowRankSpec::part(layer, part), shape, Init::Zeros);
+        let (down, mut up) = (read("down", &[rank, inputs])?, read("up", &[outputs, rank])?);
+        if self.low_rank.residual {
+            scale_columns(&mut up, &read("residual.values", &[rank])?);
+            let replaced =
+                (read("residual.replaced_down", &[rank, inputs])?, read("residual.replaced_up", &[outputs, rank])?);
+            add_product(&mut values, &replaced.1, &replaced.0, [rank, inputs], -1.0);
+        }
         add_product(&mut values, &up, &down, [rank, inputs], self.low_rank.scale());
         Ok(values)
     }
@@ -133,6 +149,13 @@ pub(crate) fn add_product(weight: &mut [f32], up: &[f32], down: &[f32], [rank, i
     }
 }
 
+/// Multiplies each column of a matrix `[rows, scales]` by its own of `scales`.
+pub(crate) fn scale_columns(matrix: &mut [f32], scales: &[f32]) {
+    for row in matrix.chunks_exact_mut(scales.len().max(1)) {
+        row.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::borrow::ToOwned;
@@ -144,7 +167,11 @@ mod tests {
     use crate::weights::Loader;
 
     fn low_rank() -> LowRankSpec {
-        LowRankSpec { rank: 3, alpha: 6.0, targets: ["query".to_owned()].to_vec() }
+        LowRankSpec { rank: 3, alpha: 6.0, targets: ["query".to_owned()].to_vec(), residual: false }
+    }
+
+    fn updates() -> [LowRankSpec; 2] {
+        [low_rank(), LowRankSpec { residual: true, ..low_rank() }]
     }
 
     /// Seeded tensors of which even those that start at zero have values.
@@ -175,14 +202,27 @@ mod tests {
     #[test]
     fn an_update_beside_a_weight_is_the_same_as_one_within_it() {
         let (x, _) = tensor([7, 5], 2);
-        let beside = layer(&mut Filled, Some(low_rank()));
-        assert!(beside.low_rank.is_some());
-        let within = layer(&mut Merged::new(Filled, low_rank()), None);
-        let plain = layer(&mut Filled, None);
         let values = |layer: &Linear| -> Vec<f32> { layer.forward(x.clone()).into_data().try_into_vec().expect("f32") };
-        let (beside, within, plain) = (values(&beside), values(&within), values(&plain));
-        assert!(beside.iter().zip(&within).all(|(a, b)| (a - b).abs() < 1e-5));
-        assert!(beside.iter().zip(&plain).any(|(a, b)| (a - b).abs() > 0.1));
+        let plain = values(&layer(&mut Filled, None));
+        for update in updates() {
+            let beside = layer(&mut Filled, Some(update.clone()));
+            assert!(beside.low_rank.as_ref().is_some_and(|low_rank| low_rank.residual.is_some() == update.residual));
+            let within = values(&layer(&mut Merged::new(Filled, update), None));
+            let beside = values(&beside);
+            assert!(beside.iter().zip(&within).all(|(a, b)| (a - b).abs() < 1e-5));
+            assert!(beside.iter().zip(&plain).any(|(a, b)| (a - b).abs() > 0.1));
+        }
+    }
+
+    #[test]
+    fn only_an_update_that_replaces_a_part_says_so_in_a_description() {
+        let [added, replacing] = updates();
+        let written = |spec: &LowRankSpec| serde_json::to_string(spec).expect("JSON");
+        assert_eq!(written(&added), r#"{"rank":3,"alpha":6.0,"targets":["query"]}"#);
+        assert!(written(&replacing).contains(r#""residual":true"#));
+        for spec in updates() {
+            assert_eq!(serde_json::from_str::<LowRankSpec>(&written(&spec)).expect("read"), spec);
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub mod wrapping;
 pub use adapter::Adapted;
 pub use error::WeightsError;
 pub use loader::{Init, Loader, TensorSource};
-pub(crate) use low_rank::add_product;
 pub use low_rank::{LowRankSpec, Merged, Started};
+pub(crate) use low_rank::{add_product, scale_columns};
 pub use safetensors_file::{ReadAt, SafetensorsFile, decode_f32};
 pub use seeded::Seeded;

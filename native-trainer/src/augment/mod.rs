@@ -1,18 +1,19 @@
 //! What is done to faces before a detector is trained on them.
 //!
 //! [`Augmentation`] is a recipe's table of changes with their chances; [`Augmentation::draw`] decides on them from a
-//! generator, and [`recipe::Drawn::apply`] makes them, the same for every frame of a clip. Each change is a function of an
-//! image and explicit numbers, beside the limits that the numbers are drawn within: `colour`, `filter`, `motion`,
-//! `denoise`, `light`, `moire`, `warp`, `jpeg`, `patch`, and `distractor`, which paints with `paint`; a
-//! `video` is made of a whole batch. [`sbi`] makes fakes from real faces. Masks and what deforms them are in `mask` and
-//! `elastic`, the face's outline in `mean_face`, other ways to blend in `poisson` and `lab`. [`whole`] makes a fake of
-//! one face in a picture.
+//! generator, and `recipe::Drawn::apply_to_all` makes them, the same for every frame of a clip; `one_of` chooses among
+//! them. Each change is a function of an image and explicit numbers, beside the limits that the numbers are drawn within:
+//! `colour`, `fancy_pca`, `filter`, `motion`, `denoise`, `light`, `moire`, `warp`, `jpeg`, `patch`, and
+//! `distractor`, which paints with `paint`; a `video` is made of a whole batch. [`sbi`] makes fakes from real faces.
+//! Masks and what deforms them are in `mask` and `elastic`, the face's outline in `mean_face`, other ways to blend in
+//! `poisson` and `lab`. [`whole`] makes a fake of one face in a picture.
 
 mod colour;
 mod denoise;
 mod distractor;
 mod draw;
 mod elastic;
+mod fancy_pca;
 mod filter;
 mod jpeg;
 mod lab;
@@ -21,6 +22,7 @@ mod mask;
 mod mean_face;
 mod moire;
 mod motion;
+mod one_of;
 mod paint;
 mod patch;
 mod poisson;
@@ -36,7 +38,7 @@ use unmask_core::image::RgbImage;
 
 pub use jpeg::compressed;
 pub use mask::Mask;
-pub use recipe::{Augmentation, Drawn};
+pub use recipe::Augmentation;
 pub use video::{Filming, Shot};
 
 /// A level rounded to the nearest whole one within 0..=255.

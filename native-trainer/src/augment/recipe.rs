@@ -9,19 +9,21 @@ use super::colour::{BrightnessContrast, HsvShift, RgbShift, brightness_contrast,
 use super::denoise::{Denoise, bilateral};
 use super::distractor::{Distractor, Thing, distract};
 use super::draw::{Limit, Probability};
+use super::fancy_pca::{FancyPca, shift_of, shifted};
 use super::filter::{Blur, Downscale, Sharpen, downscale, gaussian_blur, sharpen};
 use super::jpeg::{Jpeg, Resave, recompress, resave};
 use super::light::{Gamma, LowLight, Noise, Vignette, gamma, low_light, noise, vignette};
 use super::moire::{Moire, Stripes, moire};
 use super::motion::{MotionBlur, motion_blur};
+use super::one_of::{Colour, OneOf};
 use super::patch::{Pasted, Patch, paste};
 use super::video::{Filming, Video};
 use super::warp::{Border, Placement, Reframe, Rotate, flip, warp};
 
 /// Which changes are made to a training image, how often and how strongly, in the order in which they are made.
 ///
-/// The defaults are those of the thesis and of DeepfakeBench's CLIP recipes: mirroring, turning, blurring, brightness and
-/// contrast, and JPEG. A chance of 0 turns a change off.
+/// The defaults are mirroring, turning, blurring, brightness and contrast, and JPEG as DeepfakeBench and the thesis have them,
+/// but without `OneOf`, through which those change colours. A chance of 0 turns a change off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
@@ -50,8 +52,12 @@ pub struct Augmentation {
     pub hsv_shift: HsvShift,
     /// Brightness and contrast (default: half of the images, each up to 0.1).
     pub brightness_contrast: BrightnessContrast,
+    /// Adding what the image's own colours vary in (default: never).
+    pub fancy_pca: FancyPca,
     /// A power law over the levels, which darkens or lightens (default: never).
     pub gamma: Gamma,
+    /// Exactly one of several changes of colour, each at its place in this order (default: never).
+    pub one_of: OneOf,
     /// The stripes of a screen that was filmed (default: never).
     pub moire: Moire,
     /// Darkness, with noise in the shadows (default: never).
@@ -85,7 +91,9 @@ impl Default for Augmentation {
             rgb_shift: RgbShift::default(),
             hsv_shift: HsvShift::default(),
             brightness_contrast: BrightnessContrast::default(),
+            fancy_pca: FancyPca::default(),
             gamma: Gamma::default(),
+            one_of: OneOf::default(),
             moire: Moire::default(),
             low_light: LowLight::default(),
             noise: Noise::default(),
@@ -131,7 +139,7 @@ impl Augmentation {
 
     /// Decides on the changes. The same state of the generator gives the same changes, whatever is switched off.
     pub fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
-        Drawn {
+        let drawn = Drawn {
             flip: self.flip.draw(rng),
             rotate: self.rotate.draw(rng),
             downscale: self.downscale.draw(rng),
@@ -153,6 +161,32 @@ impl Augmentation {
             video: self.video.draw(rng),
             distractor: self.distractor.draw(rng),
             patch: self.patch.draw(rng),
+            fancy_pca: self.fancy_pca.draw(rng),
+        };
+        self.with_choice(drawn, rng)
+    }
+
+    /// The changes with those of [`OneOf`] as it chose. All of them are drawn, whichever is chosen.
+    fn with_choice(&self, drawn: Drawn, rng: &mut ChaCha8Rng) -> Drawn {
+        let (one_of, probability) = (&self.one_of, Probability(1.0));
+        let chosen = one_of.draw(rng);
+        let rgb_shift = RgbShift { probability, ..self.rgb_shift }.draw(rng);
+        let hsv_shift = HsvShift { probability, ..self.hsv_shift }.draw(rng);
+        let brightness_contrast = BrightnessContrast { probability, ..self.brightness_contrast }.draw(rng);
+        let fancy_pca = FancyPca { probability, ..self.fancy_pca }.draw(rng);
+        let gamma = Gamma { probability, ..self.gamma }.draw(rng);
+        Drawn {
+            rgb_shift: one_of.decided(Colour::RgbShift, chosen, drawn.rgb_shift, rgb_shift),
+            hsv_shift: one_of.decided(Colour::HsvShift, chosen, drawn.hsv_shift, hsv_shift),
+            brightness_contrast: one_of.decided(
+                Colour::BrightnessContrast,
+                chosen,
+                drawn.brightness_contrast,
+                brightness_contrast,
+            ),
+            fancy_pca: one_of.decided(Colour::FancyPca, chosen, drawn.fancy_pca, fancy_pca),
+            gamma: one_of.decided(Colour::Gamma, chosen, drawn.gamma, gamma),
+            ..drawn
         }
     }
 }
@@ -181,12 +215,28 @@ pub struct Drawn {
     video: Option<Filming>,
     distractor: Option<Vec<Thing>>,
     patch: Option<Vec<Pasted>>,
+    fancy_pca: Option<f64>,
 }
 
 impl Drawn {
     /// The image of a face at `landmarks` with the changes made, in the same size, all but that of [`filming`](Self::filming).
     /// Compression comes last, as it does in the world.
     pub fn apply(&self, image: &RgbImage, landmarks: &Landmarks) -> RgbImage {
+        let image = self.begun(image, landmarks);
+        let shift = self.principal_shift(&image);
+        self.finished(image, shift)
+    }
+
+    /// The images of faces that belong together, each as [`apply`](Self::apply) makes it, but what follows from an image's
+    /// colours follows from those of the first for all of them.
+    pub fn apply_to_all<'a>(&self, faces: impl IntoIterator<Item = (&'a RgbImage, &'a Landmarks)>) -> Vec<RgbImage> {
+        let begun: Vec<RgbImage> = faces.into_iter().map(|(image, points)| self.begun(image, points)).collect();
+        let shift = begun.first().and_then(|first| self.principal_shift(first));
+        begun.into_iter().map(|image| self.finished(image, shift)).collect()
+    }
+
+    /// The changes up to that which depends on the image's own colours.
+    fn begun(&self, image: &RgbImage, landmarks: &Landmarks) -> RgbImage {
         let image = match &self.patch {
             Some(patches) => self.place(&paste(image, patches, landmarks)),
             None => self.place(image),
@@ -198,7 +248,17 @@ impl Drawn {
         let image = changed(image, &self.blur, |image, side| gaussian_blur(image, *side));
         let image = changed(image, &self.rgb_shift, |image, shift| rgb_shift(image, *shift));
         let image = changed(image, &self.hsv_shift, |image, shift| hsv_shift(image, *shift));
-        let image = changed(image, &self.brightness_contrast, |image, by| brightness_contrast(image, *by));
+        changed(image, &self.brightness_contrast, |image, by| brightness_contrast(image, *by))
+    }
+
+    /// What is added to red, green and blue by the colours of this image, if anything.
+    fn principal_shift(&self, image: &RgbImage) -> Option<[f64; 3]> {
+        self.fancy_pca.map(|alpha| shift_of(image, alpha))
+    }
+
+    /// The rest of the changes, beginning with that shift.
+    fn finished(&self, image: RgbImage, shift: Option<[f64; 3]>) -> RgbImage {
+        let image = changed(image, &shift, |image, shift| shifted(image, *shift));
         let image = changed(image, &self.gamma, |image, exponent| gamma(image, *exponent));
         let image = changed(image, &self.moire, moire);
         let image = changed(image, &self.low_light, |image, drawn| low_light(image, *drawn));
@@ -333,6 +393,44 @@ mod tests {
         assert_eq!(share(|drawn| drawn.rgb_shift.is_some() || drawn.downscale.is_some()), 0.0);
     }
 
+    /// DeepfakeBench's choice of a colour change.
+    fn choosing() -> Augmentation {
+        let written =
+            "one_of = { probability = 1, weights = { brightness_contrast = 1, fancy_pca = 1, hsv_shift = 1 } }";
+        toml::from_str(written).unwrap()
+    }
+
+    #[test]
+    fn a_choice_makes_exactly_one_of_its_changes_and_leaves_all_others_as_they_were() {
+        let mut recipe = choosing();
+        recipe.gamma.probability = Probability(0.5);
+        let mut made = [0; 3];
+        for seed in 0..300 {
+            let draw = |recipe: &Augmentation| recipe.draw(&mut ChaCha8Rng::seed_from_u64(seed));
+            let (drawn, without) = (draw(&recipe), draw(&Augmentation { one_of: OneOf::default(), ..recipe }));
+            let done = [drawn.brightness_contrast.is_some(), drawn.fancy_pca.is_some(), drawn.hsv_shift.is_some()];
+            assert_eq!(done.iter().filter(|is_done| **is_done).count(), 1, "seed {seed}");
+            made.iter_mut().zip(done).for_each(|(count, is_done)| *count += usize::from(is_done));
+            let unchosen = Drawn { brightness_contrast: None, fancy_pca: None, hsv_shift: None, ..drawn };
+            assert_eq!(unchosen, Drawn { brightness_contrast: None, ..without });
+        }
+        assert!(made.iter().all(|count| (70..130).contains(count)), "{made:?}");
+    }
+
+    #[test]
+    fn images_that_belong_together_are_shifted_by_the_colours_of_the_first() {
+        let mut recipe = Augmentation::none();
+        recipe.fancy_pca = FancyPca { probability: Probability(1.0), deviation: Limit(2.0) };
+        let drawn = recipe.draw(&mut ChaCha8Rng::seed_from_u64(2));
+        let grey = RgbImage::new(40, 30, vec![120; 40 * 30 * 3]).unwrap();
+        let both = drawn.apply_to_all([(&picture(), &FACE), (&grey, &FACE)]);
+        assert_eq!(both[0], drawn.apply(&picture(), &FACE));
+        assert_ne!(both[0], picture());
+        let shift = drawn.principal_shift(&picture()).unwrap();
+        assert_eq!(both[1], shifted(&grey, shift));
+        assert_eq!(drawn.apply(&grey, &FACE), grey);
+    }
+
     #[test]
     fn a_turn_and_a_reframing_together_are_both_made() {
         let mut recipe = Augmentation::none();
@@ -372,6 +470,7 @@ mod tests {
         recipe.low_light.probability = half;
         recipe.distractor.probability = half;
         recipe.patch.probability = half;
+        recipe.fancy_pca.probability = half;
         for (width, height) in [(0, 0), (0, 4), (1, 1), (1, 9), (40, 30)] {
             let image = RgbImage::new(width, height, vec![120; width * height * 3]).unwrap();
             for seed in 0..40 {

@@ -436,7 +436,10 @@ impl OtherFace {
 impl SelfBlended {
     /// Both images with the same changes, so that nothing but the blend tells them apart.
     pub fn augmented(&self, drawn: &Drawn) -> (RgbImage, RgbImage) {
-        (drawn.apply(&self.real, &self.landmarks), drawn.apply(&self.fake, &self.landmarks))
+        let both = [&self.real, &self.fake].map(|image| (image, &self.landmarks));
+        let mut changed = drawn.apply_to_all(both).into_iter();
+        let mut next = |image: &RgbImage| changed.next().unwrap_or_else(|| image.clone());
+        (next(&self.real), next(&self.fake))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The changes against other libraries (`tests/reference/augment_goldens.py`), and self-blended images of real faces.
+//! The changes against other libraries (`augment_goldens.py` and `fancy_pca_goldens.py` of `tests/reference`), and self-blended
+//! images of real faces.
 
 mod blends;
 mod costs;

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use burn::prelude::*;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use unmask_core::detector::clip::ClipConfig;
 use unmask_core::detector::formats::{self, Checkpoint, FORMATS, Format, Grown, HfConfig, Hints, is_head};
 use unmask_core::detector::spec::{
     AdapterSpec, Architecture, Calibration, DetectorSpec, InputSpec, SPEC_VERSION, SamplingSpec, Training,
@@ -17,7 +18,6 @@ use unmask_core::detector::timesformer::TimeSformerConfig;
 use unmask_core::detector::udd::UddConfig;
 use unmask_core::detector::{Group, Model, Strategy};
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
-use unmask_core::image::Interpolation;
 use unmask_core::layers::HeadKind;
 use unmask_core::weights::{Init, TensorSource, WeightsError};
 
@@ -37,9 +37,11 @@ use unmask::{checkpoint, detector_file, files};
   unmask import --from gend --input last.ckpt --key state_dict_ema --output gend-ema.safetensors
   unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --clip-length 8 --output stan.safetensors
   unmask import --from hf-clip --input clip-vit-base-patch16/model.safetensors --udd --output udd.safetensors
+  unmask import --from hf-clip --input clip-vit-large-patch14/model.safetensors --effort --output clip_l14.safetensors
   unmask import --from efficientnet-lite0 --input efficientnet-lite0-57934424.pth --output lite0.safetensors
   unmask import --from efficientnet-b0 --input efficientnet-b0-355c32eb.pth --clip-length 8 --output timesformer.safetensors
   unmask import --from deepfakebench-xception --input xception_best.pth --output xception.safetensors
+  unmask import --from dicome --input dicome-best.ckpt --uncertain-above 0.3 --output dicome.safetensors
   unmask import --from timm-swin --input swin_base/model.safetensors --output tall.safetensors")]
 pub(crate) struct ImportArgs {
     /// What kind of checkpoint it is
@@ -79,6 +81,10 @@ pub(crate) struct ImportArgs {
     /// Side of the input in pixels (of networks that take any) [default: as it was pretrained]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=2048))]
     pub(crate) input_size: Option<u32>,
+    /// Of models that say how uncertain they are (DiCoME): the uncertainty, 0 to 1, above which a face is not judged
+    /// [default: 0.5]
+    #[arg(long, value_name = "U")]
+    pub(crate) uncertain_above: Option<f32>,
     /// The detector's name [default: the output file's]
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -137,6 +143,10 @@ pub(crate) struct BranchArgs {
     /// Make a detector that is trained as UDD: beside a CLIP tower goes what its shuffled and mixed views are compared by
     #[arg(long, conflicts_with = "clip_length")]
     udd: bool,
+    /// Make a detector that is trained as Effort: the head of a CLIP tower reads the features as they are, without their length
+    /// set to 1
+    #[arg(long, conflicts_with_all = ["clip_length", "udd"])]
+    effort: bool,
     /// Layers of the branch [default: 4]
     #[arg(long, value_name = "LAYERS", requires = "clip_length", value_parser = clap::value_parser!(u32).range(1..=256))]
     branch_depth: Option<u32>,
@@ -148,6 +158,12 @@ pub(crate) struct BranchArgs {
 impl BranchArgs {
     /// `architecture`, with this branch beside it where clips are asked for.
     fn beside(&self, architecture: Architecture) -> Result<Architecture> {
+        if self.effort {
+            let Architecture::Clip(clip) = architecture else {
+                bail!("Effort is trained on a CLIP tower, and this is none; leave out --effort")
+            };
+            return Ok(Architecture::Clip(ClipConfig { normalised: false, ..clip }));
+        }
         if self.udd {
             let Architecture::Clip(clip) = architecture else {
                 bail!("UDD is trained on a CLIP tower, and this is none; leave out --udd")
@@ -336,8 +352,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, imported: Imported) -
     DetectorSpec {
         version: SPEC_VERSION,
         name: args.name.clone().unwrap_or_else(|| stem(&args.output)),
-        // Most of these models were trained on images resized bicubically.
-        input: InputSpec { size: architecture.image_size(), mean, std, interpolation: Interpolation::Bicubic },
+        input: InputSpec { size: architecture.image_size(), mean, std, interpolation: format.interpolation() },
         low_rank: None,
         // The model's own preprocessing resizes crops to its input.
         crop: CropSpec {
@@ -350,7 +365,7 @@ fn describe(args: &ImportArgs, architecture: Architecture, imported: Imported) -
             clip_length: (architecture.clip_length() > 1).then(|| architecture.clip_length()),
         },
         labels: ["real".to_string(), "fake".to_string()],
-        calibration: Calibration::default(),
+        calibration: Calibration { uncertain_above: args.uncertain_above, ..Calibration::default() },
         training: imported.training(),
         licence: args.licence.clone(),
         base_model: args.input.file_name().map(|name| name.to_string_lossy().into_owned()),

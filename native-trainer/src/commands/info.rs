@@ -8,7 +8,7 @@ use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::json;
 use unmask_core::detector::Strategy;
-use unmask_core::detector::spec::{DetectorSpec, Measured, Reliability, TrainingStatus};
+use unmask_core::detector::spec::{DetectorSpec, InputSpec, Measured, Reliability, TrainingStatus};
 
 use unmask::counts::Counts;
 use unmask::datasets::{self, LoadOptions, summary};
@@ -96,7 +96,8 @@ fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) ->
             counts.parameters, counts.tensors, counts.head
         ),
     );
-    row("input", format!("{0}×{0}, mean {1:?}, std {2:?}", spec.input.size, spec.input.mean, spec.input.std));
+    let InputSpec { size, mean, std, interpolation } = &spec.input;
+    row("input", format!("{size}×{size}, {}, mean {mean:?}, std {std:?}", interpolation.name()));
     row("crop", format!("{:?}, {} px, margin {}", spec.crop.geometry, spec.crop.size, spec.crop.margin));
     row(
         "frames",
@@ -112,6 +113,9 @@ fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) ->
             spec.calibration.real_below, spec.calibration.fake_above, spec.calibration.temperature
         ),
     );
+    if sizes.says_uncertainty() {
+        row("uncertainty", format!("not judged above {}", spec.calibration.uncertainty_limit()));
+    }
     let status = match spec.training.status {
         TrainingStatus::Untrained => "untrained",
         TrainingStatus::Imported => "imported",

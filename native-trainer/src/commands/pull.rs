@@ -102,6 +102,7 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: &str) -> Result<()> {
         crop_size: None,
         margin: None,
         input_size: None,
+        uncertain_above: None,
         name: Some(entry.name.clone()),
         licence: Some(entry.licence.clone()),
         branch: BranchArgs::default(),

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use unmask_core::detector::spec::{DetectorSpec, Grade};
-use unmask_core::pipeline::report::{InputKind, ModelInfo, Report, Verdict, VideoSummary};
+use unmask_core::pipeline::report::{InputKind, ModelInfo, Report, TrackReport, Verdict, VideoSummary};
 
 use super::figures::{clock, count, figure, percent, spread, threshold};
 use super::pictures::{EXTREMES, Pictures, ScoredFace};
@@ -46,6 +46,7 @@ pub(super) struct Page<'a> {
     untrained: bool,
     caveats: Vec<String>,
     scale: Option<Scale>,
+    uncertainty: Option<String>,
     opinions: Option<Opinions>,
     rests_on: Vec<String>,
     cannot_know: Vec<String>,
@@ -140,13 +141,14 @@ impl<'a> Page<'a> {
             untrained: is_untrained(report),
             caveats: report.caveats.iter().map(|caveat| words::sentence(&caveat.words)).collect(),
             scale: scale(report, spec),
+            uncertainty: words::uncertainty(report, spec),
             opinions: Opinions::of(report),
             rests_on: words::rests_on(report, spec),
             cannot_know: words::cannot_know(report),
             timeline: timeline(report, &spec.calibration),
             frames: frames(report, pictures),
             faces: faces(report, pictures),
-            people: report.tracks.iter().map(|track| person(report, track.id, track.score)).collect(),
+            people: report.tracks.iter().map(|track| person(report, track)).collect(),
             facts: facts(subject),
         }
     }
@@ -284,7 +286,9 @@ fn capitalised(text: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-fn person(report: &Report, track: usize, score: Option<f32>) -> Person {
+fn person(report: &Report, track: &TrackReport) -> Person {
+    let TrackReport { id: track, score, uncertainty, .. } = *track;
+    let unsure = uncertainty.map_or(String::new(), |uncertainty| format!(", uncertainty {}", figure(uncertainty)));
     let times: Vec<f64> = report
         .frames
         .iter()
@@ -297,7 +301,7 @@ fn person(report: &Report, track: usize, score: Option<f32>) -> Person {
         name: (track + 1).to_string(),
         frames: format!("{} of {}", times.len(), report.frames.len()),
         span: format!("{first} to {last}"),
-        score: score.map(|score| [score, least, most].map(figure)),
+        score: score.map(|score| [figure(score) + &unsure, figure(least), figure(most)]),
     }
 }
 

@@ -22,8 +22,9 @@ pub(super) struct Row {
 }
 
 impl From<Answer> for Row {
-    fn from(Answer { detector, verdict, score, grade, reason }: Answer) -> Self {
-        let (score, reason) = (score.map_or("–".to_owned(), figure), reason.unwrap_or_default());
+    fn from(Answer { detector, verdict, score, uncertainty, grade, reason }: Answer) -> Self {
+        let unsure = uncertainty.map_or(String::new(), |uncertainty| format!(", uncertainty {}", figure(uncertainty)));
+        let (score, reason) = (score.map_or("–".to_owned(), figure) + &unsure, reason.unwrap_or_default());
         Self { detector, verdict, score, grade, reason }
     }
 }

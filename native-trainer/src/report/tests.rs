@@ -41,6 +41,7 @@ pub(super) fn report_of(scores: &[f32]) -> Report {
         landmarks: [[50.0; 2]; 5],
         confidence: 0.99,
         score: Some(score),
+        uncertainty: None,
     };
     let frames: Vec<FrameReport> = scores
         .iter()
@@ -54,6 +55,7 @@ pub(super) fn report_of(scores: &[f32]) -> Report {
         input: "clips/clip.mp4".to_string(),
         verdict: Verdict::Uncertain,
         score: Some(mean),
+        uncertainty: None,
         reason: None,
         caveats: Vec::new(),
         opinions: Vec::new(),
@@ -66,7 +68,7 @@ pub(super) fn report_of(scores: &[f32]) -> Report {
             duration_s: Some(length),
             frames_sampled: scores.len(),
         },
-        tracks: vec![TrackReport { id: 0, score: Some(mean), frames: scores.len() }],
+        tracks: vec![TrackReport { id: 0, score: Some(mean), uncertainty: None, frames: scores.len() }],
         frames,
         timing_s: Timing::default(),
     }
@@ -136,6 +138,16 @@ fn every_verdict_has_a_page_that_says_it_in_words() {
         assert!(page.contains("data:image/jpeg;base64,"), "{title} shows what was looked at");
         assert!(!page.contains("This detector is untrained"), "{title}");
     }
+}
+
+#[test]
+fn how_uncertain_a_detector_is_stands_beside_its_score_where_it_says_so() {
+    let mut report = report_of(&[0.9; 4]);
+    assert!(!page_of(&report, &spec(), "clip.mp4").to_lowercase().contains("uncertainty"));
+    (report.uncertainty, report.tracks[0].uncertainty) = (Some(0.25), Some(0.25));
+    let page = page_of(&report, &spec(), "clip.mp4");
+    assert!(page.contains("Uncertainty 0.25: how little evidence") && page.contains("Above 0.5 it"), "{page}");
+    assert!(page.contains("0.90, uncertainty 0.25</td>"), "{page}");
 }
 
 #[test]
@@ -241,7 +253,7 @@ fn people_who_were_not_scored_are_named_as_such() {
     let mut report = report_of(&[0.9; 4]);
     let other = FaceReport { track: 1, score: None, ..report.frames[0].faces[0].clone() };
     let mut shown = report.clone();
-    report.tracks.push(TrackReport { id: 1, score: None, frames: 1 });
+    report.tracks.push(TrackReport { id: 1, score: None, uncertainty: None, frames: 1 });
     report.frames[0].faces.push(other);
     shown.frames = report.frames.clone();
     let pictures = pictures_of(&report_of(&[0.9; 4]));

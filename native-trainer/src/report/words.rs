@@ -83,6 +83,16 @@ pub(super) fn rests_on(report: &Report, spec: &DetectorSpec) -> Vec<String> {
     points
 }
 
+/// How little the detector knows, in a sentence, where it says so.
+pub(super) fn uncertainty(report: &Report, spec: &DetectorSpec) -> Option<String> {
+    let uncertainty = report.uncertainty.filter(|_| report.opinions.is_empty())?;
+    Some(format!(
+        "Uncertainty {}: how little evidence the detector has, from 0 to 1. Above {} it judges nobody, whatever the score.",
+        figure(uncertainty),
+        threshold(spec.calibration.uncertainty_limit()),
+    ))
+}
+
 /// What no such report can know.
 pub(super) fn cannot_know(report: &Report) -> Vec<String> {
     let of_scores = [

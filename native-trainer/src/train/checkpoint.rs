@@ -15,6 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use unmask_core::weights::TensorSource;
 
+use super::best::Best;
 use super::optimizer::Moments;
 use super::parameters::Named;
 use super::recipe::Recipe;
@@ -50,27 +51,6 @@ impl Identity {
         let text = serde_json::to_string(recipe).context(unwritable)?;
         let settings = Some(serde_json::from_str(&text).context(unwritable)?);
         Ok(Self { recipe: files::hex(Sha256::new_with_prefix(text)), start, data, settings })
-    }
-}
-
-/// The best validation so far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Best {
-    /// Optimizer steps until then.
-    pub(super) step: usize,
-    /// Area under the ROC curve over the validation videos; none where they are all real or all fake.
-    pub(super) auc: Option<f64>,
-    /// Mean loss over the validation clips.
-    pub(super) loss: f64,
-}
-
-impl Best {
-    /// Whether this is better than `other`: by the AUC, and where that does not tell them apart, by the loss.
-    pub(super) fn is_better_than(&self, other: &Self) -> bool {
-        match (self.auc, other.auc) {
-            (Some(one), Some(other)) if one != other => one > other,
-            _ => self.loss < other.loss,
-        }
     }
 }
 
@@ -239,7 +219,7 @@ mod tests {
         Checkpoint {
             identity,
             step,
-            best: Some(Best { step: 1, auc: Some(0.75), loss: 0.5 }),
+            best: Some(Best { step: 1, auc: Some(0.75), average_precision: Some(0.7), loss: 0.5 }),
             epoch: EpochSoFar { loss_sum: 0.1, steps: 3, scores: vec![0.1, 0.9], fake: vec![false, true] },
             parameters: Named::from([("head.bias".to_string(), tensor([1.0, f32::MIN_POSITIVE]))]),
             moments: BTreeMap::from([("head.bias".to_string(), moments)]),
@@ -299,15 +279,6 @@ mod tests {
         }
         let error = Checkpoint::newest(folder.path(), &Device::flex(), |_| ()).err().unwrap().to_string();
         assert!(error.contains("step-000000003") && error.contains("--out"), "{error}");
-    }
-
-    #[test]
-    fn the_loss_decides_where_the_auc_does_not() {
-        let best = |auc, loss| Best { step: 1, auc, loss };
-        assert!(best(Some(0.9), 0.9).is_better_than(&best(Some(0.8), 0.1)));
-        assert!(best(Some(1.0), 0.1).is_better_than(&best(Some(1.0), 0.2)));
-        assert!(!best(Some(1.0), 0.2).is_better_than(&best(Some(1.0), 0.2)));
-        assert!(best(None, 0.1).is_better_than(&best(None, 0.2)));
     }
 
     #[test]

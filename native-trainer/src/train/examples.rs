@@ -18,7 +18,7 @@ use super::partners::{Partner, Partners, at_the_same_time};
 use super::recipe::Recipe;
 use super::sampler::{Clip, epoch_clips};
 use crate::augment::sbi::{Blend, OtherFace};
-use crate::augment::{Drawn, Filming, Shot};
+use crate::augment::{Filming, Shot};
 use crate::datasets::{Label, Video};
 use crate::media::Programs;
 use crate::predict::stored_crops;
@@ -179,7 +179,7 @@ impl Examples {
         let mut rng = generator(self.recipe.seed, "augmentation", &place);
         let Some(partners) = &self.partners else {
             let drawn = self.recipe.augmentation.draw(&mut rng);
-            let images = changed(&images, &self.points(&images, video, &indices), &drawn);
+            let images = drawn.apply_to_all(images.iter().zip(&self.points(&images, video, &indices)));
             return Ok(vec![Example { images, label: video.label, filming: drawn.filming() }]);
         };
         let (blend, drawn) = (self.recipe.self_blending.draw(&mut rng), self.recipe.augmentation.draw(&mut rng));
@@ -200,7 +200,9 @@ impl Examples {
                 let size = |image: &RgbImage| (image.width(), image.height());
                 let is_alike = images.iter().zip(&fakes).all(|(one, other)| size(one) == size(other));
                 let fake = if is_alike { &real } else { &fake };
-                (changed(&images, &real, &drawn), changed(&fakes, fake, &drawn))
+                let mut changed = drawn.apply_to_all(images.iter().zip(&real).chain(fakes.iter().zip(fake)));
+                let fake = changed.split_off(images.len());
+                (changed, fake)
             }
         };
         let both = [(real, Label::Real), (fake, Label::Fake)];
@@ -224,9 +226,4 @@ impl Examples {
     fn points(&self, images: &[RgbImage], video: &Video, indices: &[usize]) -> Vec<Landmarks> {
         images.iter().zip(indices).map(|(image, index)| landmarks(image, &video.crops[*index], &self.crop)).collect()
     }
-}
-
-/// Images, with their landmarks, with the changes made.
-fn changed(images: &[RgbImage], points: &[Landmarks], drawn: &Drawn) -> Vec<RgbImage> {
-    images.iter().zip(points).map(|(image, points)| drawn.apply(image, points)).collect()
 }

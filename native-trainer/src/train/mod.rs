@@ -3,12 +3,13 @@
 //! A [`recipe`] (read by `recipe_file`) says everything about a run. `sampler` orders the clips of an epoch,
 //! `examples` makes batches of them ahead of time, with fakes beside real faces as `partners` has them and faces of others in them by `donors`, `trainer` takes the
 //! steps with `losses`, `schedule` and `optimizer` over the `parameters` that the strategy trains, in a `precision`; `average`
-//! follows them, `checkpoint` stores what a killed run goes on from as `resume` decides, `watch` shows how it goes (to `tensorboard`, too), and `outcome` calibrates and writes the detector, with a `summary`.
+//! follows them, `best` says which epoch is kept, `checkpoint` stores what a killed run goes on from as `resume` decides, `watch` shows how it goes (to `tensorboard`, too), and `outcome` calibrates and writes the detector, with a `summary`.
 //!
 //! Nothing random has a running state: every choice is a function of the recipe's seed and of its place in the run, so
 //! a resumed run ends with the same weights as one that was never stopped.
 
 mod average;
+mod best;
 mod checkpoint;
 mod donors;
 mod examples;

@@ -9,7 +9,7 @@ use unmask_core::detector::spec::{
 };
 use unmask_core::metrics::Misses;
 
-use super::checkpoint::Best;
+use super::best::Best;
 use super::recipe::{DataRecipe, ModelRecipe, Recipe, Share, StatisticsName, StrategyName};
 use super::summary::summary;
 use super::watch;
@@ -50,10 +50,10 @@ pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
     let training = Training { reliability: Some(calibrated.reliability(None)), ..spec.training };
     let spec = DetectorSpec { calibration: calibrated.calibration.clone(), training, ..spec };
     let model = outcome.detector.model();
-    detector_file::write_merged(&out.join(DETECTOR), &spec, model, recipe.model.low_rank())?;
+    detector_file::write_merged(&out.join(DETECTOR), &spec, model, recipe.model.low_rank().as_ref())?;
     if recipe.model.strategy != StrategyName::Full {
         let adapter = Some(AdapterSpec { base_sha256: outcome.start_sha256.to_owned() });
-        let spec = DetectorSpec { adapter, low_rank: recipe.model.low_rank().cloned(), ..spec.clone() };
+        let spec = DetectorSpec { adapter, low_rank: recipe.model.low_rank(), ..spec.clone() };
         let is_kept = |name: &str| recipe.model.changes(&spec.architecture, name);
         detector_file::write(&out.join(ADAPTER), &spec, model, is_kept)?;
     }
@@ -122,6 +122,10 @@ fn strategy_words(model: &ModelRecipe, architecture: &Architecture) -> String {
         StrategyName::Full => "fully fine-tuned".to_owned(),
         StrategyName::Head => "head trained".to_owned(),
         StrategyName::Stan => format!("{norms}, new layers and head trained"),
+        StrategyName::Effort => match model.effort.residual {
+            1 => "the smallest singular value of weights and head trained".to_owned(),
+            values => format!("the smallest {values} singular values of weights and head trained"),
+        },
         StrategyName::Lora => format!("low-rank updates (rank {}) and head trained", model.low_rank.rank),
     };
     format!("{trained}{statistics}")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 use burn::tensor::{DType, GradientCheckpointingStrategy, Gradients};
-use unmask_core::detector::{Model, is_norm, is_statistic};
+use unmask_core::detector::{Group, Model, is_norm, is_statistic};
 
 /// Values of parameters or of their gradients, flattened to `[n]` and outside of autodiff, by the parameter's name in a
 /// detector file.
@@ -13,7 +13,8 @@ pub(super) type Named = BTreeMap<String, Tensor<1>>;
 
 /// `model` with the parameters that `trains` names in the autodiff graph and all others outside of it: a product with
 /// those costs no gradient, neither time nor memory. Those others are stored in `dtype`, which the model computes in;
-/// norms are not, since they compute in f32. `recompute` turns on gradient checkpointing.
+/// norms are not, since they compute in f32, and neither are parts of weights that trained ones take the place of, since those
+/// are as exact. `recompute` turns on gradient checkpointing.
 pub(super) fn for_training(model: Model, trains: impl Fn(&str) -> bool, dtype: DType, recompute: bool) -> Model {
     let checkpointing = match recompute {
         true => GradientCheckpointingStrategy::Balanced,
@@ -80,7 +81,7 @@ struct Prepare<F> {
     path: ModulePath,
     /// Whether the parameter of a name is trained.
     trains: F,
-    /// The type of what is not trained, norms apart.
+    /// The type of what is not trained, apart from norms and what trained parts take the place of.
     dtype: DType,
     checkpointing: GradientCheckpointingStrategy,
 }
@@ -100,7 +101,7 @@ impl<F: Fn(&str) -> bool> ModuleMapper for Prepare<F> {
         let plain = tensor.without_autodiff();
         let tensor = if (self.trains)(&name) {
             plain.autodiff().with_gradient_checkpointing_strategy(self.checkpointing).require_grad()
-        } else if is_norm(&name) {
+        } else if is_norm(&name) || Group::by_name(&name) == Group::Replaced {
             plain
         } else {
             plain.cast(self.dtype)

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use unmask_core::detector::spec::LowRankSpec;
-use unmask_core::detector::{Architecture, Strategy, is_statistic};
+use unmask_core::detector::{Architecture, Group, Strategy, is_statistic};
 
+use super::best::BestBy;
 use super::precision::Precision;
 use super::shares::Shares;
 use crate::augment::Augmentation;
@@ -48,6 +49,8 @@ pub struct ModelRecipe {
     pub strategy: StrategyName,
     /// With [`StrategyName::Lora`]: which layers get a low-rank update, and of what rank.
     pub low_rank: LowRankSpec,
+    /// With [`StrategyName::Effort`]: which layers are taken apart, and where.
+    pub effort: EffortRecipe,
     /// Which statistics batch norms use in training.
     pub statistics: StatisticsName,
     /// With [`StatisticsName::Batch`]: how much of the running averages each step, or part of one, replaces.
@@ -55,15 +58,45 @@ pub struct ModelRecipe {
 }
 
 impl ModelRecipe {
-    /// Whether training changes the tensor `name` of a model of this architecture.
+    /// Whether the tensor `name` of a model of this architecture is none of what training starts from: what it changes, and
+    /// what a trained part takes the place of.
     pub fn changes(&self, architecture: &Architecture, name: &str) -> bool {
         architecture.trains(self.strategy.into(), name)
+            || Group::by_name(name) == Group::Replaced
             || self.statistics == StatisticsName::Batch && is_statistic(name)
     }
 
     /// The low-rank updates that are trained, if that is the strategy.
-    pub fn low_rank(&self) -> Option<&LowRankSpec> {
-        (self.strategy == StrategyName::Lora).then_some(&self.low_rank)
+    pub fn low_rank(&self) -> Option<LowRankSpec> {
+        match self.strategy {
+            StrategyName::Lora => Some(self.low_rank.clone()),
+            StrategyName::Effort => Some(self.effort.low_rank()),
+            StrategyName::Ln | StrategyName::Full | StrategyName::Head | StrategyName::Stan => None,
+        }
+    }
+
+    /// What is wrong with the low-rank updates, as part of a sentence that begins with their section.
+    fn check_low_rank(&self) -> Result<(), String> {
+        let Some(low_rank) = self.low_rank() else { return Ok(()) };
+        let section = if low_rank.residual { "model.effort" } else { "model.low_rank" };
+        low_rank.check().map_err(|problem| format!("{section} has {problem}"))
+    }
+}
+
+/// Weights of which only a part is trained (Yan et al., "Effort", 2025).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EffortRecipe {
+    /// How many of a weight's singular values are trained with their vectors, from the smallest on.
+    pub residual: usize,
+    /// The last parts of the names of the layers that are taken apart.
+    pub targets: Vec<String>,
+}
+
+impl EffortRecipe {
+    /// The same as updates that take the place of a part of their weights; the product has no factor of its own.
+    fn low_rank(&self) -> LowRankSpec {
+        LowRankSpec { rank: self.residual, alpha: self.residual as f32, targets: self.targets.clone(), residual: true }
     }
 }
 
@@ -91,6 +124,8 @@ pub enum StrategyName {
     Stan,
     /// Low-rank updates of weights, what the model adds to pretrained weights, and the head.
     Lora,
+    /// The smallest singular values of weights and their vectors, what the model adds to pretrained weights, and the head.
+    Effort,
 }
 
 impl From<StrategyName> for Strategy {
@@ -100,7 +135,7 @@ impl From<StrategyName> for Strategy {
             StrategyName::Full => Self::Full,
             StrategyName::Head => Self::Head,
             StrategyName::Stan => Self::Stan,
-            StrategyName::Lora => Self::LowRank,
+            StrategyName::Lora | StrategyName::Effort => Self::LowRank,
         }
     }
 }
@@ -293,6 +328,8 @@ pub struct RunRecipe {
     pub gradient_checkpointing: bool,
     /// What activations are computed in.
     pub precision: Precision,
+    /// By what the epoch is chosen whose weights are kept.
+    pub best: BestBy,
 }
 
 impl Default for Recipe {
@@ -318,10 +355,23 @@ impl Default for ModelRecipe {
             start: PathBuf::new(),
             strategy: StrategyName::Ln,
             // UDD's: rank 4, and twice that as α.
-            low_rank: LowRankSpec { rank: 4, alpha: 8.0, targets: vec!["query".into(), "value".into()] },
+            low_rank: LowRankSpec {
+                rank: 4,
+                alpha: 8.0,
+                targets: vec!["query".into(), "value".into()],
+                residual: false,
+            },
+            effort: EffortRecipe::default(),
             statistics: StatisticsName::Stored,
             statistics_momentum: 0.01,
         }
+    }
+}
+
+impl Default for EffortRecipe {
+    /// Its authors': one value of each weight of an attention.
+    fn default() -> Self {
+        Self { residual: 1, targets: ["query", "key", "value", "output"].map(String::from).into() }
     }
 }
 
@@ -381,6 +431,7 @@ impl Default for RunRecipe {
             checkpoint_every: 200,
             gradient_checkpointing: false,
             precision: Precision::Auto,
+            best: BestBy::Auc,
         }
     }
 }
@@ -434,9 +485,7 @@ impl Recipe {
         if cross_entropy + uniformity + alignment == 0.0 {
             return Err("every weight of the loss is 0, so nothing would be learnt".into());
         }
-        if let Some(Err(problem)) = self.model.low_rank().map(LowRankSpec::check) {
-            return Err(format!("model.low_rank has {problem}"));
-        }
+        self.model.check_low_rank()?;
         if self.name.trim().is_empty() || self.name.contains(['/', '\\']) {
             return Err(format!("name is `{}`, but must be a name without slashes", self.name));
         }
@@ -463,6 +512,9 @@ impl Recipe {
         self.data.check_shares()?;
         if self.augmentation.video.has_no_codec() {
             return Err("augmentation.video.codecs are all 0, but pictures are to be filmed".into());
+        }
+        if self.augmentation.one_of.has_no_choice() {
+            return Err("augmentation.one_of.weights are all 0, but one of the changes is to be made".into());
         }
         if self.name.contains(char::is_control) {
             return Err("name has line breaks or other control characters, which no detector file takes".into());

@@ -133,6 +133,7 @@ fn refuse_unknown(table: &Table, known: &Table, path: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::augment::Augmentation;
     use crate::train::recipe::{ScheduleKind, StrategyName};
 
     const TEXT: &str = "
@@ -175,10 +176,17 @@ mod tests {
         assert!(said.contains("did you mean run.batch?"), "{said}");
         let said = problem(TEXT, &["optimizer.zzz=7"]);
         assert!(said.contains("known here: ") && said.contains("learning_rate"), "{said}");
+        for (wrong, meant) in
+            [("weights.fancypca", "weights.fancy_pca"), ("weight", "weights"), ("probabilty", "probability")]
+        {
+            let said = problem(TEXT, &[&format!("augmentation.one_of.{wrong}=1")]);
+            let meant = format!("no key augmentation.one_of.{wrong}; did you mean augmentation.one_of.{meant}?");
+            assert!(said.contains(&meant), "{said}");
+        }
     }
 
     /// A key of each kind of value, with a wrong one and the words for what is accepted.
-    const WRONG: [(&str, &str, &str, &str); 24] = [
+    const WRONG: [(&str, &str, &str, &str); 27] = [
         ("seed", "{ one = 1 }", "a table", "a whole number that is not negative"),
         ("data.self_blended", "1.5", "1.5", "true, false or a number from 0 to 1"),
         ("data.self_blended", "\"half\"", "\"half\"", "true, false or a number from 0 to 1"),
@@ -193,12 +201,15 @@ mod tests {
         ("augmentation.jpeg.quality", "[90]", "[90]", "2 numbers in brackets"),
         ("augmentation.rotate.degrees", "700", "700", "from 0 to 180"),
         ("augmentation.denoise", "0.5", "0.5", "a table of further keys"),
+        ("augmentation.one_of.weights.gamma", "-1", "-1", "from 0 to 1000"),
+        ("augmentation.one_of.probability", "2", "2", "from 0 to 1"),
         ("augmentation.video.crf", "[20, 60]", "[20, 60]", "two numbers from 0 to 51"),
         ("augmentation.motion_blur.length", "[0, 5]", "[0, 5]", "two numbers from 1 to 99"),
         ("augmentation.distractor.kinds.hand", "-1", "-1", "from 0 to 1000"),
         ("self_blending.donor.colour", "3", "3", "from 0 to 1"),
         ("self_blending.regions.lower", "-1", "-1", "from 0 to 1000"),
         ("optimizer.betas", "[0.9, \"b\"]", "\"b\"", "a number is needed"),
+        ("run.best", "\"loss\"", "\"loss\"", "`auc` or `average_precision`"),
         ("optimizer.kind", "\"sgd\"", "\"sgd\"", "`adam` or `adamw`"),
         ("data.pairs", "1", "1", "true or false"),
         ("data.roots", "\"a\"", "\"a\"", "a list in brackets"),
@@ -230,6 +241,7 @@ mod tests {
             ("data.shares.LFW=0.5", "data.balance"),
             ("run.precision=f16", "f16"),
             ("model.start=", "model.start"),
+            ("augmentation.one_of.probability=0.5", "augmentation.one_of.weights are all 0"),
         ] {
             let said = problem(TEXT, &[change]);
             assert!(said.contains(key), "{change}: {said}");
@@ -314,6 +326,21 @@ mod tests {
         assert!(recipes.len() >= 6, "{recipes:?}");
         for path in recipes {
             read(&path, &[], None).unwrap();
+        }
+    }
+    #[test]
+    fn the_recipes_that_say_so_have_deepfakebenchs_augmentation() {
+        let written = "hsv_shift = { hue = 40, saturation = 30, value = 20 }\n\
+                       one_of.probability = 0.5\n\
+                       one_of.weights = { brightness_contrast = 1, fancy_pca = 1, hsv_shift = 1 }";
+        let expected: Augmentation = toml::from_str(written).unwrap();
+        for name in ["xception", "effnb4", "tall", "tallpp", "clip_b16_ln", "clip_b16_full", "clip_l14_ln", "stan"] {
+            let mut found = read(&configs().join(format!("{name}.toml")), &[], None).unwrap().augmentation;
+            if name == "xception" {
+                assert_eq!(f64::from(found.rotate.probability), 0.0);
+                found.rotate = expected.rotate;
+            }
+            assert_eq!(found, expected, "{name}");
         }
     }
 }

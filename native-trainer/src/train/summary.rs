@@ -195,7 +195,7 @@ fn fewer_parameters(strategy: StrategyName, architecture: &Architecture) -> Opti
             Some("model.strategy = \"stan\"")
         }
         StrategyName::Full | StrategyName::Stan => Some("model.strategy = \"ln\""),
-        StrategyName::Ln | StrategyName::Lora => Some("model.strategy = \"head\""),
+        StrategyName::Ln | StrategyName::Lora | StrategyName::Effort => Some("model.strategy = \"head\""),
         StrategyName::Head => None,
     }
 }

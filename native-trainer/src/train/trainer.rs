@@ -16,7 +16,8 @@ use unmask_core::layers::{Chance, Pass};
 use unmask_core::metrics::{Ranking, Scored};
 
 use super::average::Average;
-use super::checkpoint::{Best, Checkpoint, EpochSoFar, Identity};
+use super::best::{Best, auc, average_precision};
+use super::checkpoint::{Checkpoint, EpochSoFar, Identity};
 use super::examples::{Batch, Examples};
 use super::losses::loss;
 use super::optimizer::Optimizer;
@@ -105,7 +106,8 @@ impl<'a> Trainer<'a> {
         recipe.augmentation.video.check(&Programs::from_environment())?;
         let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
-        let start = detector_file::load_to_train(&start_source, recipe.model.low_rank(), recipe.seed, &options.device)?;
+        let low_rank = recipe.model.low_rank();
+        let start = detector_file::load_to_train(&start_source, low_rank.as_ref(), recipe.seed, &options.device)?;
         if !options.resume {
             check_name(&recipe.name, start.detector.spec())?;
         }
@@ -261,7 +263,8 @@ impl<'a> Trainer<'a> {
 
     fn end_epoch(&mut self) -> Result<()> {
         let predictions = self.validate(&self.detector())?;
-        let validation_auc = video_auc(&self.validation, &predictions);
+        let of_videos = video_scores(&self.validation, &predictions, 1.0);
+        let validation_auc = auc(&of_videos);
         let validation_loss = mean_loss(&self.validation, &predictions);
         let so_far = std::mem::take(&mut self.epoch);
         let scored = so_far.scores.iter().zip(&so_far.fake).map(|(score, fake)| scored(f64::from(*score), *fake));
@@ -274,8 +277,13 @@ impl<'a> Trainer<'a> {
             validation_auc,
         };
         self.watch.epoch(&measure)?;
-        let this = Best { step: self.step, auc: validation_auc, loss: validation_loss };
-        if self.best.as_ref().is_none_or(|best| this.is_better_than(best)) {
+        let this = Best {
+            step: self.step,
+            auc: validation_auc,
+            average_precision: average_precision(&of_videos),
+            loss: validation_loss,
+        };
+        if self.best.as_ref().is_none_or(|best| this.is_better_than(best, self.recipe.run.best)) {
             self.write_best(&this)?;
             self.best = Some(this);
         }
@@ -414,9 +422,14 @@ fn check_name(name: &str, start: &DetectorSpec) -> Result<()> {
 fn check_strategy(strategy: StrategyName, detector: &Detector) -> Result<()> {
     let sizes = detector.spec().architecture.sizes();
     let has = |group: Group| shapes(detector.model()).iter().any(|(name, _)| sizes.group(name) == group);
-    if strategy == StrategyName::Lora && !has(Group::LowRank) {
+    let updated = match strategy {
+        StrategyName::Lora => Some(("lora", "low_rank")),
+        StrategyName::Effort => Some(("effort", "effort")),
+        StrategyName::Ln | StrategyName::Full | StrategyName::Head | StrategyName::Stan => None,
+    };
+    if let Some((name, section)) = updated.filter(|_| !has(Group::LowRank)) {
         bail!(
-            "model.strategy is \"lora\", but no layer of the detector is called as model.low_rank.targets say; layers of \
+            "model.strategy is \"{name}\", but no layer of the detector is called as model.{section}.targets say; layers of \
              transformers are query, key, value, output, fc1 and fc2"
         );
     }
@@ -456,11 +469,6 @@ fn check_classes(training: &[Video], recipe: &DataRecipe) -> Result<()> {
 
 fn scored(score: f64, fake: bool) -> Scored {
     Scored { score, fake }
-}
-
-/// AUC over videos, whose score is the mean over their clips; none where only one class is there.
-pub(super) fn video_auc(videos: &[Video], predictions: &[ClipLogits]) -> Option<f64> {
-    Ranking::new(video_scores(videos, predictions, 1.0)).and_then(|ranking| ranking.auc()).ok()
 }
 
 /// The mean negative log-likelihood over clips.

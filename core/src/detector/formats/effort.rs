@@ -8,7 +8,7 @@ use super::clip::{clip_config, hf_clip};
 use super::{Fate, Format, Hints, Theirs};
 use crate::detector::Architecture;
 use crate::detector::clip::ClipConfig;
-use crate::weights::{TensorSource, WeightsError, add_product};
+use crate::weights::{TensorSource, WeightsError, add_product, scale_columns};
 
 /// A published Effort, which becomes a plain CLIP: each weight is the kept part plus what was trained.
 pub(super) struct Effort;
@@ -69,9 +69,7 @@ impl Format for Effort {
             let mut up = theirs.values(&format!("{stem}.U_residual"), &[outputs, rank])?;
             let scales = theirs.values(&format!("{stem}.S_residual"), &[rank])?;
             let down = theirs.values(&format!("{stem}.V_residual"), &[rank, inputs])?;
-            for row in up.chunks_exact_mut(rank.max(1)) {
-                row.iter_mut().zip(&scales).for_each(|(value, scale)| *value *= scale);
-            }
+            scale_columns(&mut up, &scales);
             add_product(&mut weight, &up, &down, [rank, inputs], 1.0);
             Ok(weight)
         };

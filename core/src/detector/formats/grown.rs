@@ -43,7 +43,7 @@ impl<S: TensorSource> TensorSource for Grown<S> {
                 self.fresh.read(name, shape, init)
             }
             Group::Norm | Group::Statistic if sizes.is_new(name) => self.fresh.read(name, shape, init),
-            Group::Norm | Group::Backbone | Group::Statistic => Err(missing),
+            Group::Norm | Group::Backbone | Group::Statistic | Group::Replaced => Err(missing),
         }
     }
 

@@ -27,6 +27,7 @@ pub use grown::Grown;
 
 use super::Architecture;
 use crate::face::alignment::CropGeometry;
+use crate::image::Interpolation;
 use crate::layers::HeadKind;
 use crate::weights::wrapping::{self, Unwrapped};
 use crate::weights::{Init, TensorSource, WeightsError};
@@ -148,6 +149,11 @@ pub trait Format: Sync {
     /// Mean and deviation of the channels (RGB in 0..1), where they are others than those of the model's pretraining.
     fn normalisation(&self) -> Option<[[f32; 3]; 2]> {
         None
+    }
+
+    /// How the authors resize what their model sees; most of them by the bicubic kernel.
+    fn interpolation(&self) -> Interpolation {
+        Interpolation::Bicubic
     }
 
     /// Whether the side of the input may be another than the weights were trained with ([`Hints::image_size`]).

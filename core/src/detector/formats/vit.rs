@@ -12,6 +12,7 @@ use crate::detector::models::IMAGENET_NORMALISATION;
 use crate::detector::vit::{VitConfig, VitFamily};
 use crate::detector::{Architecture, Sizes};
 use crate::face::alignment::CropGeometry;
+use crate::image::Interpolation;
 use crate::weights::{TensorSource, WeightsError};
 
 /// Our tensor by which a vision transformer is known.
@@ -205,6 +206,10 @@ impl Format for Dino {
         CropGeometry::Gend
     }
 
+    fn interpolation(&self) -> Interpolation {
+        Interpolation::Bilinear
+    }
+
     fn takes_any_size(&self) -> bool {
         true
     }
@@ -243,6 +248,10 @@ impl Format for CommunityForensics {
 
     fn architecture(&self, tensors: &dyn TensorSource, hints: &Hints) -> Result<Architecture, WeightsError> {
         plain(tensors, hints, VitFamily::Plain, IMAGENET_NORMALISATION, None)
+    }
+
+    fn interpolation(&self) -> Interpolation {
+        Interpolation::Bilinear
     }
 
     fn derived(&self, name: &str, shape: &[usize], theirs: &mut Theirs) -> Option<Result<Vec<f32>, WeightsError>> {

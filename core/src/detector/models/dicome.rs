@@ -79,6 +79,10 @@ impl Sizes for DicomeConfig {
         ["projection.", "manifold.", "semantic_norm.", "artifact_norm."].iter().any(|part| tensor.starts_with(part))
     }
 
+    fn says_uncertainty(&self) -> bool {
+        true
+    }
+
     fn usual_strategy(&self) -> Strategy {
         Strategy::LowRank
     }

@@ -51,6 +51,9 @@ pub(super) fn check(spec: &DetectorSpec) -> Result<(), String> {
         return Err(format!("`labels` is {:?}, and only {LABELS:?} in this order is known", spec.labels));
     }
     calibration(&spec.calibration)?;
+    if spec.calibration.uncertain_above.is_some() && !spec.architecture.sizes().says_uncertainty() {
+        return Err("`calibration.uncertain_above` is given, and such a model does not say how uncertain it is".into());
+    }
     training(&spec.training)?;
     adapter(spec.adapter.as_ref())
 }
@@ -87,6 +90,7 @@ fn calibration(calibration: &Calibration) -> Result<(), String> {
     each_within("calibration.temperature", &[temperature], &TEMPERATURES)?;
     each_within("calibration.real_below", &[real_below], &(0.0..=1.0))?;
     each_within("calibration.fake_above", &[fake_above], &(0.0..=1.0))?;
+    each_within("calibration.uncertain_above", calibration.uncertain_above.as_slice(), &(0.0..=1.0))?;
     if real_below > fake_above {
         return Err(format!("`calibration.real_below` is {real_below}, above `fake_above`, {fake_above}"));
     }

@@ -63,6 +63,7 @@ fn every_field_out_of_its_bounds_is_refused_by_its_name() {
         ("calibration.temperature", &[json!(0), json!(-1), json!(1e-30), json!(1e30), json!(1e39), json!(null)]),
         ("calibration.real_below", &[json!(-0.1), json!(0.9), json!(1.1), json!(null)]),
         ("calibration.fake_above", &[json!(1.1), json!(1e39), json!("high")]),
+        ("calibration.uncertain_above", &[json!(0.5), json!(-0.1), json!(1.1), json!("low")]),
         ("training.status", &[json!("excellent")]),
         ("training.summary", &[json!("a\u{7}"), json!(null)]),
         ("training.reliability.grade", &[json!("untrained"), json!("certain")]),
@@ -92,10 +93,35 @@ fn thresholds_that_leave_one_verdict_only_or_are_in_the_wrong_order_are_refused(
     for (real_below, fake_above, is_refused) in
         [(0.9, 0.1, true), (1.0, 1.0, true), (0.0, 0.0, true), (0.5, 0.5, false), (0.0, 1.0, false)]
     {
-        let calibration = Calibration { temperature: 1.0, real_below, fake_above, measured: None };
+        let calibration = Calibration { real_below, fake_above, ..Calibration::default() };
         let checked = DetectorSpec { calibration, ..spec() }.check();
         assert_eq!(checked.is_err(), is_refused, "{real_below} {fake_above}: {checked:?}");
     }
+}
+
+#[test]
+fn a_limit_of_uncertainty_is_for_models_that_say_it_and_one_half_where_it_is_absent() {
+    use crate::detector::dicome::DicomeConfig;
+    let clip = ClipConfig::vit_b_16(HeadKind::OneLayer);
+    let architecture = Architecture::Dicome(DicomeConfig { clip, features: 64, latent: 32, inside: 32, head: 32 });
+    let sampling = SamplingSpec { frames: 32, clip_length: None };
+    let of = |uncertain_above| {
+        let calibration = Calibration { uncertain_above, ..Calibration::default() };
+        let document = DetectorSpec {
+            architecture: architecture.clone(),
+            sampling: sampling.clone(),
+            adapter: None,
+            calibration,
+            ..spec()
+        };
+        DetectorSpec::from_json(&document.to_json()?).map(|read| read.calibration.uncertainty_limit())
+    };
+    assert_eq!((of(None).unwrap(), of(Some(0.25)).unwrap(), of(Some(1.0)).unwrap()), (0.5, 0.25, 1.0));
+    for wrong in [-0.1, 1.5, f32::NAN] {
+        let error = of(Some(wrong)).expect_err("refused").to_string();
+        assert!(error.contains("`calibration.uncertain_above`"), "{error}");
+    }
+    assert!(!spec().to_json().unwrap().contains("uncertain_above"), "files of other models read as before");
 }
 
 #[test]

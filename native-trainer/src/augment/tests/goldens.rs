@@ -8,6 +8,7 @@ use unmask_core::image::RgbImage;
 use crate::augment::colour::{brightness_contrast, hsv_shift, rgb_shift};
 use crate::augment::denoise::bilateral;
 use crate::augment::elastic::Displacement;
+use crate::augment::fancy_pca::{shift_of, shifted};
 use crate::augment::filter::{decimate, downscale, gaussian_blur, sharpen};
 use crate::augment::jpeg::recompress;
 use crate::augment::mask::Mask;
@@ -18,8 +19,12 @@ struct Goldens(Vec<u8>);
 
 impl Goldens {
     fn open() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens/augment.safetensors");
-        Self(std::fs::read(path).unwrap())
+        Self::of("augment")
+    }
+
+    fn of(script: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens");
+        Self(std::fs::read(folder.join(format!("{script}.safetensors"))).unwrap())
     }
 
     fn bytes(&self, name: &str) -> (Vec<usize>, Vec<u8>) {
@@ -87,6 +92,22 @@ fn shifts_of_levels_contrast_and_sharpening_are_those_of_albumentations() {
     goldens.assert_image("rgb_shift", &rgb_shift(&picture, [12.0, -20.0, 7.0]), 0, 0.0);
     goldens.assert_image("brightness_contrast", &brightness_contrast(&picture, [0.1, -0.08]), 1, 0.6);
     goldens.assert_image("sharpen", &sharpen(&picture, 0.3, 0.7), 1, 0.6);
+}
+
+#[test]
+fn shifts_along_an_images_own_colours_are_those_of_albumentations() {
+    let goldens = Goldens::of("fancy_pca");
+    let factors = goldens.values("factors");
+    for name in ["picture", "skin"] {
+        let picture = goldens.image(name);
+        for (index, factor) in factors.iter().enumerate() {
+            let shift = shift_of(&picture, f64::from(*factor));
+            goldens.assert_image(&format!("{name}.{index}"), &shifted(&picture, shift), 0, 0.0);
+        }
+        let shifts = goldens.values(&format!("{name}.shift"));
+        let found = shift_of(&picture, 1.0);
+        assert!(found.iter().zip(&shifts).all(|(one, other)| (one - f64::from(*other)).abs() < 1e-4), "{found:?}");
+    }
 }
 
 #[test]

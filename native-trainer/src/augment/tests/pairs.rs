@@ -159,6 +159,24 @@ fn a_pair_is_augmented_alike_so_that_what_is_equal_stays_equal() {
 }
 
 #[test]
+fn a_pair_is_shifted_by_the_colours_of_its_real_image_so_that_what_is_equal_stays_equal() {
+    let image = noise(224);
+    let landmarks = template(SPEC.geometry, 224, SPEC.margin);
+    let one_of = "one_of = { probability = 1, weights = { fancy_pca = 1 } }\nfancy_pca.deviation = 3";
+    let chosen: Augmentation = toml::from_str(one_of).unwrap();
+    let recipe = Augmentation { one_of: chosen.one_of, fancy_pca: chosen.fancy_pca, ..Augmentation::none() };
+    let mut shifted = 0;
+    for seed in 0..10 {
+        let pair = blend(seed).apply(&image, &landmarks).unwrap();
+        let (real, fake) = pair.augmented(&recipe.draw(&mut ChaCha8Rng::seed_from_u64(seed)));
+        let changed = changed_pixels(&SelfBlended { real: real.clone(), fake, ..pair.clone() });
+        assert!(changed.iter().zip(changed_pixels(&pair)).all(|(after, before)| !after || before), "blend {seed}");
+        shifted += usize::from(real != pair.real);
+    }
+    assert!(shifted > 5, "{shifted}");
+}
+
+#[test]
 fn the_same_seed_makes_the_same_pair_and_another_makes_another() {
     let image = noise(96);
     let landmarks = template(SPEC.geometry, 96, SPEC.margin);
