@@ -12,6 +12,7 @@ mod average;
 mod best;
 mod checkpoint;
 mod donors;
+mod effort;
 mod examples;
 mod losses;
 mod optimizer;

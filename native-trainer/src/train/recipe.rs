@@ -8,7 +8,9 @@ use unmask_core::detector::spec::LowRankSpec;
 use unmask_core::detector::{Architecture, Group, Strategy, is_statistic};
 
 use super::best::BestBy;
+use super::effort::EffortRecipe;
 use super::precision::Precision;
+use super::schedule::{ScheduleKind, ScheduleRecipe};
 use super::shares::Shares;
 use crate::augment::Augmentation;
 use crate::augment::sbi::SelfBlending;
@@ -80,23 +82,6 @@ impl ModelRecipe {
         let Some(low_rank) = self.low_rank() else { return Ok(()) };
         let section = if low_rank.residual { "model.effort" } else { "model.low_rank" };
         low_rank.check().map_err(|problem| format!("{section} has {problem}"))
-    }
-}
-
-/// Weights of which only a part is trained (Yan et al., "Effort", 2025).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EffortRecipe {
-    /// How many of a weight's singular values are trained with their vectors, from the smallest on.
-    pub residual: usize,
-    /// The last parts of the names of the layers that are taken apart.
-    pub targets: Vec<String>,
-}
-
-impl EffortRecipe {
-    /// The same as updates that take the place of a part of their weights; the product has no factor of its own.
-    fn low_rank(&self) -> LowRankSpec {
-        LowRankSpec { rank: self.residual, alpha: self.residual as f32, targets: self.targets.clone(), residual: true }
     }
 }
 
@@ -286,32 +271,6 @@ pub enum OptimizerKind {
     AdamW,
 }
 
-/// How the learning rate changes over the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScheduleRecipe {
-    /// Which course it takes.
-    pub kind: ScheduleKind,
-    /// Where the cosine ends.
-    pub minimum: f64,
-    /// Steps over which the rate first rises from zero.
-    pub warm_up_steps: usize,
-    /// Epochs from one restart to the next, for `restarts`.
-    pub period_epochs: usize,
-}
-
-/// The schedules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ScheduleKind {
-    /// The same rate throughout.
-    Constant,
-    /// Half a cosine from the learning rate to the minimum.
-    Cosine,
-    /// That again and again (Loshchilov and Hutter, "SGDR", 2017).
-    Restarts,
-}
-
 /// How long, and in what portions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -368,13 +327,6 @@ impl Default for ModelRecipe {
     }
 }
 
-impl Default for EffortRecipe {
-    /// Its authors': one value of each weight of an attention.
-    fn default() -> Self {
-        Self { residual: 1, targets: ["query", "key", "value", "output"].map(String::from).into() }
-    }
-}
-
 impl Default for DataRecipe {
     fn default() -> Self {
         Self {
@@ -413,12 +365,6 @@ impl Default for OptimizerRecipe {
             clip_norm: 0.0,
             average: 0.0,
         }
-    }
-}
-
-impl Default for ScheduleRecipe {
-    fn default() -> Self {
-        Self { kind: ScheduleKind::Cosine, minimum: 5e-5, warm_up_steps: 0, period_epochs: 10 }
     }
 }
 

@@ -134,7 +134,8 @@ fn refuse_unknown(table: &Table, known: &Table, path: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::augment::Augmentation;
-    use crate::train::recipe::{ScheduleKind, StrategyName};
+    use crate::train::recipe::StrategyName;
+    use crate::train::schedule::ScheduleKind;
 
     const TEXT: &str = "
         name = 'small'

@@ -2,7 +2,39 @@
 
 use std::f64::consts::PI;
 
-use super::recipe::{ScheduleKind, ScheduleRecipe};
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate changes over the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleRecipe {
+    /// Which course it takes.
+    pub kind: ScheduleKind,
+    /// Where the cosine ends.
+    pub minimum: f64,
+    /// Steps over which the rate first rises from zero.
+    pub warm_up_steps: usize,
+    /// Epochs from one restart to the next, for `restarts`.
+    pub period_epochs: usize,
+}
+
+/// The schedules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleKind {
+    /// The same rate throughout.
+    Constant,
+    /// Half a cosine from the learning rate to the minimum.
+    Cosine,
+    /// That again and again (Loshchilov and Hutter, "SGDR", 2017).
+    Restarts,
+}
+
+impl Default for ScheduleRecipe {
+    fn default() -> Self {
+        Self { kind: ScheduleKind::Cosine, minimum: 5e-5, warm_up_steps: 0, period_epochs: 10 }
+    }
+}
 
 /// The learning rate over a run.
 #[derive(Clone, Debug)]
