@@ -118,7 +118,7 @@ impl Default for Calibration {
 
 impl Calibration {
     /// The limit of uncertainty where a file has none. The uncertainty of evidence and the beliefs in both classes add up to
-    /// one (Sensoy et al., 2018), so above one half more is unknown than known. DiCoME's authors name no limit.
+    /// one (Sensoy et al., 2018), so above one half more is unknown than known. DiCoME's code names no limit.
     pub const LEAST_KNOWN: f32 = 0.5;
 
     /// The uncertainty above which a person is not judged.
