@@ -1,11 +1,11 @@
 //! Cutting an image into patches and projecting each.
 
 #[cfg(feature = "autodiff")]
-use burn::backend::Autodiff;
-#[cfg(feature = "autodiff")]
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, Flex, Shape, TensorMetadata, backend_extension};
+#[cfg(feature = "autodiff")]
+use burn::backend::{Autodiff, Backend};
+use burn::backend::{Dispatch, Flex, Shape, TensorMetadata, backend_extension};
 use burn::prelude::*;
 #[cfg(feature = "cube")]
 use burn_cubecl::CubeBackend;

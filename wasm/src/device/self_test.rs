@@ -39,7 +39,7 @@ pub(crate) fn answers(device: &Device) -> Vec<Answer> {
         answer("depthwise convolution", depthwise(5, Steps::same(2), None)),
         answer("patches", patches(numbers([1, 3, 9, 7], 7, device), 3, Steps::same(2))),
         answer("layer norm", layer_norm(tokens(8), numbers([24], 9, device), numbers([24], 10, device), 1e-5)),
-        answer("attention", attention(tokens(11), tokens(12), tokens(13), 3)),
+        answer("attention", attention(tokens(11), tokens(12), tokens(13), 3, None)),
         answer(
             "linear layer",
             linear(
@@ -52,7 +52,7 @@ pub(crate) fn answers(device: &Device) -> Vec<Answer> {
         ),
         answer(
             "patch embedding",
-            patch_embedding(numbers([1, 3, 8, 8], 17, device), numbers([24, 3, 4, 4], 18, device)),
+            patch_embedding(numbers([1, 3, 8, 8], 17, device), numbers([24, 3, 4, 4], 18, device), None),
         ),
     ]
 }
