@@ -28,7 +28,7 @@ fn number(value: &Value) -> f64 {
 fn a_clip_of_which_the_detector_knows_too_little_is_uncertain_with_the_figure_and_else_it_is_judged() {
     let place = Place::new();
     let clip = clip("real_ffpp_519_480p.mp4").unwrap_or_else(|| sample("real.mp4"));
-    let score = ["score", "--frames", "4", text(&clip)];
+    let score = ["score", "--frames", "8", text(&clip)];
     let scored = |limit: Option<f64>, options: &[&str]| {
         place.succeed(score.iter().chain(&["--model", text(&detector(&place, limit))]).chain(options))
     };
