@@ -1,4 +1,4 @@
-//! The rooms of the command `unmask`, as a library: everything that it does beside reading its arguments.
+//! What the command `unmask` does, as a library: everything beside reading its arguments.
 //!
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`] and

@@ -159,8 +159,12 @@ fn summary(report: &Report) -> String {
             let part = match deciding {
                 Some(deciding) if deciding.id == track.id => ", decides",
                 Some(_) if report.video.kind != InputKind::Still && track.frames < MIN_FRAMES => ", too few to judge",
-                Some(deciding) if track.score > deciding.score && track.uncertainty.is_some() => ", not judged",
-                Some(deciding) if track.score > deciding.score => ", too small or too blurred to judge",
+                Some(deciding) if track.score > deciding.score => match (track.uncertainty, deciding.uncertainty) {
+                    (None, _) => ", too small or too blurred to judge",
+                    (of_it, of_deciding) if of_it > of_deciding => ", not judged",
+                    // Here the verdict rests on whom the detector knows least of.
+                    _ => "",
+                },
                 _ => "",
             };
             let (number, frames, uncertainty) = (track.id + 1, track.frames, beside(track.uncertainty));

@@ -121,6 +121,11 @@ impl Calibration {
     /// one (Sensoy et al., 2018), so above one half more is unknown than known. DiCoME's code names no limit.
     pub const LEAST_KNOWN: f32 = 0.5;
 
+    /// This calibration with the other's limit of uncertainty, which no fit chooses.
+    pub fn with_limit_of(self, other: &Self) -> Self {
+        Self { uncertain_above: other.uncertain_above, ..self }
+    }
+
     /// The uncertainty above which a person is not judged.
     pub fn uncertainty_limit(&self) -> f32 {
         self.uncertain_above.unwrap_or(Self::LEAST_KNOWN)

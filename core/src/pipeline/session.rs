@@ -83,6 +83,7 @@ impl Batch {
 /// The state of one input.
 ///
 /// ```
+/// use unmask_core::detector::Scores;
 /// use unmask_core::detector::spec::{DetectorSpec, SPEC_KEY};
 /// use unmask_core::face::{Face, Rect};
 /// use unmask_core::image::RgbImage;
@@ -108,7 +109,7 @@ impl Batch {
 /// session.seal();
 /// while let Some(batch) = session.next_batch(4) {
 ///     // The probabilities that a `Detector` makes of `batch.crops`, here made up.
-///     let scores = vec![0.75; batch.views().count()];
+///     let scores = Scores { fake: vec![0.75; batch.views().count()], ..Scores::default() };
 ///     session.accept(&batch, &scores).unwrap();
 /// }
 /// let video = VideoSummary {

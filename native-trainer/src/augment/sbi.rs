@@ -434,6 +434,16 @@ impl OtherFace {
 }
 
 impl SelfBlended {
+    /// The real faces and the fakes of several frames with the same changes, so that a clip holds still and nothing but the blend
+    /// tells the two apart.
+    pub fn all_augmented(pairs: &[Self], drawn: &Drawn) -> (Vec<RgbImage>, Vec<RgbImage>) {
+        let reals = pairs.iter().map(|pair| (&pair.real, &pair.landmarks));
+        let fakes = pairs.iter().map(|pair| (&pair.fake, &pair.landmarks));
+        let mut reals = drawn.apply_to_all(reals.chain(fakes));
+        let fakes = reals.split_off(pairs.len());
+        (reals, fakes)
+    }
+
     /// Both images with the same changes, so that nothing but the blend tells them apart.
     pub fn augmented(&self, drawn: &Drawn) -> (RgbImage, RgbImage) {
         let both = [&self.real, &self.fake].map(|image| (image, &self.landmarks));

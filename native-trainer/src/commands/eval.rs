@@ -175,7 +175,9 @@ fn check_calibration_data(is_reported: bool, validation: &[Video]) -> Result<()>
 
 /// The detector with another calibration.
 fn calibrated(detector: Detector, fitted: &Calibrated) -> Detector {
-    let mut spec = DetectorSpec { calibration: fitted.calibration.clone(), adapter: None, ..detector.spec().clone() };
+    let old = detector.spec();
+    let calibration = fitted.calibration.clone().with_limit_of(&old.calibration);
+    let mut spec = DetectorSpec { calibration, adapter: None, ..old.clone() };
     spec.training.reliability = Some(fitted.reliability(spec.training.reliability.as_ref()));
     described(detector, spec)
 }

@@ -17,7 +17,7 @@ use super::donors::donor;
 use super::partners::{Partner, Partners, at_the_same_time};
 use super::recipe::Recipe;
 use super::sampler::{Clip, epoch_clips};
-use crate::augment::sbi::{Blend, OtherFace};
+use crate::augment::sbi::{Blend, OtherFace, SelfBlended};
 use crate::augment::{Filming, Shot};
 use crate::datasets::{Label, Video};
 use crate::media::Programs;
@@ -188,9 +188,10 @@ impl Examples {
                 let donors = self.donors(video, &indices, &blend, place)?;
                 let pair = |(place, (image, index)): (usize, (&RgbImage, &usize))| {
                     let crop = &video.crops[*index];
-                    Ok(self_blended(image, crop, &blend, donors.get(place), &self.crop)?.augmented(&drawn))
+                    self_blended(image, crop, &blend, donors.get(place), &self.crop)
                 };
-                images.iter().zip(&indices).enumerate().map(pair).collect::<Result<Vec<_>>>()?.into_iter().unzip()
+                let pairs = images.iter().zip(&indices).enumerate().map(pair).collect::<Result<Vec<_>>>()?;
+                SelfBlended::all_augmented(&pairs, &drawn)
             }
             Partner::Of(fake) => {
                 let shown = at_the_same_time(video, &indices, fake);

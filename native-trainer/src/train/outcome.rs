@@ -48,7 +48,8 @@ pub(super) fn write_outcome(outcome: &Outcome) -> Result<()> {
     let calibrated = Calibrated::fit(outcome.validation, outcome.predictions, Misses::default());
     let spec = trained(recipe, start, best, steps_per_epoch);
     let training = Training { reliability: Some(calibrated.reliability(None)), ..spec.training };
-    let spec = DetectorSpec { calibration: calibrated.calibration.clone(), training, ..spec };
+    let calibration = calibrated.calibration.clone().with_limit_of(&spec.calibration);
+    let spec = DetectorSpec { calibration, training, ..spec };
     let model = outcome.detector.model();
     detector_file::write_merged(&out.join(DETECTOR), &spec, model, recipe.model.low_rank().as_ref())?;
     if recipe.model.strategy != StrategyName::Full {
@@ -84,7 +85,7 @@ pub(super) fn trained(
     let made_from = start.base_model.as_ref().map_or(String::new(), |base| format!(", made from {base}"));
     DetectorSpec {
         name: recipe.name.clone(),
-        calibration: Calibration::default(),
+        calibration: Calibration::default().with_limit_of(&start.calibration),
         training: Training { status: TrainingStatus::Trained, summary, reliability },
         base_model: Some(format!("{}{made_from}", start.name)),
         adapter: None,

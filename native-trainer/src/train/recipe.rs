@@ -80,8 +80,13 @@ impl ModelRecipe {
     /// What is wrong with the low-rank updates, as part of a sentence that begins with their section.
     fn check_low_rank(&self) -> Result<(), String> {
         let Some(low_rank) = self.low_rank() else { return Ok(()) };
-        let section = if low_rank.residual { "model.effort" } else { "model.low_rank" };
-        low_rank.check().map_err(|problem| format!("{section} has {problem}"))
+        match low_rank.check() {
+            Err(_) if low_rank.residual && low_rank.rank == 0 => {
+                Err("model.effort.residual is 0, so nothing of the weights would be trained".to_owned())
+            }
+            Err(problem) if low_rank.residual => Err(format!("model.effort has {problem}")),
+            checked => checked.map_err(|problem| format!("model.low_rank has {problem}")),
+        }
     }
 }
 

@@ -335,7 +335,9 @@ mod tests {
                        one_of.probability = 0.5\n\
                        one_of.weights = { brightness_contrast = 1, fancy_pca = 1, hsv_shift = 1 }";
         let expected: Augmentation = toml::from_str(written).unwrap();
-        for name in ["xception", "effnb4", "tall", "tallpp", "clip_b16_ln", "clip_b16_full", "clip_l14_ln", "stan"] {
+        for name in
+            ["xception", "effnb4", "tall", "tallpp", "clip_b16_ln", "clip_b16_full", "clip_l14_ln", "stan", "effort"]
+        {
             let mut found = read(&configs().join(format!("{name}.toml")), &[], None).unwrap().augmentation;
             if name == "xception" {
                 assert_eq!(f64::from(found.rotate.probability), 0.0);
