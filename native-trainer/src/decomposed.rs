@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 use unmask_core::detector::spec::LowRankSpec;
-use unmask_core::weights::{Init, TensorSource, WeightsError};
+use unmask_core::weights::{Init, TensorSource, WeightsError, scale_columns};
 
 /// How many steps the decomposition may take for each singular value; two or three are usual.
 const STEPS: usize = 100;
@@ -122,8 +122,8 @@ impl Smallest {
 
     /// The tensors of the update of `layer`, by their names.
     fn tensors(self, layer: &str) -> [(String, Vec<f32>); 5] {
-        let scaled = self.up.chunks_exact(self.values.len());
-        let replaced_up = scaled.flat_map(|row| row.iter().zip(&self.values).map(|(one, value)| one * value)).collect();
+        let mut replaced_up = self.up.clone();
+        scale_columns(&mut replaced_up, &self.values);
         [
             ("residual.replaced_up", replaced_up),
             ("residual.replaced_down", self.down.clone()),

@@ -150,7 +150,7 @@ pub(crate) fn add_product(weight: &mut [f32], up: &[f32], down: &[f32], [rank, i
 }
 
 /// Multiplies each column of a matrix `[rows, scales]` by its own of `scales`.
-pub(crate) fn scale_columns(matrix: &mut [f32], scales: &[f32]) {
+pub fn scale_columns(matrix: &mut [f32], scales: &[f32]) {
     for row in matrix.chunks_exact_mut(scales.len().max(1)) {
         row.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
     }

@@ -5,6 +5,7 @@
 //! of eigenvectors transposed, and fractions of levels cut off, not rounded. Albumentations 2.0 changes each pixel's distance from
 //! the mean instead, by less than a level on average.
 
+use nalgebra::{Matrix3, SymmetricEigen};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -86,29 +87,12 @@ fn covariance(pixels: &[[u8; 3]]) -> [[f64; 3]; 3] {
     })
 }
 
-/// After so many rounds of turns no element beside the diagonal is left; they shrink quadratically.
-const ROUNDS: usize = 16;
-
-/// Eigenvalues of a symmetric matrix, the largest first, each with its eigenvector of length 1, by Jacobi's turns.
-fn eigen(mut matrix: [[f64; 3]; 3]) -> [(f64, [f64; 3]); 3] {
-    let mut vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-    for (p, q) in [(0, 1), (0, 2), (1, 2)].into_iter().cycle().take(3 * ROUNDS) {
-        if matrix[p][q] == 0.0 {
-            continue;
-        }
-        let ratio = (matrix[q][q] - matrix[p][p]) / (2.0 * matrix[p][q]);
-        let tangent = ratio.signum() / (ratio.abs() + ratio.hypot(1.0));
-        let cosine = 1.0 / tangent.hypot(1.0);
-        let turned = |one: f64, other: f64| (cosine * (one - tangent * other), cosine * (tangent * one + other));
-        for row in matrix.iter_mut().chain(&mut vectors) {
-            (row[p], row[q]) = turned(row[p], row[q]);
-        }
-        let (above, below) = matrix.split_at_mut(q);
-        for (one, other) in above[p].iter_mut().zip(&mut below[0]) {
-            (*one, *other) = turned(*one, *other);
-        }
-    }
-    let mut pairs = [0, 1, 2].map(|index| (matrix[index][index], vectors.map(|row| row[index])));
+/// Eigenvalues of a symmetric matrix, the largest first, each with its eigenvector of length 1.
+fn eigen(matrix: [[f64; 3]; 3]) -> [(f64, [f64; 3]); 3] {
+    // Rows and columns of a symmetric matrix are the same; the vectors are the columns of theirs.
+    let found = SymmetricEigen::new(Matrix3::from(matrix));
+    let vectors: [[f64; 3]; 3] = found.eigenvectors.into();
+    let mut pairs = [0, 1, 2].map(|index| (found.eigenvalues[index], vectors[index]));
     pairs.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     pairs
 }
