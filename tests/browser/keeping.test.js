@@ -67,7 +67,7 @@ test('what is kept is listed with its name, its size and its SHA-256, parts of f
   assert.equal(first.name, 'part.safetensors');
   assert.deepEqual([first.url, first.sha256, first.complete], [part, null, false]);
   assert.ok(first.bytes >= 16 * MIB && first.bytes < LARGE.length, `${first.bytes} bytes`);
-  const facts = { name: 'whole one.safetensors', bytes: SMALL.length, sha256: sha256(SMALL), complete: true };
+  const facts = { name: 'whole one.safetensors', bytes: SMALL.length, sha256: sha256(SMALL), complete: true, converted: false };
   assert.deepEqual(second, { url: whole, ...facts });
 });
 
@@ -75,7 +75,7 @@ test('a file is kept without being loaded, and loaded afterwards without a reque
   const page = await openPage();
   const address = server.handle('/ahead.safetensors', file(LARGE, { tag: '"1"' }));
   const { value } = await keep(page, address, { sha256: sha256(LARGE) });
-  const facts = { url: address, name: 'ahead.safetensors', bytes: LARGE.length, sha256: sha256(LARGE), complete: true };
+  const facts = { url: address, name: 'ahead.safetensors', bytes: LARGE.length, sha256: sha256(LARGE), complete: true, converted: false };
   assert.deepEqual({ ...value, id: undefined }, { ...facts, id: undefined });
   const start = server.log.length;
   assertIs(await load(page, address, { sha256: sha256(LARGE) }), LARGE);
@@ -90,7 +90,7 @@ test('a file of the visitor\u2019s own is kept by its SHA-256, and found by it',
   const hash = sha256(SMALL.subarray(0, 1000));
   await keep(page, own);
   const { value } = await keep(page, own);
-  const facts = { url: null, name: 'mine.safetensors', bytes: 1000, sha256: hash, complete: true };
+  const facts = { url: null, name: 'mine.safetensors', bytes: 1000, sha256: hash, complete: true, converted: false };
   assert.deepEqual(await kept(page), [facts], 'twice the same is kept once');
   assertIs(await load(page, null, { sha256: hash }), SMALL.subarray(0, 1000));
   assertOneSentence(await keep(page, own, { sha256: sha256(LARGE) }), 'mine.safetensors: it is another file', 'wrong_sha256');

@@ -26,7 +26,7 @@ const PEOPLE: usize = 800;
 /// Frames of each clip that are measured.
 const FRAMES: &str = "8";
 /// How often each method sees everything.
-const EPOCHS: usize = 8;
+const EPOCHS: usize = 4;
 
 fn clip() -> Value {
     json!({ "image_size": SIDE, "patch_size": 8, "width": 96, "depth": 6, "heads": 3, "mlp": 192, "head": "1mlp" })
@@ -60,10 +60,10 @@ fn methods() -> Vec<(&'static str, Value, &'static str)> {
         sizes
     };
     let stan = json!({
-        "kind": "stan", "clip": clip(), "branch_depth": 2, "clip_length": 4, "time_module": "attention", "drop_path": 0.1
+        "kind": "stan", "clip": clip(), "branch_depth": 2, "clip_length": 2, "time_module": "attention", "drop_path": 0.1
     });
     let timesformer = json!({
-        "kind": "timesformer", "backbone": efficientnet(), "clip_length": 4, "layers": 1, "heads": 4, "mlp": 256,
+        "kind": "timesformer", "backbone": efficientnet(), "clip_length": 2, "layers": 1, "heads": 4, "mlp": 256,
         "dropout": 0.1
     });
     let xception = json!({

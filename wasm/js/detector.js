@@ -29,12 +29,13 @@ export class Detector {
    * @param {Source | null} [source]
    * @param {LoadOptions} [options]
    */
-  static async load(source, { device = 'auto', base, sha256, onProgress = () => {}, signal } = {}) {
+  static async load(source, { device = 'auto', base, sha256, checkpoint, onProgress = () => {}, signal } = {}) {
     if (!DEVICES.includes(device)) {
       throw new TypeError(`there is no device \`${device}\`; choose auto, cpu or webgpu`);
     }
     signal?.throwIfAborted();
-    const { blob, name, base: baseBlob, sha256: expected } = await fetchDetector(source, { sha256, base, onProgress, signal });
+    const wanted = { sha256, base, checkpoint, onProgress, signal };
+    const { blob, name, base: baseBlob, sha256: expected } = await fetchDetector(source, wanted);
     const link = new WorkerLink({ model: blob, base: baseBlob, name, sha256: expected ?? null, device });
     try {
       return new Detector(link, await link.description(onProgress, signal));

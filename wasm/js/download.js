@@ -211,7 +211,7 @@ function pause(milliseconds, signal) {
 }
 
 /** A file's bytes so far: on disk while that works, then in the browser's memory. */
-class Pieces {
+export class Pieces {
   #entry;
   #toKeep;
   /** @type {Blob[]} */

@@ -14,11 +14,14 @@
  * @property {string} [name] of one that was given
  * @property {Validator | null} [validator]
  * @property {number} [size] once every byte is there
- * @property {string} [sha256]
+ * @property {string} [sha256] of the file as it was fetched or given
+ * @property {boolean} [converted] whether it is the detector that the file became
  */
 
 const FOLDER = 'unmask';
 const ENTRY = 'entry.json';
+/** What the folder of a detector that a checkpoint became has behind the checkpoint's name. */
+const CONVERTED = '-converted';
 
 /** The store, or null where there is none: outside a secure context, and where the browser refuses. */
 export async function openStore() {
@@ -44,7 +47,7 @@ class Store {
    */
   async entry(url) {
     const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(url));
-    return Entry.read(this.#folder, hexadecimal(digest), { url });
+    return this.#latest(hexadecimal(digest), { url });
   }
 
   /**
@@ -53,7 +56,17 @@ class Store {
    * @param {string} name
    */
   given(sha256, name) {
-    return Entry.read(this.#folder, `given-${sha256}`, { url: null, name });
+    return this.#latest(`given-${sha256}`, { url: null, name });
+  }
+
+  /**
+   * The detector that a file became, where all of it is there, else the file.
+   * @param {string} key
+   * @param {Facts} facts
+   */
+  async #latest(key, facts) {
+    const converted = await Entry.read(this.#folder, key + CONVERTED, facts);
+    return converted.complete ? converted : Entry.read(this.#folder, key, facts);
   }
 
   /**
@@ -70,10 +83,11 @@ class Store {
    * @param {string} sha256
    */
   async withSha256(sha256) {
+    let found = null;
     for await (const entry of this.#entries()) {
-      if (entry.sha256 === sha256 && entry.complete) return entry;
+      if (entry.sha256 === sha256 && entry.complete && !found?.converted) found = entry;
     }
-    return null;
+    return found;
   }
 
   /** All files of which something is kept, in the order of their names. */
@@ -145,8 +159,8 @@ export class Entry {
    * @returns {Kept}
    */
   get described() {
-    const { id, url, name, sha256, complete } = this;
-    return { id, url, name, bytes: total(this.#pieces), sha256, complete };
+    const { id, url, name, sha256, complete, converted } = this;
+    return { id, url, name, bytes: total(this.#pieces), sha256, complete, converted };
   }
 
   /** What the server said to tell this version of the file from others; null where nothing is kept. */
@@ -157,6 +171,11 @@ export class Entry {
   /** Whether every byte is there. */
   get complete() {
     return this.#facts.size === total(this.#pieces);
+  }
+
+  /** Whether it is the detector that a checkpoint became; everything else that is known is then of the checkpoint. */
+  get converted() {
+    return this.#facts.converted ?? false;
   }
 
   /** Its SHA-256 where that was computed; null before. */
@@ -175,6 +194,7 @@ export class Entry {
    */
   async begin(validator) {
     await this.remove();
+    if (this.#key.endsWith(CONVERTED)) this.#key = this.#key.slice(0, -CONVERTED.length);
     await this.#write({ validator });
   }
 
@@ -202,12 +222,27 @@ export class Entry {
     await this.#write({ sha256 });
   }
 
+  /** Begins to keep the detector that this checkpoint becomes, beside it. */
+  async conversion() {
+    const { size: _, ...facts } = this.#facts;
+    const entry = new Entry(this.#parent, this.#key + CONVERTED, facts, [], false);
+    await entry.remove();
+    await entry.#write({ ...facts, converted: true });
+    return entry;
+  }
+
+  /** Removes it, and whatever is left of the file that it was before, or of the one that it was becoming. */
+  async forget() {
+    const key = this.#key.endsWith(CONVERTED) ? this.#key.slice(0, -CONVERTED.length) : this.#key;
+    const other = this.#key === key ? key + CONVERTED : key;
+    await this.remove();
+    await this.#parent.removeEntry(other, { recursive: true }).catch(ignoreAbsent);
+  }
+
   async remove() {
     const { url, name } = this.#facts;
     [this.#facts, this.#pieces] = [{ url, name }, []];
-    await this.#parent.removeEntry(this.#key, { recursive: true }).catch((error) => {
-      if (error.name !== 'NotFoundError') throw error;
-    });
+    await this.#parent.removeEntry(this.#key, { recursive: true }).catch(ignoreAbsent);
   }
 
   /** @param {Partial<Facts>} facts */
@@ -220,6 +255,11 @@ export class Entry {
   #folder() {
     return this.#parent.getDirectoryHandle(this.#key, { create: true });
   }
+}
+
+/** Lets a removal pass of what is not there. */
+function ignoreAbsent(error) {
+  if (error.name !== 'NotFoundError') throw error;
 }
 
 /**

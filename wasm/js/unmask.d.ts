@@ -1,9 +1,9 @@
 /**
- * How far a call is. `download`: bytes of the detector file; `prepare`: the detector is being made ready; `score`: frames
- * looked at. `total` is absent where unknown.
+ * How far a call is. `download`: bytes of the detector file; `convert`: bytes of the detector file that a checkpoint becomes;
+ * `prepare`: the detector is being made ready; `score`: frames looked at. `total` is absent where unknown.
  */
 export interface StageProgress {
-  stage: 'download' | 'prepare' | 'score';
+  stage: 'download' | 'convert' | 'prepare' | 'score';
   done: number;
   total?: number;
 }
@@ -17,8 +17,23 @@ export interface DeviceChange {
 
 export type Progress = StageProgress | DeviceChange;
 
-/** A detector file: its address, or its bytes. */
+/** A detector file, or a checkpoint that becomes one: its address, or its bytes. */
 export type Source = string | URL | Blob | ArrayBuffer | ArrayBufferView;
+
+/**
+ * What a checkpoint that somebody else published does not say of itself. Safetensors files of whole detectors (GenD,
+ * CommunityForensics and the others that `unmask import --help` lists) become detector files when they are loaded.
+ */
+export interface Checkpoint {
+  /** What reports call the detector. Default: the file's name without its ending. */
+  name?: string;
+  /** The licence of its weights. */
+  licence?: string | null;
+  /** Its format, by the name that `unmask import --from` has for it. Default: what the names of its tensors tell. */
+  format?: string | null;
+  /** The `config.json` beside it; needed only where the shapes of its tensors leave something open. */
+  config?: string | URL | Blob | null;
+}
 
 /** What went wrong, for programs; it stays the same where sentences change. */
 export type ErrorCode =
@@ -98,11 +113,15 @@ export interface Kept {
   sha256: string | null;
   /** Whether that is all of it; otherwise its download did not come to its end, and goes on when it is loaded again. */
   complete: boolean;
+  /** Whether it is the detector file that a checkpoint became; address, name and SHA-256 are then the checkpoint's. */
+  converted: boolean;
 }
 
 export interface KeepOptions {
   /** What the file's SHA-256 has to be, hexadecimal; another file is refused. */
   sha256?: string;
+  /** What the file does not say of itself, should it be somebody else's checkpoint. */
+  checkpoint?: Checkpoint;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
 }
@@ -114,6 +133,8 @@ export interface LoadOptions {
   base?: Source;
   /** What the file's SHA-256 has to be, hexadecimal; another file is refused. A kept file that has it is used without a request. */
   sha256?: string;
+  /** What the file does not say of itself, should it be somebody else's checkpoint. */
+  checkpoint?: Checkpoint;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
 }

@@ -2,17 +2,19 @@
  * Detector files: fetched, checked, kept on disk, and with the base that an adapter needs.
  *
  * @import { Entry } from './store.js'
- * @import { Kept, Progress, Source } from './unmask.d.ts'
+ * @import { Checkpoint, Kept, Progress, Source } from './unmask.d.ts'
  *
  * @typedef {object} Context what all work on one file shares
  * @property {Awaited<ReturnType<typeof openStore>>} store
  * @property {(progress: Progress) => void} onProgress
  * @property {AbortSignal} [signal]
+ * @property {Checkpoint} [checkpoint] what the file does not say of itself, should it be a checkpoint
  *
- * @typedef {{ blob: Blob, name: string, sha256: string | null }} Found
+ * @typedef {{ blob: Blob, name: string, sha256: string | null }} Found a file; its SHA-256 where that has to be checked yet, or is known
  */
 
 import { bundled } from './bundled.js';
+import { convert, headerOf, isCheckpoint } from './conversion.js';
 import { download, notKept, PIECE } from './download.js';
 import { heard, UnmaskError } from './error.js';
 import { spawn } from './spawn.js';
@@ -24,9 +26,6 @@ import { fileName, hexadecimal, openStore } from './store.js';
  */
 const HASHED_AT_ONCE = 64 << 20;
 
-/** More than any detector's header has. */
-const LONGEST_HEADER = 16 << 20;
-
 /** What files without a name of their own are called. */
 const NAMELESS = 'the detector file';
 
@@ -36,7 +35,7 @@ const NAMELESS = 'the detector file';
  * @typedef {object} Fetched
  * @property {Blob} blob
  * @property {string} name what errors call it
- * @property {string | null} sha256 its SHA-256, where that had to be known
+ * @property {string | null} sha256 its SHA-256, where that had to be known; null of what a checkpoint became
  * @property {Blob | null} base the detector that an adapter changes, which is the one that it names
  */
 
@@ -44,20 +43,22 @@ const NAMELESS = 'the detector file';
  * Fetches a detector file; without a source, the one that comes with Unmask.
  *
  * Files from the web are kept on disk in a secure context. A kept file with the wanted SHA-256 is used without a request;
- * any other is used if the server says that it is still the same, or says nothing at all.
+ * any other is used if the server says that it is still the same, or says nothing at all. A checkpoint of somebody else becomes a
+ * detector file, which is kept in its place.
  *
  * @param {Source | null} [source]
  * @param {object} [options]
  * @param {string} [options.sha256] the only file to accept
  * @param {Source} [options.base] the detector that an adapter changes; without it, a kept one
+ * @param {Checkpoint} [options.checkpoint]
  * @param {(progress: Progress) => void} [options.onProgress]
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<Fetched>}
  */
-export async function fetchDetector(source, { sha256, base, onProgress = () => {}, signal } = {}) {
+export async function fetchDetector(source, { sha256, base, checkpoint, onProgress = () => {}, signal } = {}) {
   signal?.throwIfAborted();
   const wanted = source == null ? (sha256 ?? bundled.sha256) : sha256;
-  const context = { store: await openStore(), onProgress, signal };
+  const context = { store: await openStore(), onProgress, signal, checkpoint };
   const file = await obtain(source ?? bundled.url, checkedSha256(wanted), context);
   const baseFile = await obtainBase(file, base, context);
   return { blob: file.blob, name: file.name, sha256: file.sha256, base: baseFile?.blob ?? null };
@@ -69,21 +70,23 @@ export async function fetchDetector(source, { sha256, base, onProgress = () => {
  * @param {Source | null} [source]
  * @param {object} [options]
  * @param {string} [options.sha256] the only file to accept
+ * @param {Checkpoint} [options.checkpoint]
  * @param {(progress: Progress) => void} [options.onProgress]
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<Kept>}
  */
-export async function keepDetector(source, { sha256, onProgress = () => {}, signal } = {}) {
+export async function keepDetector(source, { sha256, checkpoint, onProgress = () => {}, signal } = {}) {
   signal?.throwIfAborted();
   const wanted = checkedSha256(source == null ? (sha256 ?? bundled.sha256) : sha256);
-  const context = { store: await openStore(), onProgress, signal };
+  const context = { store: await openStore(), onProgress, signal, checkpoint };
   const given = source == null ? null : asBlob(source);
   if (given) return keepGiven(given, wanted, context);
   const url = new URL(/** @type {string | URL} */ (source ?? bundled.url), document.baseURI);
   const name = fileName(url);
   const cached = wanted && (await forgiving(() => context.store?.withSha256(wanted)));
   if (cached) return cached.described;
-  const { entry } = await exclusively(url.href, context, () => fromWeb({ url, name, sha256: wanted }, context, true));
+  const keep = async () => asDetector(await fromWeb({ url, name, sha256: wanted }, context, true), context);
+  const { entry } = await exclusively(url.href, context, keep);
   return /** @type {Entry} */ (entry).described;
 }
 
@@ -110,7 +113,7 @@ export async function forgetDetector(which) {
     if (!lock) {
       throw new UnmaskError('in_use', `${entry.name}: it is being fetched at the moment; stop that, and delete it then`);
     }
-    await entry.remove();
+    await entry.forget();
     return true;
   });
 }
@@ -156,7 +159,7 @@ function checkedSha256(sha256) {
 }
 
 /**
- * A file, which is the one with `sha256`, unless that is null.
+ * A detector file, which is, or was made of, the file with `sha256`, unless that is null.
  * @param {Source} source
  * @param {string | null} sha256
  * @param {Context} context
@@ -167,13 +170,40 @@ async function obtain(source, sha256, context) {
   if (given) {
     const file = { blob: given, name: nameOf(given), sha256 };
     if (sha256) await check(file, context);
-    return file;
+    return asDetector({ ...file, entry: null }, context);
   }
   const url = new URL(/** @type {string | URL} */ (source), document.baseURI);
   const name = fileName(url);
   const cached = sha256 && (await forgiving(() => context.store?.withSha256(sha256)));
-  if (cached) return { blob: new Blob(cached.pieces), name, sha256 };
-  return exclusively(url.href, context, () => fromWeb({ url, name, sha256 }, context));
+  if (cached) return ofCache(cached, { name, sha256 }, context);
+  return exclusively(url.href, context, async () => asDetector(await fromWeb({ url, name, sha256 }, context), context));
+}
+
+/**
+ * A kept file, as a detector file.
+ * @param {Entry} entry
+ * @param {{ name: string, sha256: string }} file
+ * @param {Context} context
+ * @returns {Promise<Found>}
+ */
+async function ofCache(entry, { name, sha256 }, context) {
+  const file = { blob: new Blob(entry.pieces), name, sha256, entry };
+  if (entry.converted || !(await isCheckpoint(file))) return { ...file, sha256: entry.converted ? null : sha256 };
+  return exclusively(entry.url ?? entry.id, context, () => asDetector(file, context));
+}
+
+/**
+ * A file as it is where it is a detector file, and what it becomes where it is a checkpoint.
+ * @template {Found & { entry: Entry | null }} F
+ * @param {F} file
+ * @param {Context} context
+ * @returns {Promise<F>}
+ */
+async function asDetector(file, context) {
+  if (file.entry?.converted) return { ...file, sha256: null };
+  if (!(await isCheckpoint(file))) return file;
+  // Its SHA-256 was compared with the wanted one; what it becomes has another.
+  return { ...file, ...(await convert(file, { ...context, entry: file.entry })), sha256: null };
 }
 
 /** @param {Source} source */
@@ -267,10 +297,7 @@ function notItsBase(file, sha256, error) {
  */
 async function baseSha256(blob) {
   try {
-    const length = Number(new DataView(await blob.slice(0, 8).arrayBuffer()).getBigUint64(0, true));
-    if (length > LONGEST_HEADER) return null;
-    const header = JSON.parse(await blob.slice(8, 8 + length).text());
-    return JSON.parse(header.__metadata__.unmask).adapter?.base_sha256 ?? null;
+    return JSON.parse((await headerOf(blob)).__metadata__.unmask).adapter?.base_sha256 ?? null;
   } catch {
     // What is wrong with the file, the worker says when it loads it.
     return null;

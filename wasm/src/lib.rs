@@ -11,6 +11,8 @@
 mod blob;
 #[cfg(test)]
 mod contract;
+#[cfg(feature = "checkpoints")]
+mod convert;
 mod device;
 mod error;
 mod finder;
@@ -23,6 +25,8 @@ mod scorer;
 mod scoring;
 mod video_file;
 
+#[cfg(feature = "checkpoints")]
+pub use convert::Conversion;
 #[cfg(feature = "webgpu")]
 pub use device::probe;
 pub use finder::FaceFinder;

@@ -48,6 +48,9 @@ pub enum WeightsError {
         "is neither a detector file nor a checkpoint of a known format (its first tensor is `{0}`); name another file"
     )]
     UnknownFormat(String),
+    /// A format that there is not.
+    #[error("is said to be a checkpoint of the format `{0}`, which is not known; name another, or none")]
+    NoSuchFormat(String),
     /// A file that several formats fit.
     #[error("could be a checkpoint of several formats ({0}); say which it is")]
     SeveralFormats(String),

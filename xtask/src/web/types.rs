@@ -38,7 +38,7 @@ const PARTS: [Part; 2] = [
     Part {
         name: "workers",
         globals: &["esnext", "webworker", "webworker.iterable", "webworker.asynciterable"],
-        begins_with: &["worker.js", "helper.js", "hash.js"],
+        begins_with: &["worker.js", "helper.js", "hash.js", "convert.js"],
         with_uses: false,
     },
 ];

@@ -1,0 +1,178 @@
+// Checkpoints of other people: what they become on this device, how that is kept, and what is refused.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { assertSameReport } from './compare.js';
+import { sample } from './page-support.js';
+import { file } from './server.js';
+import { launch, openPage as openDetectorPage, score, Scratch } from './support.js';
+import { assertIs, assertOneSentence, load, servePages, sha256, weightsPage } from './weights-support.js';
+
+const { UNMASK_PROGRAM: program } = process.env;
+
+/** Tiny: the heads of its attention follow from no published size, so its `config.json` is needed. */
+const CHECKPOINT = golden('gend_tiny.safetensors');
+const CONFIG = '{"num_attention_heads": 2}';
+
+let browser;
+let context;
+let server;
+let config;
+/** What the program makes of the checkpoint. */
+let expected;
+const scratch = new Scratch();
+
+function golden(name) {
+  return readFileSync(new URL(`../goldens/${name}`, import.meta.url));
+}
+
+before(async () => {
+  browser = await launch();
+  server = await servePages();
+  config = server.handle('/config.json', file(Buffer.from(CONFIG), { tag: '"1"' }));
+  scratch.write('config.json', CONFIG);
+  const [input, whole, half] = [scratch.write('gend_tiny.safetensors', CHECKPOINT), scratch.path('whole'), scratch.path('half.safetensors')];
+  execFileSync(program, ['import', '--from', 'gend', '--input', input, '--name', 'gend-tiny', '--licence', 'MIT', '--output', whole]);
+  execFileSync(program, ['quantize', '--model', whole, '--dtype', 'f16', '--output', half]);
+  expected = readFileSync(half);
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+  scratch.remove();
+});
+
+// A visitor's disk of its own for each test.
+beforeEach(async () => {
+  context = await browser.newContext();
+});
+
+afterEach(() => context.close());
+
+/** A page with the module as `window.weights`. */
+function openPage(options) {
+  return weightsPage(context, server, options);
+}
+
+/** What the checkpoint does not say of itself. */
+function checkpoint(more) {
+  return { name: 'gend-tiny', licence: 'MIT', config, ...more };
+}
+
+function kept(page) {
+  return page.evaluate(() => window.weights.keptDetectors());
+}
+
+/** Serves the checkpoint at `/gend_tiny.safetensors` below a path of its own. */
+function serve(path, content = CHECKPOINT, tag = '"1"') {
+  return server.handle(`${path}/gend_tiny.safetensors`, file(content, { tag }));
+}
+
+test('a published checkpoint becomes the detector file that the program makes of it, and that is kept in its place', async () => {
+  const address = serve('/kept');
+  const found = await load(await openPage(), address, { checkpoint: checkpoint() });
+  assertIs(found, expected);
+  const converted = found.progress.filter(({ stage }) => stage === 'convert');
+  assert.deepEqual(converted.at(-1), { stage: 'convert', done: expected.length, total: expected.length });
+  const page = await openPage();
+  const [entry, ...others] = await kept(page);
+  assert.deepEqual([entry.bytes, entry.complete, entry.converted, others.length], [expected.length, true, true, 0]);
+  assert.equal(entry.sha256, sha256(CHECKPOINT));
+
+  const start = server.log.length;
+  const again = await load(page, address, { checkpoint: checkpoint() });
+  assertIs(again, expected);
+  assert.deepEqual(again.progress, []);
+  const asked = server.asked('/kept/gend_tiny.safetensors', start);
+  assert.deepEqual(asked.map(({ headers }) => headers['if-none-match']), ['"1"']);
+
+  assert.ok(await page.evaluate((address) => window.weights.forgetDetector(address), address));
+  assert.deepEqual(await kept(page), []);
+});
+
+test('by the checkpoint’s SHA-256 it is found without a request, and another file is refused', async () => {
+  const address = serve('/hashed');
+  const options = { sha256: sha256(CHECKPOINT), checkpoint: checkpoint() };
+  assertIs(await load(await openPage(), address, options), expected);
+  const start = server.log.length;
+  const page = await openPage();
+  assertIs(await load(page, `${server.origin}/moved.safetensors`, options), expected);
+  assert.deepEqual(server.log.slice(start).filter(({ path }) => /moved|hashed/.test(path)), []);
+  const other = await load(page, serve('/other'), { ...options, sha256: sha256(expected) });
+  assertOneSentence(other, 'gend_tiny.safetensors: it is another file than the wanted one', 'wrong_sha256');
+});
+
+test('a new version is fetched and converted anew', async () => {
+  const address = serve('/changing');
+  assertIs(await load(await openPage(), address, { checkpoint: checkpoint() }), expected);
+  // The last tensor's last byte: a small change of one weight.
+  const changed = Buffer.from(CHECKPOINT);
+  changed[changed.length - 2] ^= 1;
+  serve('/changing', changed, '"2"');
+  const page = await openPage();
+  const found = await load(page, address, { checkpoint: checkpoint() });
+  assert.equal(found.size, expected.length);
+  assert.notEqual(found.sha256, sha256(expected));
+  assert.deepEqual((await kept(page)).map(({ sha256, converted }) => [sha256, converted]), [[sha256(changed), true]]);
+});
+
+test('a conversion that is stopped goes on from the checkpoint that is there', async () => {
+  const address = serve('/stopped');
+  const page = await openPage();
+  const stopped = await page.evaluate(
+    async ({ address, checkpoint }) => {
+      const abort = new AbortController();
+      const onProgress = ({ stage }) => stage === 'convert' && abort.abort();
+      try {
+        await window.weights.fetchDetector(address, { checkpoint, onProgress, signal: abort.signal });
+      } catch ({ name }) {
+        return name;
+      }
+    },
+    { address, checkpoint: checkpoint() },
+  );
+  assert.equal(stopped, 'AbortError');
+  const found = await load(page, address, { checkpoint: checkpoint() });
+  assertIs(found, expected);
+  assert.ok(found.progress.every(({ stage }) => stage === 'convert'));
+  assert.equal((await kept(page)).length, 1);
+});
+
+test('a checkpoint is loaded from bytes and from an address, and scores as the program scores it', async () => {
+  const { page, context: pages } = await openDetectorPage(browser);
+  const model = await page.evaluate(
+    async ({ bytes, config }) => {
+      window.test.detector.dispose();
+      const blob = new File([Uint8Array.from(bytes)], 'gend_tiny.safetensors');
+      const checkpoint = { name: 'gend-tiny', licence: 'MIT', config: new Blob([config]) };
+      window.test.detector = await window.test.Detector.load(blob, { checkpoint, device: 'cpu' });
+      return { name: window.test.detector.name, sha256: window.test.detector.sha256 };
+    },
+    { bytes: [...CHECKPOINT], config: CONFIG },
+  );
+  assert.deepEqual(model, { name: 'gend-tiny', sha256: sha256(expected) });
+  const { report, error } = await score(page, sample('real'), { frames: 4 });
+  assert.equal(error, undefined, error?.message);
+  const options = ['score', sample('real'), '--model', scratch.path('half.safetensors'), '--frames', '4', '--json'];
+  assertSameReport(report, JSON.parse(execFileSync(program, options)));
+  await pages.close();
+});
+
+test('what cannot become a detector is refused with one sentence that names it', async () => {
+  const page = await openPage();
+  const refused = async (content, start, options) => {
+    const address = server.handle('/refused.safetensors', file(content));
+    assertOneSentence(await load(page, address, options), `refused.safetensors: ${start}`, 'bad_detector');
+  };
+  await refused(golden('clip_tiny/model.safetensors'), 'has no head');
+  await refused(golden('thesis_tiny_1mlp.pth'), 'it is a checkpoint of PyTorch');
+  await refused(golden('geometry.safetensors'), 'is neither a detector file nor a checkpoint');
+  await refused(CHECKPOINT, 'has the shapes of no published CLIP');
+  await refused(CHECKPOINT, 'does not look like', { checkpoint: checkpoint({ format: 'commfor' }) });
+  await refused(CHECKPOINT, 'is said to be a checkpoint of the format `gendd`', { checkpoint: checkpoint({ format: 'gendd' }) });
+  const missing = await load(page, serve('/missing'), { checkpoint: { config: `${server.origin}/none.json` } });
+  assertOneSentence(missing, `${server.origin}/none.json: the server answered 404`, 'bad_response');
+});

@@ -1,0 +1,35 @@
+/**
+ * A worker that makes a detector file of somebody else's checkpoint. It is told which, and then asked for piece after piece, so
+ * that no more than one waits to be kept.
+ */
+
+import { told } from './error.js';
+import init, { Conversion } from './unmask_wasm.js';
+
+const ready = init({ module_or_path: new URL('./unmask_wasm_bg.wasm', import.meta.url) });
+ready.catch(() => {});
+/** @type {Conversion | undefined} */
+let conversion;
+
+const TASKS = {
+  /** Resolves to how many bytes the detector file will have. */
+  begin({ blob, file, name, licence, format, config }) {
+    conversion = new Conversion(blob, file, name, licence, format, config);
+    return conversion.size;
+  },
+
+  /** Resolves to the next bytes; to nothing behind the last. */
+  next() {
+    return /** @type {Conversion} */ (conversion).nextBytes();
+  },
+};
+
+self.addEventListener('message', async (/** @type {MessageEvent} */ { data: { task, message } }) => {
+  try {
+    await ready;
+    const value = TASKS[task](message);
+    self.postMessage({ value }, value instanceof Uint8Array ? [value.buffer] : []);
+  } catch (error) {
+    self.postMessage({ error: told(error) });
+  }
+});
