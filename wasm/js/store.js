@@ -83,11 +83,12 @@ class Store {
    * @param {string} sha256
    */
   async withSha256(sha256) {
+    /** @type {Entry | null} */
     let found = null;
     for await (const entry of this.#entries()) {
       if (entry.sha256 === sha256 && entry.complete && !found?.converted) found = entry;
     }
-    return found;
+    return /** @type {Entry | null} */ (found);
   }
 
   /** All files of which something is kept, in the order of their names. */
