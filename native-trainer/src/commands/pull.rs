@@ -93,6 +93,7 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: &str) -> Result<()> {
         from,
         input: pulled.path.clone(),
         head: None,
+        peft: None,
         output: output.clone(),
         key: None,
         heads: None,
