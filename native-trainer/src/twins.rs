@@ -35,6 +35,11 @@ pub struct Twins {
 }
 
 impl Twins {
+    /// Those that detectors are measured with, always the same: for crops of `crop`.
+    pub fn to_measure(crop: CropSpec) -> Self {
+        Self::new(0, SelfBlending::default(), &Augmentation::default(), crop)
+    }
+
     /// Twins blended as `blending` says, they and their videos compressed as `augmentation` says and otherwise unchanged.
     pub fn new(seed: u64, blending: SelfBlending, augmentation: &Augmentation, crop: CropSpec) -> Self {
         Self { seed, blending, augmentation: Augmentation { jpeg: augmentation.jpeg, ..Augmentation::none() }, crop }

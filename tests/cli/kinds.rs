@@ -19,12 +19,17 @@ const SIDE: usize = 32;
 
 /// A detector of this architecture with random weights, whose crops are as large as its input.
 pub(crate) fn fresh(place: &Place, name: &str, architecture: &Value) -> PathBuf {
+    fresh_of_crops(place, name, architecture, 1.3)
+}
+
+/// As [`fresh`], for crops that are so many times wider than the bare face.
+pub(crate) fn fresh_of_crops(place: &Place, name: &str, architecture: &Value, margin: f32) -> PathBuf {
     let known: Architecture = serde_json::from_value(architecture.clone()).expect(name);
     let (side, length) = (known.image_size(), known.clip_length());
     let spec = json!({
         "version": 1, "name": name, "architecture": architecture,
         "input": { "size": side, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "bicubic" },
-        "crop": { "geometry": "dfb", "size": side, "margin": 1.3 },
+        "crop": { "geometry": "dfb", "size": side, "margin": margin },
         "sampling": { "frames": 32, "clip_length": (length > 1).then_some(length) },
         "labels": ["real", "fake"],
         "calibration": { "temperature": 1.0, "real_below": 0.35, "fake_above": 0.65 },

@@ -8,6 +8,7 @@ mod clips;
 #[path = "../support/compare.rs"]
 mod compare;
 mod comparing;
+mod converting;
 mod data_sets;
 #[path = "../support/encoders.rs"]
 mod encoders;

@@ -1,24 +1,32 @@
-//! The thesis's methods at reduced size beside each other, by `unmask compare`: takes ten minutes, so it runs by hand.
+//! The thesis's methods at reduced size beside each other, by `unmask compare`: takes long, so it runs by hand.
 //!
 //! ```sh
-//! UNMASK_COMPARISON=comparison cargo test -p unmask --test cli -- --ignored reduced --nocapture
+//! UNMASK_COMPARISON=comparison UNMASK_DFDC=/data/DeepFake-Detection \
+//!     cargo test -p unmask --test cli -- --ignored reduced --nocapture
 //! ```
+//!
+//! `UNMASK_COMPARISON` is where everything is kept, so that an interrupted comparison goes on; `UNMASK_DFDC` is a folder with faces of
+//! the DFDC as they are published (`faces_224`, `metadata.csv`), without which the methods learn from photographs alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::kinds::fresh;
+use crate::kinds::fresh_of_crops;
 use crate::shared_data::shared_data;
 use crate::support::{Place, people, text};
 
 /// Side of the crops and of every detector's input.
 const SIDE: usize = 64;
-/// Photographs of people whose faces are blended.
-const PEOPLE: usize = 400;
+/// How much wider than the bare face crops are: as tight as the DFDC's faces are published.
+const MARGIN: f32 = 0.8;
+/// People of photographs whose faces are blended.
+const PEOPLE: usize = 800;
 /// Frames of each clip that are measured.
 const FRAMES: &str = "8";
+/// How often each method sees everything.
+const EPOCHS: usize = 8;
 
 fn clip() -> Value {
     json!({ "image_size": SIDE, "patch_size": 8, "width": 96, "depth": 6, "heads": 3, "mlp": 192, "head": "1mlp" })
@@ -99,14 +107,20 @@ fn cut(place: &Place, input: &Path, output: &str, detector: &Path, more: &[&str]
     output
 }
 
+/// One `[[evaluate]]` of the configuration.
+fn evaluate(name: &str, path: &Path, more: &str) -> String {
+    format!("[[evaluate]]\nname = '{name}'\npath = '{}'\n{more}\n", text(path))
+}
+
 #[test]
-#[ignore = "takes ten minutes; run by hand as the file says"]
+#[ignore = "takes long; run by hand as the file says"]
 fn the_methods_of_the_thesis_at_reduced_size_are_compared_to_the_end() {
-    let place = Place::new();
-    let out = std::env::var("UNMASK_COMPARISON").map_or_else(|_| place.path("comparison"), PathBuf::from);
-    let first = fresh(&place, "first", &methods()[0].1);
+    let place = std::env::var_os("UNMASK_COMPARISON").map_or_else(Place::new, |folder| Place::lasting(folder.into()));
+    let out = place.path("comparison");
+    let first = fresh_of_crops(&place, "first", &methods()[0].1, MARGIN);
     let Some(photographs) = people(&place, PEOPLE) else { return };
-    let train = cut(&place, &photographs, "train", &first, &["--layout", "faces", "--faces", "centre"]);
+    let photographs = cut(&place, &photographs, "lfw", &first, &["--layout", "faces", "--faces", "centre"]);
+    let dfdc = std::env::var_os("UNMASK_DFDC").map(|folder| cut(&place, Path::new(&folder), "dfdc", &first, &[]));
     let pairs = [("real", "pairs", "_real"), ("fake", "pairs", "_fake")];
     let generated = [("real", "clips-real", ""), ("fake", "clips-generated", "")];
     let Some(pairs) = labelled(&place, "pairs", &pairs) else { return };
@@ -114,22 +128,25 @@ fn the_methods_of_the_thesis_at_reduced_size_are_compared_to_the_end() {
     let frames = ["--frames", FRAMES];
     let pairs = cut(&place, &pairs, "pairs-faces", &first, &frames);
     let generated = cut(&place, &generated, "generated-faces", &first, &frames);
-    let mut config = format!("[data]\ntrain = ['{}']\n", text(&train));
+    let roots: Vec<String> = dfdc.iter().chain([&photographs]).map(|root| format!("'{}'", text(root))).collect();
+    let mut config = format!("[data]\ntrain = [{}]\n", roots.join(", "));
     for (index, (name, architecture, more)) in methods().into_iter().enumerate() {
-        let start = fresh(&place, &format!("start-{index}"), &architecture);
+        let start = fresh_of_crops(&place, &format!("start-{index}"), &architecture, MARGIN);
         let recipe = place.path(&format!("recipe-{index}.toml"));
         let written = format!(
             "name = 'method-{index}'\nmodel.start = '{}'\nmodel.strategy = 'full'\n{more}\n\
-             data.self_blended = true\ndata.frames_per_video = 1\ndata.validation_frames = 1\ndata.balance = 'none'\n\
-             optimizer.learning_rate = 1e-3\nschedule.minimum = 1e-5\nrun.epochs = 3\nrun.batch = 32\n",
+             data.pairs = true\ndata.self_blended = 0.3\ndata.frames_per_video = 1\ndata.validation_frames = 1\n\
+             data.balance = 'none'\noptimizer.kind = 'adamw'\noptimizer.learning_rate = 1e-3\noptimizer.clip_norm = 5.0\n\
+             schedule.kind = 'cosine'\nschedule.minimum = 1e-5\nschedule.warm_up_steps = 50\nrun.epochs = {EPOCHS}\nrun.batch = 32\n",
             text(&start)
         );
         fs::write(&recipe, written).expect("a recipe");
         config += &format!("[[method]]\nname = '{name}'\nrecipe = '{}'\n", text(&recipe));
     }
-    for (name, path) in [("Swap pairs", &pairs), ("Generated talkers", &generated)] {
-        config += &format!("[[evaluate]]\nname = '{name}'\npath = '{}'\nsplit = 'all'\n", text(path));
-    }
+    config += &dfdc.map_or(String::new(), |dfdc| evaluate("DFDC faces", &dfdc, ""));
+    config += &evaluate("LFW, self-blended", &photographs, "self_blended = true");
+    config += &evaluate("Swap pairs", &pairs, "split = 'all'");
+    config += &evaluate("Generated talkers", &generated, "split = 'all'");
     let file = place.path("compare.toml");
     fs::write(&file, config).expect("the configuration");
     place.succeed(["compare", text(&file), "--out", text(&out), "--device", "cpu"]);

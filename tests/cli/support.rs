@@ -41,16 +41,25 @@ pub(crate) fn clip(name: &str) -> Option<PathBuf> {
 
 /// A folder of its own for a test, with a cache of its own.
 pub(crate) struct Place {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Where it goes away with the test.
+    _temporary: Option<TempDir>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        Self { folder: temporary.path().to_path_buf(), _temporary: Some(temporary) }
+    }
+
+    /// One that stays.
+    pub(crate) fn lasting(folder: PathBuf) -> Self {
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self { folder, _temporary: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// The program, with its cache in this folder.

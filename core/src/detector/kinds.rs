@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::groups::{Group, Strategy};
 use super::models::{clip, dicome, efficientnet, stan, tall, timesformer, udd, vit, xception};
 use crate::layers::Pass;
-use crate::weights::{Loader, TensorSource, WeightsError};
+use crate::weights::{Loader, Seeded, TensorSource, WeightsError};
 
 /// What a detector's description says of a model: which it is, its sizes, and what follows from them.
 pub trait Sizes {
@@ -211,6 +211,18 @@ impl Architecture {
     /// The first problem, as part of a sentence.
     pub fn check(&self) -> Result<(), String> {
         self.sizes().check()
+    }
+
+    /// The tensors that such a model has in a detector's file, names and shapes, in the order in which it asks for them.
+    ///
+    /// # Errors
+    /// [`WeightsError::ImpossibleSpec`].
+    pub fn tensors(&self) -> Result<Vec<(String, Vec<usize>)>, WeightsError> {
+        self.check().map_err(WeightsError::ImpossibleSpec)?;
+        let mut nothing = Seeded::new(0);
+        let mut loader = Loader::listing(&mut nothing);
+        self.load(&mut loader)?;
+        Ok(loader.into_listed())
     }
 
     /// Whether `strategy` trains the tensor of this name.

@@ -36,6 +36,11 @@ pub struct CropSpec {
     pub margin: f32,
 }
 
+impl CropSpec {
+    /// DeepfakeBench's, which most published detectors were trained on.
+    pub const DEEPFAKEBENCH: Self = Self { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 };
+}
+
 /// The five points in a crop of `size` pixels whose view is `margin` times the bare template's.
 ///
 /// ```

@@ -37,6 +37,20 @@ pub enum WeightsError {
         /// The shape the architecture needs.
         expected: Vec<usize>,
     },
+    /// A backbone where a detector is wanted.
+    #[error("has no head, so it is a backbone and no detector; train one on it with `unmask train`, and take that")]
+    NoHead,
+    /// Values outside of what f16 holds.
+    #[error("has values in `{0}` that f16 cannot hold; keep the file as it is")]
+    NotF16(String),
+    /// A file that is of none of the known formats.
+    #[error(
+        "is neither a detector file nor a checkpoint of a known format (its first tensor is `{0}`); name another file"
+    )]
+    UnknownFormat(String),
+    /// A file that several formats fit.
+    #[error("could be a checkpoint of several formats ({0}); say which it is")]
+    SeveralFormats(String),
     /// A tensor with NaN or infinite values.
     #[error("has values that are not finite numbers in tensor `{0}`; the training that made it diverged")]
     NotFinite(String),

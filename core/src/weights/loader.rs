@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use burn::module::Param;
+use burn::module::{Param, ParamId};
 use burn::prelude::*;
 
 use super::{LowRankSpec, WeightsError};
@@ -43,12 +43,24 @@ pub struct Loader<'a> {
     prefix: String,
     taken: Vec<String>,
     low_rank: Option<LowRankSpec>,
+    /// Where nothing is read: what was asked for, with its shape.
+    listed: Option<Vec<(String, Vec<usize>)>>,
 }
 
 impl<'a> Loader<'a> {
     /// A loader of `source`'s tensors onto `device`.
     pub fn new(source: &'a mut dyn TensorSource, device: &Device) -> Self {
-        Self { source, device: device.clone(), prefix: String::new(), taken: Vec::new(), low_rank: None }
+        Self { source, device: device.clone(), prefix: String::new(), taken: Vec::new(), low_rank: None, listed: None }
+    }
+
+    /// One that reads nothing of `source` and notes what it is asked for; what it loads takes no memory and is not to be used.
+    pub fn listing(source: &'a mut dyn TensorSource) -> Self {
+        Self { listed: Some(Vec::new()), ..Self::new(source, &Device::flex()) }
+    }
+
+    /// What a loader that lists was asked for: names and shapes in that order.
+    pub fn into_listed(self) -> Vec<(String, Vec<usize>)> {
+        self.listed.unwrap_or_default()
     }
 
     /// With low-rank updates of the layers that `low_rank` names.
@@ -90,6 +102,11 @@ impl<'a> Loader<'a> {
         init: Init,
     ) -> Result<Param<Tensor<D>>, WeightsError> {
         let name = format!("{}{name}", self.prefix);
+        if let Some(listed) = &mut self.listed {
+            listed.push((name, shape.to_vec()));
+            let nothing = move |device: &Device, _| Tensor::zeros(shape, device);
+            return Ok(Param::uninitialized(ParamId::new(), nothing, self.device.clone(), false, shape.into()));
+        }
         let values = self.source.read(&name, &shape, init)?;
         if values.len() != shape.iter().product::<usize>() {
             return Err(WeightsError::Shape { name, found: [values.len()].to_vec(), expected: shape.to_vec() });

@@ -8,8 +8,6 @@ use unmask_core::detector::Detector;
 use unmask_core::detector::spec::{DetectorSpec, Measured};
 use unmask_core::metrics::Misses;
 
-use unmask::augment::Augmentation;
-use unmask::augment::sbi::SelfBlending;
 use unmask::datasets::{self, LoadOptions, Part, Split, Video};
 use unmask::detector_file::{self, Loaded};
 use unmask::device::DeviceChoice;
@@ -81,9 +79,6 @@ pub(crate) struct EvalArgs {
     device: DeviceChoice,
 }
 
-/// What the self-blended fakes are drawn from: the same for every detector, so that figures can be compared.
-const TWIN_SEED: u64 = 0;
-
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
@@ -151,7 +146,7 @@ fn logits(
     self_blended: bool,
     what: &str,
 ) -> Result<Vec<ClipLogits>> {
-    let twins = Twins::new(TWIN_SEED, SelfBlending::default(), &Augmentation::default(), detector.spec().crop);
+    let twins = Twins::to_measure(detector.spec().crop);
     let images = |video: &Video, crops: &[usize]| match self_blended {
         true => twins.images(video, crops),
         false => stored_crops(video, crops),

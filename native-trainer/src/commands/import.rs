@@ -8,11 +8,10 @@ use burn::prelude::*;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use unmask_core::detector::clip::ClipConfig;
-use unmask_core::detector::formats::{self, Checkpoint, FORMATS, Format, Grown, HfConfig, Hints, is_head};
-use unmask_core::detector::spec::{
-    AdapterSpec, Architecture, Calibration, DetectorSpec, InputSpec, SPEC_VERSION, SamplingSpec, Training,
-    TrainingStatus,
+use unmask_core::detector::formats::{
+    self, Checkpoint, FORMATS, Format, Fresh, Grown, HfConfig, Hints, Particulars, is_head,
 };
+use unmask_core::detector::spec::{AdapterSpec, Architecture, DetectorSpec};
 use unmask_core::detector::stan::{StanConfig, TimeModule};
 use unmask_core::detector::timesformer::TimeSformerConfig;
 use unmask_core::detector::udd::UddConfig;
@@ -22,7 +21,6 @@ use unmask_core::layers::HeadKind;
 use unmask_core::weights::{Init, TensorSource, WeightsError};
 
 use super::preprocess::margin;
-use unmask::datasets::crops::DEEPFAKEBENCH;
 use unmask::detector_file::Source;
 use unmask::output::say;
 use unmask::{checkpoint, detector_file, files, peft};
@@ -219,8 +217,8 @@ pub(crate) enum CropArg {
 
 /// Runs the command.
 pub(crate) fn run(args: &ImportArgs) -> Result<()> {
-    let imported = convert(args)?;
-    let untrained = match (imported.fresh_head, imported.fresh_layers) {
+    let fresh = convert(args)?;
+    let untrained = match (fresh.head, fresh.layers) {
         (_, true) => " (untrained: its new layers are fresh)",
         (true, false) => " (untrained: its head is random)",
         (false, false) => "",
@@ -229,29 +227,8 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
     Ok(())
 }
 
-/// What of a detector was not in the checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Imported {
-    /// Its head is random.
-    pub(crate) fresh_head: bool,
-    /// Layers that the model adds to its pretrained part are fresh.
-    pub(crate) fresh_layers: bool,
-}
-
-impl Imported {
-    /// How far such a detector can be believed.
-    fn training(self) -> Training {
-        let (status, summary) = match (self.fresh_head, self.fresh_layers) {
-            (_, true) => (TrainingStatus::Untrained, "its new layers are not trained: scores mean nothing"),
-            (true, false) => (TrainingStatus::Untrained, "the head is random: scores mean nothing"),
-            (false, false) => (TrainingStatus::Imported, "trained elsewhere"),
-        };
-        Training { status, summary: summary.to_string(), reliability: None }
-    }
-}
-
 /// Writes the detector file.
-pub(crate) fn convert(args: &ImportArgs) -> Result<Imported> {
+pub(crate) fn convert(args: &ImportArgs) -> Result<Fresh> {
     let From(format) = args.from;
     let naming = |error| files::naming(&args.input, error);
     if args.input_size.is_some() && !format.takes_any_size() {
@@ -271,8 +248,8 @@ pub(crate) fn convert(args: &ImportArgs) -> Result<Imported> {
     let architecture = args.branch.beside(architecture)?;
     let mut grown = Grown::new(&mut source, architecture.clone(), args.seed);
     let model = Model::load(&architecture, &mut grown, &Device::flex()).map_err(naming)?;
-    let imported = Imported { fresh_head: grown.made(Group::Head), fresh_layers: grown.made(Group::New) };
-    let mut spec = describe(args, architecture, imported);
+    let fresh = Fresh { head: grown.made(Group::Head), layers: grown.made(Group::New) };
+    let mut spec = formats::describe(format, architecture, fresh, particulars(args));
     spec.check().map_err(naming)?;
     match &args.adapter_for {
         None => detector_file::write(&args.output, &spec, &model, |_| true)?,
@@ -283,7 +260,7 @@ pub(crate) fn convert(args: &ImportArgs) -> Result<Imported> {
             detector_file::write(&args.output, &spec, &model, is_kept)?;
         }
     }
-    Ok(imported)
+    Ok(fresh)
 }
 
 /// The tensors of the checkpoint, and those of a head that comes from elsewhere.
@@ -352,37 +329,25 @@ fn config_beside(input: &Path, format: &dyn Format) -> Result<Option<HfConfig>> 
     accepted.map(Some).map_err(|error| files::naming(&path, error))
 }
 
-fn describe(args: &ImportArgs, architecture: Architecture, imported: Imported) -> DetectorSpec {
+/// What the arguments say that the checkpoint does not.
+fn particulars(args: &ImportArgs) -> Particulars {
+    let usual = formats::usual_crop(args.from.0);
     let geometry = match args.crop {
         Some(CropArg::Dfb) => CropGeometry::Dfb,
         Some(CropArg::Gend) => CropGeometry::Gend,
-        None => args.from.0.geometry(),
+        None => usual.geometry,
     };
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let format = args.from.0;
-    let [mean, std] = format.normalisation().unwrap_or_else(|| architecture.sizes().normalisation());
-    DetectorSpec {
-        version: SPEC_VERSION,
+    Particulars {
         name: args.name.clone().unwrap_or_else(|| stem(&args.output)),
-        input: InputSpec { size: architecture.image_size(), mean, std, interpolation: format.interpolation() },
-        low_rank: None,
-        // The model's own preprocessing resizes crops to its input.
+        licence: args.licence.clone(),
+        file: args.input.file_name().map(|name| name.to_string_lossy().into_owned()),
         crop: CropSpec {
             geometry,
-            size: args.crop_size.map_or(DEEPFAKEBENCH.size, |size| size as usize),
-            margin: args.margin.unwrap_or(DEEPFAKEBENCH.margin),
+            size: args.crop_size.map_or(usual.size, |size| size as usize),
+            margin: args.margin.unwrap_or(usual.margin),
         },
-        sampling: SamplingSpec {
-            frames: 32,
-            clip_length: (architecture.clip_length() > 1).then(|| architecture.clip_length()),
-        },
-        labels: ["real".to_string(), "fake".to_string()],
-        calibration: Calibration { uncertain_above: args.uncertain_above, ..Calibration::default() },
-        training: imported.training(),
-        licence: args.licence.clone(),
-        base_model: args.input.file_name().map(|name| name.to_string_lossy().into_owned()),
-        adapter: None,
-        architecture,
+        uncertain_above: args.uncertain_above,
     }
 }
 

@@ -89,7 +89,7 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: &str) -> Result<()> {
     let Some(from) = From::by_name(kind) else {
         bail!("{} is of the kind {kind}, which `unmask import` does not know", entry.name)
     };
-    let imported = import::convert(&ImportArgs {
+    let fresh = import::convert(&ImportArgs {
         from,
         input: pulled.path.clone(),
         head: None,
@@ -109,7 +109,7 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: &str) -> Result<()> {
         branch: BranchArgs::default(),
         adapter_for: None,
     })?;
-    if imported.fresh_head {
+    if fresh.head {
         say!("{} is a backbone with a random head, to train on; its scores mean nothing until then", output.display());
     } else {
         say!("{} is ready: use `--model {}`", output.display(), entry.name);

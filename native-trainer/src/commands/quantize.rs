@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use burn::tensor::TensorData;
 use clap::{Args, ValueEnum};
-use half::f16;
+use safetensors::Dtype;
 use unmask_core::detector::spec::{DetectorSpec, Grade, Reliability, SPEC_KEY, TrainingStatus};
-use unmask_core::weights::{TensorSource, WeightsError};
+use unmask_core::weights::{TensorSource, WeightsError, halved, to_f16};
 
 use unmask::detector_file::{self, Source};
 use unmask::hub;
@@ -92,9 +92,9 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<()> {
     for name in file.names() {
         let shape = file.shape(&name).unwrap_or_default();
         let values = file.values(&name).map_err(naming)?;
-        let tensor = match shape.len() {
-            0 | 1 => StoredTensor::new(shape.clone(), TensorData::new(values, shape)),
-            _ => StoredTensor::f16(shape, halves(&source, &name, &values)?),
+        let tensor = match halved(&shape) {
+            Dtype::F16 => StoredTensor::f16(shape, to_f16(&name, &values).map_err(naming)?),
+            _ => StoredTensor::new(shape.clone(), TensorData::new(values, shape)),
         };
         tensors.push((name, tensor));
     }
@@ -131,13 +131,4 @@ fn described(mut spec: DetectorSpec, args: &QuantizeArgs) -> Result<DetectorSpec
     }
     spec.training.reliability = Some(Reliability { grade: grade.into(), words: words.to_owned() });
     Ok(spec)
-}
-
-/// The values rounded to f16, all of which must be finite there.
-fn halves(source: &Source, name: &str, values: &[f32]) -> Result<Vec<f16>> {
-    let halves: Vec<f16> = values.iter().map(|value| f16::from_f32(*value)).collect();
-    if halves.iter().any(|half| !half.is_finite()) {
-        bail!("{source} has values in `{name}` that f16 cannot hold; keep the file as it is");
-    }
-    Ok(halves)
 }

@@ -61,6 +61,8 @@ pub(super) struct DataSet {
     pub(super) folder: String,
     pub(super) path: PathBuf,
     pub(super) part: Part,
+    /// Whether of the real videos each gets a self-blended fake, and no other fakes count.
+    pub(super) self_blended: bool,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +101,8 @@ struct EvaluateTable {
     path: PathBuf,
     #[serde(default)]
     split: Part,
+    #[serde(default)]
+    self_blended: bool,
 }
 
 /// Reads the configuration in `path`; the paths in it start from its folder.
@@ -122,8 +126,8 @@ fn parse(text: &str, folder: &Path) -> Result<Config> {
     let datasets = file
         .evaluate
         .into_iter()
-        .map(|EvaluateTable { name, path, split }| {
-            Ok(DataSet { folder: folder_name(&name)?, path: beside(folder, &path), part: split, name })
+        .map(|EvaluateTable { name, path, split, self_blended }| {
+            Ok(DataSet { folder: folder_name(&name)?, path: beside(folder, &path), part: split, self_blended, name })
         })
         .collect::<Result<Vec<DataSet>>>()?;
     if methods.is_empty() {
@@ -217,6 +221,7 @@ mod tests {
         name = 'DFDC'
         path = 'dfdc.tsv'
         split = 'all'
+        self_blended = true
     ";
 
     fn problem(text: &str) -> String {
@@ -238,6 +243,7 @@ mod tests {
         assert_eq!(lite.origin, Origin::Loaded { model: "unmask-lite".into(), strategy: Some(StrategyName::Full) });
         assert_eq!(config.datasets[0].part, Part::Test);
         assert_eq!((config.datasets[1].part, &*config.datasets[1].path), (Part::All, Path::new("here/dfdc.tsv")));
+        assert!(config.datasets[1].self_blended && !config.datasets[0].self_blended);
         assert_eq!(model_beside(Path::new("here"), "mine.safetensors"), "here/mine.safetensors");
     }
 

@@ -73,7 +73,8 @@ fn videos(comparison: &Comparison) -> String {
             crate::datasets::Part::All => "all of it".to_owned(),
             part => format!("split {}", format!("{part:?}").to_lowercase()),
         };
-        let _ = writeln!(text, "- {}, {part}: {counts}{differ}", escaped(&set.name));
+        let fakes = if set.self_blended { ", real videos with a self-blended fake of each" } else { "" };
+        let _ = writeln!(text, "- {}, {part}{fakes}: {counts}{differ}", escaped(&set.name));
     }
     text.push_str(
         "\nFew videos say little: methods whose intervals overlap are not told apart by this data, and an interval over a handful \

@@ -107,7 +107,7 @@ pub fn run(config: &Config, options: &Options, stop: &AtomicBool) -> Result<Ende
     let comparison = Comparison {
         version: results::VERSION,
         device: options.device.to_string(),
-        datasets: config.datasets.iter().map(|set| DatasetEntry { name: set.name.clone(), part: set.part }).collect(),
+        datasets: config.datasets.iter().map(DatasetEntry::of).collect(),
         methods,
     };
     let document = document::write(&options.out, &comparison)?;

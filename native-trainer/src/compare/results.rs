@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::DataSet;
 use crate::datasets::Part;
 use crate::evaluation::DroppedCount;
 use crate::evaluation::figures::Figures;
@@ -27,6 +28,14 @@ pub(super) struct DatasetEntry {
     pub(super) name: String,
     #[serde(rename = "split")]
     pub(super) part: Part,
+    pub(super) self_blended: bool,
+}
+
+impl DatasetEntry {
+    /// That of a data set of the configuration.
+    pub(super) fn of(set: &DataSet) -> Self {
+        Self { name: set.name.clone(), part: set.part, self_blended: set.self_blended }
+    }
 }
 
 #[derive(Serialize)]

@@ -15,6 +15,7 @@ use crate::detector_file;
 use crate::evaluation::tables::{Prepared, prepare};
 use crate::evaluation::{EvaluationOptions, Omitted, Prediction, evaluate};
 use crate::predict::{predict_visibly, predictions, stored_crops};
+use crate::twins::{Twins, with_twins};
 
 /// What a measurement depends on; only where all of it is the same, an earlier one counts.
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ struct Key {
     /// SHA-256 of the detector's file.
     detector: String,
     split: Part,
+    #[serde(default)]
+    self_blended: bool,
     /// Frames of each video.
     frames: usize,
     /// [`datasets::fingerprint`] of the videos.
@@ -49,12 +52,20 @@ pub(super) fn measure(
     let data = read_data(set, ready, options)?;
     let videos: Vec<Video> =
         data.iter().flat_map(|set| &set.videos).filter(|video| set.part.takes(video.split)).cloned().collect();
+    let videos = if set.self_blended { with_twins(videos) } else { videos };
     if videos.is_empty() {
         let reason = format!("{} holds no usable video of the chosen split; choose another", set.path.display());
         return Err(Halt::missing(MissingKind::NoData, reason));
     }
     let fingerprint = datasets::fingerprint(&videos);
-    let key = Key { version: VERSION, detector: ready.sha256.clone(), split: set.part, frames, videos: fingerprint };
+    let key = Key {
+        version: VERSION,
+        detector: ready.sha256.clone(),
+        split: set.part,
+        self_blended: set.self_blended,
+        frames,
+        videos: fingerprint,
+    };
     let path = results_folder(method, options).join(format!("{}.json", set.folder));
     if let Some(measured) = stored(&path, &key).filter(|_| !options.fresh) {
         eprintln!("{} on {}: measured before", method.name, set.name);
@@ -65,11 +76,12 @@ pub(super) fn measure(
         None => loaded.insert(detector_file::load_whole(&ready.source, &options.device.open()?)?.detector),
     };
     let what = format!("{} on {}", method.name, set.name);
+    let twins = Twins::to_measure(ready.spec.crop);
     let logits = predict_visibly(detector, &videos, frames, &what, |video, crops| {
         if stop.load(Ordering::Relaxed) {
             bail!("it was stopped");
         }
-        stored_crops(video, crops)
+        if set.self_blended { twins.images(video, crops) } else { stored_crops(video, crops) }
     })?;
     let found = predictions(&videos, &logits, detector.spec().calibration.temperature);
     let measured = figures(&set.name, &data, set.part, frames, found)?;

@@ -55,7 +55,7 @@ fn absent(name: &str) -> MethodEntry {
 }
 
 fn comparison(methods: Vec<MethodEntry>) -> Comparison {
-    let set = |name: &str| DatasetEntry { name: name.to_owned(), part: Part::Test };
+    let set = |name: &str| DatasetEntry { name: name.to_owned(), part: Part::Test, self_blended: name == "Y" };
     Comparison { version: VERSION, device: "cpu".to_owned(), datasets: vec![set("X"), set("Y")], methods }
 }
 
@@ -101,6 +101,7 @@ fn the_best_of_a_column_is_bold_and_what_is_missing_is_said_with_its_reason() {
     assert_eq!(second[1..], ["no data", "75.00 (1 of 2)"]);
     assert_eq!(rows(&document, "State of the art", "Third"), [["not there"; 3]]);
     for line in [
+        "- Y, split test, real videos with a self-blended fake of each: ",
         "- X, split test: 2 real and 2 fake videos of 4 persons or source videos\n",
         "Few videos say little",
         "with 95 % bootstrap intervals",

@@ -35,7 +35,7 @@ pub enum Cut {
 /// What DeepfakeBench's own crops are, by its published `preprocessing/preprocess.py` and `config.yaml`: its alignment to
 /// ArcFace's points, scaled by 1.3, 256 pixels. Its five points are corners of eyes and mouth found by dlib, where ours are
 /// centres of eyes, so that faces lie a little differently in them.
-pub const DEEPFAKEBENCH: CropSpec = CropSpec { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 };
+pub const DEEPFAKEBENCH: CropSpec = CropSpec::DEEPFAKEBENCH;
 
 /// Margins this near to each other are one: they differ as the same number does that was written down.
 const SAME_MARGIN: f32 = 1e-4;

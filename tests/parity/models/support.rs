@@ -8,7 +8,7 @@ use burn::prelude::*;
 use burn::tensor::Gradients;
 use burn::tensor::activation::log_softmax;
 use unmask_core::detector::formats::{self, Checkpoint, Grown};
-use unmask_core::detector::{Architecture, Model, Output};
+use unmask_core::detector::{Architecture, Model, Output, parameters};
 use unmask_core::weights::{Init, SafetensorsFile, TensorSource, WeightsError};
 
 use super::compare::relative_error;
@@ -55,7 +55,17 @@ pub(crate) fn load(format: &str, checkpoint: &str, architecture: &Architecture, 
     let golden = Golden::open(checkpoint);
     let format = formats::by_name(format).expect(format);
     let mut source = Checkpoint::new(golden.file(), format).expect("its names are known");
-    Model::load(architecture, &mut source, device).expect("loads")
+    let model = Model::load(architecture, &mut source, device).expect("loads");
+    assert_listed(architecture, &model);
+    model
+}
+
+/// Fails unless the tensors that are said to be in such a detector's file are those of the model.
+fn assert_listed(architecture: &Architecture, model: &Model) {
+    let (mut listed, mut there) = (architecture.tensors().expect("its sizes"), parameters(model));
+    listed.sort();
+    there.sort();
+    assert_eq!(listed, there);
 }
 
 /// [`load`] of a checkpoint without a head, which is `[width] -> [2]` of the same file under other names.
@@ -70,7 +80,9 @@ pub(crate) fn load_with_head(
     let known = formats::by_name(format).expect(format);
     let source = Checkpoint::new(golden.file(), known).expect("its names are known");
     let mut source = Grown::new(WithHead { source, golden: &golden, head }, architecture.clone(), 0);
-    Model::load(architecture, &mut source, device).expect("loads")
+    let model = Model::load(architecture, &mut source, device).expect("loads");
+    assert_listed(architecture, &model);
+    model
 }
 
 struct WithHead<'a, S> {

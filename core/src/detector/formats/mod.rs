@@ -2,9 +2,11 @@
 //!
 //! A [`Format`] says what becomes of each tensor of such a file ([`Fate`]) and which model the shapes make;
 //! [`Checkpoint`] is a file read by it, whatever training programs put around the names of its tensors. [`Grown`] adds what a
-//! checkpoint has not and the model needs: a head, a branch. [`PeftMerged`] is a checkpoint with an adapter of PEFT's in its weights.
+//! checkpoint has not and the model needs: a head, a branch. [`Conversion`] makes a detector file of a checkpoint, tensor by
+//! tensor. [`PeftMerged`] is a checkpoint with an adapter of PEFT's in its weights.
 
 mod clip;
+mod conversion;
 mod dicome;
 mod efficientnet;
 mod effort;
@@ -25,6 +27,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 pub use clip::HfConfig;
+pub use conversion::{Conversion, Fresh, Particulars, describe, detect, usual_crop};
 pub use grown::Grown;
 pub use peft::{PeftHead, PeftMerged};
 pub use peft_config::PeftConfig;
