@@ -48,6 +48,7 @@ pub mod output;
 pub mod peft;
 pub mod predict;
 pub mod preprocess;
+mod progress;
 mod random;
 pub mod report;
 pub mod scoring;
