@@ -21,7 +21,7 @@ fn base(case: &str) -> Vec<String> {
     let heads = if case == "vit" { "3" } else { "2" };
     let mut base =
         ["import", "--from", from, "--heads", heads, "--input", text(&golden(input))].map(String::from).to_vec();
-    if case == "dinov3" {
+    if ["dinov3", "pe"].contains(&case) {
         base.extend(["--input-size", "24"].map(String::from));
     }
     base
@@ -160,7 +160,10 @@ fn what_cannot_be_merged_is_refused_by_its_name_and_nothing_is_written() {
         (|name| (!name.ends_with("layers.0.mlp.fc1.lora_B.weight")).then(|| name.to_owned()), "one of two"),
         (|name| Some(name.replace("encoder.layers.1.", "encoder.layers.7.")), "layers.7"),
         (|name| Some(name.replace("self_attn.q_proj", "cross.q_proj")), "cross.q_proj"),
-        (|name| Some(name.replace("mlp.fc1.lora", "mlp.fc2.lora").replace("mlp.fc2.lora_B", "mlp.fc2.x")), ""),
+        (
+            |name| Some(name.replace("layers.0.mlp.fc1.lora_A.weight", "layers.0.mlp.fc1.lora_magnitude_vector")),
+            "neither",
+        ),
     ];
     for (rename, word) in by_names {
         let said = refused("clip", &changed(&place, "clip", &json!({}), rename), &[]);

@@ -119,7 +119,7 @@ fn an_evaluation_abstains_as_scoring_does_and_measures_all_scores() {
     assert_eq!(same, uncertainties);
     let of_frames = column(&place.path("results/frames.csv"), "uncertainty");
     assert!(of_frames.values().all(|uncertainty| (0.0..=1.0).contains(uncertainty)), "{of_frames:?}");
-    assert!(said.contains(&format!("uncertainty is above {limit}")), "{said}");
+    assert!(said.contains(&format!("uncertainty is above {}", limit as f32)), "{said}");
     for (name, uncertainty) in &uncertainties {
         let counts = |summary: &Value, verdict: &str| summary["verdicts"]["all"][name][verdict].clone();
         assert_eq!((counts(&open, "likely_fake"), counts(&open, "uncertain")), (1.into(), 0.into()), "{name}: {open}");
