@@ -1,17 +1,29 @@
 //! Weights taken apart by singular value decomposition, for updates that take the place of their smallest singular values
-//! (Yan et al., "Effort", 2025).
+//! (Yan et al., "Effort", 2025). That takes minutes for a large model, so the parts are kept beside the run (`kept`).
+
+mod kept;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nalgebra::DMatrix;
-use rayon::prelude::*;
 use unmask_core::detector::spec::LowRankSpec;
 use unmask_core::weights::{Init, TensorSource, WeightsError, scale_columns};
 
+pub(crate) use kept::Kept;
+
+use crate::progress::Progress;
+
 /// How many steps the decomposition may take for each singular value; two or three are usual.
 const STEPS: usize = 100;
+/// How soon a request to stop is heard.
+const HEARD_WITHIN: Duration = Duration::from_millis(50);
+
+/// The parts of weights, by the names of their layers.
+pub(crate) type Parts = BTreeMap<String, Smallest>;
 
 /// A detector's tensors, with updates beside its weights that begin as the parts that they take the place of.
 pub(crate) struct Decomposed<S> {
@@ -20,57 +32,82 @@ pub(crate) struct Decomposed<S> {
 }
 
 impl<S: TensorSource> Decomposed<S> {
-    /// `source` with the updates of `spec`. Takes apart as many weights at a time as there are threads, each in one thread,
-    /// so that a run that is gone on with finds the same parts again.
-    ///
-    /// # Errors
-    /// A weight cannot be read, or has not as many singular values.
-    pub(crate) fn new(mut source: S, spec: &LowRankSpec) -> Result<Self> {
-        let mut layers = Vec::new();
-        for name in source.names() {
-            let Some(layer) = name.strip_suffix(".weight").filter(|layer| spec.changes(layer)) else { continue };
-            let Some(&[outputs, inputs]) = source.shape(&name).as_deref() else { continue };
-            if spec.rank > outputs.min(inputs) {
-                bail!(
-                    "has the weight {name} of {outputs} x {inputs}, of which {} singular values cannot be trained; lower \
-                     model.effort.residual, or leave the layer out of model.effort.targets",
-                    spec.rank
-                );
-            }
-            layers.push((layer.to_owned(), [outputs, inputs]));
-        }
-        let mut updates = BTreeMap::new();
-        let bar = bar(layers.len());
-        for layers in layers.chunks(rayon::current_num_threads()) {
-            let weight =
-                |(layer, shape): &(String, [usize; 2])| source.read(&format!("{layer}.weight"), shape, Init::Zeros);
-            let weights = layers.iter().map(weight).collect::<Result<Vec<_>, _>>()?;
-            let parts: Vec<Result<Smallest>> = layers
-                .par_iter()
-                .zip(&weights)
-                .map(|((layer, shape), weight)| {
-                    let part = Smallest::of(layer, weight, *shape, spec.rank);
-                    bar.inc(1);
-                    part
-                })
-                .collect();
-            for ((layer, _), part) in layers.iter().zip(parts) {
-                updates.extend(part?.tensors(layer));
-            }
-        }
-        bar.finish_and_clear();
-        Ok(Self { source, updates })
+    /// `source` with the updates that begin as `parts` of its weights.
+    pub(crate) fn new(source: S, parts: Parts) -> Self {
+        Self { source, updates: parts.into_iter().flat_map(|(layer, part)| part.tensors(&layer)).collect() }
+    }
+
+    /// `source`, taken apart here and now.
+    #[cfg(test)]
+    pub(crate) fn at_once(mut source: S, spec: &LowRankSpec) -> Result<Self> {
+        let layers = layers(&source, spec)?;
+        let parts = take_apart(&mut source, &layers, spec.rank, &AtomicBool::new(false))?;
+        Ok(Self::new(source, parts.unwrap_or_default()))
     }
 }
 
-/// Shows how many of `weights` are taken apart.
-fn bar(weights: usize) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(weights as u64), ProgressDrawTarget::stderr());
-    // The template is a constant.
-    if let Ok(style) = ProgressStyle::with_template("taking weights apart {wide_bar} {pos}/{len}, {eta} left") {
-        bar.set_style(style);
+/// The layers of `source` whose weights `spec` takes apart, with the shapes of those.
+///
+/// # Errors
+/// A weight has not as many singular values.
+pub(crate) fn layers(source: &dyn TensorSource, spec: &LowRankSpec) -> Result<Vec<(String, [usize; 2])>> {
+    let mut layers = Vec::new();
+    for name in source.names() {
+        let Some(layer) = name.strip_suffix(".weight").filter(|layer| spec.changes(layer)) else { continue };
+        let Some(&[outputs, inputs]) = source.shape(&name).as_deref() else { continue };
+        if spec.rank > outputs.min(inputs) {
+            bail!(
+                "has the weight {name} of {outputs} x {inputs}, of which {} singular values cannot be trained; lower \
+                 model.effort.residual, or leave the layer out of model.effort.targets",
+                spec.rank
+            );
+        }
+        layers.push((layer.to_owned(), [outputs, inputs]));
     }
-    bar
+    Ok(layers)
+}
+
+/// Takes the weights of `layers` apart, as many at a time as there are threads, each in one thread, so that the same weights
+/// give the same parts again. `None` where `stop` was set: what is begun then is left to end by itself.
+///
+/// # Errors
+/// A weight cannot be read, or its singular values cannot be found.
+pub(crate) fn take_apart(
+    source: &mut dyn TensorSource,
+    layers: &[(String, [usize; 2])],
+    rank: usize,
+    stop: &AtomicBool,
+) -> Result<Option<Parts>> {
+    let mut parts = Parts::new();
+    let progress = Progress::new(layers.len(), "weights taken apart");
+    for layers in layers.chunks(rayon::current_num_threads()) {
+        let (sender, receiver) = mpsc::channel();
+        for (layer, shape) in layers {
+            let weight = source.read(&format!("{layer}.weight"), shape, Init::Zeros)?;
+            let (sender, layer, shape) = (sender.clone(), layer.clone(), *shape);
+            rayon::spawn(move || {
+                let part = Smallest::of(&layer, &weight, shape, rank);
+                // Whoever was asked to stop does not wait for it.
+                let _ = sender.send((layer, part));
+            });
+        }
+        drop(sender);
+        loop {
+            let found = receiver.recv_timeout(HEARD_WITHIN);
+            if stop.load(Ordering::Relaxed) {
+                progress.finish();
+                return Ok(None);
+            }
+            match found {
+                Ok((layer, part)) => drop(parts.insert(layer, part?)),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            progress.step();
+        }
+    }
+    progress.finish();
+    Ok(Some(parts))
 }
 
 impl<S: TensorSource> TensorSource for Decomposed<S> {
@@ -91,7 +128,8 @@ impl<S: TensorSource> TensorSource for Decomposed<S> {
 }
 
 /// The smallest singular values of a weight, largest first, with their vectors.
-struct Smallest {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Smallest {
     /// `[outputs, rank]`
     up: Vec<f32>,
     /// `[rank]`
@@ -158,6 +196,12 @@ mod tests {
         }
     }
 
+    fn parts(shape: [usize; 2], rank: usize) -> Result<Parts> {
+        let mut source = Layer(shape);
+        let layers = layers(&source, &spec(rank))?;
+        Ok(take_apart(&mut source, &layers, rank, &AtomicBool::new(false))?.expect("nobody stopped it"))
+    }
+
     fn spec(rank: usize) -> LowRankSpec {
         LowRankSpec { rank, alpha: rank as f32, targets: vec!["query".into()], residual: true }
     }
@@ -174,7 +218,7 @@ mod tests {
     fn the_parts_are_singular_vectors_and_the_values_are_the_smallest() {
         for [outputs, inputs] in [[9, 6], [6, 9], [7, 7]] {
             let rank = 2;
-            let mut parts = Decomposed::new(Layer([outputs, inputs]), &spec(rank)).unwrap();
+            let mut parts = Decomposed::new(Layer([outputs, inputs]), parts([outputs, inputs], rank).unwrap());
             assert_eq!(parts.updates.len(), 5, "only the layer that is named");
             let mut read = |name: &str, shape: &[usize]| parts.read(name, shape, Init::Zeros).unwrap();
             let weight = read("query.weight", &[outputs, inputs]);
@@ -200,14 +244,24 @@ mod tests {
 
     #[test]
     fn the_same_weight_gives_the_same_parts_to_the_bit() {
-        let parts = || Decomposed::new(Layer([40, 50]), &spec(3)).unwrap().updates;
-        assert_eq!(parts(), parts());
+        assert_eq!(parts([40, 50], 3).unwrap(), parts([40, 50], 3).unwrap());
+    }
+
+    #[test]
+    fn who_is_asked_to_stop_does_not_wait_for_the_weights() {
+        let mut source = Layer([600, 600]);
+        let layers = layers(&source, &spec(1)).unwrap();
+        let begun = std::time::Instant::now();
+        assert!(take_apart(&mut source, &layers, 1, &AtomicBool::new(true)).unwrap().is_none());
+        let (stopped, begun) = (begun.elapsed(), std::time::Instant::now());
+        parts([600, 600], 1).unwrap();
+        assert!(stopped < begun.elapsed(), "{stopped:?} is as long as it takes");
     }
 
     #[test]
     fn more_values_than_a_weight_has_are_refused_by_its_name() {
-        let refusal = Decomposed::new(Layer([9, 6]), &spec(7)).err().unwrap().to_string();
+        let refusal = layers(&Layer([9, 6]), &spec(7)).unwrap_err().to_string();
         assert!(refusal.contains("query.weight of 9 x 6") && refusal.contains("model.effort.residual"), "{refusal}");
-        assert!(Decomposed::new(Layer([9, 6]), &spec(6)).is_ok());
+        assert!(layers(&Layer([9, 6]), &spec(6)).is_ok());
     }
 }

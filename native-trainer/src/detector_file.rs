@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use burn::prelude::*;
 use sha2::{Digest, Sha256};
 use unmask_core::detector::spec::{AdapterSpec, DetectorSpec, LowRankSpec, SPEC_KEY};
 use unmask_core::detector::{Detector, Model, Values, for_each_parameter};
 use unmask_core::weights::{Adapted, Init, Merged, SafetensorsFile, Started, TensorSource, WeightsError};
 
-use crate::decomposed::Decomposed;
+use crate::decomposed::{self, Decomposed, Kept};
 use crate::files::{self, Bytes};
 use crate::hub::Hub;
 use crate::tensors::{StoredTensor, write_tensors};
@@ -116,28 +117,64 @@ pub fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
     }
 }
 
-/// Loads a detector to train, with low-rank updates where such are asked for: fresh ones by `seed`, or the parts of weights
-/// that they take the place of.
-pub fn load_to_train(source: &Source, low_rank: Option<&LowRankSpec>, seed: u64, device: &Device) -> Result<Loaded> {
-    let loaded = load_whole(source, device)?;
-    let Some(low_rank) = low_rank else { return Ok(loaded) };
-    let mut spec = loaded.detector.spec().clone();
-    if spec.low_rank.is_some() {
-        bail!(
-            "{source} has low-rank updates already; start from the detector.safetensors that their run left, in which they \
-             are merged"
-        );
-    }
-    spec.low_rank = Some(low_rank.clone());
-    let file = source.open()?;
-    let detector = match low_rank.residual {
-        true => {
-            let mut parts = Decomposed::new(file, low_rank).map_err(|problem| anyhow::anyhow!("{source} {problem}"))?;
-            Detector::load(spec, &mut parts, device)
+/// What a detector to train is made of before its low-rank updates are: cheap to find, and refused before anything long begins.
+pub struct ToTrain {
+    source: Source,
+    sha256: String,
+    spec: DetectorSpec,
+    /// The weights that updates take a part of, where they do.
+    layers: Vec<(String, [usize; 2])>,
+}
+
+impl ToTrain {
+    /// That of `loaded`, which is `source`, by `low_rank`.
+    ///
+    /// # Errors
+    /// It has updates already, or weights that cannot be taken apart so far.
+    pub fn new(source: &Source, loaded: &Loaded, low_rank: &LowRankSpec) -> Result<Self> {
+        let mut spec = loaded.detector.spec().clone();
+        if spec.low_rank.is_some() {
+            bail!(
+                "{source} has low-rank updates already; start from the detector.safetensors that their run left, in which \
+                 they are merged"
+            );
         }
-        false => Detector::load(spec, &mut Started::new(file, seed), device),
-    };
-    Ok(Loaded { detector: detector.map_err(|error| source.naming(error))?, sha256: loaded.sha256 })
+        spec.low_rank = Some(low_rank.clone());
+        let layers = match low_rank.residual {
+            true => decomposed::layers(&source.open()?, low_rank).map_err(|problem| anyhow!("{source} {problem}"))?,
+            false => Vec::new(),
+        };
+        Ok(Self { source: source.clone(), sha256: loaded.sha256.clone(), spec, layers })
+    }
+
+    /// The detector with its updates: fresh ones by `seed`, or the parts of weights that they take the place of, which are kept
+    /// in `out` and taken from there where an earlier run left them. `None` where `stop` was set meanwhile.
+    ///
+    /// # Errors
+    /// It cannot be read any more, its weights cannot be taken apart, or the parts cannot be written.
+    pub fn load(self, seed: u64, out: &Path, device: &Device, stop: &AtomicBool) -> Result<Option<Detector>> {
+        let Self { source, sha256, spec, layers } = self;
+        let mut file = source.open()?;
+        let loaded = match spec.low_rank.clone().filter(|low_rank| low_rank.residual) {
+            Some(low_rank) => {
+                let kept = Kept::new(out, &sha256, &low_rank);
+                let parts = match kept.read(&layers) {
+                    Some(parts) => parts,
+                    None => {
+                        let found = decomposed::take_apart(&mut file, &layers, low_rank.rank, stop);
+                        let Some(parts) = found.map_err(|problem| anyhow!("{source} {problem}"))? else {
+                            return Ok(None);
+                        };
+                        kept.write(&layers, &parts)?;
+                        parts
+                    }
+                };
+                Detector::load(spec, &mut Decomposed::new(file, parts), device)
+            }
+            None => Detector::load(spec, &mut Started::new(file, seed), device),
+        };
+        loaded.map(Some).map_err(|error| source.naming(error))
+    }
 }
 
 /// Loads what a run stored on its way: a whole detector, or an adapter over what it started from.

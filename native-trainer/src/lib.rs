@@ -1,8 +1,8 @@
 //! What the command `unmask` does, as a library: everything beside reading its arguments.
 //!
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
-//! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`] and
-//! [`checkpoint`] read and write models, [`output`] shows reports, [`report`] writes them as files and
+//! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
+//! [`checkpoint`] and [`peft`] read and write models, [`output`] shows reports, [`report`] writes them as files and
 //! pages. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
 //!
 //! ```
@@ -45,8 +45,10 @@ pub mod hub;
 pub mod media;
 mod opinions;
 pub mod output;
+pub mod peft;
 pub mod predict;
 pub mod preprocess;
+mod progress;
 mod random;
 pub mod report;
 pub mod scoring;

@@ -25,6 +25,8 @@ pub struct ClipLogits {
     pub crop: usize,
     /// Real, fake; before calibration.
     pub logits: [f32; 2],
+    /// How little the model knows of it, 0..1; of models that say so.
+    pub uncertainty: Option<f32>,
 }
 
 impl ClipLogits {
@@ -60,22 +62,24 @@ pub fn predict(
         let pictures: Vec<Vec<RgbImage>> =
             group.par_iter().map(|(video, crops)| images(&videos[*video], crops)).collect::<Result<_>>()?;
         let output = detector.model().forward(detector.preprocess(&pictures.concat()));
-        let logits: Vec<f32> = output
-            .logits
+        let answers: Vec<f32> = output
+            .answers()
             .into_data()
             .try_into_vec()
             .map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
-        let logits = logits.as_chunks::<2>().0;
+        let columns = answers.len() / group.len();
+        let uncertainties = detector.scores(&answers).uncertainty;
         for (place, (video, crops)) in group.iter().enumerate() {
-            let answer = logits.get(place).filter(|logits| logits.iter().all(|logit| logit.is_finite()));
-            let Some(logits) = answer else {
+            let answer = answers.chunks_exact(columns.max(1)).nth(place);
+            let Some([real, fake, ..]) = answer.filter(|answer| answer.iter().all(|value| value.is_finite())) else {
                 bail!(
                     "{} has no score: the detector's answer is not a finite number, so its weights are damaged, or its \
                      training has diverged (then lower optimizer.learning_rate)",
                     videos[*video].identity()
                 );
             };
-            predictions.push(ClipLogits { video: *video, crop: crops[0], logits: *logits });
+            let (logits, uncertainty) = ([*real, *fake], uncertainties.get(place).copied());
+            predictions.push(ClipLogits { video: *video, crop: crops[0], logits, uncertainty });
         }
         progress(group.last().map_or(0, |(video, _)| video + 1));
     }
@@ -112,6 +116,7 @@ pub fn predictions(videos: &[Video], logits: &[ClipLogits], temperature: f32) ->
             label: video.label,
             time_s: video.crops[clip.crop].time_s,
             score: f64::from(clip.score(temperature)),
+            uncertainty: clip.uncertainty.map(f64::from),
         }
     };
     logits.iter().map(prediction).collect()

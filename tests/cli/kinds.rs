@@ -253,6 +253,63 @@ fn the_smallest_singular_values_learn_and_come_out_merged_and_as_an_adapter() {
     assert_eq!(names.iter().filter(|name| name.ends_with(".residual.values")).count(), 2 * 6, "{names:?}");
 }
 
+/// The parts that weights were taken apart into, in the folder of a run.
+const DECOMPOSITION: &str = "decomposition.safetensors";
+
+#[test]
+fn what_is_refused_is_refused_before_weights_are_taken_apart() {
+    let place = Place::new();
+    let (data, recipe) = (easy_set(&place), recipe_from(&place, &place.detector_of_small_crops(), "effort", 2));
+    let (out, nowhere) = (place.path("run"), place.path("nowhere"));
+    let kept = out.join(DECOMPOSITION);
+    let refused = |data: &Path, more: &[&str], word: &str| {
+        let said = place.fail(arguments(&recipe, data, &out).iter().chain(more));
+        assert!(said.contains(word), "{said}");
+    };
+    refused(&nowhere, &[], "nowhere");
+    refused(&data, &["--set", "model.effort.residual=1000"], "model.effort.residual");
+    refused(&data, &["--set", "model.effort.targets=['nothing']"], "model.effort.targets");
+    refused(&data, &["--set", "run.batch=1000"], "run.batch");
+    refused(&data, &["--resume"], "no run to go on with");
+    assert!(!kept.exists());
+    place.succeed(arguments(&recipe, &data, &out));
+    let before = std::fs::read(&kept).expect("a decomposition");
+    refused(&data, &["--set", "model.effort.residual=2"], "holds a run already");
+    refused(&data, &["--set", "model.effort.residual=2", "--resume"], "its recipe has changed");
+    assert!(std::fs::read(&kept).expect("a decomposition") == before);
+}
+
+#[test]
+fn ctrl_c_while_weights_are_taken_apart_ends_the_run_at_once() {
+    let place = Place::new();
+    let sizes = json!({ "kind": "clip", "image_size": SIDE, "patch_size": 16, "width": 1024, "depth": 2, "heads": 2, "mlp": 64, "head": "1mlp" });
+    let (data, start) = (easy_set(&place), fresh(&place, "wide", &sizes));
+    let (recipe, out) = (recipe_from(&place, &start, "effort", 1), place.path("run"));
+    let mut command = place.unmask();
+    let set = ["--set", "name=other"];
+    command.args(arguments(&recipe, &data, &out).iter().chain(&set)).stderr(std::process::Stdio::piped());
+    let run = command.spawn().expect("the program starts");
+    let begun = Instant::now();
+    while !out.join("run.json").exists() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "it does not begin");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let asked = Instant::now();
+    interrupt(run.id());
+    let ended = run.wait_with_output().expect("its end");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    assert!(said.contains("go on with the same command and --resume"), "{said}");
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    assert!(!out.join(DECOMPOSITION).exists() && !out.join("detector.safetensors").exists());
+}
+
+/// Ctrl-C.
+fn interrupt(process: u32) {
+    let sent = std::process::Command::new("kill").args(["-INT", &process.to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
 #[test]
 fn a_run_of_effort_that_was_killed_ends_with_the_files_of_one_that_was_not() {
     let place = Place::new();
@@ -260,9 +317,13 @@ fn a_run_of_effort_that_was_killed_ends_with_the_files_of_one_that_was_not() {
     let (undisturbed, out) = (place.path("undisturbed"), place.path("killed"));
     place.succeed(arguments(&recipe, &data, &undisturbed));
     assert!(killed_after(&place, &arguments(&recipe, &data, &out), &out, 5), "the run ended before it was killed");
+    let kept = out.join(DECOMPOSITION);
+    let written = || std::fs::metadata(&kept).and_then(|data| data.modified()).expect("a decomposition");
+    let first = written();
     place.succeed(resumed(arguments(&recipe, &data, &out)));
+    assert_eq!(written(), first, "weights were taken apart again");
     assert_eq!(timeless(&undisturbed), timeless(&out));
-    for file in ["detector.safetensors", "adapter.safetensors", "best.safetensors"] {
+    for file in ["detector.safetensors", "adapter.safetensors", "best.safetensors", DECOMPOSITION] {
         let read = |run: &Path| std::fs::read(run.join(file)).expect("a file");
         assert!(read(&undisturbed) == read(&out), "{file} differs");
     }

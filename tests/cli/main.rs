@@ -20,6 +20,7 @@ mod kinds;
 mod layouts;
 mod outputs;
 mod pairs;
+mod peft;
 mod preprocessing;
 mod previewing;
 mod pulling;

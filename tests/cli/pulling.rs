@@ -75,6 +75,44 @@ fn a_known_backbone_becomes_a_detector_that_is_found_by_its_name() {
 }
 
 #[test]
+fn a_detector_that_an_earlier_version_converted_is_made_anew_and_then_stays() {
+    let place = Place::new();
+    let endpoint = hub();
+    let pull = || {
+        let output = place.unmask().args(["pull", "clip-vit-b-32@main"]).env("HF_ENDPOINT", &endpoint).output();
+        let output = output.expect("the program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    pull();
+    let detector = place.path("cache/detectors/clip-vit-b-32.safetensors");
+    let record = place.path("cache/detectors/.clip-vit-b-32.safetensors.toml");
+    let today = std::fs::read(&detector).expect("a detector");
+    // As an earlier version left it: with the other kernel, and without a record.
+    let earlier = || {
+        place.redescribed(&detector, "cache/detectors/clip-vit-b-32.safetensors", |description| {
+            description["input"]["interpolation"] = "bilinear".into();
+        });
+    };
+    for left in [None, Some("conversion = 1\nweights = \"\"\n")] {
+        earlier();
+        assert!(std::fs::read(&detector).expect("a detector") != today);
+        match left {
+            None => std::fs::remove_file(&record).expect("removed"),
+            Some(text) => std::fs::write(&record, text).expect("written"),
+        }
+        let said = pull();
+        assert!(said.contains("nothing had to be downloaded") && said.contains("made anew"), "{said}");
+        assert!(std::fs::read(&detector).expect("a detector") == today, "{left:?}");
+    }
+    // With its record it is left alone.
+    earlier();
+    let said = pull();
+    assert!(said.contains("is ready: use `--model clip-vit-b-32`") && !said.contains("made anew"), "{said}");
+    assert!(std::fs::read(&detector).expect("a detector") != today);
+}
+
+#[test]
 fn a_known_name_whose_bytes_are_others_is_refused() {
     let place = Place::new();
     let output = place.unmask().args(["pull", "clip-vit-l-14"]).env("HF_ENDPOINT", hub()).output();

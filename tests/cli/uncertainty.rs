@@ -1,6 +1,7 @@
 //! Detectors that say how little they know of a face: what is shown of it, and when they judge nobody.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -73,6 +74,67 @@ fn a_clip_of_which_the_detector_knows_too_little_is_uncertain_with_the_figure_an
     assert_eq!((&both["uncertainty"], &both["opinions"][1]["uncertainty"]), (&Value::Null, &Value::Null));
     assert_eq!(both["opinions"][0]["uncertainty"], strict["uncertainty"]);
     assert!(reason(&both).starts_with("no detector decides") || reason(&both).starts_with("the detectors disagree"));
+}
+
+/// The columns of a CSV file by the video's name.
+fn column(table: &Path, of: &str) -> BTreeMap<String, f64> {
+    let mut reader = csv::Reader::from_path(table).expect("a table");
+    let place =
+        |name: &str, headers: &csv::StringRecord| headers.iter().position(|header| header == name).expect("a column");
+    let headers = reader.headers().expect("a header").clone();
+    let (video, of) = (place("video", &headers), place(of, &headers));
+    let rows = reader.records().map(|row| row.expect("a row"));
+    rows.map(|row| (row[video].to_owned(), row[of].parse().expect("a number"))).collect()
+}
+
+#[test]
+fn an_evaluation_abstains_as_scoring_does_and_measures_all_scores() {
+    let place = Place::new();
+    for name in ["real.mp4", "fake.mp4"] {
+        std::fs::copy(sample(name), place.path(name)).expect("copied");
+    }
+    let data = place.path("clips.tsv");
+    std::fs::write(&data, "file\tlabel\nreal.mp4\treal\nfake.mp4\tfake\n").expect("a table");
+    // With thresholds like these every score makes a video likely fake.
+    let model = |limit: f64| {
+        place.redescribed(&detector(&place, Some(1.0)), &format!("limit-{limit}.safetensors"), |description| {
+            description["calibration"]["real_below"] = 1e-6.into();
+            description["calibration"]["fake_above"] = 2e-6.into();
+            description["calibration"]["uncertain_above"] = limit.into();
+        })
+    };
+    let evaluated = |limit: f64| {
+        let (model, out) = (model(limit), place.path("results"));
+        let eval = ["eval", "--model", text(&model), "--data", text(&data), "--split", "all", "--frames", "8"];
+        let said = place.succeed(eval.iter().chain(&["--out", text(&out)]));
+        let summary = std::fs::read(out.join("summary.json")).expect("a summary");
+        (serde_json::from_slice::<Value>(&summary).expect("JSON"), column(&out.join("videos.csv"), "uncertainty"), said)
+    };
+    let (open, uncertainties, _) = evaluated(1.0);
+    let [fake, real] = ["fake", "real"].map(|name| uncertainties[name]);
+    assert!((fake - real).abs() > 1e-4, "{uncertainties:?}");
+    // As the file has it, in 32 bits.
+    let limit = f64::from(((fake + real) / 2.0) as f32);
+    let (strict, same, said) = evaluated(limit);
+    assert_eq!(same, uncertainties);
+    let of_frames = column(&place.path("results/frames.csv"), "uncertainty");
+    assert!(of_frames.values().all(|uncertainty| (0.0..=1.0).contains(uncertainty)), "{of_frames:?}");
+    assert!(said.contains(&format!("uncertainty is above {}", limit as f32)), "{said}");
+    for (name, uncertainty) in &uncertainties {
+        let counts = |summary: &Value, verdict: &str| summary["verdicts"]["all"][name][verdict].clone();
+        assert_eq!((counts(&open, "likely_fake"), counts(&open, "uncertain")), (1.into(), 0.into()), "{name}: {open}");
+        let abstains = u64::from(*uncertainty > limit);
+        assert_eq!(counts(&strict, "uncertain"), abstains, "{name}: {strict}");
+        assert_eq!(counts(&strict, "likely_fake"), 1 - abstains, "{name}: {strict}");
+        let video = place.path(&format!("{name}.mp4"));
+        let model = model(limit);
+        let score = ["score", text(&video), "--model", text(&model), "--frames", "8", "--jsonl"];
+        let report = json_lines(&place.succeed(score)).remove(0);
+        assert!((number(&report["uncertainty"]) - uncertainty).abs() < 1e-4, "{name}: {}", report["uncertainty"]);
+        let expected = if abstains == 1 { "uncertain" } else { "likely_fake" };
+        assert_eq!(report["verdict"], expected, "{name}: {}", report["reason"]);
+    }
+    assert_eq!(open["datasets"][0]["videos"], strict["datasets"][0]["videos"], "figures are those of all scores");
 }
 
 #[test]

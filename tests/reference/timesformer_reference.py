@@ -10,7 +10,10 @@ has efficientnet_pytorch's names under `backbone.`, and TimeSformer's for the re
     features, logits            of all five frames; `loss`, their mean cross-entropy; `gradient.NAME` of its GRADIENTS
     tT.features, tT.logits      of the first T = 3 and 2 frames: fewer than the five time embeddings there are
     zero.features, zero.logits  of all five, with every `temporal_fc` at zero
-all with batch norms in inference mode and without dropout.
+    dropped.features, dropped.logits   of all five, with dropout of DROPPED wherever TimeSformer has it, by the numbers of
+                                `uniform`, one for each activation, in the order of the forward pass and row by row
+all with batch norms in inference mode, and but for the last without dropout. Where dropout is in transformers' TimeSformer
+it is here, as is seen by putting a factor in its place, which has no order.
 """
 
 import torch
@@ -28,6 +31,7 @@ IMAGE = 36  # 36 → 18 (pads 0, 1) → 9 (1, 2) → 5 (1, 1) → 3 (2, 2)
 CLIPS, FRAMES, SHORT = 2, 5, (3, 2)
 WIDTH, HEADS, LAYERS, PATCHES = 16, 4, 2, 9
 EPSILON = 1e-6
+DROPPED = 0.25
 # Channels are eighty times those of the network: width_coefficient divides them, and none goes below eight.
 TINY = ["r1_k3_s11_e1_i640_o960_se0.25", "r2_k5_s22_e3_i960_o960_se0.25"]
 TINY += ["r1_k3_s22_e2_i960_o640_se0.25", "r1_k5_s22_e4_i640_o960_se0.25"]
@@ -35,6 +39,40 @@ GRADIENTS = ["backbone._conv_stem.weight", "backbone._blocks.2._se_expand.bias",
 GRADIENTS += ["cls_token", "pos_embed", "time_embed", "blocks.0.temporal_attn.qkv.weight"]
 GRADIENTS += ["blocks.0.temporal_fc.weight", "blocks.1.attn.qkv.bias", "blocks.1.mlp.fc1.weight"]
 GRADIENTS += ["norm.weight", "head.weight"]
+
+
+def uniform():
+    """A function that gives the next so many of a fixed sequence of numbers in 0..1: the multiples of the golden ratio's."""
+    place = 0
+
+    def following(shape):
+        nonlocal place
+        count = shape.numel()
+        steps = torch.arange(place, place + count, dtype=torch.float64)
+        place += count
+        return (steps * 0.6180339887498949).frac().float().view(shape)
+    return following
+
+
+class Dropping:
+    """What is done where dropout is."""
+
+    change = staticmethod(lambda x: x)
+
+    def __init__(self, change):
+        self.change = change
+
+    def __enter__(self):
+        self.kept, Dropping.change = Dropping.change, staticmethod(self.change)
+
+    def __exit__(self, *_):
+        Dropping.change = staticmethod(self.kept)
+
+
+def by_masks():
+    """Dropout by the fixed numbers."""
+    following, keep = uniform(), 1 - DROPPED
+    return lambda x: x * (following(x.shape) < keep) / keep
 
 
 class Attention(nn.Module):
@@ -61,7 +99,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x):
-        return self.fc2(functional.gelu(self.fc1(x)))
+        return Dropping.change(self.fc2(Dropping.change(functional.gelu(self.fc1(x)))))
 
 
 class Block(nn.Module):
@@ -80,14 +118,16 @@ class Block(nn.Module):
     def forward(self, cls, patches):
         """cls [b,1,d] and patches [b,l,t,d], both changed."""
         clips, _, frames, _ = patches.shape
-        x = self.temporal_attn(self.temporal_norm1(patches).flatten(0, 1)).unflatten(0, (clips, -1))
+        x = Dropping.change(self.temporal_attn(self.temporal_norm1(patches).flatten(0, 1))).unflatten(0, (clips, -1))
         patches = patches + self.temporal_fc(x)
         copies = cls[:, None].expand(-1, frames, -1, -1)
         x = torch.cat([copies, patches.transpose(1, 2)], dim=2)  # b t 1+l d
-        x = self.attn(self.norm1(x).flatten(0, 1)).unflatten(0, (clips, frames))
+        x = Dropping.change(self.attn(self.norm1(x).flatten(0, 1))).unflatten(0, (clips, frames))
         cls = cls + x[:, :, 0].mean(1, keepdim=True)
         patches = patches + x[:, :, 1:].transpose(1, 2)
-        return cls + self.mlp(self.norm2(cls)), patches + self.mlp(self.norm2(patches))
+        x = torch.cat([cls, patches.flatten(1, 2)], dim=1)
+        x = x + self.mlp(self.norm2(x))
+        return x[:, :1], x[:, 1:].unflatten(1, patches.shape[1:3])
 
 
 class TimeSformer(nn.Module):
@@ -112,7 +152,9 @@ class TimeSformer(nn.Module):
         """Features [b,d] of tokens [b,t,l,d]."""
         clips, frames = tokens.shape[:2]
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(clips, -1, -1)
-        patches = tokens.transpose(1, 2) + self.pos_embed[:, 1:, None] + self.times(frames)  # b l t d
+        cls = Dropping.change(cls)
+        patches = Dropping.change(tokens.transpose(1, 2) + self.pos_embed[:, 1:, None])  # b l t d
+        patches = Dropping.change(patches + self.times(frames))
         for block in self.blocks:
             cls, patches = block(cls, patches)
         return self.norm(cls)[:, 0]
@@ -195,6 +237,16 @@ def check_with_transformers(network, pixels):
         tokens = network.tokens(pixels[:, :frames])
         answer = theirs(tokens.mT.unflatten(3, (side, side))).last_hidden_state[:, 0]
         torch.testing.assert_close(network.trunk(tokens), answer, rtol=1e-5, atol=1e-5)
+    theirs.config.num_frames = FRAMES
+    tokens = network.tokens(pixels)
+    for name, module in theirs.named_modules():
+        # That of attention's weights is zero in TimeSformer.
+        if isinstance(module, nn.Dropout) and not name.endswith("attn_drop"):
+            module.forward = lambda x: 0.9 * x
+    answer = theirs(tokens.mT.unflatten(3, (side, side))).last_hidden_state[:, 0]
+    with Dropping(lambda x: 0.9 * x):
+        torch.testing.assert_close(network.trunk(tokens), answer, rtol=1e-5, atol=1e-5)
+    assert (network.trunk(tokens) - answer).abs().max() > 1e-2
 
 
 def check_that_all_counts(network, pixels):
@@ -233,6 +285,8 @@ def main():
         for frames in SHORT:
             short = network(pixels[:, :frames])
             reference |= {f"t{frames}.features": short[0], f"t{frames}.logits": short[1]}
+        with Dropping(by_masks()):
+            reference |= dict(zip(("dropped.features", "dropped.logits"), network(pixels)))
         tensors = {name: value.clone() for name, value in float_tensors(network).items()}
         save_file(tensors, output / "timesformer_tiny.safetensors", {"format": "pt"})
         for block in network.blocks:

@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 
-use super::Linear;
+use super::{Linear, Pass, dropout};
 use crate::ops::Activation;
 use crate::weights::{Loader, WeightsError};
 
@@ -52,11 +52,22 @@ impl Mlp {
 
     /// Tokens `[…, d]` to the same shape, plus `residual`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>, residual: Option<Tensor<D>>) -> Tensor<D> {
+        self.fc2.forward_with(self.inside(x), None, residual)
+    }
+
+    /// Tokens `[…, d]` to the same shape; in training a part `drop` of the numbers is dropped between the layers and of those
+    /// that come out ([`dropout`]).
+    pub fn forward_dropping<const D: usize>(&self, x: Tensor<D>, drop: f32, pass: &mut Pass) -> Tensor<D> {
+        let inside = dropout(self.inside(x), drop, pass);
+        dropout(self.fc2.forward(inside), drop, pass)
+    }
+
+    /// Tokens `[…, d]` to `[…, inside]`, what the second layer is given.
+    fn inside<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let activation = Some(self.activation);
-        let inside = match &self.gate {
+        match &self.gate {
             None => self.fc1.forward_with(x, activation, None),
             Some(gate) => gate.forward_with(x.clone(), activation, None) * self.fc1.forward(x),
-        };
-        self.fc2.forward_with(inside, None, residual)
+        }
     }
 }

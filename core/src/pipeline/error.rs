@@ -40,6 +40,15 @@ pub enum SessionError {
         /// What came instead.
         uncertainty: f32,
     },
+    /// No uncertainties of a detector that says them, and may not decide without.
+    #[error(
+        "the detector `{detector}` gave no uncertainty with its scores, and does not judge a face without; score again with \
+         files of one version"
+    )]
+    NoUncertainty {
+        /// The detector's name.
+        detector: String,
+    },
     /// Scores for crops that are not waiting for any.
     #[error("the detector `{detector}` gave scores for faces that have theirs or never waited for any; score again")]
     NotAwaited {
@@ -63,6 +72,7 @@ impl SessionError {
             Self::ScoreCount { .. }
             | Self::NotAScore { .. }
             | Self::NotAnUncertainty { .. }
+            | Self::NoUncertainty { .. }
             | Self::NotAwaited { .. }
             | Self::Unscored { .. } => "bad_score",
         }

@@ -128,6 +128,7 @@ impl Batch {
 /// ```
 pub struct Session {
     detector: String,
+    says_uncertainty: bool,
     clip_length: usize,
     people: People,
     frames: Vec<FrameReport>,
@@ -148,6 +149,7 @@ impl Session {
         let clip_length = spec.clip_length().max(1);
         Self {
             detector: spec.name.clone(),
+            says_uncertainty: spec.architecture.sizes().says_uncertainty(),
             clip_length,
             people: People::new(faces, spec.crop, clip_length),
             frames: Vec::new(),
@@ -204,8 +206,8 @@ impl Session {
     /// Takes the scores of a batch, one a clip, in its order. Every frame of a clip has its clip's score.
     ///
     /// # Errors
-    /// [`SessionError::ScoreCount`], [`SessionError::NotAScore`] or [`SessionError::NotAnUncertainty`], and [`SessionError::NotAwaited`] for a batch that has
-    /// its scores or is another session's. None of the scores is taken then, and [`Session::finish`] gives the same error.
+    /// [`SessionError::ScoreCount`], [`SessionError::NotAScore`], [`SessionError::NotAnUncertainty`] or
+    /// [`SessionError::NoUncertainty`], and [`SessionError::NotAwaited`] for a batch that has its scores or is another session's. None of the scores is taken then, and [`Session::finish`] gives the same error.
     pub fn accept(&mut self, batch: &Batch, scores: &Scores) -> Result<(), SessionError> {
         if let Err(error) = self.check(batch, scores) {
             self.failure.get_or_insert(error.clone());
@@ -234,6 +236,9 @@ impl Session {
         let counts = [Some(fake.len()), Some(uncertainty.len()).filter(|count| *count > 0)];
         if let Some(found) = counts.into_iter().flatten().find(|count| *count != expected) {
             return Err(SessionError::ScoreCount { detector: detector(), expected, found });
+        }
+        if self.says_uncertainty && uncertainty.is_empty() && expected > 0 {
+            return Err(SessionError::NoUncertainty { detector: detector() });
         }
         let outside = |values: &[f32]| values.iter().copied().find(|value| !(0.0..=1.0).contains(value));
         match (outside(fake), outside(uncertainty)) {

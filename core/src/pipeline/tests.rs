@@ -10,7 +10,7 @@ use super::report::{InputKind, ModelInfo, Report, Timing, Verdict, VideoSummary}
 use super::{CaveatCode, Faces, Session, SessionError};
 use crate::detector::Scores;
 use crate::detector::spec::*;
-use crate::detector::{clip::ClipConfig, clip::HeadKind, stan::StanConfig};
+use crate::detector::{clip::ClipConfig, clip::HeadKind, dicome::DicomeConfig, stan::StanConfig};
 use crate::face::alignment::{CropGeometry, CropSpec, template};
 use crate::face::fineness::tests::natural;
 use crate::face::{Face, Rect};

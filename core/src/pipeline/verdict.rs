@@ -159,19 +159,19 @@ pub(super) fn judge(
     }
     let Some(best) = best else { return any.uncertain(any.quality.weakness(still).unwrap_or_default()) };
     let Calibration { real_below, fake_above, .. } = *calibration;
-    let limit = calibration.uncertainty_limit();
     let (unknown, known): (Vec<&Evidence>, Vec<&Evidence>) =
-        judged.into_iter().partition(|track| track.uncertainty.is_some_and(|uncertainty| uncertainty > limit));
+        judged.into_iter().partition(|track| knows_too_little(track.uncertainty, calibration));
     let suspect = highest(known).filter(|track| track.score >= fake_above);
     if let (None, Some(unknown)) = (suspect, highest(unknown)) {
-        let uncertainty = unknown.uncertainty.unwrap_or_default();
+        let limit = calibration.uncertainty_limit();
+        let uncertainty = above(unknown.uncertainty.unwrap_or_default(), limit);
         return unknown.uncertain(format!(
-            "the detector has too little evidence to judge the face (its uncertainty of {uncertainty:.3} is above {limit})"
+            "the detector has too little evidence to judge the face (its uncertainty of {uncertainty} is above {limit})"
         ));
     }
     let decides = suspect.unwrap_or(best);
-    let score = decides.score;
-    if real_below < score && score < fake_above {
+    let verdict = by_score(decides.score, decides.uncertainty, calibration);
+    if verdict == Verdict::Uncertain {
         return decides
             .uncertain(format!("the score lies between {real_below} and {fake_above}, where it decides nothing"));
     }
@@ -179,8 +179,40 @@ pub(super) fn judge(
         1 => "one more face was too small, too blurred or seen too briefly to judge".to_string(),
         left_out => format!("{left_out} more faces were too small, too blurred or seen too briefly to judge"),
     });
-    let verdict = if score >= fake_above { Verdict::LikelyFake } else { Verdict::LikelyReal };
-    Judgement { verdict, score: Some(score), uncertainty: decides.uncertainty, reason }
+    Judgement { verdict, score: Some(decides.score), uncertainty: decides.uncertainty, reason }
+}
+
+/// Whether a detector knows too little of a person to judge them.
+fn knows_too_little(uncertainty: Option<f32>, calibration: &Calibration) -> bool {
+    uncertainty.is_some_and(|uncertainty| uncertainty > calibration.uncertainty_limit())
+}
+
+/// The verdict on one person of whom nothing is known but what the detector says: by its thresholds, and uncertain where its
+/// uncertainty is above its limit.
+///
+/// ```
+/// use unmask_core::detector::spec::Calibration;
+/// use unmask_core::pipeline::report::Verdict;
+/// use unmask_core::pipeline::verdict::by_score;
+/// let calibration = Calibration { uncertain_above: Some(0.3), ..Calibration::default() };
+/// assert_eq!(by_score(0.9, Some(0.3), &calibration), Verdict::LikelyFake);
+/// assert_eq!(by_score(0.9, Some(0.4), &calibration), Verdict::Uncertain);
+/// assert_eq!(by_score(0.5, None, &calibration), Verdict::Uncertain);
+/// ```
+pub fn by_score(score: f32, uncertainty: Option<f32>, calibration: &Calibration) -> Verdict {
+    match score {
+        _ if knows_too_little(uncertainty, calibration) => Verdict::Uncertain,
+        score if score <= calibration.real_below => Verdict::LikelyReal,
+        score if score >= calibration.fake_above => Verdict::LikelyFake,
+        _ => Verdict::Uncertain,
+    }
+}
+
+/// `value`, which is above `limit`, with as many decimals as tell the two apart, and three at least.
+fn above(value: f32, limit: f32) -> String {
+    let tells = |text: &String| text.parse::<f32>().is_ok_and(|shown| shown > limit);
+    // So many digits tell any two numbers of 32 bits apart; the shortest text that is this very number does, too.
+    (3..=9).map(|digits| format!("{value:.digits$}")).find(tells).unwrap_or_else(|| value.to_string())
 }
 
 /// The track with the highest score.
@@ -299,6 +331,19 @@ mod tests {
         assert_eq!(judged(&[unsure(0.9, 0.3)]).verdict, Verdict::LikelyFake);
         assert_eq!(verdict(&[unsure(0.9, 0.5)]).0, Verdict::LikelyFake);
         assert_eq!(verdict(&[unsure(0.9, 0.51)]).0, Verdict::Uncertain);
+    }
+
+    #[test]
+    fn an_uncertainty_just_above_the_limit_is_shown_with_the_digits_that_tell_it_apart() {
+        for (uncertainty, limit, shown) in [
+            (0.4, 0.3, "0.400"),
+            (0.5003, 0.5, "0.5003"),
+            (0.50003, 0.5, "0.50003"),
+            (0.5_f32.next_up(), 0.5, "0.5000001"),
+            (0.3_f32.next_up(), 0.3, "0.30000004"),
+        ] {
+            assert_eq!(above(uncertainty, limit), shown);
+        }
     }
 
     #[test]

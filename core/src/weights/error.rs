@@ -76,6 +76,12 @@ pub enum WeightsError {
     /// More than one network, between which names do not choose.
     #[error("holds several networks ({0}); choose one with `--key`")]
     SeveralNetworks(String),
+    /// An adapter of PEFT's that is not understood, or belongs to another checkpoint.
+    #[error(
+        "is an adapter that cannot be merged: {0}; merge it in Python with `merge_and_unload()` and import what \
+         `save_pretrained` then writes"
+    )]
+    Peft(String),
     /// Shapes that leave the number of attention heads open.
     #[error(
         "has the shapes of no published CLIP (width {width}, {depth} layers, patches of {patch} pixels), and shapes do not \

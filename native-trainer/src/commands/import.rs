@@ -23,13 +23,14 @@ use unmask_core::weights::{Init, TensorSource, WeightsError};
 use super::preprocess::margin;
 use unmask::detector_file::Source;
 use unmask::output::say;
-use unmask::{checkpoint, detector_file, files};
+use unmask::{checkpoint, detector_file, files, peft};
 
 /// Convert a checkpoint of somebody else into a detector file
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   unmask import --from hf-clip --input clip-vit-base-patch16/model.safetensors --output clip-b16.safetensors
   unmask import --from hf-clip --input model.safetensors --head head.safetensors --output detector.safetensors
+  unmask import --from hf-clip --input model.safetensors --peft my_lora --head head.safetensors --output detector.safetensors
   unmask import --from gend --input GenD_CLIP_L_14/model.safetensors --output gend.safetensors
   unmask import --from thesis --input ckpt_best.pth --output thesis.safetensors
   unmask import --from gend --input last.ckpt --key state_dict_ema --output gend-ema.safetensors
@@ -52,6 +53,10 @@ pub(crate) struct ImportArgs {
     /// that have none)
     #[arg(long, value_name = "FILE")]
     pub(crate) head: Option<PathBuf>,
+    /// An adapter (LoRA) of this checkpoint to merge into it: the folder that PEFT's `save_pretrained` wrote, or the
+    /// adapter_model.safetensors in it, beside its adapter_config.json
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub(crate) peft: Option<PathBuf>,
     /// The detector file to write
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
@@ -268,14 +273,21 @@ impl Parts {
     fn open(args: &ImportArgs) -> Result<Self> {
         let From(format) = args.from;
         let tower = checkpoint::open(&args.input, args.key.as_deref(), |names| formats::is_in(format, names))?;
-        let tower = Checkpoint::new(tower, format).map_err(|error| files::naming(&args.input, error))?;
-        let head = match &args.head {
-            Some(path) => {
-                let head = checkpoint::open(path, None, is_head)?;
-                Some(Checkpoint::head(head).map_err(|error| files::naming(path, error))?)
-            }
-            None => None,
+        let (tower, trained_head) = match &args.peft {
+            Some(path) => peft::merged(tower, path, format)?,
+            None => (tower, None),
         };
+        let tower = Checkpoint::new(tower, format).map_err(|error| files::naming(&args.input, error))?;
+        let head: Option<(&Path, Box<dyn TensorSource>)> = match (&args.head, &args.peft, trained_head) {
+            (Some(path), Some(peft), Some(_)) => {
+                bail!("{} has a head already; leave out `--head {}`", peft.display(), path.display())
+            }
+            (Some(path), ..) => Some((path, checkpoint::open(path, None, is_head)?)),
+            (None, Some(peft), Some(head)) => Some((peft, Box::new(head))),
+            (None, ..) => None,
+        };
+        let head = head.map(|(path, head)| Checkpoint::head(head).map_err(|error| files::naming(path, error)));
+        let head = head.transpose()?;
         let has_head = tower.names().iter().any(|name| name.starts_with("head."));
         if let (Some(path), true) = (&args.head, has_head) {
             bail!("{} has a head already; leave out `--head {}`", args.input.display(), path.display());

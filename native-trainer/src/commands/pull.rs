@@ -7,9 +7,9 @@ use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
 
 use super::import::{self, BranchArgs, From, HeadArg, ImportArgs};
-use unmask::detector_file;
-use unmask::hub::{Freshness, Hub, Pulled, Reporter, known, resolve};
+use unmask::hub::{Freshness, Hub, Pulled, Reporter, converted, known, resolve};
 use unmask::output::say;
+use unmask::{detector_file, files};
 
 /// Fetch a published detector or backbone and make a detector file of it
 #[derive(Args, Debug)]
@@ -77,15 +77,16 @@ fn describe(pulled: &Pulled) -> Result<()> {
     Ok(())
 }
 
-/// Makes the detector file that `--model NAME` finds, unless it is there.
+/// Makes the detector file that `--model NAME` finds, unless it is there as it would be made today.
 fn convert(hub: &Hub, pulled: &Pulled, kind: &str) -> Result<()> {
     let entry = &pulled.entry;
     let output = detector_file::pulled_path(&entry.name, hub.cache());
-    if output.exists() && pulled.freshness != Freshness::Downloaded {
+    if converted::is_current(&output, &pulled.sha256) {
         say!("{} is ready: use `--model {}`", output.display(), entry.name);
         return Ok(());
     }
     make_folder(&output)?;
+    let before = output.exists().then(|| files::sha256(&output)).transpose()?;
     let Some(from) = From::by_name(kind) else {
         bail!("{} is of the kind {kind}, which `unmask import` does not know", entry.name)
     };
@@ -93,6 +94,7 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: &str) -> Result<()> {
         from,
         input: pulled.path.clone(),
         head: None,
+        peft: None,
         output: output.clone(),
         key: None,
         heads: None,
@@ -108,6 +110,16 @@ fn convert(hub: &Hub, pulled: &Pulled, kind: &str) -> Result<()> {
         branch: BranchArgs::default(),
         adapter_for: None,
     })?;
+    converted::note(&output, &pulled.sha256)?;
+    if let Some(before) = before
+        && before != files::sha256(&output)?
+    {
+        say!(
+            "{} was made anew, since its weights or their conversion have changed; adapters and runs that began with the one \
+             before name that by its SHA-256, {before}",
+            output.display()
+        );
+    }
     if fresh.head {
         say!("{} is a backbone with a random head, to train on; its scores mean nothing until then", output.display());
     } else {

@@ -15,6 +15,7 @@ fn measured(scores: [f64; 4]) -> Outcome<Measured> {
         label: if index < 2 { Label::Real } else { Label::Fake },
         time_s: None,
         score,
+        uncertainty: None,
     };
     let predictions: Vec<Prediction> = scores.into_iter().enumerate().map(prediction).collect();
     let omitted = [Omitted { dataset: "X".to_owned(), label: Label::Real, reason: "no face was found".to_owned() }];

@@ -231,7 +231,9 @@ mod tests {
         let videos: Vec<Video> = labels.enumerate().map(video).collect();
         let logit = |video: &Video| if video.label == Label::Fake { 2.0 } else { -2.0 };
         let answers = videos.iter().enumerate();
-        let answers = answers.map(|(video, of)| ClipLogits { video, crop: 0, logits: [0.0, logit(of)] }).collect();
+        let answers = answers
+            .map(|(video, of)| ClipLogits { video, crop: 0, logits: [0.0, logit(of)], uncertainty: None })
+            .collect();
         (videos, answers)
     }
 

@@ -5,12 +5,13 @@ use anyhow::{Context, Result, anyhow};
 use super::{Prediction, ScoredVideo};
 use crate::datasets::Label;
 
-/// `dataset,manipulation,video,label,time_s,score`, in the order of the predictions; no time is an empty field.
+/// `dataset,manipulation,video,label,time_s,score,uncertainty`, in the order of the predictions; no time is an empty field, and
+/// so is the uncertainty of detectors that do not say it.
 pub fn frames(predictions: &[Prediction]) -> Result<Vec<u8>> {
-    let header = ["dataset", "manipulation", "video", "label", "time_s", "score"];
+    let header = ["dataset", "manipulation", "video", "label", "time_s", "score", "uncertainty"];
     table(header, predictions, |prediction| {
         let Prediction { dataset, manipulation, video, .. } = prediction;
-        let time = prediction.time_s.map(|time| time.to_string()).unwrap_or_default();
+        let time = or_empty(prediction.time_s);
         [
             dataset.clone(),
             manipulation.clone(),
@@ -18,18 +19,24 @@ pub fn frames(predictions: &[Prediction]) -> Result<Vec<u8>> {
             label(prediction.label),
             time,
             prediction.score.to_string(),
+            or_empty(prediction.uncertainty),
         ]
     })
 }
 
-/// `dataset,manipulation,video,label,frames,score,group`; videos of one group are not independent of each other.
+/// `dataset,manipulation,video,label,frames,score,group,uncertainty`; videos of one group are not independent of each other.
 pub fn videos(videos: &[ScoredVideo]) -> Result<Vec<u8>> {
-    let header = ["dataset", "manipulation", "video", "label", "frames", "score", "group"];
+    let header = ["dataset", "manipulation", "video", "label", "frames", "score", "group", "uncertainty"];
     table(header, videos, |video| {
         let [dataset, manipulation, name] = [video.dataset, video.manipulation, video.name].map(str::to_string);
         let (frames, score) = (video.frames.len().to_string(), video.score().to_string());
-        [dataset, manipulation, name, label(video.label), frames, score, video.group.to_string()]
+        let (group, uncertainty) = (video.group.to_string(), or_empty(video.uncertainty()));
+        [dataset, manipulation, name, label(video.label), frames, score, group, uncertainty]
     })
+}
+
+fn or_empty(figure: Option<f64>) -> String {
+    figure.map(|figure| figure.to_string()).unwrap_or_default()
 }
 
 fn label(label: Label) -> String {

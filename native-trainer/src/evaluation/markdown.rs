@@ -131,10 +131,13 @@ fn dataset_table(summary: &Summary, datasets: &[(String, &DatasetSummary)], leve
 
 /// The verdicts that the detector's thresholds give, over all videos and by each column of a table.
 fn verdict_tables(verdicts: &Verdicts) -> String {
-    let Verdicts { real_below, fake_above, all, by } = verdicts;
+    let Verdicts { real_below, fake_above, uncertain_above, all, by } = verdicts;
+    let unsure = uncertain_above.map_or(String::new(), |limit| {
+        format!(" Where the detector's own uncertainty is above {limit} a video is uncertain whatever its score.")
+    });
     let mut text = format!(
         "\n## Verdicts\n\nBy the score of a video alone: up to {real_below} it is likely real, from {fake_above} on likely fake, \
-         between them uncertain. Shares are of the real, or of the fake videos.\n"
+         between them uncertain.{unsure} Shares are of the real, or of the fake videos.\n"
     );
     let whole = [Group { value: "all".to_owned(), outcomes: all.clone() }];
     let tables = std::iter::once((None, whole.as_slice()))

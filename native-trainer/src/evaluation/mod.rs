@@ -57,6 +57,8 @@ pub struct Prediction {
     pub time_s: Option<f64>,
     /// Calibrated P(fake).
     pub score: f64,
+    /// How little the detector knows of it, 0..1; of detectors that say so.
+    pub uncertainty: Option<f64>,
 }
 
 /// A video without a prediction. Every figure has the number of these beside it.

@@ -15,6 +15,7 @@ fn predictions(dataset: &str, manipulation: &str, video: &str, scores: &[f64]) -
         label,
         time_s: Some(index as f64 / 2.0),
         score: *score,
+        uncertainty: None,
     };
     scores.iter().enumerate().map(of_frame).collect()
 }
@@ -216,6 +217,7 @@ fn results_are_written_in_three_forms_and_the_summary_reads_back() {
     let path = folder.path().join("results");
     let mut all = example("a, \"quoted\" set");
     all[0].time_s = None;
+    all[0].uncertainty = Some(0.25);
     let summary = summary(&all, &[]);
     write(&path, &summary, &all).expect("written");
     let read = |name: &str| std::fs::read_to_string(path.join(name)).expect(name);
@@ -223,11 +225,11 @@ fn results_are_written_in_three_forms_and_the_summary_reads_back() {
     assert!(read("summary.md").starts_with("# Evaluation: example\n"));
     let (frames, videos) = (read("frames.csv"), read("videos.csv"));
     let mut lines = frames.lines();
-    assert_eq!(lines.next(), Some("dataset,manipulation,video,label,time_s,score"));
-    assert_eq!(lines.next(), Some("\"a, \"\"quoted\"\" set\",original,r1,real,,0.1"));
-    assert_eq!(lines.next(), Some("\"a, \"\"quoted\"\" set\",original,r1,real,0.5,0.3"));
+    assert_eq!(lines.next(), Some("dataset,manipulation,video,label,time_s,score,uncertainty"));
+    assert_eq!(lines.next(), Some("\"a, \"\"quoted\"\" set\",original,r1,real,,0.1,0.25"));
+    assert_eq!(lines.next(), Some("\"a, \"\"quoted\"\" set\",original,r1,real,0.5,0.3,"));
     assert_eq!((frames.lines().count(), videos.lines().count()), (9, 5));
-    assert!(videos.lines().any(|line| line.ends_with(",original,r2,real,2,0.5,r2")), "{videos}");
+    assert!(videos.lines().any(|line| line.ends_with(",original,r2,real,2,0.5,r2,")), "{videos}");
 }
 
 #[test]

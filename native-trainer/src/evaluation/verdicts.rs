@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use unmask_core::detector::spec::{Calibration, VerdictCounts};
 use unmask_core::metrics::{Ranking, Scored};
+use unmask_core::pipeline::report::Verdict;
+use unmask_core::pipeline::verdict::by_score;
 
 use super::ScoredVideo;
 use crate::datasets::Label;
@@ -13,7 +15,7 @@ use crate::datasets::list::Attributes;
 /// The most groups that a column is broken down into without being asked for; more are names and not groups.
 const MOST_GROUPS: usize = 12;
 
-/// How many videos get which verdict by their score alone. Scoring a file answers `uncertain` more often: where there are few
+/// How many videos get which verdict by their score, and by how uncertain the detector is, alone. Scoring a file answers `uncertain` more often: where there are few
 /// frames, or the face is small or blurred.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdicts {
@@ -21,6 +23,9 @@ pub struct Verdicts {
     pub real_below: f32,
     /// A score from this on is `likely_fake`.
     pub fake_above: f32,
+    /// Of a detector that says how uncertain it is: above this a video is `uncertain` whatever its score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain_above: Option<f32>,
     /// All videos.
     pub all: Outcomes,
     /// The same by each column.
@@ -71,10 +76,11 @@ impl Verdicts {
             (found.real.groups, found.fake.groups) = (groups(Label::Real), groups(Label::Fake));
             for video in videos {
                 let counts = if video.label == Label::Real { &mut found.real } else { &mut found.fake };
-                match video.score() as f32 {
-                    score if score <= real_below => counts.likely_real += 1,
-                    score if score >= fake_above => counts.likely_fake += 1,
-                    _ => counts.uncertain += 1,
+                let uncertainty = video.uncertainty().map(|uncertainty| uncertainty as f32);
+                match by_score(video.score() as f32, uncertainty, calibration) {
+                    Verdict::LikelyReal => counts.likely_real += 1,
+                    Verdict::LikelyFake => counts.likely_fake += 1,
+                    Verdict::Uncertain | Verdict::NoFace => counts.uncertain += 1,
                 }
             }
             found
@@ -92,7 +98,15 @@ impl Verdicts {
         };
         let columns = if wanted.is_empty() { grouping_columns(videos, attributes) } else { wanted.to_vec() };
         let all: Vec<&ScoredVideo> = videos.iter().collect();
-        Self { real_below, fake_above, all: outcomes(&all), by: columns.iter().map(breakdown).collect() }
+        let says_uncertainty = videos.iter().any(|video| !video.uncertainties.is_empty());
+        let uncertain_above = says_uncertainty.then(|| calibration.uncertainty_limit());
+        Self {
+            real_below,
+            fake_above,
+            uncertain_above,
+            all: outcomes(&all),
+            by: columns.iter().map(breakdown).collect(),
+        }
     }
 }
 
@@ -122,7 +136,15 @@ mod tests {
     use super::*;
 
     fn video(name: &'static str, label: Label, score: f64) -> ScoredVideo<'static> {
-        ScoredVideo { dataset: "d", manipulation: "m", name, label, group: name, frames: vec![score] }
+        ScoredVideo {
+            dataset: "d",
+            manipulation: "m",
+            name,
+            label,
+            group: name,
+            frames: vec![score],
+            uncertainties: Vec::new(),
+        }
     }
 
     fn attributes(said: &[(&str, &str, &str)]) -> Attributes {
@@ -155,6 +177,36 @@ mod tests {
             .collect();
         assert_eq!(groups, [("(not said)", 1), ("bright", 2), ("dim", 1)]);
         assert_eq!(light.groups[1].outcomes.auc, None, "they are all real");
+    }
+
+    #[test]
+    fn of_whom_the_detector_knows_too_little_is_uncertain_and_the_auc_is_that_of_all_scores() {
+        let unsure = |name, label, score, uncertainties: &[f64]| ScoredVideo {
+            uncertainties: uncertainties.to_vec(),
+            frames: vec![score; uncertainties.len()],
+            ..video(name, label, score)
+        };
+        let videos = [
+            unsure("a", Label::Real, 0.1, &[0.1, 0.5]),
+            unsure("b", Label::Real, 0.1, &[0.2, 0.6]),
+            unsure("c", Label::Fake, 0.9, &[0.9]),
+            unsure("d", Label::Fake, 0.9, &[0.0]),
+        ];
+        let counted = |limit| {
+            let calibration = Calibration { uncertain_above: Some(limit), ..Calibration::default() };
+            Verdicts::of(&videos, &calibration, &Attributes::new(), &[])
+        };
+        let verdicts = counted(0.35);
+        let of = |likely_real, uncertain, likely_fake| VerdictCounts {
+            likely_real,
+            uncertain,
+            likely_fake,
+            groups: Some(2),
+        };
+        assert_eq!((verdicts.all.real, verdicts.all.fake), (of(1, 1, 0), of(0, 1, 1)));
+        assert_eq!((verdicts.uncertain_above, verdicts.all.auc), (Some(0.35), Some(1.0)));
+        let open = counted(1.0);
+        assert_eq!((open.all.real, open.all.fake), (of(2, 0, 0), of(0, 0, 2)));
     }
 
     #[test]

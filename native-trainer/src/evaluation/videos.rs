@@ -45,12 +45,19 @@ pub struct ScoredVideo<'a> {
     pub group: &'a str,
     /// At least one, in the order of the predictions.
     pub frames: Vec<f64>,
+    /// The uncertainty of each frame; none of detectors that do not say it.
+    pub uncertainties: Vec<f64>,
 }
 
 impl ScoredVideo<'_> {
     /// The mean of the frames' scores, as [`mean_score`] has it.
     pub fn score(&self) -> f64 {
         mean_score(self.frames.iter().copied()).unwrap_or(f64::NAN)
+    }
+
+    /// The mean of the frames' uncertainties.
+    pub fn uncertainty(&self) -> Option<f64> {
+        mean_score(self.uncertainties.iter().copied())
     }
 
     /// The video's score with its label.
@@ -71,7 +78,7 @@ impl ScoredVideo<'_> {
 pub fn group(predictions: &[Prediction]) -> Result<Vec<ScoredVideo<'_>>, EvaluationError> {
     let mut videos: BTreeMap<(&str, &str, &str), ScoredVideo> = BTreeMap::new();
     for prediction in predictions {
-        let Prediction { dataset, manipulation, video: name, label, score, group, .. } = prediction;
+        let Prediction { dataset, manipulation, video: name, label, score, group, uncertainty, .. } = prediction;
         let shown = || format!("{dataset}/{manipulation}/{name}");
         if !(0.0..=1.0).contains(score) {
             return Err(EvaluationError::BadScore { video: shown(), score: score.to_string() });
@@ -83,11 +90,13 @@ pub fn group(predictions: &[Prediction]) -> Result<Vec<ScoredVideo<'_>>, Evaluat
             label: *label,
             group,
             frames: Vec::new(),
+            uncertainties: Vec::new(),
         });
         if video.label != *label {
             return Err(EvaluationError::MixedLabels { video: shown() });
         }
         video.frames.push(*score);
+        video.uncertainties.extend(uncertainty);
     }
     Ok(videos.into_values().collect())
 }

@@ -213,12 +213,12 @@ fn hash_into(hasher: &mut Sha256, file: &mut File, bytes: u64) -> std::io::Resul
 }
 
 /// A record that is missing or unreadable is as good as none: the file is checked or fetched again.
-fn read_toml<T: DeserializeOwned>(path: &Path) -> Option<T> {
+pub(super) fn read_toml<T: DeserializeOwned>(path: &Path) -> Option<T> {
     toml::from_str(&fs::read_to_string(path).ok()?).ok()
 }
 
 /// Written atomically, so that no reader sees half a record.
-fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), HubError> {
+pub(super) fn write_toml<T: Serialize>(path: &Path, value: &T) -> Result<(), HubError> {
     let wrap = |error| HubError::file("write", path, error);
     let text = toml::to_string(value).map_err(|error| wrap(std::io::Error::other(error)))?;
     write_bytes(path, text.as_bytes()).map_err(|error| wrap(std::io::Error::other(error)))

@@ -1,9 +1,11 @@
 //! `unmask pull`: known public models from the Hugging Face hub, into the user's cache folder.
 //!
 //! `table` turns a name into an entry, `http` speaks to the hub, `cache` says where files lie and keeps partial
-//! ones, `mod@download` joins the two, `progress` reports. [`Hub::pull`] is the way in.
+//! ones, `mod@download` joins the two, `progress` reports. [`Hub::pull`] is the way in. [`converted`] says whether what was made
+//! of the weights is still what would be made of them.
 
 mod cache;
+pub mod converted;
 mod download;
 mod error;
 mod http;

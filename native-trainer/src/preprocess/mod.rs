@@ -1,13 +1,12 @@
 //! From videos and photographs to aligned crops and a manifest, on all cores: what `unmask preprocess` does.
 //!
 //! [`person`] follows the one person whose faces are kept, [`picture`] makes files of the crops, `store` is the folder
-//! that can be returned to, `border` continues pictures that end at the face, `missing` tells what is to be done and `standing` what of the folder is still true, `progress` says how far it is. What there is to do comes from [`crate::datasets::sources`].
+//! that can be returned to, `border` continues pictures that end at the face, `missing` tells what is to be done and `standing` what of the folder is still true. What there is to do comes from [`crate::datasets::sources`].
 
 mod border;
 mod missing;
 pub mod person;
 pub mod picture;
-mod progress;
 mod standing;
 mod store;
 
@@ -28,12 +27,12 @@ use crate::datasets::manifest::{
 };
 use crate::datasets::source::Source;
 use crate::media::{self, Damage, Input, MediaError, OpenOptions};
+use crate::progress::Progress;
 use crate::scoring;
 pub use missing::Holds;
 use missing::{Missing, Root, Task};
 use person::{CroppedFace, Followed, Whose};
 use picture::PictureFormat;
-use progress::Progress;
 use store::Store;
 
 /// Videos that are decoded while the cores are busy with others.
@@ -151,7 +150,7 @@ pub fn run(
     let Missing { tasks: missing, tally, .. } = missing;
     let tally = Mutex::new(tally);
     let finder = scoring::face_finder()?;
-    let progress = Progress::new(missing.len());
+    let progress = Progress::new(missing.len(), "done");
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || -> Result<()> {
         while let Some(source) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {

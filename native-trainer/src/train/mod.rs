@@ -1,7 +1,7 @@
 //! Training a detector.
 //!
 //! A [`recipe`] (read by `recipe_file`) says everything about a run. `sampler` orders the clips of an epoch,
-//! `examples` makes batches of them ahead of time, with fakes beside real faces as `partners` has them and faces of others in them by `donors`, `trainer` takes the
+//! `examples` makes batches of them ahead of time, with fakes beside real faces as `partners` has them and faces of others in them by `donors`, `checks` refuse what nothing can come of, `trainer` takes the
 //! steps with `losses`, `schedule` and `optimizer` over the `parameters` that the strategy trains, in a `precision`; `average`
 //! follows them, `best` says which epoch is kept, `checkpoint` stores what a killed run goes on from as `resume` decides, `watch` shows how it goes (to `tensorboard`, too), and `outcome` calibrates and writes the detector, with a `summary`.
 //!
@@ -11,6 +11,7 @@
 mod average;
 mod best;
 mod checkpoint;
+mod checks;
 mod donors;
 mod effort;
 mod examples;

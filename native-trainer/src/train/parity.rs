@@ -358,7 +358,7 @@ impl TensorSource for Turned {
 
 fn effort_model() -> Model {
     let (architecture, low_rank, whole) = effort();
-    let mut parts = Turned(Decomposed::new(whole, &low_rank).unwrap());
+    let mut parts = Turned(Decomposed::at_once(whole, &low_rank).unwrap());
     Model::load_by(&architecture, Loader::new(&mut parts, &Device::flex()).with_low_rank(low_rank)).unwrap()
 }
 

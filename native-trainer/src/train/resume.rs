@@ -108,23 +108,39 @@ fn read(out: &Path) -> Result<Option<Identity>> {
 
 /// What tells two runs apart, as part of a sentence; `None` if nothing does.
 fn difference(stored: &Identity, wanted: &Identity) -> Option<String> {
-    if stored.recipe != wanted.recipe {
-        let keys = match (&stored.settings, &wanted.settings) {
-            (Some(stored), Some(wanted)) => changed_keys(stored, wanted),
-            _ => Vec::new(),
-        };
-        let more = match keys.len().saturating_sub(NAMED_KEYS) {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
-        let named: Vec<&str> = keys.iter().take(NAMED_KEYS).map(String::as_str).collect();
-        let detail = if named.is_empty() { String::new() } else { format!(" ({}{more})", named.join(", ")) };
-        return Some(format!("its recipe has changed{detail}"));
+    if stored.recipe != wanted.recipe
+        && let Some(changed) = changed_recipe(stored.settings.as_ref(), wanted.settings.as_ref())
+    {
+        return Some(changed);
     }
     if stored.start != wanted.start {
         return Some("the detector it started from has changed".to_owned());
     }
     (stored.data != wanted.data).then(|| "its training data has changed".to_owned())
+}
+
+/// What tells two recipes apart whose texts differ; `None` where one merely lacks keys that the other has by default, as the
+/// recipe of a run that an earlier version of the program began may.
+fn changed_recipe(stored: Option<&Value>, wanted: Option<&Value>) -> Option<String> {
+    let changed = "its recipe has changed";
+    let (Some(stored), Some(wanted)) = (stored, wanted) else { return Some(changed.to_owned()) };
+    let keys = changed_keys(&with_defaults(stored), &with_defaults(wanted));
+    let more = match keys.len().saturating_sub(NAMED_KEYS) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let named: Vec<&str> = keys.iter().take(NAMED_KEYS).map(String::as_str).collect();
+    (!keys.is_empty()).then(|| format!("{changed} ({}{more})", named.join(", ")))
+}
+
+/// A recipe with every key that today's have; one that today's do not understand stays as it is.
+fn with_defaults(settings: &Value) -> Value {
+    let filled = || {
+        let recipe: Recipe = serde_json::from_value(settings.clone()).ok()?;
+        // By way of a text, as a stored one came about: numbers of 32 bits are other numbers there.
+        serde_json::from_str(&serde_json::to_string(&recipe).ok()?).ok()
+    };
+    filled().unwrap_or_else(|| settings.clone())
 }
 
 /// The keys in which two recipes differ, each with its value there and here, such as `seed was 1 and is 2`.
@@ -204,6 +220,55 @@ mod tests {
         let refusal = begun(out.path(), true, &other).unwrap_err();
         assert!(refusal.contains("name was \"a\" and is \"b\", run.batch was 8 and is 16"), "{refusal}");
         assert!(!refusal.contains("epochs") && !refusal.contains("seed"), "{refusal}");
+    }
+
+    /// The identity of a run by `recipe`, as a version of the program stored it that knew nothing of `keys`.
+    fn stored_without(recipe: &Recipe, keys: &[&str]) -> Identity {
+        let mut run = Identity::new(recipe, "s".into(), "d".into()).unwrap();
+        let mut settings = run.settings.take().unwrap();
+        for key in keys {
+            let (section, last) =
+                key.rsplit_once('.').map_or((vec![], *key), |(s, last)| (s.split('.').collect(), last));
+            let section = section.iter().fold(&mut settings, |inner, name| &mut inner[*name]);
+            assert!(section.as_object_mut().unwrap().remove(last).is_some(), "{key} is no key");
+        }
+        Identity { recipe: settings.to_string(), settings: Some(settings), ..run }
+    }
+
+    #[test]
+    fn a_run_of_an_earlier_version_goes_on_where_the_keys_that_it_lacks_have_their_defaults() {
+        let recipe = Recipe { name: "one".into(), ..Recipe::default() };
+        let lacking = ["model.effort", "augmentation.one_of", "optimizer.average", "loss.label_smoothing", "run.best"];
+        let out = tempfile::tempdir().unwrap();
+        begun(out.path(), false, &stored_without(&recipe, &lacking)).unwrap();
+        assert_eq!(begun(out.path(), true, &Identity::new(&recipe, "s".into(), "d".into()).unwrap()), Ok(false));
+        assert_eq!(standing(out.path(), &recipe).unwrap(), Standing::Begun, "compare takes it over as well");
+
+        let mut other = recipe.clone();
+        other.loss.label_smoothing = 0.1;
+        let refusal = begun(out.path(), true, &Identity::new(&other, "s".into(), "d".into()).unwrap()).unwrap_err();
+        assert!(refusal.contains("(loss.label_smoothing was 0.0 and is 0.1)"), "{refusal}");
+        let refusal = standing(out.path(), &other).unwrap_err().to_string();
+        assert!(refusal.contains("loss.label_smoothing was 0.0 and is 0.1"), "{refusal}");
+
+        // A key that was there with another value than the default is not filled in.
+        let out = tempfile::tempdir().unwrap();
+        begun(out.path(), false, &stored_without(&other, &lacking[..3])).unwrap();
+        let refusal = standing(out.path(), &recipe).unwrap_err().to_string();
+        assert!(refusal.contains("loss.label_smoothing was 0.1 and is 0.0"), "{refusal}");
+    }
+
+    #[test]
+    fn a_key_that_no_recipe_has_any_more_is_named() {
+        let recipe = Recipe::default();
+        let mut run = stored_without(&recipe, &[]);
+        let settings = run.settings.as_mut().unwrap();
+        settings["loss"]["forgotten"] = json!(2);
+        run.recipe = settings.to_string();
+        let out = tempfile::tempdir().unwrap();
+        begun(out.path(), false, &run).unwrap();
+        let refusal = standing(out.path(), &recipe).unwrap_err().to_string();
+        assert!(refusal.contains("(loss.forgotten was 2 and is unknown)"), "{refusal}");
     }
 
     #[test]

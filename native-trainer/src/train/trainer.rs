@@ -10,7 +10,7 @@ use burn::tensor::DType;
 use burn::tensor::activation::softmax;
 use rand::RngExt;
 use unmask_core::detector::spec::{AdapterSpec, DetectorSpec};
-use unmask_core::detector::{Detector, FrontEnd, Group, Model, parameters as shapes};
+use unmask_core::detector::{Detector, FrontEnd, Model};
 use unmask_core::face::alignment::CropSpec;
 use unmask_core::layers::{Chance, Pass};
 use unmask_core::metrics::{Ranking, Scored};
@@ -18,21 +18,21 @@ use unmask_core::metrics::{Ranking, Scored};
 use super::average::Average;
 use super::best::{Best, auc, average_precision};
 use super::checkpoint::{Checkpoint, EpochSoFar, Identity};
+use super::checks::{check_classes, check_name, check_penalties, check_strategy};
 use super::examples::{Batch, Examples};
 use super::losses::loss;
 use super::optimizer::Optimizer;
 use super::outcome::{Outcome, trained, write_outcome};
 use super::parameters;
-use super::recipe::{DataRecipe, LossRecipe, Recipe, StatisticsName, StrategyName};
+use super::recipe::{Recipe, StatisticsName, StrategyName};
 use super::resume;
 use super::schedule::Schedule;
 use super::shares;
 use super::statistics::Statistics;
 use super::watch::{Measure, Watch};
 use crate::datasets::{self, Label, LoadOptions, Split, Video};
-use crate::detector_file::{self, BUNDLED, Source};
+use crate::detector_file::{self, Source, ToTrain};
 use crate::evaluation::calibration::video_scores;
-use crate::hub;
 use crate::media::Programs;
 use crate::predict::{ClipLogits, predict, stored_crops};
 use crate::random::generator;
@@ -63,9 +63,10 @@ pub enum Ended {
     Stopped,
 }
 
-/// Trains as the options say. `stop` may be set at any time; the run then ends after the current step.
+/// Trains as the options say. `stop` may be set at any time; the run then ends after the current step, or at once where weights
+/// are still being taken apart.
 pub fn run(options: &Options, stop: &AtomicBool) -> Result<Ended> {
-    let mut trainer = Trainer::new(options)?;
+    let Some(mut trainer) = Trainer::new(options, stop)? else { return Ok(Ended::Stopped) };
     match trainer.all_steps(stop)? {
         Ended::Stopped => Ok(Ended::Stopped),
         Ended::Finished => {
@@ -101,26 +102,24 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(options: &'a Options) -> Result<Self> {
+    /// `None` where `stop` was set before the first step.
+    fn new(options: &'a Options, stop: &AtomicBool) -> Result<Option<Self>> {
         let recipe = &options.recipe;
         recipe.augmentation.video.check(&Programs::from_environment())?;
         let start_source = detector_file::resolve(&recipe.model.start.display().to_string())?;
         let dtype = recipe.run.precision.on(&options.device)?;
         let low_rank = recipe.model.low_rank();
-        let start = detector_file::load_to_train(&start_source, low_rank.as_ref(), recipe.seed, &options.device)?;
+        let start = detector_file::load_whole(&start_source, &options.device)?;
         if !options.resume {
             check_name(&recipe.name, start.detector.spec())?;
         }
-        check_strategy(recipe.model.strategy, &start.detector)?;
+        check_strategy(&recipe.model, &start.detector)?;
         check_penalties(&recipe.loss, &start.detector)?;
+        let to_train = low_rank.map(|low_rank| ToTrain::new(&start_source, &start, &low_rank)).transpose()?;
         let (training, validation) = load_data(options, &start.detector.spec().crop)?;
         let data = datasets::fingerprint(training.iter().chain(&validation));
         let identity = Identity::new(recipe, start.sha256.clone(), data)?;
-        let recompute = recipe.run.gradient_checkpointing;
-        // The weights are held here alone: what is trained lies in memory once, and what is not, in `dtype`.
         let (spec, model, _) = start.detector.into_parts();
-        let trains = |name: &str| spec.architecture.trains(recipe.model.strategy.into(), name);
-        let model = parameters::for_training(model, trains, dtype, recompute);
         let front_end = FrontEnd::new(&spec, &options.device, dtype);
         let examples = Arc::new(Examples::new(training, recipe, &spec, &front_end));
         if examples.is_empty() {
@@ -142,6 +141,20 @@ impl<'a> Trainer<'a> {
         std::fs::create_dir_all(&options.out)
             .with_context(|| format!("the folder {} cannot be made", options.out.display()))?;
         let stored = resume::begin(&options.out, options.resume, &identity, &options.device)?;
+        // The weights are held here alone: what is trained lies in memory once, and what is not, in `dtype`.
+        let (spec, model) = match to_train {
+            None => (spec, model),
+            Some(to_train) => {
+                drop(model);
+                let Some(updated) = to_train.load(recipe.seed, &options.out, &options.device, stop)? else {
+                    return Ok(None);
+                };
+                let (spec, model, _) = updated.into_parts();
+                (spec, model)
+            }
+        };
+        let trains = |name: &str| spec.architecture.trains(recipe.model.strategy.into(), name);
+        let model = parameters::for_training(model, trains, dtype, recipe.run.gradient_checkpointing);
         let step = stored.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let watch = Watch::new(&options.out, step, total_steps, recipe.run.batch)?;
         let schedule =
@@ -176,7 +189,7 @@ impl<'a> Trainer<'a> {
         if let Some(stored) = stored {
             trainer.restore(stored);
         }
-        Ok(trainer)
+        Ok(Some(trainer))
     }
 
     fn restore(&mut self, stored: Checkpoint) {
@@ -399,72 +412,6 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
         );
     }
     Ok((training, validation))
-}
-
-/// Refuses a name by which another detector is known already, since reports could not tell the two apart: that of the
-/// detector the run starts from, that of the bundled one, and those that `unmask pull` knows.
-fn check_name(name: &str, start: &DetectorSpec) -> Result<()> {
-    let is = |other: &str| other.eq_ignore_ascii_case(name);
-    let whose = if is(&start.name) {
-        "the one that it starts from"
-    } else if is(BUNDLED) || hub::known()?.iter().any(|entry| is(&entry.name)) {
-        "one that this program knows by that name"
-    } else {
-        return Ok(());
-    };
-    bail!(
-        "the detector would be called `{name}`, as {whose} is, and reports could not tell the two apart; give it a name \
-         of its own with --set name=NAME"
-    )
-}
-
-/// Refuses a strategy that trains a part that the detector does not have.
-fn check_strategy(strategy: StrategyName, detector: &Detector) -> Result<()> {
-    let sizes = detector.spec().architecture.sizes();
-    let has = |group: Group| shapes(detector.model()).iter().any(|(name, _)| sizes.group(name) == group);
-    let updated = match strategy {
-        StrategyName::Lora => Some(("lora", "low_rank")),
-        StrategyName::Effort => Some(("effort", "effort")),
-        StrategyName::Ln | StrategyName::Full | StrategyName::Head | StrategyName::Stan => None,
-    };
-    if let Some((name, section)) = updated.filter(|_| !has(Group::LowRank)) {
-        bail!(
-            "model.strategy is \"{name}\", but no layer of the detector is called as model.{section}.targets say; layers of \
-             transformers are query, key, value, output, fc1 and fc2"
-        );
-    }
-    if strategy == StrategyName::Stan && !has(Group::New) {
-        bail!(
-            "model.strategy is \"stan\", but the detector has no temporal branch that it could train; choose \"ln\", \"head\" or \
-             \"full\", or start from a detector of clips"
-        );
-    }
-    Ok(())
-}
-
-/// Refuses weights for penalties that the detector does not have.
-fn check_penalties(loss: &LossRecipe, detector: &Detector) -> Result<()> {
-    let known = detector.spec().architecture.sizes().penalties();
-    match loss.penalties.keys().find(|name| !known.contains(&name.as_str())) {
-        Some(name) if known.is_empty() => {
-            bail!("loss.penalties has {name}, but this kind of detector asks for none; leave it out")
-        }
-        Some(name) => bail!("loss.penalties has {name}, but this kind of detector knows {}", known.join(", ")),
-        None => Ok(()),
-    }
-}
-
-/// Refuses to learn to tell two classes apart where only one is there.
-fn check_classes(training: &[Video], recipe: &DataRecipe) -> Result<()> {
-    let has = |label: Label| training.iter().any(|video| video.label == label);
-    match (has(Label::Real), has(Label::Fake)) {
-        (false, _) => bail!("all videos to train on are fake; name data with real ones as well"),
-        (true, false) if recipe.self_blended.0 == 0.0 => bail!(
-            "all videos to train on are real; name data with fake ones as well, or let fakes be made of them with \
-             --set data.self_blended=true"
-        ),
-        _ => Ok(()),
-    }
 }
 
 fn scored(score: f64, fake: bool) -> Scored {

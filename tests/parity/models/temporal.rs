@@ -96,7 +96,8 @@ fn timesformer() -> Architecture {
     Architecture::TimeSformer(TimeSformerConfig {
         layers: 2,
         heads: 4,
-        dropout: 0.0,
+        // The golden's, which acts in training alone.
+        dropout: 0.25,
         ..TimeSformerConfig::new(backbone, 5)
     })
 }
@@ -138,6 +139,24 @@ fn timesformer_equals_the_reference_on_whole_and_on_shorter_clips() {
         assert_output(model.forward(pixels.clone().narrow(1, 0, frames)), &reference, &format!("t{frames}."));
     }
     assert_output(load_timesformer("temporal_fc", &device).forward(pixels), &reference, "zero.");
+}
+
+#[test]
+fn timesformer_drops_what_the_reference_drops() {
+    let (reference, device) = (Golden::open("timesformer_reference"), Device::flex());
+    // One number for each frame at the backbone's residual, which none passes by, and then the reference's sequence.
+    const OF_BACKBONE: u32 = 10;
+    let mut drawn = 0;
+    let mut uniform = || {
+        drawn += 1;
+        match (drawn - 1u32).checked_sub(OF_BACKBONE) {
+            None => 0.0,
+            Some(place) => (f64::from(place) * 0.618_033_988_749_894_9).fract() as f32,
+        }
+    };
+    let mut pass = Pass::training(Chance::new(&mut uniform, &[0, 1]));
+    let model = load_timesformer("", &device);
+    assert_output(model.forward_in(reference.clips("pixel_values", &device), &mut pass), &reference, "dropped.");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A [`Format`] says what becomes of each tensor of such a file ([`Fate`]) and which model the shapes make;
 //! [`Checkpoint`] is a file read by it, whatever training programs put around the names of its tensors. [`Grown`] adds what a
 //! checkpoint has not and the model needs: a head, a branch. [`Conversion`] makes a detector file of a checkpoint, tensor by
-//! tensor.
+//! tensor. [`PeftMerged`] is a checkpoint with an adapter of PEFT's in its weights.
 
 mod clip;
 mod conversion;
@@ -11,6 +11,8 @@ mod dicome;
 mod efficientnet;
 mod effort;
 mod grown;
+mod peft;
+mod peft_config;
 mod resample;
 mod swin;
 #[cfg(test)]
@@ -27,6 +29,8 @@ use alloc::vec::Vec;
 pub use clip::HfConfig;
 pub use conversion::{Conversion, Fresh, Particulars, describe, detect, usual_crop};
 pub use grown::Grown;
+pub use peft::{PeftHead, PeftMerged};
+pub use peft_config::PeftConfig;
 
 use super::Architecture;
 use crate::face::alignment::CropGeometry;

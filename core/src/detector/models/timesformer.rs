@@ -169,8 +169,8 @@ impl SpaceTimeBlock {
         let [clips, places, frames, width] = tokens.places.dims();
         let flat = tokens.places.reshape([clips, places * frames, width]);
         let all = Tensor::cat([tokens.class, flat].to_vec(), 1);
-        let changed = self.mlp.forward(self.norm2.forward(all.clone()), None);
-        let all = all + dropout(changed, self.dropout, pass);
+        let changed = self.mlp.forward_dropping(self.norm2.forward(all.clone()), self.dropout, pass);
+        let all = all + changed;
         ClipTokens {
             class: all.clone().narrow(1, 0, 1),
             places: all.narrow(1, 1, places * frames).reshape([clips, places, frames, width]),

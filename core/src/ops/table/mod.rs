@@ -314,15 +314,35 @@ impl Column {
 }
 
 /// Fails unless the numbers differ by less than `tolerance` times the largest of them, which counts as `least` where it is
-/// smaller; NaN stands in the same places.
+/// smaller; what is not finite has to be the very same.
 fn assert_same(found: &Array, expected: &Array, (tolerance, least): (f32, f32), case: &str) {
     assert_eq!(found.0, expected.0, "{case}: shape");
     let finite = expected.1.iter().filter(|value| value.is_finite());
     let largest = finite.fold(least, |largest, value| largest.max(value.abs()));
     for (place, (a, b)) in found.1.iter().zip(&expected.1).enumerate() {
-        let is_same = if b.is_finite() { (a - b).abs() <= tolerance * largest } else { a.is_nan() == b.is_nan() };
+        let is_same = match b {
+            b if b.is_nan() => a.is_nan(),
+            b if b.is_infinite() => a == b,
+            b => (a - b).abs() <= tolerance * largest,
+        };
         assert!(is_same, "{case}, place {place}: {a} is not {b}");
     }
+}
+
+#[test]
+fn what_is_not_finite_is_the_same_as_nothing_else() {
+    let same = |found: f32, expected: f32| {
+        let of = |value: f32| ([2].to_vec(), [1.0, value].to_vec());
+        let compare = || assert_same(&of(found), &of(expected), (1e-3, 1.0), "a pair");
+        std::panic::catch_unwind(compare).is_ok()
+    };
+    let values = [0.5, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    for (row, found) in values.into_iter().enumerate() {
+        for (column, expected) in values.into_iter().enumerate() {
+            assert_eq!(same(found, expected), row == column, "{found} and {expected}");
+        }
+    }
+    assert!(same(0.5004, 0.5) && !same(0.502, 0.5));
 }
 
 #[cfg(feature = "autodiff")]

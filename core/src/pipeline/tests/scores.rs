@@ -94,6 +94,22 @@ fn an_uncertainty_that_is_none_or_one_too_few_is_refused() {
 }
 
 #[test]
+fn a_detector_that_says_how_uncertain_it_is_must_say_it_or_there_is_no_report() {
+    let clip = ClipConfig::vit_b_16(HeadKind::OneLayer);
+    let sizes = DicomeConfig { clip, features: 64, latent: 16, inside: 32, head: 32 };
+    let dicome = DetectorSpec { architecture: Architecture::Dicome(sizes), ..spec() };
+    let mut session = Session::new(&dicome, Faces::Largest);
+    (0..4).for_each(|index| session.push(f64::from(index), &picture(), &[face(20.0, 100)]));
+    session.seal();
+    let batch = session.next_batch(4).expect("a batch");
+    let refused = session.accept(&batch, &fake(&[0.9; 4])).expect_err("refused");
+    assert_eq!(refused, SessionError::NoUncertainty { detector: "made-up".to_string() });
+    // With the rest in order there is none, either.
+    session.accept(&batch, &Scores { fake: vec![0.9; 4], uncertainty: vec![0.1; 4] }).expect("scores");
+    assert_eq!(finish(session), Err(refused));
+}
+
+#[test]
 fn faces_that_were_never_scored_are_an_error_whether_they_were_handed_out_or_not() {
     let unscored = |missing| Err(SessionError::Unscored { detector: "made-up".to_string(), missing });
     assert_eq!(finish(session_of(8)), unscored(8));
