@@ -6,7 +6,7 @@ import { brotliCompressSync, constants } from 'node:zlib';
 import { PAGE, launch } from './support.js';
 
 /** The most bytes that a visitor downloads of each module, compressed as hosts do: a twentieth to a tenth above what they were. */
-const MOST_BYTES = { 'unmask_wasm_bg.wasm': 1_060e3, 'unmask_gpu_bg.wasm': 2_410e3, 'unmask-web_bg.wasm': 238e3 };
+const MOST_BYTES = { 'unmask_wasm_bg.wasm': 1_060e3, 'unmask_gpu_bg.wasm': 2_410e3, 'unmask-web_bg.wasm': 260e3 };
 
 let browser;
 let page;
@@ -57,7 +57,7 @@ test('a face finder takes its own weights and no others, and frames of the size 
 test('an input gives the crops of its faces, takes their scores in any order, and makes the report', async () => {
   const { crops, report } = await page.evaluate(() => {
     const { wasm, spec } = window.test;
-    const scoring = new wasm.Scoring(spec, 'the hash', false);
+    const scoring = new wasm.Scoring([spec], ['the hash'], false);
     const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]];
     const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
     const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
@@ -84,6 +84,43 @@ test('an input gives the crops of its faces, takes their scores in any order, an
   assert.match(words('size_changes'), /^the size of the picture changes/);
 });
 
+test('of several detectors each gets crops of its own, and the report has what each says', async () => {
+  const { sizes, models, report, lacking } = await page.evaluate(() => {
+    const { wasm, refusal, spec } = window.test;
+    const other = JSON.parse(spec);
+    Object.assign(other, { name: 'other', crop: { ...other.crop, size: 96 } });
+    const scoring = new wasm.Scoring([spec, JSON.stringify(other)], ['one hash', 'other hash'], false);
+    const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]];
+    const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
+    const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
+    for (const time of [0, 0.5]) scoring.push(time, pixels, 120, 120, 1, faces);
+    scoring.seal();
+    const crops = [];
+    for (let next = scoring.nextCrops(1); next; next = scoring.nextCrops(1)) {
+      crops.push({ batch: next.batch, model: next.model, bytes: next.takeBytes().length });
+    }
+    for (const { batch, model } of crops.toReversed()) scoring.accept(batch, Float32Array.of([0.25, 0.75][model]));
+    const video = { kind: 'video', width: 120, height: 120, fps: 2, duration_s: 1, frames_sampled: 0 };
+    const timing = { decode: 0, detect: 0, score: 0, total: 0 };
+    const surroundings = { input: 'two frames', video, timing_s: timing, caveats: [{ code: 'interlaced' }] };
+    return {
+      models: crops.map(({ model }) => model),
+      sizes: crops.map(({ bytes }) => bytes),
+      report: JSON.parse(scoring.finish(JSON.stringify(surroundings))),
+      lacking: [refusal(() => new wasm.Scoring([], [], false)), refusal(() => new wasm.Scoring([spec], [], false))],
+    };
+  });
+  assert.deepEqual(models, [0, 0, 1, 1]);
+  assert.deepEqual(sizes.slice(2), [3 * 96 * 96, 3 * 96 * 96]);
+  assert.ok(sizes[0] > sizes[2]);
+  const said = report.opinions.map(({ model, score }) => [model.name, model.sha256, score]);
+  assert.deepEqual(said, [['unmask-lite', 'one hash', 0.25], ['other', 'other hash', 0.75]]);
+  assert.equal(report.score, 0.5);
+  assert.deepEqual(report.frames.map(({ faces }) => faces[0].score), [0.25, 0.25], 'the frames are the first one\u2019s');
+  assert.ok(report.caveats.some(({ code }) => code === 'interlaced'));
+  for (const words of lacking) assert.match(words, /descriptions of detectors came with 0 SHA-256/);
+});
+
 test('scores that are none, too few or missing are refused and make no report', async () => {
   const found = await page.evaluate(() => {
     const { wasm, refusal, spec } = window.test;
@@ -94,7 +131,7 @@ test('scores that are none, too few or missing are refused and make no report', 
     const timing = { decode: 0, detect: 0, score: 0, total: 0 };
     const surroundings = { input: 'a face', video, timing_s: timing, caveats: [] };
     const outcome = (scores) => {
-      const scoring = new wasm.Scoring(spec, 'the hash', false);
+      const scoring = new wasm.Scoring([spec], ['the hash'], false);
       scoring.push(0, pixels, 120, 120, 1, faces);
       scoring.seal();
       const { batch } = scoring.nextCrops(1);
@@ -127,7 +164,7 @@ test('a crowd, and a part that would be called fake by itself, are told', async 
     const video = { kind: 'video', width: 120, height: 120, fps: 2, duration_s: 4, frames_sampled: 0 };
     const timing = { decode: 0, detect: 0, score: 0, total: 0 };
     const codes = (people, scores) => {
-      const scoring = new wasm.Scoring(JSON.stringify(description), 'the hash', false);
+      const scoring = new wasm.Scoring([JSON.stringify(description)], ['the hash'], false);
       const faces = JSON.stringify(Array.from({ length: people }, (_, number) => face(number / 10)));
       scores.forEach((_, frame) => scoring.push(frame / 2, pixels, 120, 120, 1, faces));
       scoring.seal();
@@ -145,9 +182,9 @@ test('a crowd, and a part that would be called fake by itself, are told', async 
 test('what is no description, no faces and no surroundings is refused, and the module goes on', async () => {
   const refused = await page.evaluate(() => {
     const { wasm, refusal, spec } = window.test;
-    const scoring = () => new wasm.Scoring(spec, '', true);
+    const scoring = () => new wasm.Scoring([spec], [''], true);
     return {
-      spec: refusal(() => new wasm.Scoring('{}', '', true)),
+      spec: refusal(() => new wasm.Scoring(['{}'], [''], true)),
       faces: refusal(() => scoring().push(0, new Uint8Array(4), 1, 1, 1, 'no faces')),
       surroundings: refusal(() => scoring().finish('{}')),
       after: refusal(() => scoring().seal()),

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
+import { assertSameOpinions, nativeTogether, secondDetector } from './several-support.js';
 import { changedPage, launch, native, Scratch } from './support.js';
 
 const FLAGS = ['--enable-unsafe-webgpu', '--enable-features=Vulkan,WebGPU', '--use-webgpu-adapter=swiftshader', '--ignore-gpu-blocklist'];
@@ -76,22 +77,22 @@ async function open(test, ...changes) {
   const page = await context.newPage();
   await page.goto(`${address}embed.html`);
   await page.evaluate(() => {
-    for (const id of ['clip', 'model']) document.body.append(Object.assign(document.createElement('input'), { type: 'file', id }));
+    for (const id of ['clip', 'model']) document.body.append(Object.assign(document.createElement('input'), { type: 'file', multiple: true, id }));
   });
   await page.setInputFiles('#clip', CLIP);
   await page.setInputFiles('#model', process.env.UNMASK_MODEL);
   return page;
 }
 
-/** Loads the chosen detector for `device` and scores the clip; `{ report, device, changes }`, or `{ error }`. */
+/** Loads the chosen detector, or several together, for `device` and scores the clip; `{ report, device, changes }`, or `{ error }`. */
 function score(page, device) {
   return page.evaluate(async ({ device, frames }) => {
     const { Detector } = await import('/unmask.js');
-    const [clip, model] = ['#clip', '#model'].map((id) => document.querySelector(id).files[0]);
+    const [[clip], models] = ['#clip', '#model'].map((id) => [...document.querySelector(id).files]);
     const changes = [];
     const onProgress = (step) => step.stage === 'device' && changes.push(step);
     try {
-      const detector = await Detector.load(model, { device, onProgress });
+      const detector = await Detector.load(models.length > 1 ? models : models[0], { device, onProgress });
       const began = detector.device;
       const report = await detector.score(clip, { frames, onProgress });
       return { report, began, device: detector.device, changes };
@@ -133,6 +134,19 @@ test('WebGPU scores by a CLIP tower and by a branch over clips as the CPU does',
     execFileSync(process.env.UNMASK_PROGRAM, options, { stdio: 'ignore' });
     await page.setInputFiles('#model', detector);
     await compareDevices(page);
+  }
+});
+
+test('several detectors are all on the device, and where it is lost all go on on the CPU', async (t) => {
+  const models = [process.env.UNMASK_MODEL, secondDetector(scratch)];
+  const together = nativeTogether(CLIP, models, '--frames', String(FRAMES));
+  for (const [changes, device] of [[[], 'webgpu'], [['a device that is lost'], 'cpu']]) {
+    const page = await open(t, ...changes);
+    await page.setInputFiles('#model', models);
+    const found = await score(page, 'webgpu');
+    assert.equal(found.error, undefined);
+    assert.deepEqual([found.began, found.device], ['webgpu', device]);
+    assertSameOpinions(found.report, together);
   }
 });
 

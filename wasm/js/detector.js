@@ -3,13 +3,18 @@ import { sourceName } from './player.js';
 import { fetchDetector, forgetDetector, keepDetector, keptDetectors } from './weights.js';
 
 /**
- * @import { Description } from './link.js'
- * @import { Kept, LoadOptions, KeepOptions, Report, ScoreOptions, Source } from './unmask.d.ts'
+ * @import { Description, Files } from './messages.d.ts'
+ * @import { Kept, LoadOptions, KeepOptions, Progress, Report, ScoreOptions, Source, Sources } from './unmask.d.ts'
+ *
+ * @typedef {{ onProgress: (progress: Progress) => void, signal?: AbortSignal }} Listening
  */
 
 const DEVICES = ['auto', 'cpu', 'webgpu'];
 
-/** A loaded detector. All its work happens in workers of its own. */
+/** The options that are about one source; of several, each is an array in the order of the sources. */
+const OF_SOURCE = ['base', 'sha256', 'checkpoint'];
+
+/** One or several loaded detectors. All their work happens in workers of their own. */
 export class Detector {
   #link;
   #description;
@@ -25,18 +30,17 @@ export class Detector {
   }
 
   /**
-   * Loads a detector file; without a source, the one that comes with the package.
-   * @param {Source | null} [source]
+   * Loads a detector file, or several for opinions beside each other; without a source, the one that comes with the package.
+   * @param {Source | null | Sources} [source]
    * @param {LoadOptions} [options]
    */
-  static async load(source, { device = 'auto', base, sha256, checkpoint, onProgress = () => {}, signal } = {}) {
+  static async load(source, { device = 'auto', onProgress = () => {}, signal, ...ofSources } = {}) {
     if (!DEVICES.includes(device)) {
       throw new TypeError(`there is no device \`${device}\`; choose auto, cpu or webgpu`);
     }
+    const wanted = eachSource(source, ofSources);
     signal?.throwIfAborted();
-    const wanted = { sha256, base, checkpoint, onProgress, signal };
-    const { blob, name, base: baseBlob, sha256: expected } = await fetchDetector(source, wanted);
-    const link = new WorkerLink({ model: blob, base: baseBlob, name, sha256: expected ?? null, device });
+    const link = new WorkerLink(await fetchAll(wanted, { onProgress, signal }), device);
     try {
       return new Detector(link, await link.description(onProgress, signal));
     } catch (error) {
@@ -67,14 +71,19 @@ export class Detector {
     return forgetDetector(which);
   }
 
-  /** The detector's name. */
-  get name() {
-    return this.#description.name;
+  /** The detectors' names, and the SHA-256 of their files, in the order of the sources. */
+  get models() {
+    return this.#description.models;
   }
 
-  /** SHA-256 of its file, lower-case hexadecimal. */
+  /** The detector's name; of several, the first one's. */
+  get name() {
+    return this.models[0].name;
+  }
+
+  /** SHA-256 of its file, lower-case hexadecimal; of several, the first one's. */
   get sha256() {
-    return this.#description.sha256;
+    return this.models[0].sha256;
   }
 
   /** What scores: `cpu` or `webgpu`. */
@@ -110,6 +119,53 @@ export class Detector {
   dispose() {
     this.#link.close();
   }
+}
+
+/**
+ * Every source with the options that are its own.
+ * @param {Source | null | undefined | Sources} source
+ * @param {Record<string, any>} options
+ * @returns {{ source: Source | null | undefined, own: Record<string, any> }[]}
+ */
+function eachSource(source, options) {
+  const given = OF_SOURCE.filter((name) => options[name] != null);
+  if (!Array.isArray(source)) {
+    const wrong = given.find((name) => Array.isArray(options[name]));
+    if (wrong) throw new TypeError(`\`${wrong}\` is a list, and there is one source; give one \`${wrong}\``);
+    return [{ source: /** @type {Source | null | undefined} */ (source), own: pick(given, (name) => options[name]) }];
+  }
+  if (source.length === 0) throw new TypeError('there is no source in the list; give at least one');
+  for (const name of given) {
+    if (Array.isArray(options[name]) && options[name].length === source.length) continue;
+    throw new TypeError(`with a list of sources \`${name}\` is a list in the same order; give one for each, or null`);
+  }
+  return source.map((one, index) => ({ source: one, own: pick(given, (name) => options[name][index] ?? undefined) }));
+}
+
+/**
+ * @param {string[]} names
+ * @param {(name: string) => any} value
+ */
+function pick(names, value) {
+  return Object.fromEntries(names.map((name) => [name, value(name)]));
+}
+
+/**
+ * Fetches the files of all sources, one after the other.
+ * @param {ReturnType<typeof eachSource>} wanted
+ * @param {Listening} listening
+ * @returns {Promise<Files[]>}
+ */
+async function fetchAll(wanted, { onProgress, signal }) {
+  const files = [];
+  for (const [index, { source, own }] of wanted.entries()) {
+    const place = wanted.length > 1 ? { model: index, models: wanted.length } : {};
+    /** @param {Progress} progress */
+    const tell = (progress) => onProgress({ ...progress, ...place });
+    const { blob, name, base, sha256 } = await fetchDetector(source, { ...own, onProgress: tell, signal });
+    files.push({ name, model: blob, base, sha256: sha256 ?? null });
+  }
+  return files;
 }
 
 /**

@@ -1,14 +1,12 @@
 import { Detector } from './detector.js';
 import { UnmaskError } from './error.js';
+import { detectorNames, opinions } from './opinions.js';
+import { part, sentence, VERDICTS } from './words.js';
 
 /** @import { LoadOptions, Progress, Report, ScoreOptions } from './unmask.d.ts' */
 
-const VERDICTS = {
-  likely_fake: 'Likely fake',
-  likely_real: 'Likely real',
-  uncertain: 'Uncertain',
-  no_face: 'No face found',
-};
+/** What stands in a list of an attribute for a detector that needs no such thing. */
+const NONE = '-';
 
 const STYLE = `
   :host { display: block; font: inherit; color: var(--unmask-text, CanvasText); }
@@ -24,6 +22,13 @@ const STYLE = `
   [part=progress] { inline-size: 100%; accent-color: var(--unmask-accent, auto); }
   [part=status] { margin-block: 1em; }
   [part=verdict] { font-weight: bold; font-size: 1.25em; }
+  [part=opinions] { border-collapse: collapse; margin-block: 1em; }
+  [part=opinions-title] { text-align: start; font-weight: bold; }
+  [part=opinions] th, [part=opinions] td {
+    padding: 0.25em 0.75em 0.25em 0; text-align: start; vertical-align: top; overflow-wrap: anywhere;
+    border-block-end: 1px solid var(--unmask-border, GrayText);
+  }
+  [part=opinion] th { font-weight: normal; }
   [part=caveats-title] { margin-block-end: 0; }
   [part=caveats] { margin-block: 0.25em 1em; padding-inline-start: 1.25em; }
   [part=error] { color: var(--unmask-error, light-dark(#b00020, #ff8a80)); }
@@ -44,8 +49,9 @@ const BODY = `
  * `<unmask-detector model="unmask-lite.safetensors">`: a field for a file, and the verdict on it.
  *
  * Attributes: `model` (address of the detector file, which is fetched when the first file is given; without it, the
- * bundled one), `frames`, `faces`, `device`, `base`, `sha256`, as for `Detector`. Events, which bubble: `progress`,
- * `result` (detail: the report), `error` (detail: an `UnmaskError`).
+ * bundled one; several addresses are divided by spaces), `frames`, `faces`, `device`, `base`, `sha256`, as for `Detector`
+ * (of several detectors in their order, divided by spaces, with `-` for one that needs none). Events, which bubble:
+ * `progress`, `result` (detail: the report), `error` (detail: an `UnmaskError`).
  */
 export class UnmaskDetectorElement extends HTMLElement {
   /** @type {Record<string, any>} */
@@ -149,8 +155,11 @@ export class UnmaskDetectorElement extends HTMLElement {
     const named = JSON.stringify([model, device, base, sha256]);
     if (this.#detector && this.#named === named) return this.#detector;
     this.#release();
-    const chosen = { ...options, device: /** @type {LoadOptions['device']} */ (device), base, sha256 };
-    const detector = await Detector.load(model, chosen);
+    const chosen = { ...options, device: /** @type {LoadOptions['device']} */ (device) };
+    const sources = listed(model);
+    const detector = await (sources.length > 1
+      ? Detector.load(sources, { ...chosen, base: inOrder('base', base, sources), sha256: inOrder('sha256', sha256, sources) })
+      : Detector.load(model, { ...chosen, base, sha256 }));
     [this.#detector, this.#named] = [detector, named];
     return detector;
   }
@@ -202,12 +211,14 @@ export class UnmaskDetectorElement extends HTMLElement {
   #showReport(report, detector) {
     const verdict = part('p', 'verdict', VERDICTS[report.verdict] ?? report.verdict);
     const unsure = report.uncertainty === undefined ? '' : `, uncertainty ${report.uncertainty.toFixed(2)}`;
-    const score = report.score === null ? [] : [part('p', 'score', `P(fake) = ${report.score.toFixed(2)}${unsure}`)];
+    const figure = report.opinions ? 'Mean P(fake)' : 'P(fake)';
+    const score = report.score === null ? [] : [part('p', 'score', `${figure} = ${report.score.toFixed(2)}${unsure}`)];
     const reason = report.reason ? [part('p', 'reason', sentence(`because ${report.reason}`))] : [];
     const { frames_sampled: frames } = report.video;
     const seen = `${frames} ${frames === 1 ? 'frame' : 'frames'}, ${report.timing_s.total.toFixed(1)} s`;
-    const summary = part('p', 'summary', `${seen} on the ${detector.device.toUpperCase()}, model ${report.model.name}`);
-    this.#say(verdict, ...score, ...reason, ...caveats(report), summary);
+    const models = report.opinions ? `models ${detectorNames(report.opinions).join(', ')}` : `model ${report.model.name}`;
+    const summary = part('p', 'summary', `${seen} on the ${detector.device.toUpperCase()}, ${models}`);
+    this.#say(verdict, ...score, ...reason, ...opinions(report), ...caveats(report), summary);
   }
 
   /** @param {UnmaskError} error */
@@ -230,6 +241,30 @@ export class UnmaskDetectorElement extends HTMLElement {
 }
 
 /**
+ * What an attribute lists, divided by spaces.
+ * @param {string} [text]
+ */
+function listed(text = '') {
+  return text.split(/\s+/).filter(Boolean);
+}
+
+/**
+ * What an attribute lists for each of several detectors; nothing where it is absent.
+ * @param {string} name
+ * @param {string | undefined} text
+ * @param {string[]} sources
+ */
+function inOrder(name, text, sources) {
+  if (text === undefined) return undefined;
+  const values = listed(text);
+  if (values.length !== sources.length) {
+    const problem = `\`model\` names ${sources.length} detectors and \`${name}\` lists ${values.length}`;
+    throw new TypeError(`${problem}; give one for each in their order, or \`${NONE}\``);
+  }
+  return values.map((value) => (value === NONE ? null : value));
+}
+
+/**
  * What weakens the answer, in a list where there is anything.
  * @param {Report} report
  */
@@ -238,25 +273,6 @@ function caveats(report) {
   const list = part('ul', 'caveats');
   list.append(...report.caveats.map(({ words }) => part('li', 'caveat', sentence(words))));
   return [part('p', 'caveats-title', 'What weakens this answer:'), list];
-}
-
-/**
- * What begins small and has no full stop, as a sentence.
- * @param {string} words
- */
-function sentence(words) {
-  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
-}
-
-/**
- * @param {string} tag
- * @param {string} name
- */
-function part(tag, name, text = '') {
-  const element = document.createElement(tag);
-  element.setAttribute('part', name);
-  element.textContent = text;
-  return element;
 }
 
 if (!customElements.get('unmask-detector')) customElements.define('unmask-detector', UnmaskDetectorElement);

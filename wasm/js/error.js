@@ -28,14 +28,15 @@ export function codeOf(error) {
 /**
  * What a message between workers can carry of an error: browsers copy no property of one but its sentence.
  * @param {any} error
- * @param {string} [name] the file that it is about
+ * @param {string} [name] the file that it is about, where it does not say another
  * @returns {Told}
  *
  * @typedef {{ code: ErrorCode, message: string }} Told
  */
 export function told(error, name) {
   const message = error?.message ?? String(error);
-  return { code: codeOf(error), message: name ? `${name}: ${message}` : message };
+  const file = error?.file ?? name;
+  return { code: codeOf(error), message: file ? `${file}: ${message}` : message };
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * One of the workers that compute: finds faces, and scores crops once it has a detector. It answers one task at a time.
+ * One of the workers that compute: finds faces, and scores crops once it has the detectors. It answers one task at a time.
  *
  * @import { FaceFinder, Scorer } from './unmask_wasm.js'
  */
@@ -10,8 +10,8 @@ import { told } from './error.js';
 let wasm;
 /** @type {FaceFinder | undefined} */
 let finder;
-/** @type {Scorer | undefined} */
-let scorer;
+/** A scorer a detector, in their order. @type {(Scorer | undefined)[]} */
+const scorers = [];
 
 const TASKS = {
   /** Makes the module ready, and the face finder where its weights are given. */
@@ -30,18 +30,18 @@ const TASKS = {
     return { spec: wasm.readSpec(blob), sha256: wasm.sha256(blob) };
   },
 
-  async load({ model, base }) {
-    scorer?.free();
-    scorer = undefined;
-    scorer = await wasm.Scorer.load(model, base);
+  async load({ index, model, base }) {
+    scorers[index]?.free();
+    scorers[index] = undefined;
+    scorers[index] = await wasm.Scorer.load(model, base);
   },
 
   find({ pixels, width, height, orientation }) {
     return /** @type {FaceFinder} */ (finder).find(pixels, width, height, orientation);
   },
 
-  async score({ crops }) {
-    return /** @type {Scorer} */ (scorer).score(crops);
+  async score({ crops, model }) {
+    return /** @type {Scorer} */ (scorers[model]).score(crops);
   },
 };
 

@@ -3,9 +3,9 @@ import { playerFor } from './player.js';
 import { spawn } from './spawn.js';
 
 /**
+ * @import { Description, Files } from './messages.d.ts'
  * @import { Progress } from './unmask.d.ts'
  *
- * @typedef {{ name: string, sha256: string, frames: number, workers: number, device: 'cpu' | 'webgpu' }} Description
  * @typedef {{ onProgress: (progress: Progress) => void, signal?: AbortSignal, source?: Blob | HTMLVideoElement }} Listening
  *   who hears of a request, what stops it, and what a player of the page can show for it
  * @typedef {object} Pending a request that has no answer yet
@@ -19,11 +19,12 @@ import { spawn } from './spawn.js';
  */
 
 /**
- * A worker with a detector in it, and the page's end of the messages between them. A worker that broke is replaced by a
+ * A worker with one or several detectors in it, and the page's end of the messages between them. A worker that broke is replaced by a
  * fresh one when it is next needed, so that one bad file does not spoil the next.
  */
 export class WorkerLink {
-  #detector;
+  /** What the worker is to load. */
+  #request;
   /** @type {Worker | null} */
   #worker = null;
   /** @type {Promise<Description> | null} */
@@ -32,18 +33,21 @@ export class WorkerLink {
   #pending = new Map();
   #nextId = 0;
   #closed = false;
-  /** The worker that has loaded the detector. @type {Worker | null} */
+  /** The worker that has loaded the detectors. @type {Worker | null} */
   #ready = null;
   /** What scores, once that has changed. @type {'cpu' | null} */
   device = null;
 
-  /** @param {{ model: Blob, base: Blob | null, name: string, sha256: string | null, device: string }} detector what the worker is to load */
-  constructor(detector) {
-    this.#detector = detector;
+  /**
+   * @param {Files[]} models the detectors that the worker is to load
+   * @param {string} device
+   */
+  constructor(models, device) {
+    this.#request = { name: models.map(({ name }) => name).join(', '), models, device };
   }
 
   /**
-   * Loads the detector where that has not happened; resolves to what it is.
+   * Loads the detectors where that has not happened; resolves to what they are.
    * @param {(progress: Progress) => void} onProgress
    * @param {AbortSignal} [signal]
    */
@@ -55,7 +59,7 @@ export class WorkerLink {
       const worker = this.#start();
       // Only where the page comes from a secure place are there locks and identifiers.
       const lock = navigator.locks ? `unmask-${crypto.randomUUID()}` : null;
-      this.#loaded = this.#send(worker, 'load', { ...this.#detector, lock }, { onProgress, signal });
+      this.#loaded = this.#send(worker, 'load', { ...this.#request, lock }, { onProgress, signal });
       const loaded = () => {
         this.#ready = worker;
         if (lock) this.#watch(worker, lock);

@@ -2,19 +2,23 @@ import { UnmaskError } from './error.js';
 import { BrokenHelper, Pool } from './pool.js';
 
 /**
+ * @import { Description, Files } from './messages.d.ts'
+ *
  * @typedef {{ spec: string, sha256: string }} Described
- * @typedef {{ name: string, sha256: string, frames: number, workers: number, device: 'cpu' | 'webgpu' }} Description what the page is told
- * @typedef {{ pool: Pool, spec: string, sha256: string, description: Description, listener: (value: any) => void }} Opened
+ * @typedef {{ pool: Pool, models: Described[], description: Description, listener: (value: any) => void }} Opened
  */
 
 /** The face finder's weights, files beside the module. */
 const FACE_WEIGHTS = [new URL('./centerface.safetensors', import.meta.url), new URL('./landmark_refiner.safetensors', import.meta.url)];
 
 /**
- * Opens the detector file `model` (over `base`, where it is an adapter), checks it and loads it into helpers.
+ * Opens the detector files (each over its base, where it is an adapter), checks them and loads them into helpers. What is
+ * wrong with one of them is told with its name.
+ * @param {WebAssembly.Module} module
+ * @param {{ models: Files[], device: string }} request
  * @returns {Promise<Opened>}
  */
-export async function openDetector(module, { model, base, sha256: expected, device }, { tell, check }) {
+export async function openDetectors(module, { models: files, device }, { tell, check }) {
   tell({ stage: 'prepare', done: 0 });
   const faceWeights = await Promise.all(FACE_WEIGHTS.map(bytesOf));
   check();
@@ -28,20 +32,57 @@ export async function openDetector(module, { model, base, sha256: expected, devi
     const gpu = useGpu(pool, device);
     // Its failure is heard below, perhaps after another.
     gpu.catch(() => {});
-    const { spec, sha256 } = await described(pool, { model, base, expected });
+    const models = await Promise.all(files.map((file) => described(pool, file)));
+    refuseTwice(files, models);
     await gpu;
     check();
-    await pool.prepare({ model, base });
+    await pool.prepare(files);
     check();
-    const { name, sampling } = JSON.parse(spec);
-    const description = { name, sha256, frames: sampling.frames, workers: pool.size, device: pool.device };
-    return (opened = { pool, spec, sha256, description, listener: tell });
+    return (opened = { pool, models, description: description(models, pool), listener: tell });
   } catch (error) {
     pool.close();
+    const { file } = error;
     if (!(error instanceof BrokenHelper) || error.code !== 'stopped') throw error;
     const way = 'try again, with other pages closed';
-    throw new UnmaskError('stopped', `the detector could not be made ready (${error.message}); ${way}`);
+    throw about(file, new UnmaskError('stopped', `the detector could not be made ready (${error.message}); ${way}`));
   }
+}
+
+/**
+ * What the page is told.
+ * @param {Described[]} models
+ * @param {Pool} pool
+ * @returns {Description}
+ */
+function description(models, pool) {
+  const specs = models.map(({ spec }) => JSON.parse(spec));
+  const named = models.map(({ sha256 }, index) => ({ name: specs[index].name, sha256 }));
+  // As many as the one needs that needs most.
+  const frames = Math.max(...specs.map(({ sampling }) => sampling.frames));
+  return { models: named, frames, workers: pool.size, device: pool.device };
+}
+
+/**
+ * The error, which is told with the name of that file.
+ * @param {string | undefined} file
+ * @param {any} error
+ */
+function about(file, error) {
+  return Object.assign(error, { file });
+}
+
+/**
+ * A detector agrees with itself, which would look like a second opinion.
+ * @param {Files[]} files
+ * @param {Described[]} models
+ */
+function refuseTwice(files, models) {
+  models.forEach(({ sha256 }, index) => {
+    const first = models.findIndex((model) => model.sha256 === sha256);
+    if (first === index) return;
+    const problem = `it is the same detector as ${files[first].name}, whose opinion would count twice; leave one of them out`;
+    throw about(files[index].name, new UnmaskError('wrong_use', problem));
+  });
 }
 
 /** @param {URL} url */
@@ -58,10 +99,24 @@ async function bytesOf(url) {
 }
 
 /**
- * The description in the file's header and the file's SHA-256, once all that is known of them agrees.
+ * The description in a file's header and the file's SHA-256, once all that is known of them agrees.
+ * @param {Pool} pool
+ * @param {Files} file
  * @returns {Promise<Described>}
  */
-async function described(pool, { model, base, expected }) {
+async function described(pool, file) {
+  try {
+    return await agreeing(pool, file);
+  } catch (error) {
+    throw about(file.name, error);
+  }
+}
+
+/**
+ * @param {Pool} pool
+ * @param {Files} file
+ */
+async function agreeing(pool, { model, base, sha256: expected }) {
   /** @returns {Promise<Described>} */
   const describe = async (blob) => (await pool.run('describe', { blob })).value;
   const { spec, sha256 } = await describe(model);

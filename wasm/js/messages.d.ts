@@ -1,4 +1,25 @@
-/** What page and worker tell each other of a player: types that both sides know. */
+/** What page and worker tell each other: types that both sides know. */
+
+/** A detector file with the base that it may need. */
+export interface Files {
+  /** What errors call it. */
+  name: string;
+  model: Blob;
+  base: Blob | null;
+  /** What its SHA-256 has to be. */
+  sha256: string | null;
+}
+
+/** What a worker has loaded. */
+export interface Description {
+  /** The detectors, by their own names. */
+  models: { name: string; sha256: string }[];
+  /** How many frames of a video they need. */
+  frames: number;
+  /** How many helpers there are. */
+  workers: number;
+  device: 'cpu' | 'webgpu';
+}
 
 /** What plays. */
 export interface Playing {

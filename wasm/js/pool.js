@@ -2,7 +2,7 @@ import { heard, UnmaskError } from './error.js';
 import { spawn } from './spawn.js';
 
 /**
- * @typedef {{ model: Blob, base?: Blob | null }} Detector the files of one
+ * @typedef {{ name: string, model: Blob, base?: Blob | null }} Detector the files of one, and what errors call it
  * @typedef {{ value: any, milliseconds: number }} Done what a task gave, and how long it took
  * @typedef {object} Entry a task that waits
  * @property {string} task
@@ -12,7 +12,7 @@ import { spawn } from './spawn.js';
  * @property {Helper} [stopped] the helper that it stopped already
  */
 
-/** Memory that copies of a detector may take together. Each helper has its own, since they share no memory. */
+/** Memory that copies of the detectors may take together. Each helper has its own, since they share no memory. */
 const MEMORY = 2 ** 30;
 
 /** More helpers than this gain nothing: decoding does not keep up. */
@@ -56,7 +56,7 @@ class Helper {
   #options;
   /** @type {Promise<void> | null} */
   #started = null;
-  /** The detector that it has loaded, or is loading. @type {Detector | null} */
+  /** The detectors that it has loaded, or is loading. @type {Detector[] | null} */
   #loaded = null;
   busy = false;
 
@@ -83,13 +83,18 @@ class Helper {
   }
 
   /**
-   * Loads a detector where it is not the one that is loaded.
-   * @param {Detector} detector
+   * Loads detectors where they are not those that are loaded. An error says whose file it is about.
+   * @param {Detector[]} detectors
    */
-  async load(detector) {
-    if (this.#loaded === detector) return;
-    await this.run('load', { model: detector.model, base: detector.base });
-    this.#loaded = detector;
+  async load(detectors) {
+    if (this.#loaded === detectors) return;
+    for (const [index, { name, model, base }] of detectors.entries()) {
+      await this.run('load', { index, model, base }).catch((error) => {
+        error.file = name;
+        throw error;
+      });
+    }
+    this.#loaded = detectors;
   }
 
   /**
@@ -155,8 +160,8 @@ export class Pool {
   #helpers;
   /** The helper that scores by WebGPU, where there is one. @type {Helper | null} */
   #gpu = null;
-  /** @type {Detector | null} */
-  #detector = null;
+  /** @type {Detector[]} */
+  #detectors = [];
   /** @type {Entry[]} */
   #queue = [];
   #onDevice;
@@ -207,21 +212,21 @@ export class Pool {
   }
 
   /**
-   * Loads a detector into what scores.
-   * @param {Detector} detector
+   * Loads detectors into what scores, each helper all of them.
+   * @param {Detector[]} detectors
    */
-  async prepare(detector) {
-    this.#detector = detector;
+  async prepare(detectors) {
+    this.#detectors = detectors;
     if (!this.#gpu) {
-      await Promise.all(this.#scorers().map((helper) => helper.load(detector)));
+      await Promise.all(this.#scorers().map((helper) => helper.load(detectors)));
       return;
     }
     try {
-      await this.#gpu.load(detector);
+      await this.#gpu.load(detectors);
     } catch (error) {
       if (!(error instanceof BrokenHelper)) throw error;
       this.#loseGpu(this.#gpu, error.message);
-      await this.prepare(detector);
+      await this.prepare(detectors);
     }
   }
 
@@ -239,9 +244,10 @@ export class Pool {
   /**
    * Scores crops by whatever scores.
    * @param {Uint8Array} crops
+   * @param {number} model which of the detectors they are for
    */
-  score(crops) {
-    return this.#enqueue('score', { crops });
+  score(crops, model) {
+    return this.#enqueue('score', { crops, model });
   }
 
   /** Ends all helpers. */
@@ -252,11 +258,12 @@ export class Pool {
     for (const helper of [...this.#helpers, ...(this.#gpu ? [this.#gpu] : [])]) helper.stop(reason);
   }
 
-  /** The helpers on the CPU that may load the detector. */
+  /** The helpers on the CPU that may load the detectors. */
   #scorers() {
-    // In memory it is f32; most files are f16.
-    const size = 2 * Math.max(this.#detector?.model.size ?? 1, this.#detector?.base?.size ?? 0);
-    return this.#helpers.slice(0, Math.max(1, Math.floor(MEMORY / size)));
+    const sizes = this.#detectors.map(({ model, base }) => Math.max(model.size, base?.size ?? 0));
+    // In memory they are f32; most files are f16.
+    const size = 2 * sizes.reduce((sum, size) => sum + size, 0);
+    return this.#helpers.slice(0, Math.max(1, Math.floor(MEMORY / Math.max(size, 1))));
   }
 
   /** @returns {Promise<Done>} */
@@ -284,7 +291,7 @@ export class Pool {
   /** @param {Entry} entry */
   #able({ task, stopped }) {
     if (task === 'score' && this.#gpu) return [this.#gpu];
-    // For scores the last ones first, so that those without a detector are left to find faces.
+    // For scores the last ones first, so that those without detectors are left to find faces.
     const able = task === 'score' ? this.#scorers().reverse() : this.#helpers;
     const others = able.filter((helper) => helper !== stopped);
     return others.length > 0 ? others : able;
@@ -297,7 +304,7 @@ export class Pool {
   async #perform(helper, entry) {
     helper.busy = true;
     try {
-      if (entry.task === 'score' && this.#detector) await helper.load(this.#detector);
+      if (entry.task === 'score') await helper.load(this.#detectors);
       const done = await helper.run(entry.task, entry.message);
       // The CPU's word counts where a graphics device gives what is no score; what that gives, the report's maker judges.
       if (helper === this.#gpu && !done.value.every(isScore)) throw new Error('it gave a score that is no number from 0 to 1');
@@ -311,7 +318,7 @@ export class Pool {
   }
 
   #failed(helper, entry, error) {
-    // Crops and detector are sound, since both passed checks: what fails is the device.
+    // Crops and detectors are sound, since all passed checks: what fails is the device.
     const isGpu = helper === this.#gpu;
     const mayBeHelper = error instanceof BrokenHelper && !entry.stopped;
     if (this.#closed || !(isGpu || mayBeHelper)) {

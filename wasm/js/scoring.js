@@ -8,11 +8,13 @@ import { openSource } from './sources.js';
 /** Frames whose faces are being found, beyond one for each helper: what is decoded ahead. */
 const FRAMES_AHEAD = 1;
 
-/** Scores one input by `detector`; gives its report. */
-export async function scoreInput(detector, { file, name, frames, everybody }, control) {
-  const run = new Run(detector, control);
-  const source = await run.open(file, frames ?? detector.description.frames);
-  const scoring = new Scoring(detector.spec, detector.sha256, everybody);
+/** Scores one input by the detectors in `opened`; gives its report. */
+export async function scoreInput(opened, { file, name, frames, everybody }, control) {
+  const run = new Run(opened, control);
+  const source = await run.open(file, frames ?? opened.description.frames);
+  const specs = opened.models.map(({ spec }) => spec);
+  const hashes = opened.models.map(({ sha256 }) => sha256);
+  const scoring = new Scoring(specs, hashes, everybody);
   try {
     const first = await run.takeFrames(scoring, source);
     const surroundings = { input: name, video: source.summary(first), timing_s: run.timing(), caveats: source.caveats() };
@@ -48,10 +50,10 @@ class Run {
   #failure = null;
   #abandoned = false;
 
-  constructor(detector, control) {
-    this.#pool = detector.pool;
+  constructor(opened, control) {
+    this.#pool = opened.pool;
     this.#control = control;
-    detector.listener = control.tell;
+    opened.listener = control.tell;
   }
 
   /** What is to be looked at. */
@@ -125,13 +127,13 @@ class Run {
 
   #scoreReady(scoring) {
     for (let crops = scoring.nextCrops(this.#pool.batch); crops; crops = scoring.nextCrops(this.#pool.batch)) {
-      const { batch } = crops;
+      const { batch, model } = crops;
       const take = ({ value, milliseconds }) => {
         this.#spent.score += milliseconds;
         if (!this.#abandoned) scoring.accept(batch, value);
       };
       // What is no score is refused when it is taken.
-      const scored = this.#pool.score(crops.takeBytes()).catch(explained).then(take).catch((error) => {
+      const scored = this.#pool.score(crops.takeBytes(), model).catch(explained).then(take).catch((error) => {
         this.#failure ??= error;
       });
       crops.free();

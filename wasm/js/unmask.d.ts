@@ -1,11 +1,15 @@
 /**
  * How far a call is. `download`: bytes of the detector file; `convert`: bytes of the detector file that a checkpoint becomes;
- * `prepare`: the detector is being made ready; `score`: frames looked at. `total` is absent where unknown.
+ * `prepare`: the detector is being made ready; `score`: frames looked at. `total` is absent where unknown. Several detector files
+ * are downloaded one after the other: `model` is the place of the one that is under way, from zero, and `models` how many there
+ * are; both are absent of one.
  */
 export interface StageProgress {
   stage: 'download' | 'convert' | 'prepare' | 'score';
   done: number;
   total?: number;
+  model?: number;
+  models?: number;
 }
 
 /** WebGPU stopped, so the CPU goes on with the same input; `reason` is a sentence. */
@@ -34,6 +38,12 @@ export interface Checkpoint {
   /** The `config.json` beside it; needed only where the shapes of its tensors leave something open. */
   config?: string | URL | Blob | null;
 }
+
+/** Several detector files; null is the one that comes with the package. */
+export type Sources = readonly (Source | null | undefined)[];
+
+/** One, or with several sources one for each in their order, null where a source needs none. */
+export type ForEach<T> = T | readonly (T | null | undefined)[];
 
 /** What went wrong, for programs; it stays the same where sentences change. */
 export type ErrorCode =
@@ -89,7 +99,7 @@ export type ErrorCode =
   | 'stopped'
   /** The detector was disposed of before. */
   | 'disposed'
-  /** The element's attributes ask for something that there is not; from the API that is a `TypeError`. */
+  /** The element's attributes ask for something that there is not (from the API that is a `TypeError`), or a detector is given twice. */
   | 'wrong_use'
   /** Anything else: a fault of the package. */
   | 'internal';
@@ -130,17 +140,17 @@ export interface LoadOptions {
   /** What scores. `auto`: WebGPU where there is a graphics device that shows it works, else the CPU. Default: `auto`. */
   device?: 'auto' | 'cpu' | 'webgpu';
   /** The detector that an adapter belongs to; not needed where it is kept. */
-  base?: Source;
+  base?: ForEach<Source> | null;
   /** What the file's SHA-256 has to be, hexadecimal; another file is refused. A kept file that has it is used without a request. */
-  sha256?: string;
+  sha256?: ForEach<string> | null;
   /** What the file does not say of itself, should it be somebody else's checkpoint. */
-  checkpoint?: Checkpoint;
+  checkpoint?: ForEach<Checkpoint> | null;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
 }
 
 export interface ScoreOptions {
-  /** Frames of a video to look at. Default: the detector's own number. */
+  /** Frames of a video to look at. Default: the detector's own number, of several the largest. */
   frames?: number;
   /** Whose faces: those of the person who is largest, or everybody's. Default: `largest`. */
   faces?: 'largest' | 'all';
@@ -216,7 +226,7 @@ export interface Report {
   /** What weakens the answer; each code once. */
   caveats: Caveat[];
   /**
-   * What each detector says, where `unmask score` was given several, the first that was named first: `verdict` and `reason`
+   * What each detector says, where there are several, the first that was named first: `verdict` and `reason`
    * are then those of all together (`uncertain` where they do not agree), `score` is the mean of their scores, and `model`,
    * `tracks` and `frames` are the first one's. Absent of one detector.
    */
@@ -247,17 +257,43 @@ export interface Report {
   timing_s: { decode: number; detect: number; score: number; total: number };
 }
 
+/** A detector of others. */
+export interface Known {
+  name: string;
+  /** Where its file is. */
+  url: string;
+  /** Where what describes the file is; null where its format needs none. */
+  config: string | null;
+  /** What `unmask import --from` calls the format of the file. */
+  format: string;
+  /** What it is and what it was trained on, in one line. */
+  about: string;
+  /** Of its weights. */
+  licence: string;
+  /** How large its file is, where that is known. */
+  bytes: number | null;
+  /** The SHA-256 of its file, where that is known. */
+  sha256: string | null;
+}
+
+/** Detectors of others, on the web, which `unmask pull` knows too. Nothing of them is fetched before one is loaded. */
+export const known: readonly Known[];
+
 /** The detector that comes with the package, `unmask-lite`: what `Detector.load()` loads. */
 export const bundled: { readonly url: URL; readonly sha256: string };
 
-/** A loaded detector. All its work happens in workers of its own. */
+/** One or several loaded detectors. All their work happens in workers of their own. */
 export class Detector {
   private constructor();
   /**
    * Loads a detector file; without a source, the one that comes with the package. Rejects with an `UnmaskError`, or with the
    * signal's reason; wrong options are a `TypeError`.
+   *
+   * Of an array, loads several, which then score every input together: it is decoded once and its faces are found once, and
+   * the report has the opinion of each and a verdict of all. Each helper that scores on the CPU holds all of them in its
+   * memory, which ends at 4 GB (twice the size of the files, where those are of 16 bits).
    */
-  static load(source?: Source | null, options?: LoadOptions): Promise<Detector>;
+  static load(source?: Source | null | Sources, options?: LoadOptions): Promise<Detector>;
   /**
    * Keeps a detector file on this device without loading it: afterwards it is loaded by its address, or by its `sha256` from
    * anywhere. `load` keeps what it fetches too, but goes on where that is not possible; this rejects.
@@ -267,10 +303,12 @@ export class Detector {
   static kept(): Promise<Kept[]>;
   /** Deletes what is kept of a file, which `kept` listed, or of an address; resolves to whether there was anything. */
   static forget(which: Kept | string | URL): Promise<boolean>;
-  /** The detector's name. */
+  /** The detector's name; of several, the first one's. */
   readonly name: string;
-  /** SHA-256 of its file, lower-case hexadecimal. */
+  /** SHA-256 of its file, lower-case hexadecimal; of several, the first one's. */
   readonly sha256: string;
+  /** The detectors, in the order of their sources. */
+  readonly models: readonly { readonly name: string; readonly sha256: string }[];
   /** What scores. */
   readonly device: 'cpu' | 'webgpu';
   /** How many helper workers find faces, and score where the CPU does. */
@@ -292,7 +330,7 @@ export type UnmaskDetectorEventMap = Omit<HTMLElementEventMap, 'progress' | 'res
   error: CustomEvent<UnmaskError>;
 };
 
-/** `<unmask-detector model="…" frames="32" faces="largest">` */
+/** `<unmask-detector model="…" frames="32" faces="largest">`; several models are divided by spaces. */
 export class UnmaskDetectorElement extends HTMLElement {
   /** Scores a file as if it had been chosen; resolves to the report, or to null where it was cancelled or failed. */
   score(input: File | Blob | HTMLVideoElement): Promise<Report | null>;

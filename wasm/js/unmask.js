@@ -3,3 +3,4 @@ export { bundled } from './bundled.js';
 export { Detector } from './detector.js';
 export { UnmaskDetectorElement } from './element.js';
 export { UnmaskError } from './error.js';
+export { known } from './known.js';

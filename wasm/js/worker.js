@@ -3,16 +3,16 @@
  */
 import init, { lastPanic } from './unmask_wasm.js';
 import { heard, told, UnmaskError } from './error.js';
-import { openDetector } from './loading.js';
+import { openDetectors } from './loading.js';
 import { scoreInput } from './scoring.js';
 
 /** Requests that are to stop, by their number. */
 const cancelled = new Set();
 /**
- * The detector that is loaded, with its pool of helpers.
- * @type {Awaited<ReturnType<typeof openDetector>> | null}
+ * The detectors that are loaded, with their pool of helpers.
+ * @type {Awaited<ReturnType<typeof openDetectors>> | null}
  */
-let detector = null;
+let opened = null;
 /** The module, compiled once for this worker and its helpers. */
 const module = WebAssembly.compileStreaming(fetch(new URL('./unmask_wasm_bg.wasm', import.meta.url)));
 /** Requests are worked off one after the other. */
@@ -88,7 +88,7 @@ async function answer(request) {
   };
   try {
     control.check();
-    const value = request.type === 'load' ? await load(request, control) : await scoreInput(detector, request, control);
+    const value = request.type === 'load' ? await load(request, control) : await scoreInput(opened, request, control);
     self.postMessage({ id, type: 'result', value });
   } catch (error) {
     fail(request, error);
@@ -99,10 +99,10 @@ async function answer(request) {
 
 async function load(request, control) {
   await hold(request.lock);
-  detector?.pool.close();
-  detector = null;
-  detector = await openDetector(await module, request, control);
-  return detector.description;
+  opened?.pool.close();
+  opened = null;
+  opened = await openDetectors(await module, request, control);
+  return opened.description;
 }
 
 /** Holds a lock from now on. The page waits for it, and so learns when this worker ends. */

@@ -9,6 +9,8 @@ import {
   Detector,
   type ErrorCode,
   type Kept,
+  known,
+  type Opinion,
   type Report,
   UnmaskDetectorElement,
   UnmaskError,
@@ -37,6 +39,14 @@ export async function scored(file: File, signal: AbortSignal): Promise<Report | 
   }
 }
 
+/** Several detectors are loaded by a list, with their options in its order. */
+export async function opinions(file: File): Promise<Opinion[]> {
+  const [other] = known;
+  const detector = await Detector.load([null, other.url], { sha256: [bundled.sha256, other.sha256], base: [null, undefined] });
+  console.log(detector.models.map(({ name }) => name), other.licence);
+  return (await detector.score(file)).opinions ?? [];
+}
+
 export async function forgetIncomplete(): Promise<void> {
   const unfinished: Kept[] = (await Detector.kept()).filter(({ complete }) => !complete);
   for (const one of unfinished) await Detector.forget(one);
@@ -55,6 +65,8 @@ export function listen(element: HTMLElementTagNameMap['unmask-detector']): void 
 export function wrong(element: UnmaskDetectorElement, report: Report): void {
   // @ts-expect-error there is no such device
   Detector.load(null, { device: 'abacus' });
+  // @ts-expect-error a number is no source
+  Detector.load([null, 7]);
   // @ts-expect-error detectors are loaded, not made
   new Detector();
   // @ts-expect-error a result has no such field

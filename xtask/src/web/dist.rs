@@ -10,7 +10,7 @@ use serde_json::Value;
 use xshell::{Shell, cmd};
 
 use super::headers::{Access, Origin};
-use super::package;
+use super::{detectors, package};
 
 /// What npm knows of the package, but for its version.
 const MANIFEST: &str = "wasm/package.json";
@@ -87,6 +87,7 @@ fn write_site(shell: &Shell, built: &Path, site: &Path, access: &Access) -> Resu
     for name in names(shell, built)? {
         copy(shell, &built.join(&name), &site.join(&name))?;
     }
+    detectors::write(shell, site, access)?;
     let headers: Vec<String> = access.headers().iter().map(|(name, value)| format!("  {name}: {value}\n")).collect();
     shell.write_file(site.join("_headers"), format!("/*\n{}", headers.concat()))?;
     shell.write_file(site.join("README.md"), site_readme(access))?;
@@ -104,6 +105,9 @@ fn site_readme(access: &Access) -> String {
          - `Content-Security-Policy` is what keeps the page from sending anything anywhere. To let it fetch detectors from another \
          origin, add that to `connect-src`, with every origin that it redirects to, or make this folder with `cargo xtask dist \
          --model-origin ORIGIN`.\n\
+         - `detectors.json` lists the detectors that the page offers beside its own. Edit it to offer others: `url` is relative to \
+         the list or absolute, and `config`, `format`, `licence`, `bytes` and `sha256` may be left out. `allowed_origins` tells the \
+         page from which other origins the policy lets it fetch; those of other origins cannot be chosen.\n\
          - `Cross-Origin-Opener-Policy` and `Cross-Origin-Embedder-Policy` isolate the page, as browsers demand for threads that share \
          memory. It works without them.\n\
          - `Cross-Origin-Resource-Policy` keeps other sites from using these files. For a page of another origin that embeds them, set it to \
@@ -120,6 +124,7 @@ fn write_package(shell: &Shell, built: &Path, contents: &Path) -> Result<()> {
     for folder in PAGES {
         of_pages.extend(names(shell, &root.join(folder))?);
     }
+    of_pages.insert(detectors::FILE.to_owned());
     let all = names(shell, built)?;
     for name in all.iter().filter(|name| !of_pages.contains(*name) && !name.starts_with(PAGE_MODULE)) {
         copy(shell, &built.join(name), &contents.join(name))?;
@@ -177,6 +182,7 @@ mod tests {
             "unmask.d.ts",
             "unmask_wasm_bg.wasm",
             "unmask-lite.safetensors",
+            "detectors.json",
             "third-party-licences.txt",
         ] {
             shell.write_file(folder.path().join(name), name).unwrap();
@@ -206,6 +212,8 @@ mod tests {
         let headers = shell.read_file(site.join("_headers")).unwrap();
         assert!(headers.starts_with("/*\n  Content-Security-Policy: default-src 'none'; "), "{headers}");
         assert!(headers.contains("connect-src 'self' https://a.example;"), "{headers}");
+        let list = shell.read_file(site.join(detectors::FILE)).unwrap();
+        assert!(list.contains("\"https://a.example\"") && list.contains("gend-clip-l-14"), "{list}");
     }
 
     #[test]

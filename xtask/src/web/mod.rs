@@ -1,5 +1,6 @@
 //! The page with the detector: built into one folder, served on this machine, and made ready for others.
 
+pub(crate) mod detectors;
 pub(crate) mod dist;
 pub(crate) mod headers;
 pub(crate) mod package;
@@ -35,11 +36,12 @@ pub(crate) struct ServeOptions {
 /// Something cannot be installed, built or served; the message says what to do.
 pub(crate) fn run(shell: &Shell, options: ServeOptions) -> Result<()> {
     let folder = package::build(shell)?;
+    let access = Access { model_origins: options.model_origin, shared: options.share };
+    detectors::write(shell, &folder, &access)?;
     println!("built {}", folder.display());
     if options.build_only {
         return Ok(());
     }
-    let access = Access { model_origins: options.model_origin, shared: options.share };
     let server = server::Server::start(&folder, options.port, &access)?;
     println!("serving http://localhost:{}/ (Ctrl-C ends it)", server.port());
     server.wait();

@@ -1,4 +1,4 @@
-//! One folder with everything that a page needs: the module, the JavaScript, the page and the detector.
+//! One folder with everything that a page needs: the module, the JavaScript, the page, the detector and a list of others.
 
 use std::env;
 use std::fs;
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
+use super::detectors;
+use super::headers::Access;
 use crate::notices;
 
 /// What the module is compiled for.
@@ -72,6 +74,8 @@ pub(crate) fn build(shell: &Shell) -> Result<PathBuf> {
     }
     let notices = shell.current_dir().join(NOTICES);
     copy(&notices, &folder.join(notices.file_name().unwrap_or_default()))?;
+    // Whoever lets the page fetch from other origins writes it again.
+    detectors::write(shell, &folder, &Access::default())?;
     Ok(folder)
 }
 
