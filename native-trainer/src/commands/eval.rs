@@ -27,7 +27,8 @@ A second threshold beside 0.5 is chosen on the validation split of the data, whe
 --calibrate fits the temperature and the verdict thresholds on that split and writes the detector with them, and with how often
 they are right on the test split, where that is reported: every report of the detector says so.
 Crops that were cut otherwise than the detector cuts them are refused. A video's score is that of `unmask score`, as far
-as the crops allow: where they were stored with loss or are of other frames, the summary says so.
+as the crops allow: where they were stored with loss or are of other frames, the summary says so. Verdicts are counted by the rule of
+`unmask score`, abstaining included: of a detector that says how uncertain it is, the tables of predictions have that beside each score.
 Intervals are found by drawing persons, or source videos with the fakes made from them, not single videos.
 
 A table names videos in its column `file`, from its own folder on, and says in `label` whether each is real or fake; its columns
