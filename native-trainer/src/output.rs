@@ -160,7 +160,7 @@ fn summary(report: &Report) -> String {
                 Some(deciding) if deciding.id == track.id => ", decides",
                 Some(_) if report.video.kind != InputKind::Still && track.frames < MIN_FRAMES => ", too few to judge",
                 Some(deciding) if track.score > deciding.score => match (track.uncertainty, deciding.uncertainty) {
-                    (None, _) => ", too small or too blurred to judge",
+                    (None, _) => ", too small, too blurred or drawn",
                     (of_it, of_deciding) if of_it > of_deciding => ", not judged",
                     // Here the verdict rests on whom the detector knows least of.
                     _ => "",

@@ -300,3 +300,28 @@ fn a_clip_on_its_side_upside_down_or_in_the_dark_scores_as_it_does_upright_or_sa
         assert_eq!(turned_back, code == "turned", "{name}: {codes:?}");
     }
 }
+
+/// A frame of the sample with as few colours, which is what a drawing of it would have.
+fn drawn_after(place: &Place) -> PathBuf {
+    let output = place.path("drawn.png");
+    let made = std::process::Command::new(FFMPEG)
+        .args(["-v", "error", "-i", text(&sample("real.mp4")), "-frames:v", "1"])
+        .args(["-vf", "median=radius=5,elbg=codebook_length=6:seed=1", text(&output)])
+        .status();
+    assert!(made.expect("ffmpeg starts").success());
+    output
+}
+
+#[test]
+fn a_face_that_looks_drawn_is_not_judged_and_a_filmed_one_is() {
+    let place = Place::new();
+    let drawn = drawn_after(&place);
+    let report = |input: &Path| -> Value {
+        serde_json::from_str(&place.succeed(["score", text(input), "--json", "--frames", "4"])).expect("JSON")
+    };
+    let of_drawing = report(&drawn);
+    assert_eq!(of_drawing["verdict"], "uncertain");
+    assert!(of_drawing["reason"].as_str().expect("a reason").contains("looks drawn"), "{}", of_drawing["reason"]);
+    assert!(of_drawing["score"].is_number(), "the score is shown all the same");
+    assert_eq!(report(&sample("real.mp4"))["verdict"], "likely_real");
+}

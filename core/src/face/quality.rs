@@ -66,17 +66,21 @@ pub struct CropQuality {
     pub brightness: f32,
     /// See [`fineness`].
     pub fineness: f32,
+    /// See [`shading`].
+    pub shading: f32,
 }
 
 impl CropQuality {
     /// Measures an aligned crop whose side is `frame_side` pixels in the frame it was cut from.
     pub fn of(crop: &RgbImage, frame_side: f32) -> Self {
-        let laplacian = Laplacian::of(crop);
+        let middle = Middle::of(crop);
+        let laplacian = middle.laplacian();
         Self {
             sharpness: laplacian.variance(),
             detail: laplacian.median_variance(),
             brightness: brightness(crop),
             fineness: fineness(crop, frame_side),
+            shading: middle.shading(),
         }
     }
 }
@@ -100,28 +104,58 @@ pub(super) fn inner(length: usize) -> Range<usize> {
 /// was brought to 128 × 128 pixels. In squared levels of 0..255; 0 for a crop of one colour. The more detail, the
 /// higher.
 pub fn sharpness(crop: &RgbImage) -> f32 {
-    Laplacian::of(crop).variance()
+    Middle::of(crop).laplacian().variance()
 }
 
 /// As [`sharpness`], but the median over the variances in 5 × 5 blocks of the same part of the crop: a single edge, such as
 /// that of another picture laid over a blurred face, does not raise it.
 pub fn detail(crop: &RgbImage) -> f32 {
-    Laplacian::of(crop).median_variance()
+    Middle::of(crop).laplacian().median_variance()
+}
+
+/// How much of a face shades from place to place, from 0 to about 1: the median of the steps between neighbouring levels, along
+/// rows and columns, in parts of their mean, in the same part of the crop. On filmed skin brightness changes a little nearly
+/// everywhere, by the form of the face and by noise; a drawing has even surfaces with all of its steps in a few lines.
+/// Infinite for a crop of one colour, which tells nothing.
+pub fn shading(crop: &RgbImage) -> f32 {
+    Middle::of(crop).shading()
+}
+
+/// The luma of a crop that was brought to [`MEASURED_SIDE`], whose middle counts.
+struct Middle(Vec<f32>);
+
+impl Middle {
+    fn of(crop: &RgbImage) -> Self {
+        let small = crop.resize(MEASURED_SIDE, MEASURED_SIDE, Interpolation::Bilinear);
+        let (pixels, _) = small.pixels().as_chunks::<3>();
+        Self(pixels.iter().map(luma).collect())
+    }
+
+    /// The indices of the pixels that count, row by row.
+    fn places() -> impl Iterator<Item = usize> {
+        let inner = BORDER..MEASURED_SIDE - BORDER;
+        inner.clone().flat_map(move |row| inner.clone().map(move |column| row * MEASURED_SIDE + column))
+    }
+
+    fn laplacian(&self) -> Laplacian {
+        Laplacian(Self::places().map(|place| laplacian(&self.0, place)).collect())
+    }
+
+    fn shading(&self) -> f32 {
+        let luma = &self.0;
+        let step = |place: usize, next: usize| (luma[next] - luma[place]).abs();
+        let mut steps: Vec<f32> =
+            Self::places().flat_map(|place| [step(place, place + 1), step(place, place + MEASURED_SIDE)]).collect();
+        steps.sort_by(f32::total_cmp);
+        let mean = steps.iter().map(|step| f64::from(*step)).sum::<f64>() / steps.len() as f64;
+        if mean > 0.0 { (f64::from(steps[steps.len() / 2]) / mean) as f32 } else { f32::INFINITY }
+    }
 }
 
 /// The Laplacian of the luma in the middle of a crop of [`MEASURED_SIDE`], row by row.
 struct Laplacian(Vec<f32>);
 
 impl Laplacian {
-    fn of(crop: &RgbImage) -> Self {
-        let small = crop.resize(MEASURED_SIDE, MEASURED_SIDE, Interpolation::Bilinear);
-        let (pixels, _) = small.pixels().as_chunks::<3>();
-        let luma: Vec<f32> = pixels.iter().map(luma).collect();
-        let inner = BORDER..MEASURED_SIDE - BORDER;
-        let places = inner.clone().flat_map(|row| inner.clone().map(move |column| row * MEASURED_SIDE + column));
-        Self(places.map(|place| laplacian(&luma, place)).collect())
-    }
-
     fn variance(&self) -> f32 {
         variance(self.0.iter().copied())
     }
@@ -210,7 +244,8 @@ mod tests {
     #[test]
     fn an_image_without_pixels_has_no_sharpness_and_no_brightness() {
         let empty = RgbImage::new(0, 0, vec![]).unwrap();
-        let expected = CropQuality { sharpness: 0.0, detail: 0.0, brightness: 0.0, fineness: f32::INFINITY };
+        let (fineness, shading) = (f32::INFINITY, f32::INFINITY);
+        let expected = CropQuality { sharpness: 0.0, detail: 0.0, brightness: 0.0, fineness, shading };
         assert_eq!(CropQuality::of(&empty, 100.0), expected);
     }
 
@@ -258,5 +293,15 @@ mod tests {
         let mut bent = fitting;
         bent[2][0] += 0.5 * eye_distance(&fitting);
         assert!((0.1..0.17).contains(&misfit(&bent)), "{}", misfit(&bent));
+    }
+
+    #[test]
+    fn a_slope_shades_everywhere_and_even_surfaces_between_lines_nowhere() {
+        // Every step down a column is 1 and along a row 0: half of each.
+        let slope = shading(&image(128, |_, y| y as u8));
+        assert!((slope - 2.0).abs() < 0.1, "{slope}");
+        let lines = shading(&image(128, |x, y| if x % 16 == 0 || y % 16 == 0 { 20 } else { 220 }));
+        assert_eq!(lines, 0.0);
+        assert_eq!(shading(&image(128, |_, _| 90)), f32::INFINITY);
     }
 }

@@ -32,6 +32,9 @@ pub const MIN_BRIGHTNESS: f32 = 40.0;
 /// turned and resized where they were collected.
 pub const MIN_FINENESS: f32 = 0.025;
 
+/// Shading of faces (see [`crate::face::quality::shading`]) below which they look drawn: docs/caveats.md has what was measured.
+pub const MIN_SHADING: f32 = 0.3;
+
 /// Degrees by which a face may be turned in its frame and still count as upright: farther than heads are tilted.
 pub const MAX_ROLL: f32 = 45.0;
 
@@ -53,6 +56,7 @@ pub(super) struct TrackQuality {
     sharpness: f32,
     brightness: f32,
     fineness: f32,
+    shading: f32,
     roll_degrees: f32,
     /// Whether others outshine it in most frames.
     is_outshone: bool,
@@ -68,6 +72,7 @@ impl TrackQuality {
             sharpness: of(|quality| quality.crop.sharpness),
             brightness: of(|quality| quality.crop.brightness),
             fineness: of(|quality| quality.crop.fineness),
+            shading: of(|quality| quality.crop.shading),
             roll_degrees: of(|quality| quality.roll_degrees.abs()),
             is_outshone: 2 * faces.iter().filter(|quality| quality.is_outshone).count() > faces.len(),
         }
@@ -94,6 +99,8 @@ impl TrackQuality {
             Some(format!("the face is too small to judge (its eyes are {:.0} pixels apart)", self.eye_distance))
         } else if self.sharpness < MIN_SHARPNESS || self.is_outshone {
             Some("the face is too blurred to judge".to_string())
+        } else if self.shading < MIN_SHADING {
+            Some("the face looks drawn and not filmed, and detectors learn from filmed ones".to_string())
         } else if !still && self.frames < MIN_FRAMES {
             let frames = if self.frames == 1 { "1 frame".to_string() } else { format!("{} frames", self.frames) };
             Some(format!("the face is seen in only {frames}, which is too few to judge"))
@@ -176,8 +183,8 @@ pub(super) fn judge(
             .uncertain(format!("the score lies between {real_below} and {fake_above}, where it decides nothing"));
     }
     let reason = (!weak.is_empty()).then(|| match weak.len() {
-        1 => "one more face was too small, too blurred or seen too briefly to judge".to_string(),
-        left_out => format!("{left_out} more faces were too small, too blurred or seen too briefly to judge"),
+        1 => "one more face was too small, too blurred, drawn or seen too briefly to judge".to_string(),
+        left_out => format!("{left_out} more faces were too small, too blurred, drawn or seen too briefly to judge"),
     });
     Judgement { verdict, score: Some(decides.score), uncertainty: decides.uncertainty, reason }
 }
@@ -242,6 +249,7 @@ mod tests {
         sharpness: 1000.0,
         brightness: 120.0,
         fineness: 0.2,
+        shading: 0.5,
         roll_degrees: 5.0,
         is_outshone: false,
     };
@@ -270,11 +278,12 @@ mod tests {
     }
 
     #[test]
-    fn small_blurred_and_brief_faces_are_uncertain_each_with_its_reason() {
+    fn small_blurred_drawn_and_brief_faces_are_uncertain_each_with_its_reason() {
         let weak = [
             (TrackQuality { eye_distance: 10.0, ..GOOD }, "small"),
             (TrackQuality { sharpness: 0.0, ..GOOD }, "blurred"),
             (TrackQuality { is_outshone: true, ..GOOD }, "blurred"),
+            (TrackQuality { shading: 0.2, ..GOOD }, "drawn"),
             (TrackQuality { frames: 1, ..GOOD }, "only 1 frame"),
         ];
         for (quality, word) in weak {
