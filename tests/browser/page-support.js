@@ -50,6 +50,16 @@ export async function choose(page, selector, change) {
   await drawer.evaluate((details) => (details.open = false));
 }
 
+/** Has the detectors judge whose labels in the settings begin so, and no others. */
+export function chooseDetectors(page, ...labels) {
+  return choose(page, '.detectors', async (list) => {
+    for (const box of await list.getByRole('checkbox').all()) {
+      const label = await box.evaluate((box) => box.labels[0].innerText.trim());
+      if (await box.isEnabled()) await box.setChecked(labels.some((wanted) => label.startsWith(wanted)));
+    }
+  });
+}
+
 /** Gives the page files and waits until none is unfinished. */
 export async function examine(page, ...files) {
   await page.setInputFiles('#files', files);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import {
-  assertAccessible, changedDetector, choose, clear, downloaded, examine, finding, launchWithCamera, lookAt, movableServer, openPage,
+  assertAccessible, changedDetector, choose, chooseDetectors, clear, downloaded, examine, finding, launchWithCamera, lookAt, movableServer, openPage,
   sample, settled, still, twoPeople,
 } from './page-support.js';
 import { inBrowser, PAGE } from './support.js';
@@ -164,6 +164,7 @@ test('a detector of one\u2019s own is used, and an untrained one is called so wh
   const use = async (name, change) => {
     const file = scratch.write(`${name}.safetensors`, changedDetector(change));
     await choose(page, 'input[aria-label="Detector file"]', (input) => input.setInputFiles(file));
+    await chooseDetectors(page, 'A file of your own');
   };
   await use('decided', (description) => {
     Object.assign(description, { name: 'decided' });
@@ -185,6 +186,7 @@ test('a detector of one\u2019s own is used, and an untrained one is called so wh
     assert.match(await page.locator(place).first().innerText(), /untrained detector/, place);
   }
   await choose(page, 'input[type="url"]', (input) => input.fill(`${PAGE}missing.safetensors`));
+  await chooseDetectors(page, 'An address');
   await page.getByRole('button', { name: 'Examine again' }).click();
   await page.getByText(/missing\.safetensors: the server answered 404/).waitFor();
   assert.equal((await finding(page)).headline, 'The detector could not be fetched');

@@ -3,8 +3,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import {
-  changedDetector, choose, examine, launchWithCamera, lookAt, openPage, sample, still, twoPeople,
+  changedDetector, choose, chooseDetectors, examine, launchWithCamera, lookAt, openPage, sample, still, twoPeople,
 } from './page-support.js';
+import { secondDetector } from './several-support.js';
 import { Scratch } from './support.js';
 
 const FOLDER = new URL('../../docs/images/', import.meta.url).pathname;
@@ -41,9 +42,21 @@ function undecidedDetector() {
   return scratch.write('example.safetensors', changed);
 }
 
+/** Examines the fake sample by the bundled detector and another that nobody fitted. */
+async function examineTogether(page) {
+  const other = secondDetector(scratch, 'wider-crops', (description) => {
+    delete description.training.reliability;
+    Object.assign(description.calibration, { real_below: 0.05, fake_above: 0.98 });
+  });
+  await choose(page, 'input[aria-label="Detector file"]', (input) => input.setInputFiles(other));
+  await chooseDetectors(page, 'unmask-lite', 'A file of your own');
+  await examine(page, sample('fake'));
+}
+
 /** Examines the fake sample by that detector. */
 async function examineUndecided(page) {
   await choose(page, 'input[aria-label="Detector file"]', (input) => input.setInputFiles(undecidedDetector()));
+  await chooseDetectors(page, 'A file of your own');
   await examine(page, sample('fake'));
 }
 
@@ -58,6 +71,7 @@ try {
   });
   await picture('uncertain', WIDE, 'light', examineUndecided);
   await picture('uncertain-narrow', NARROW, 'light', examineUndecided);
+  await picture('opinions', WIDE, 'light', examineTogether);
   await picture('fake', WIDE, 'dark', async (page) => {
     await examine(page, sample('fake'));
     await page.getByText('What was computed, and where').click();
@@ -73,6 +87,7 @@ try {
     await page.locator('.file-status', { hasText: 'Could not' }).waitFor();
     await page.locator('.row').nth(2).click();
   });
+  await picture('detectors', WIDE, 'light', (page) => page.locator('.settings summary').click(), '.settings');
   await picture('help', WIDE, 'light', (page) => page.locator('.help summary').click(), '.help');
   await picture('settings-and-proof', WIDE, 'dark', async (page) => {
     await page.locator('.settings summary').click();

@@ -119,6 +119,7 @@ test('an error names the one file among several that it is about', async () => {
   const misfit = secondDetector(scratch, 'misfit', ({ architecture }) => (architecture.width = 1281));
   for (const [models, sources, options, start, code] of [
     [[bundled], [0, '/missing.safetensors'], {}, 'missing.safetensors: the server answered 404', 'bad_response'],
+    [[], ['/unmask-lite.safetensors', '/no/unmask-lite.safetensors'], {}, `${PAGE}no/unmask-lite.safetensors: the server answered 404`, 'bad_response'],
     [[text, bundled], [1, 0], {}, 'text.safetensors: is not a complete safetensors file', 'bad_detector'],
     [[bundled, misfit, second], [0, 1, 2], {}, 'misfit.safetensors: ', 'bad_detector'],
     [[bundled, second], [0, 1], { sha256: [null, '0'.repeat(64)] }, 'second.safetensors: it is another file', 'wrong_sha256'],

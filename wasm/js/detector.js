@@ -1,5 +1,7 @@
+import { UnmaskError } from './error.js';
 import { WorkerLink } from './link.js';
 import { sourceName } from './player.js';
+import { fileName } from './store.js';
 import { fetchDetector, forgetDetector, keepDetector, keptDetectors } from './weights.js';
 
 /**
@@ -158,14 +160,40 @@ function pick(names, value) {
  */
 async function fetchAll(wanted, { onProgress, signal }) {
   const files = [];
+  const addresses = sharedNames(wanted.map(({ source }) => source));
   for (const [index, { source, own }] of wanted.entries()) {
     const place = wanted.length > 1 ? { model: index, models: wanted.length } : {};
     /** @param {Progress} progress */
     const tell = (progress) => onProgress({ ...progress, ...place });
-    const { blob, name, base, sha256 } = await fetchDetector(source, { ...own, onProgress: tell, signal });
-    files.push({ name, model: blob, base, sha256: sha256 ?? null });
+    const address = addresses[index];
+    const fetched = fetchDetector(source, { ...own, onProgress: tell, signal });
+    const { blob, name, base, sha256 } = await (address ? fetched.catch((error) => renamed(error, address)) : fetched);
+    files.push({ name: address?.href ?? name, model: blob, base, sha256: sha256 ?? null });
   }
   return files;
+}
+
+/**
+ * The addresses of those whose file has the name of another one's, as on hubs where all have one: errors call them by that.
+ * @param {(Source | null | undefined)[]} sources
+ */
+function sharedNames(sources) {
+  const isAddress = (source) => typeof source === 'string' || source instanceof URL;
+  const addresses = sources.map((source) => (isAddress(source) ? new URL(/** @type {string} */ (source), document.baseURI) : null));
+  const names = addresses.map((address) => address && fileName(address));
+  return addresses.map((address, index) => (names.some((name, other) => other !== index && name && name === names[index]) ? address : null));
+}
+
+/**
+ * Throws the error with the whole address in place of the file's name.
+ * @param {any} error
+ * @param {URL} address
+ * @returns {never}
+ */
+function renamed(error, address) {
+  const beginning = `${fileName(address)}: `;
+  if (!(error instanceof UnmaskError) || !error.message.startsWith(beginning)) throw error;
+  throw new UnmaskError(error.code, `${address.href}: ${error.message.slice(beginning.length)}`, { cause: error });
 }
 
 /**

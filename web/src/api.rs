@@ -1,12 +1,12 @@
 //! The JavaScript API of the package, as this page uses it.
 
-use js_sys::{Object, Promise, Reflect};
+use js_sys::{Array, Object, Promise, Reflect};
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, File};
 
-use crate::choice::{Choice, Device, Faces};
+use crate::choice::{Choice, Chosen, Device, Faces};
 use crate::report::Report;
 
 #[wasm_bindgen(raw_module = "./unmask.js")]
@@ -38,7 +38,7 @@ extern "C" {
     fn dispose(this: &JsDetector);
 }
 
-/// A loaded detector.
+/// One or several loaded detectors.
 #[derive(Clone)]
 pub(crate) struct Detector(JsDetector);
 
@@ -51,6 +51,9 @@ pub(crate) struct Progress {
     pub(crate) done: f64,
     /// Where it is known.
     pub(crate) total: Option<f64>,
+    /// Which of several detector files it is about, from zero, and how many there are.
+    pub(crate) model: Option<f64>,
+    pub(crate) models: Option<f64>,
     /// A sentence, in the stage `device`.
     pub(crate) reason: Option<String>,
 }
@@ -94,11 +97,13 @@ pub(crate) struct Problem {
 /// A detector file of which something is kept on this device.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Kept {
-    id: String,
+    pub(crate) id: String,
     /// Where it was fetched from, if it was.
     pub(crate) url: Option<String>,
     pub(crate) name: String,
     pub(crate) bytes: f64,
+    /// Once it was computed.
+    pub(crate) sha256: Option<String>,
     pub(crate) complete: bool,
 }
 
@@ -140,10 +145,12 @@ impl Detector {
             Device::WebGpu => "webgpu",
         };
         set(&options, "device", &JsValue::from_str(device));
-        if let Some(base) = &choice.base {
-            set(&options, "base", base);
-        }
-        let loaded = JsFuture::from(JsDetector::load(&choice.source, &options)).await.map_err(failure)?;
+        set_each(&options, "base", &choice.models, |model| model.base.clone().map(JsValue::from));
+        set_each(&options, "sha256", &choice.models, |model| model.sha256.as_deref().map(JsValue::from_str));
+        set_each(&options, "format", &choice.models, |model| model.format.as_deref().map(JsValue::from_str));
+        set_each(&options, "config", &choice.models, |model| model.config.as_deref().map(JsValue::from_str));
+        let source = one_or_all(choice.models.iter().map(|model| model.source.clone()).collect());
+        let loaded = JsFuture::from(JsDetector::load(&source, &options)).await.map_err(failure)?;
         Ok(Self(loaded.unchecked_into()))
     }
 
@@ -217,6 +224,19 @@ fn progress_callback(on_progress: impl Fn(Progress) + 'static) -> Closure<dyn Fn
 fn set(options: &Object, key: &str, value: &JsValue) {
     // A plain object takes any property.
     let _ = Reflect::set(options, &JsValue::from_str(key), value);
+}
+
+/// Sets an option that each detector has its own of, where any has one.
+fn set_each(options: &Object, key: &str, models: &[Chosen], value: impl Fn(&Chosen) -> Option<JsValue>) {
+    let values: Vec<Option<JsValue>> = models.iter().map(value).collect();
+    if values.iter().any(Option::is_some) {
+        set(options, key, &one_or_all(values.into_iter().map(Option::unwrap_or_default).collect()));
+    }
+}
+
+/// What the API takes of one detector, or in a list of several.
+fn one_or_all(mut values: Vec<JsValue>) -> JsValue {
+    if values.len() == 1 { values.remove(0) } else { values.into_iter().collect::<Array>().into() }
 }
 
 fn failure(error: JsValue) -> Failure {

@@ -12,6 +12,10 @@ pub(crate) struct Report {
     pub(crate) uncertainty: Option<f64>,
     pub(crate) reason: Option<String>,
     pub(crate) caveats: Vec<Caveat>,
+    /// What each of several detectors says; empty of one.
+    #[serde(default)]
+    pub(crate) opinions: Vec<Opinion>,
+    /// Of several the first, whose scores tracks and frames have.
     pub(crate) model: Model,
     pub(crate) video: Video,
     pub(crate) tracks: Vec<Track>,
@@ -26,6 +30,18 @@ pub(crate) enum Verdict {
     LikelyReal,
     Uncertain,
     NoFace,
+}
+
+/// What one of several detectors says.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Opinion {
+    pub(crate) model: Model,
+    pub(crate) verdict: Verdict,
+    pub(crate) score: Option<f64>,
+    /// How little it knows of whoever decides, if it says so.
+    #[serde(default)]
+    pub(crate) uncertainty: Option<f64>,
+    pub(crate) reason: Option<String>,
 }
 
 /// What weakens the answer.
@@ -140,7 +156,8 @@ impl Report {
         let mut tracks: Vec<Track> = self.tracks.iter().copied().filter(|track| track.score.is_some()).collect();
         tracks.sort_by(|one, other| other.score.unwrap_or_default().total_cmp(&one.score.unwrap_or_default()));
         // A face that cannot be judged may have a higher score than the one that counts.
-        if let Some(deciding) = tracks.iter().position(|track| track.score == self.score) {
+        let score = self.opinions.first().map_or(self.score, |opinion| opinion.score);
+        if let Some(deciding) = tracks.iter().position(|track| track.score == score) {
             let deciding = tracks.remove(deciding);
             tracks.insert(0, deciding);
         }
@@ -176,6 +193,7 @@ pub(crate) mod tests {
             uncertainty: None,
             reason: None,
             caveats: Vec::new(),
+            opinions: Vec::new(),
             model: model(Grade::Calibrated),
             video: Video { kind: Kind::Video, width: 640.0, height: 360.0, duration_s: Some(4.0), frames_sampled: 4 },
             tracks: vec![Track { id: 0, score: Some(0.3), frames: 3 }, Track { id: 1, score: Some(0.9), frames: 1 }],
@@ -191,6 +209,10 @@ pub(crate) mod tests {
         assert_eq!(ids(&report), [1, 0]);
         report.score = Some(0.3);
         assert_eq!(ids(&report), [0, 1]);
+        // Of several, the score is the mean.
+        let (verdict, model) = (Verdict::LikelyFake, report.model.clone());
+        report.opinions = vec![Opinion { model, verdict, score: Some(0.9), uncertainty: None, reason: None }];
+        assert_eq!(ids(&report), [1, 0]);
     }
 
     #[test]

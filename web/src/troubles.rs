@@ -54,7 +54,7 @@ pub(crate) fn of(problem: &Problem) -> Trouble {
             "The detector gave no usable score",
             "Nothing can be concluded from it. Choose another detector in the settings.",
         ),
-        "wrong_use" => ("The settings are not complete", "Open the settings below and complete them."),
+        "wrong_use" => ("The settings have to be changed", "Open the settings below and change what it says."),
         _ => ("Could not be examined", "Examine it again. If that does not help, try another browser."),
     };
     Trouble { headline, advice }

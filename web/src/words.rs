@@ -2,6 +2,7 @@
 
 use crate::api::{Computer, Progress, Stage};
 use crate::desk::State;
+use crate::opinions;
 use crate::report::{Grade, Model, Report, Verdict};
 use crate::timeline::Lane;
 
@@ -60,6 +61,11 @@ pub(crate) fn grade(model: &Model) -> Option<&'static str> {
     }
 }
 
+/// What stands beside the figure of a report: what the detector is worth, or that it is a mean of several.
+pub(crate) fn caveat(report: &Report) -> Option<String> {
+    opinions::caveat(report).or_else(|| grade(&report.model).map(str::to_owned))
+}
+
 /// What weakens the answer besides the detector, a sentence each.
 pub(crate) fn caveats(report: &Report) -> Vec<String> {
     report.caveats.iter().filter(|caveat| !caveat.is_of_detector()).map(|caveat| sentence(&caveat.words)).collect()
@@ -91,13 +97,16 @@ pub(crate) fn reasons(report: &Report) -> Vec<String> {
     let basis = (!report.tracks.is_empty()).then(|| basis(report));
     let mut reasons: Vec<String> = stated.into_iter().chain(basis).collect();
     if let Some(lane) = Lane::all(report).first() {
-        reasons.extend(agreement(lane));
+        reasons.extend(agreement(lane, opinions::first(report).as_deref()));
         reasons.extend(face_size(report, lane.track.id));
     }
     reasons.extend(report.uncertainty.map(|uncertainty| {
         format!("Uncertainty {}: how little evidence the detector has, from 0 to 1.", figure(uncertainty))
     }));
-    reasons.extend(report.score.and(report.model.error_rates.as_deref()).map(sentence));
+    if report.opinions.is_empty() {
+        reasons.extend(report.score.and(report.model.error_rates.as_deref()).map(sentence));
+    }
+    reasons.extend(opinions::reasons(report));
     reasons
 }
 
@@ -129,11 +138,12 @@ fn seconds(duration: f64) -> String {
     if duration < 60.0 { format!("{duration:.1}") } else { format!("{duration:.0}") }
 }
 
-/// Whether the frames of the person who counts say the same.
-fn agreement(lane: &Lane) -> Option<String> {
+/// Whether the frames of the person who counts say the same; of several detectors by that one.
+fn agreement(lane: &Lane, detector: Option<&str>) -> Option<String> {
     let (low, high) = lane.range().filter(|_| lane.points.len() > 1)?;
     let judgement = judged(high - low);
-    Some(format!("Frame by frame the score lies between {} and {}: {judgement}.", figure(low), figure(high)))
+    let by = detector.map(|name| format!(" by {name}")).unwrap_or_default();
+    Some(format!("Frame by frame the score{by} lies between {} and {}: {judgement}.", figure(low), figure(high)))
 }
 
 /// What scores that are so far apart say of their frames.
@@ -176,9 +186,9 @@ pub(crate) fn status(state: &State) -> String {
         State::Failed(_) => "Could not be examined".to_owned(),
         State::Done(outcome) => {
             let report = &outcome.report;
-            let grade = grade(&report.model).map(|words| format!(" ({words})")).unwrap_or_default();
+            let caveat = caveat(report).map(|words| format!(" ({words})")).unwrap_or_default();
             match report.score {
-                Some(score) => format!("{}, score {}{grade}", headline(report.verdict), figure(score)),
+                Some(score) => format!("{}, score {}{caveat}", headline(report.verdict), figure(score)),
                 None => headline(report.verdict).to_owned(),
             }
         }
@@ -187,10 +197,12 @@ pub(crate) fn status(state: &State) -> String {
 
 /// How far a stage is, beside its name.
 pub(crate) fn progress(progress: &Progress) -> String {
-    let Progress { stage, done, total, .. } = progress;
+    let Progress { stage, done, total, model, models, .. } = progress;
+    let place = model.zip(*models).map(|(model, models)| format!("{:.0} of {models:.0}: ", model + 1.0));
+    let place = place.unwrap_or_default();
     match (stage, total) {
-        (Stage::Download, Some(total)) => format!("{} of {}", megabytes(*done), megabytes(*total)),
-        (Stage::Download, None) if *done > 0.0 => megabytes(*done),
+        (Stage::Download, Some(total)) => format!("{place}{} of {}", megabytes(*done), megabytes(*total)),
+        (Stage::Download, None) if *done > 0.0 => format!("{place}{}", megabytes(*done)),
         (Stage::Score, Some(total)) => format!("{done:.0} of {total:.0} frames"),
         (Stage::Score, None) if *done > 0.0 => format!("{done:.0} frames"),
         _ => String::new(),
@@ -287,11 +299,13 @@ mod tests {
 
     #[test]
     fn progress_is_told_in_megabytes_and_frames() {
-        let at = |stage, done, total| progress(&Progress { stage, done, total, reason: None });
+        let at = |stage, done, total| progress(&Progress { stage, done, total, ..Progress::default() });
         assert_eq!(at(Stage::Download, 3_512_000.0, Some(7_025_224.0)), "3.5 MB of 7.0 MB");
         assert_eq!(megabytes(1_213_000_000.0), "1.2 GB");
         assert_eq!(at(Stage::Score, 12.0, Some(32.0)), "12 of 32 frames");
         assert_eq!(at(Stage::Prepare, 0.0, None), "");
+        let of_two = Progress { done: 1e6, model: Some(1.0), models: Some(2.0), ..Progress::default() };
+        assert_eq!(progress(&of_two), "2 of 2: 1.0 MB");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 import { Detector as Written } from '../../../wasm/js/detector.js';
 import { UnmaskDetectorElement as WrittenElement } from '../../../wasm/js/element.js';
 import { UnmaskError as WrittenError } from '../../../wasm/js/error.js';
+import { known as writtenKnown } from '../../../wasm/js/known.js';
 import {
   bundled,
   type CaveatCode,
@@ -21,6 +22,7 @@ export const declared = {
   detector: (written: Written): Detector => written,
   element: (written: WrittenElement): UnmaskDetectorElement => written,
   error: (written: WrittenError): UnmaskError => written,
+  known: (): typeof known => writtenKnown,
   statics: (written: typeof Written): Pick<typeof Detector, 'load' | 'keep' | 'kept' | 'forget'> => written,
 };
 

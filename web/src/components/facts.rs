@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 use crate::desk::Outcome;
 use crate::files;
+use crate::report::Model;
 use crate::words;
 
 /// The facts of an examination.
@@ -25,24 +26,33 @@ pub(crate) fn Facts(outcome: Arc<Outcome>) -> impl IntoView {
 fn rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let report = &outcome.report;
     let timing = report.timing_s;
-    let training = match report.model.training.as_str() {
-        "trained" => "trained and calibrated with Unmask",
-        "imported" => "trained elsewhere, not calibrated",
-        "untrained" => "untrained",
-        other => other,
-    };
-    let grade = words::grade(&report.model).map(|words| format!("; a {words}")).unwrap_or_default();
-    vec![
-        ("Where", words::computer(&outcome.computer)),
-        ("Detector", format!("{} ({training}{grade})", report.model.name)),
-        ("SHA-256 of its file", report.model.sha256.clone()),
+    let mut models: Vec<&Model> = report.opinions.iter().map(|opinion| &opinion.model).collect();
+    if models.is_empty() {
+        models.push(&report.model);
+    }
+    let mut rows = vec![("Where", words::computer(&outcome.computer))];
+    rows.extend(models.into_iter().flat_map(detector));
+    rows.extend([
         ("Size of a frame", format!("{:.0} × {:.0} pixels", report.video.width, report.video.height)),
         ("Frames examined", report.video.frames_sampled.to_string()),
         ("Time in all", format!("{:.1} s", timing.total)),
         ("Reading the file", format!("{:.1} s", timing.decode)),
         ("Finding faces", format!("{:.1} s", timing.detect)),
         ("Examining faces", format!("{:.1} s", timing.score)),
-    ]
+    ]);
+    rows
+}
+
+/// Which detector it was.
+fn detector(model: &Model) -> [(&'static str, String); 2] {
+    let training = match model.training.as_str() {
+        "trained" => "trained and calibrated with Unmask",
+        "imported" => "trained elsewhere, not calibrated",
+        "untrained" => "untrained",
+        other => other,
+    };
+    let grade = words::grade(model).map(|words| format!("; a {words}")).unwrap_or_default();
+    [("Detector", format!("{} ({training}{grade})", model.name)), ("SHA-256 of its file", model.sha256.clone())]
 }
 
 /// The name of a report's file, after the file that it is about.

@@ -11,15 +11,14 @@ use crate::words;
 /// What the list's heading is found by: the keyboard goes on there when a button went away with its file.
 const TITLE: &str = "kept-title";
 
-/// The list, made anew whenever `looked` changes and when an examination ends.
+/// The list, `kept`, made anew whenever `looked` changes and when an examination ends.
 #[component]
-pub(crate) fn KeptFiles(desk: Desk, looked: RwSignal<usize>) -> impl IntoView {
-    let files = RwSignal::new_local(Vec::<Kept>::new());
+pub(crate) fn KeptFiles(desk: Desk, kept: RwSignal<Vec<Kept>, LocalStorage>, looked: RwSignal<usize>) -> impl IntoView {
     let problem = RwSignal::new(None::<String>);
     Effect::new(move |_| {
         desk.finished.track();
         looked.track();
-        spawn_local(async move { drop(files.try_set(api::kept().await)) });
+        spawn_local(async move { drop(kept.try_set(api::kept().await)) });
     });
     let delete = move |file: Kept| {
         spawn_local(async move {
@@ -35,8 +34,8 @@ pub(crate) fn KeptFiles(desk: Desk, looked: RwSignal<usize>) -> impl IntoView {
         });
     };
     let list = move || {
-        let rows = files.get().into_iter().map(|file| row(file, delete)).collect_view();
-        if files.with(Vec::is_empty) {
+        let rows = kept.get().into_iter().map(|file| row(file, delete)).collect_view();
+        if kept.with(Vec::is_empty) {
             return view! { <p class="hint">"None yet."</p> }.into_any();
         }
         view! { <ul class="kept-files">{rows}</ul> }.into_any()

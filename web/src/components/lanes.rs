@@ -7,6 +7,7 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
 use crate::desk::State;
+use crate::opinions;
 use crate::report::Report;
 use crate::timeline::{Lane, Moment, Step};
 use crate::words;
@@ -34,6 +35,9 @@ pub(crate) fn Lanes(state: State, shown: RwSignal<Option<Moment>>) -> impl IntoV
         }
         None => "The bar is the picture\u{2019}s score: the higher, the more it looks manipulated.",
     };
+    let first = opinions::first(report);
+    let whose = first.as_ref().map(|name| format!(" The scores are those of {name}, the first of the detectors."));
+    let label = first.map_or_else(|| "Scores over time".to_owned(), |name| format!("Scores over time, by {name}"));
     let count = report.frames.len();
     let many = lanes.len() > MANY;
     let row = |(index, lane): (usize, Lane)| {
@@ -42,10 +46,10 @@ pub(crate) fn Lanes(state: State, shown: RwSignal<Option<Moment>>) -> impl IntoV
     };
     let rows = lanes.into_iter().enumerate().map(row).collect_view();
     view! {
-        <section class="lanes" class:many=many aria-label="Scores over time">
+        <section class="lanes" class:many=many aria-label=label>
             {rows}
             {ends.map(|(first, last)| view! { <p class="axis" aria-hidden="true"><span>{first}</span><span>{last}</span></p> })}
-            <p class="hint">{hint}</p>
+            <p class="hint">{hint} {whose}</p>
         </section>
     }
     .into_any()
@@ -156,6 +160,7 @@ fn bar(lane: &Lane, frame: usize, shown: RwSignal<Option<Moment>>) -> impl IntoV
 pub(crate) fn caption(report: &Report, moment: Moment) -> Option<String> {
     let score = report.scored_face(moment.frame, moment.track)?.score?;
     let caveat = words::grade(&report.model).map(|words| format!(" ({words})")).unwrap_or_default();
+    let by = opinions::first(report).map(|name| format!(" by {name}")).unwrap_or_default();
     let person =
         if report.scored_tracks().len() > 1 { format!("{}, ", words::person(moment.track)) } else { String::new() };
     let time = if report.video.is_still() {
@@ -163,5 +168,5 @@ pub(crate) fn caption(report: &Report, moment: Moment) -> Option<String> {
     } else {
         format!(" at {}", words::clock(report.frames.get(moment.frame)?.time_s))
     };
-    Some(format!("{person}score {}{caveat}{time}", words::figure(score)))
+    Some(format!("{person}score {}{by}{caveat}{time}", words::figure(score)))
 }

@@ -2,12 +2,14 @@
 
 pub(crate) mod camera_panel;
 pub(crate) mod detail;
+pub(crate) mod detectors;
 pub(crate) mod facts;
 pub(crate) mod file_list;
 pub(crate) mod help;
 pub(crate) mod intake;
 pub(crate) mod kept;
 pub(crate) mod lanes;
+pub(crate) mod opinions;
 pub(crate) mod proof;
 pub(crate) mod settings;
 pub(crate) mod verdict;

@@ -45,12 +45,20 @@ pub(crate) fn Proof(desk: Desk) -> impl IntoView {
                 {requests}
                 <p>
                     "The browser enforces this: the page was delivered with a rule (Content-Security-Policy) under which every request
-                    to another place is refused. To check it yourself, open the developer tools, choose the network tab and examine a
+                    to another place is refused" {move || exceptions(&desk.settings.origins.get())} ". To check it yourself, open the developer tools, choose the network tab and examine a
                     video; or disconnect from the network first, since the page works without."
                 </p>
             </div>
         </details>
     }
+}
+
+/// From where else detectors may come.
+fn exceptions(origins: &[String]) -> String {
+    if origins.is_empty() {
+        return String::new();
+    }
+    format!(", but for detectors from {}, as whoever serves this page allowed", origins.join(" and "))
 }
 
 fn totals(requests: &[Request]) -> String {
@@ -89,5 +97,12 @@ mod tests {
         };
         assert!(totals(&[request("GET"), request("GET")]).contains("none to send anything"));
         assert!(!totals(&[request("GET"), request("POST")]).contains("none to send anything"));
+    }
+
+    #[test]
+    fn other_places_that_detectors_may_come_from_are_named() {
+        assert_eq!(exceptions(&[]), "");
+        let origins = ["https://a.example", "https://b.example"].map(str::to_owned);
+        assert!(exceptions(&origins).contains("detectors from https://a.example and https://b.example, as"));
     }
 }

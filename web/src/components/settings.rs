@@ -1,13 +1,14 @@
-//! Which detector is used, what computes, and who is looked at. Most people need none of it.
+//! Which detectors are used, what computes, and who is looked at. Most people need none of it.
 
 use js_sys::Reflect;
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
+use super::detectors::Detectors;
 use super::kept::KeptFiles;
-use crate::choice::{Device, Faces, Origin, Settings};
+use crate::api::Kept;
+use crate::choice::{Device, Faces, Settings};
 use crate::desk::Desk;
-use crate::files;
 
 /// The numbers of frames to choose from.
 const FRAMES: [u32; 5] = [4, 8, 16, 32, 64];
@@ -18,6 +19,7 @@ pub(crate) fn SettingsPanel(desk: Desk) -> impl IntoView {
     let settings = desk.settings;
     // Whoever opens the drawer sees what is kept at that moment.
     let looked = RwSignal::new(0);
+    let kept = RwSignal::new_local(Vec::<Kept>::new());
     view! {
         <details class="drawer settings" on:toggle=move |_| looked.update(|count| *count += 1)>
             <summary>
@@ -25,56 +27,13 @@ pub(crate) fn SettingsPanel(desk: Desk) -> impl IntoView {
                 <span class="drawer-note">{move || settings.summary()}</span>
             </summary>
             <div class="fields">
-                {detector(settings)}
+                <Detectors settings=settings kept=kept />
                 {device(settings)}
                 {subject(settings)}
             </div>
             <p class="hint">"They count from the next examination on."</p>
-            <KeptFiles desk=desk looked=looked />
+            <KeptFiles desk=desk kept=kept looked=looked />
         </details>
-    }
-}
-
-fn detector(settings: Settings) -> impl IntoView {
-    let Settings { origin, own_file, address, base, .. } = settings;
-    let choose = move |event| {
-        own_file.set(files::chosen(&event).into_iter().next());
-        origin.set(Origin::OwnFile);
-    };
-    let type_address = move |event| {
-        address.set(event_target_value(&event));
-        origin.set(Origin::Address);
-    };
-    let name = move |file: RwSignal<Option<web_sys::File>, LocalStorage>| {
-        file.get().map_or_else(|| "No file chosen".to_owned(), |file| file.name())
-    };
-    view! {
-        <fieldset>
-            <legend>"Detector"</legend>
-            {radio("origin", "unmask-lite, which comes with this page", origin, Origin::Bundled)}
-            {radio("origin", "A file of your own", origin, Origin::OwnFile)}
-            <label class="field file">
-                <input type="file" accept=".safetensors" aria-label="Detector file" on:change=choose />
-                <span class="button">"Choose a detector file"</span>
-                <span class="file-name">{move || name(own_file)}</span>
-            </label>
-            {radio("origin", "An address", origin, Origin::Address)}
-            <label class="field">
-                <span class="visually-hidden">"Address of the detector"</span>
-                <input type="url" placeholder="https://…/detector.safetensors" prop:value=address on:input=type_address />
-            </label>
-            <label class="field file">
-                <span class="hint">"For an adapter only: the detector that it was made for"</span>
-                <input
-                    type="file"
-                    accept=".safetensors"
-                    aria-label="Base detector of an adapter"
-                    on:change=move |event| base.set(files::chosen(&event).into_iter().next())
-                />
-                <span class="button">"Choose its base"</span>
-                <span class="file-name">{move || name(base)}</span>
-            </label>
-        </fieldset>
     }
 }
 
@@ -103,7 +62,7 @@ fn subject(settings: Settings) -> impl IntoView {
             <label class="field">
                 "Frames of a video"
                 <select on:change=move |event| frames.set(event_target_value(&event).parse().ok())>
-                    <option value="">"The detector\u{2019}s number"</option>
+                    <option value="">"The detectors\u{2019} number"</option>
                     {options}
                 </select>
             </label>

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use super::opinions::opinions;
 use crate::desk::Outcome;
-use crate::report::{Model, Report, Verdict};
+use crate::opinions;
+use crate::report::{Report, Verdict};
 use crate::words;
 
 /// What was found.
@@ -13,23 +15,34 @@ use crate::words;
 pub(crate) fn Finding(outcome: Arc<Outcome>) -> impl IntoView {
     let report = &outcome.report;
     let verdict = report.verdict;
-    let figure = report.score.map(|score| figure(score, &report.model));
+    let figure = report.score.map(|score| figure(score, words::caveat(report)));
     let reasons = words::reasons(report).into_iter().map(|reason| view! { <li>{reason}</li> }).collect_view();
-    let graded = report.score.and(words::grade(&report.model));
-    let warning = graded.map(|_| words::sentence(&report.model.reliability.words));
+    let warnings = warnings(report).into_iter().map(|why| view! { <p class="warning">{why}</p> }).collect_view();
+    let several = !report.opinions.is_empty();
+    let meaning = if several { opinions::meaning(verdict) } else { words::meaning(verdict) };
     view! {
         <div class=format!("verdict {}", words::class(verdict))>
             <p class="headline">{mark(verdict)} {words::headline(verdict)}</p>
             {figure}
-            {warning.map(|why| view! { <p class="warning">{why}</p> })}
+            {warnings}
         </div>
-        <p>{words::meaning(verdict)}</p>
+        {opinions(report)}
+        <p>{meaning}</p>
         <h3>"What this rests on"</h3>
         <ul class="reasons">{reasons}</ul>
         {caveats(report)}
         {outcome.device_change.clone().map(|reason| view! { <p class="warning">{reason}</p> })}
-        <p><a href="#help" on:click=move |_| open_help()>"What the detector cannot know"</a></p>
+        <p><a href="#help" on:click=move |_| open_help()>{if several { "What detectors cannot know" } else { "What the detector cannot know" }}</a></p>
     }
+}
+
+/// What the detector's answers are worth, or those of each of several, where they are worth little.
+fn warnings(report: &Report) -> Vec<String> {
+    if !report.opinions.is_empty() {
+        return opinions::warnings(report);
+    }
+    let graded = report.score.and(words::grade(&report.model));
+    graded.map(|_| words::sentence(&report.model.reliability.words)).into_iter().collect()
 }
 
 /// What weakens the answer besides the detector, which stands beside the figure.
@@ -44,8 +57,8 @@ fn caveats(report: &Report) -> Option<impl IntoView + use<>> {
     })
 }
 
-fn figure(score: f64, model: &Model) -> impl IntoView + use<> {
-    let caveat = words::grade(model).map(|words| view! { " " <span class="caveat">{words}</span> });
+fn figure(score: f64, caveat: Option<String>) -> impl IntoView {
+    let caveat = caveat.map(|words| view! { " " <span class="caveat">{words}</span> });
     view! {
         <p class="figure">
             <strong>{words::figure(score)}</strong>

@@ -1,0 +1,34 @@
+// The detectors that whoever serves this page offers beside its own.
+
+/** The list, which `cargo xtask` writes and a host may edit. */
+const LIST = new URL('./detectors.json', import.meta.url);
+
+/**
+ * The detectors of the list with whole addresses, each with the `origin` that it is fetched from and whether this page is
+ * `allowed` to, and the other `origins` that it is; none where there is no list.
+ */
+export async function offered() {
+  const response = await fetch(LIST);
+  if (response.status === 404) return { origins: [], detectors: [] };
+  if (!response.ok) throw new Error(`the server answered ${response.status}`);
+  const { allowed_origins: origins = [], detectors } = await response.json();
+  if (!Array.isArray(detectors)) throw new Error('it has no list `detectors`');
+  return { origins, detectors: detectors.map((entry) => described(entry, [self.location.origin, ...origins])) };
+}
+
+function described({ name, url, config, format, about, licence, bytes, sha256 }, origins) {
+  if (typeof name !== 'string' || typeof url !== 'string') throw new Error('a detector in it lacks its `name` or its `url`');
+  const address = new URL(url, LIST);
+  return {
+    name,
+    url: address.href,
+    config: config == null ? null : new URL(config, LIST).href,
+    format: format ?? null,
+    about: about ?? '',
+    licence: licence ?? null,
+    bytes: bytes ?? null,
+    sha256: sha256 ?? null,
+    origin: address.origin,
+    allowed: origins.includes(address.origin),
+  };
+}
