@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, File};
 
-use crate::choice::{Choice, Chosen, Device, Faces};
+use crate::choice::{Checkpoint, Choice, Chosen, Device, Faces};
 use crate::report::Report;
 
 #[wasm_bindgen(raw_module = "./unmask.js")]
@@ -47,7 +47,7 @@ pub(crate) struct Detector(JsDetector);
 #[serde(default)]
 pub(crate) struct Progress {
     pub(crate) stage: Stage,
-    /// Bytes in the stage `download`, frames in the stage `score`.
+    /// Bytes in the stages `download` and `convert`, frames in the stage `score`.
     pub(crate) done: f64,
     /// Where it is known.
     pub(crate) total: Option<f64>,
@@ -65,6 +65,8 @@ pub(crate) enum Stage {
     /// The detector file is fetched, from a server or from the copy on this device.
     #[default]
     Download,
+    /// A checkpoint of somebody else becomes a detector file.
+    Convert,
     /// The detector is made ready.
     Prepare,
     /// Frames are looked at.
@@ -147,8 +149,7 @@ impl Detector {
         set(&options, "device", &JsValue::from_str(device));
         set_each(&options, "base", &choice.models, |model| model.base.clone().map(JsValue::from));
         set_each(&options, "sha256", &choice.models, |model| model.sha256.as_deref().map(JsValue::from_str));
-        set_each(&options, "format", &choice.models, |model| model.format.as_deref().map(JsValue::from_str));
-        set_each(&options, "config", &choice.models, |model| model.config.as_deref().map(JsValue::from_str));
+        set_each(&options, "checkpoint", &choice.models, |model| model.checkpoint.as_ref().map(checkpoint));
         let source = one_or_all(choice.models.iter().map(|model| model.source.clone()).collect());
         let loaded = JsFuture::from(JsDetector::load(&source, &options)).await.map_err(failure)?;
         Ok(Self(loaded.unchecked_into()))
@@ -232,6 +233,18 @@ fn set_each(options: &Object, key: &str, models: &[Chosen], value: impl Fn(&Chos
     if values.iter().any(Option::is_some) {
         set(options, key, &one_or_all(values.into_iter().map(Option::unwrap_or_default).collect()));
     }
+}
+
+/// What a checkpoint does not say of itself, as the API takes it.
+fn checkpoint(of: &Checkpoint) -> JsValue {
+    let object = Object::new();
+    let fields = [("name", Some(&of.name)), ("licence", of.licence.as_ref())];
+    for (key, text) in fields.into_iter().chain([("format", of.format.as_ref()), ("config", of.config.as_ref())]) {
+        if let Some(text) = text {
+            set(&object, key, &JsValue::from_str(text));
+        }
+    }
+    object.into()
 }
 
 /// What the API takes of one detector, or in a list of several.

@@ -42,9 +42,17 @@ pub(crate) struct Chosen {
     pub(crate) base: Option<File>,
     /// The only file to accept.
     pub(crate) sha256: Option<String>,
-    /// The format of a file that is not this project's own.
+    /// What the file does not say of itself, should it be somebody else's checkpoint.
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
+/// What is known of a checkpoint beside its tensors.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Checkpoint {
+    pub(crate) name: String,
+    pub(crate) licence: Option<String>,
     pub(crate) format: Option<String>,
-    /// The address of what describes such a file.
+    /// The address of its `config.json`.
     pub(crate) config: Option<String>,
 }
 
@@ -165,8 +173,9 @@ impl Settings {
 
 impl From<Offered> for Chosen {
     fn from(offered: Offered) -> Self {
-        let Offered { url, sha256, format, config, .. } = offered;
-        Self { source: JsValue::from_str(&url), base: None, sha256, format, config }
+        let Offered { name, url, sha256, licence, format, config, .. } = offered;
+        let checkpoint = Some(Checkpoint { name, licence, format, config });
+        Self { source: JsValue::from_str(&url), base: None, sha256, checkpoint }
     }
 }
 

@@ -202,6 +202,9 @@ pub(crate) fn progress(progress: &Progress) -> String {
     let place = place.unwrap_or_default();
     match (stage, total) {
         (Stage::Download, Some(total)) => format!("{place}{} of {}", megabytes(*done), megabytes(*total)),
+        (Stage::Convert, Some(total)) => {
+            format!("{place}{} of {} converted", megabytes(*done), megabytes(*total))
+        }
         (Stage::Download, None) if *done > 0.0 => format!("{place}{}", megabytes(*done)),
         (Stage::Score, Some(total)) => format!("{done:.0} of {total:.0} frames"),
         (Stage::Score, None) if *done > 0.0 => format!("{done:.0} frames"),
@@ -304,6 +307,7 @@ mod tests {
         assert_eq!(megabytes(1_213_000_000.0), "1.2 GB");
         assert_eq!(at(Stage::Score, 12.0, Some(32.0)), "12 of 32 frames");
         assert_eq!(at(Stage::Prepare, 0.0, None), "");
+        assert_eq!(at(Stage::Convert, 3_512_000.0, Some(7_025_224.0)), "3.5 MB of 7.0 MB converted");
         let of_two = Progress { done: 1e6, model: Some(1.0), models: Some(2.0), ..Progress::default() };
         assert_eq!(progress(&of_two), "2 of 2: 1.0 MB");
     }

@@ -19,10 +19,15 @@ pub(crate) fn Working(progress: RwSignal<Progress>) -> impl IntoView {
     }
 }
 
+/// The stage of the list that one belongs to.
+fn shown(stage: Stage) -> Stage {
+    if stage == Stage::Convert { Stage::Prepare } else { stage }
+}
+
 fn row(stage: Stage, name: &'static str, progress: RwSignal<Progress>) -> impl IntoView {
     // A stage is over when a later one is under way, even one that never told of its progress.
-    let is_current = move || progress.with(|progress| progress.stage == stage);
-    let is_over = move || progress.with(|progress| progress.stage > stage);
+    let is_current = move || progress.with(|progress| shown(progress.stage) == stage);
+    let is_over = move || progress.with(|progress| shown(progress.stage) > stage);
     let detail = move || {
         if is_over() {
             "done".to_owned()
@@ -36,7 +41,7 @@ fn row(stage: Stage, name: &'static str, progress: RwSignal<Progress>) -> impl I
         if is_over() {
             return Some(1.0);
         }
-        progress.with(|progress| if progress.stage == stage { progress.share() } else { Some(0.0) })
+        progress.with(|progress| if shown(progress.stage) == stage { progress.share() } else { Some(0.0) })
     };
     view! {
         <li class:current=is_current class:over=is_over aria-current=move || is_current().then_some("step")>
