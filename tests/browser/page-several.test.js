@@ -181,3 +181,26 @@ test('the page as it is made lists the known detectors of the API, none of which
   assert.ok(await entries(page).getByRole('checkbox').evaluateAll((all) => all.every((box) => box.disabled)));
   for (const words of await entries(page).allInnerTexts()) assert.match(words, /not allowed it to fetch from https:\/\/huggingface\.co \(/);
 });
+
+test('a published checkpoint of a list becomes a detector on this device, and judges beside the bundled one by its listed name', async (t) => {
+  const checkpoint = readFileSync(new URL('../goldens/gend_tiny.safetensors', import.meta.url));
+  const other = await elsewhere(t, '/model.safetensors', checkpoint);
+  // Its tiny tower is of no published size, so that its shapes do not tell the heads of its attention.
+  const config = Buffer.from('{"num_attention_heads": 2}');
+  other.handle('/config.json', file(config, { headers: { 'Access-Control-Allow-Origin': '*' } }));
+  const listed = { name: 'gend-tiny', url: `${other.origin}/model.safetensors`, config: `${other.origin}/config.json`, format: 'gend', about: 'is tiny', licence: 'MIT' };
+  const server = await hosted(t, JSON.stringify({ allowed_origins: [other.origin], detectors: [listed] }), other.origin);
+  const { page } = await openHosted(t, server);
+  await openSettings(page);
+  await chooseDetectors(page, 'unmask-lite', 'gend-tiny');
+  await examine(page, sample('real'));
+  const { content: report } = await downloaded(page, 'Download the report (JSON)');
+  const [, { model, score }] = report.opinions;
+  assert.deepEqual([model.name, model.training], ['gend-tiny', 'imported']);
+  assert.ok(score > 0 && score < 1);
+  await openSettings(page);
+  await entries(page).getByText('kept on this device').waitFor();
+  const kept = await page.evaluate(async () => (await import('/unmask.js')).Detector.kept());
+  const [entry] = kept.filter(({ url }) => url === listed.url);
+  assert.ok(entry.complete && entry.converted && entry.bytes < checkpoint.length, JSON.stringify(entry));
+});
