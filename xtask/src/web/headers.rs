@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// An origin that detectors may be fetched from, as `https://example.com`.
+/// An origin that detectors may be fetched from, as `https://example.com`; `https://*.example.com` stands for all hosts below that
+/// one, as in a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin(String);
 
@@ -14,7 +15,7 @@ impl FromStr for Origin {
         let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));
         match host {
-            Some(host) if !host.is_empty() && host.chars().all(is_of_host) => {
+            Some(host) if is_host(host.strip_prefix("*.").unwrap_or(host)) => {
                 Ok(Self(text.trim_end_matches('/').into()))
             }
             _ => Err("an origin has a scheme, a host, and perhaps a port, such as https://example.com".to_owned()),
@@ -28,8 +29,8 @@ impl fmt::Display for Origin {
     }
 }
 
-fn is_of_host(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':')
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'))
 }
 
 /// What may be fetched by whom.
@@ -99,16 +100,25 @@ mod tests {
             policy.split("; ").find(|rule| rule.starts_with("connect-src")).unwrap().to_owned()
         };
         assert_eq!(connect(&Access::default()), "connect-src 'self'");
-        let model_origins = vec!["https://a.example".parse().unwrap(), "http://localhost:81/".parse().unwrap()];
+        let origins = ["https://a.example", "http://localhost:81/", "https://*.b.example"];
+        let model_origins = origins.map(|origin| origin.parse().unwrap()).to_vec();
         let access = Access { model_origins, shared: false };
-        assert_eq!(connect(&access), "connect-src 'self' https://a.example http://localhost:81");
+        assert_eq!(connect(&access), "connect-src 'self' https://a.example http://localhost:81 https://*.b.example");
     }
 
     #[test]
     fn only_origins_get_into_the_policy() {
-        for text in
-            ["", "a.example", "https://", "https://a.example/path", "https://a; script-src *", "https://a b", "ftp://a"]
-        {
+        for text in [
+            "",
+            "a.example",
+            "https://",
+            "https://a.example/path",
+            "https://a; script-src *",
+            "https://a b",
+            "ftp://a",
+            "https://*",
+            "https://a.*",
+        ] {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }
     }
