@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { after, test } from 'node:test';
 import { assertSameReport } from './compare.js';
 import { sample } from './page-support.js';
 import { file } from './server.js';
-import { launch, openPage as openDetectorPage, score, Scratch } from './support.js';
-import { assertIs, assertOneSentence, load, servePages, sha256, weightsPage } from './weights-support.js';
+import { openPage as openDetectorPage, score, Scratch } from './support.js';
+import { assertIs, assertOneSentence, load, sha256, visiting } from './weights-support.js';
 
 const { UNMASK_PROGRAM: program } = process.env;
 
@@ -16,46 +16,26 @@ const { UNMASK_PROGRAM: program } = process.env;
 const CHECKPOINT = golden('gend_tiny.safetensors');
 const CONFIG = '{"num_attention_heads": 2}';
 
-let browser;
-let context;
-let server;
+const here = visiting(prepare);
+const scratch = new Scratch();
 let config;
 /** What the program makes of the checkpoint. */
 let expected;
-const scratch = new Scratch();
 
 function golden(name) {
   return readFileSync(new URL(`../goldens/${name}`, import.meta.url));
 }
 
-before(async () => {
-  browser = await launch();
-  server = await servePages();
+function prepare(server) {
   config = server.handle('/config.json', file(Buffer.from(CONFIG), { tag: '"1"' }));
   scratch.write('config.json', CONFIG);
   const [input, whole, half] = [scratch.write('gend_tiny.safetensors', CHECKPOINT), scratch.path('whole'), scratch.path('half.safetensors')];
   execFileSync(program, ['import', '--from', 'gend', '--input', input, '--name', 'gend-tiny', '--licence', 'MIT', '--output', whole]);
   execFileSync(program, ['quantize', '--model', whole, '--dtype', 'f16', '--output', half]);
   expected = readFileSync(half);
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-  scratch.remove();
-});
-
-// A visitor's disk of its own for each test.
-beforeEach(async () => {
-  context = await browser.newContext();
-});
-
-afterEach(() => context.close());
-
-/** A page with the module as `window.weights`. */
-function openPage(options) {
-  return weightsPage(context, server, options);
 }
+
+after(() => scratch.remove());
 
 /** What the checkpoint does not say of itself. */
 function checkpoint(more) {
@@ -68,25 +48,25 @@ function kept(page) {
 
 /** Serves the checkpoint at `/gend_tiny.safetensors` below a path of its own. */
 function serve(path, content = CHECKPOINT, tag = '"1"') {
-  return server.handle(`${path}/gend_tiny.safetensors`, file(content, { tag }));
+  return here.server.handle(`${path}/gend_tiny.safetensors`, file(content, { tag }));
 }
 
 test('a published checkpoint becomes the detector file that the program makes of it, and that is kept in its place', async () => {
   const address = serve('/kept');
-  const found = await load(await openPage(), address, { checkpoint: checkpoint() });
+  const found = await load(await here.openPage(), address, { checkpoint: checkpoint() });
   assertIs(found, expected);
   const converted = found.progress.filter(({ stage }) => stage === 'convert');
   assert.deepEqual(converted.at(-1), { stage: 'convert', done: expected.length, total: expected.length });
-  const page = await openPage();
+  const page = await here.openPage();
   const [entry, ...others] = await kept(page);
   assert.deepEqual([entry.bytes, entry.complete, entry.converted, others.length], [expected.length, true, true, 0]);
   assert.equal(entry.sha256, sha256(CHECKPOINT));
 
-  const start = server.log.length;
+  const start = here.server.log.length;
   const again = await load(page, address, { checkpoint: checkpoint() });
   assertIs(again, expected);
   assert.deepEqual(again.progress, []);
-  const asked = server.asked('/kept/gend_tiny.safetensors', start);
+  const asked = here.server.asked('/kept/gend_tiny.safetensors', start);
   assert.deepEqual(asked.map(({ headers }) => headers['if-none-match']), ['"1"']);
 
   assert.ok(await page.evaluate((address) => window.weights.forgetDetector(address), address));
@@ -96,23 +76,23 @@ test('a published checkpoint becomes the detector file that the program makes of
 test('by the checkpoint’s SHA-256 it is found without a request, and another file is refused', async () => {
   const address = serve('/hashed');
   const options = { sha256: sha256(CHECKPOINT), checkpoint: checkpoint() };
-  assertIs(await load(await openPage(), address, options), expected);
-  const start = server.log.length;
-  const page = await openPage();
-  assertIs(await load(page, `${server.origin}/moved.safetensors`, options), expected);
-  assert.deepEqual(server.log.slice(start).filter(({ path }) => /moved|hashed/.test(path)), []);
+  assertIs(await load(await here.openPage(), address, options), expected);
+  const start = here.server.log.length;
+  const page = await here.openPage();
+  assertIs(await load(page, `${here.server.origin}/moved.safetensors`, options), expected);
+  assert.deepEqual(here.server.log.slice(start).filter(({ path }) => /moved|hashed/.test(path)), []);
   const other = await load(page, serve('/other'), { ...options, sha256: sha256(expected) });
   assertOneSentence(other, 'gend_tiny.safetensors: it is another file than the wanted one', 'wrong_sha256');
 });
 
 test('a new version is fetched and converted anew', async () => {
   const address = serve('/changing');
-  assertIs(await load(await openPage(), address, { checkpoint: checkpoint() }), expected);
+  assertIs(await load(await here.openPage(), address, { checkpoint: checkpoint() }), expected);
   // The last tensor's last byte: a small change of one weight.
   const changed = Buffer.from(CHECKPOINT);
   changed[changed.length - 2] ^= 1;
   serve('/changing', changed, '"2"');
-  const page = await openPage();
+  const page = await here.openPage();
   const found = await load(page, address, { checkpoint: checkpoint() });
   assert.equal(found.size, expected.length);
   assert.notEqual(found.sha256, sha256(expected));
@@ -121,7 +101,7 @@ test('a new version is fetched and converted anew', async () => {
 
 test('a conversion that is stopped goes on from the checkpoint that is there', async () => {
   const address = serve('/stopped');
-  const page = await openPage();
+  const page = await here.openPage();
   const stopped = await page.evaluate(
     async ({ address, checkpoint }) => {
       const abort = new AbortController();
@@ -142,7 +122,7 @@ test('a conversion that is stopped goes on from the checkpoint that is there', a
 });
 
 test('a checkpoint is loaded from bytes and from an address, and scores as the program scores it', async () => {
-  const { page, context: pages } = await openDetectorPage(browser);
+  const { page, context: pages } = await openDetectorPage(here.browser);
   const model = await page.evaluate(
     async ({ bytes, config }) => {
       window.test.detector.dispose();
@@ -162,9 +142,9 @@ test('a checkpoint is loaded from bytes and from an address, and scores as the p
 });
 
 test('what cannot become a detector is refused with one sentence that names it', async () => {
-  const page = await openPage();
+  const page = await here.openPage();
   const refused = async (content, start, options) => {
-    const address = server.handle('/refused.safetensors', file(content));
+    const address = here.server.handle('/refused.safetensors', file(content));
     assertOneSentence(await load(page, address, options), `refused.safetensors: ${start}`, 'bad_detector');
   };
   await refused(golden('clip_tiny/model.safetensors'), 'has no head');
@@ -173,6 +153,6 @@ test('what cannot become a detector is refused with one sentence that names it',
   await refused(CHECKPOINT, 'has the shapes of no published CLIP');
   await refused(CHECKPOINT, 'does not look like', { checkpoint: checkpoint({ format: 'commfor' }) });
   await refused(CHECKPOINT, 'is said to be a checkpoint of the format `gendd`', { checkpoint: checkpoint({ format: 'gendd' }) });
-  const missing = await load(page, serve('/missing'), { checkpoint: { config: `${server.origin}/none.json` } });
-  assertOneSentence(missing, `${server.origin}/none.json: the server answered 404`, 'bad_response');
+  const missing = await load(page, serve('/missing'), { checkpoint: { config: `${here.server.origin}/none.json` } });
+  assertOneSentence(missing, `${here.server.origin}/none.json: the server answered 404`, 'bad_response');
 });

@@ -1,35 +1,11 @@
 // Detector files that are kept on the visitor's device: listed, kept ahead, and deleted.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { file } from './server.js';
-import { launch } from './support.js';
-import { assertIs, assertOneSentence, LARGE, load, MIB, servePages, sha256, SMALL, weightsPage } from './weights-support.js';
+import { assertIs, assertOneSentence, LARGE, load, MIB, sha256, SMALL, visiting } from './weights-support.js';
 
-let browser;
-let context;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await servePages();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
-
-// A visitor's disk of its own for each test.
-beforeEach(async () => {
-  context = await browser.newContext();
-});
-
-afterEach(() => context.close());
-
-function openPage(options) {
-  return weightsPage(context, server, options);
-}
+const here = visiting();
 
 /** Calls the module for keeping with these arguments in a page; `{ value }` or `{ error }`. A file is given by its content. */
 function keeping(page, name, ...args) {
@@ -56,10 +32,10 @@ async function kept(page) {
 }
 
 test('what is kept is listed with its name, its size and its SHA-256, parts of files as well', async () => {
-  const page = await openPage();
+  const page = await here.openPage();
   assert.deepEqual(await kept(page), []);
-  const whole = server.handle('/whole%20one.safetensors', file(SMALL, { tag: '"1"' }));
-  const part = server.handle('/part.safetensors', file(LARGE, { tag: '"1"', stallAt: 17 * MIB }));
+  const whole = here.server.handle('/whole%20one.safetensors', file(SMALL, { tag: '"1"' }));
+  const part = here.server.handle('/part.safetensors', file(LARGE, { tag: '"1"', stallAt: 17 * MIB }));
   await load(page, whole);
   await load(page, part, { stop: 17 * MIB });
   const [first, second, ...more] = await kept(page);
@@ -72,20 +48,20 @@ test('what is kept is listed with its name, its size and its SHA-256, parts of f
 });
 
 test('a file is kept without being loaded, and loaded afterwards without a request', async () => {
-  const page = await openPage();
-  const address = server.handle('/ahead.safetensors', file(LARGE, { tag: '"1"' }));
+  const page = await here.openPage();
+  const address = here.server.handle('/ahead.safetensors', file(LARGE, { tag: '"1"' }));
   const { value } = await keep(page, address, { sha256: sha256(LARGE) });
   const facts = { url: address, name: 'ahead.safetensors', bytes: LARGE.length, sha256: sha256(LARGE), complete: true, converted: false };
   assert.deepEqual({ ...value, id: undefined }, { ...facts, id: undefined });
-  const start = server.log.length;
+  const start = here.server.log.length;
   assertIs(await load(page, address, { sha256: sha256(LARGE) }), LARGE);
   assert.deepEqual((await keep(page, address, { sha256: sha256(LARGE) })).value, value);
-  assert.deepEqual(server.asked('/ahead.safetensors', start), []);
+  assert.deepEqual(here.server.asked('/ahead.safetensors', start), []);
   assertOneSentence(await keep(page, address, { sha256: sha256(SMALL) }), 'ahead.safetensors: it is another file', 'wrong_sha256');
 });
 
 test('a file of the visitor\u2019s own is kept by its SHA-256, and found by it', async () => {
-  const page = await openPage();
+  const page = await here.openPage();
   const own = { name: 'mine.safetensors', content: [...SMALL.subarray(0, 1000)] };
   const hash = sha256(SMALL.subarray(0, 1000));
   await keep(page, own);
@@ -99,22 +75,22 @@ test('a file of the visitor\u2019s own is kept by its SHA-256, and found by it',
 });
 
 test('what is forgotten is gone from the disk, by its description or its address, and fetched anew', async () => {
-  const page = await openPage();
-  const address = server.handle('/forgotten.safetensors', file(SMALL, { tag: '"1"' }));
+  const page = await here.openPage();
+  const address = here.server.handle('/forgotten.safetensors', file(SMALL, { tag: '"1"' }));
   for (const which of [async () => (await keep(page, address)).value, () => address]) {
     await load(page, address);
     assert.deepEqual(await forget(page, await which()), { value: true });
     assert.deepEqual(await kept(page), []);
     assert.deepEqual(await forget(page, address), { value: false });
   }
-  const start = server.log.length;
+  const start = here.server.log.length;
   assertIs(await load(page, address), SMALL);
-  assert.equal(server.asked('/forgotten.safetensors', start)[0].headers['if-none-match'], undefined);
+  assert.equal(here.server.asked('/forgotten.safetensors', start)[0].headers['if-none-match'], undefined);
 });
 
 test('a file that is being fetched is not deleted under its download', async () => {
-  const page = await openPage();
-  const address = server.handle('/busy.safetensors', file(LARGE, { tag: '"1"', stallAt: 17 * MIB }));
+  const page = await here.openPage();
+  const address = here.server.handle('/busy.safetensors', file(LARGE, { tag: '"1"', stallAt: 17 * MIB }));
   await page.evaluate(
     (address) => new Promise((resolve) => {
       window.abort = new AbortController();
@@ -132,13 +108,13 @@ test('a file that is being fetched is not deleted under its download', async () 
 });
 
 test('keeping rejects where the disk is full or denied, while loading goes on', async () => {
-  const address = server.handle('/too-large.safetensors', file(LARGE, { tag: '"1"' }));
-  const page = await openPage();
-  const session = await context.newCDPSession(page);
-  await session.send('Storage.overrideQuotaForOrigin', { origin: server.origin, quotaSize: 10 * MIB });
+  const address = here.server.handle('/too-large.safetensors', file(LARGE, { tag: '"1"' }));
+  const page = await here.openPage();
+  const session = await here.context.newCDPSession(page);
+  await session.send('Storage.overrideQuotaForOrigin', { origin: here.server.origin, quotaSize: 10 * MIB });
   assertOneSentence(await keep(page, address), 'too-large.safetensors: the browser gives this page no more room', 'disk_full');
   assertIs(await load(page, address), LARGE);
-  const denied = await openPage({
+  const denied = await here.openPage({
     prepare: () => {
       navigator.storage.getDirectory = () => Promise.reject(new DOMException('denied', 'SecurityError'));
     },

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
+import { after, afterEach, before, beforeEach } from 'node:test';
 import { arrived, bytes, TestServer } from './server.js';
+import { launch } from './support.js';
 
 export const MIB = 1 << 20;
 
@@ -16,6 +18,28 @@ export async function servePages() {
   const server = await new TestServer({ '/': dirname(process.env.UNMASK_MODEL) }).start();
   server.handle('/empty.html', (_, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html>'));
   return server;
+}
+
+/**
+ * What the tests of a file share: a browser, a server of pages, which `prepare` is called with before the first, and in each test a
+ * visitor with a disk of their own.
+ */
+export function visiting(prepare = (server) => server) {
+  const here = { browser: null, server: null, context: null, openPage: (options) => weightsPage(here.context, here.server, options) };
+  before(async () => {
+    here.browser = await launch();
+    here.server = await servePages();
+    await prepare(here.server);
+  });
+  after(async () => {
+    await here.browser?.close();
+    await here.server?.stop();
+  });
+  beforeEach(async () => {
+    here.context = await here.browser.newContext();
+  });
+  afterEach(() => here.context.close());
+  return here;
 }
 
 export function sha256(content) {

@@ -35,7 +35,8 @@ export async function headerOf(blob) {
 export async function isCheckpoint({ blob, name }) {
   const header = await headerOf(blob);
   if (header) return header.__metadata__?.unmask === undefined;
-  const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
+  // A file that cannot be read, the worker refuses when it loads it.
+  const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer().catch(() => new ArrayBuffer(0)));
   // A zip archive, as PyTorch writes them, or a pickle by itself.
   if ((first === 0x50 && second === 0x4b) || first === 0x80) {
     const problem = 'it is a checkpoint of PyTorch, which pages do not read';
