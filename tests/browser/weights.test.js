@@ -62,7 +62,7 @@ test('a kept file with the wanted SHA-256 is used without a request, whatever it
     assertIs(found, LARGE);
     assert.deepEqual(found.progress, []);
   }
-  assert.deepEqual([...server.asked('/kept.safetensors', start), ...server.asked('/moved.safetensors')], []);
+  assert.deepEqual([...here.server.asked('/kept.safetensors', start), ...here.server.asked('/moved.safetensors')], []);
 });
 
 test('a kept file without a known SHA-256 is used if the server says that it is the same, and fetched if it is not', async () => {
