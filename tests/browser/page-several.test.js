@@ -69,15 +69,17 @@ test('two detectors of a list give a joint verdict with the rule, and each opini
   const detectors = [
     { name: 'second', url: 'own/second.safetensors', about: 'cuts wider', licence: 'MIT', bytes: 7_000_000 },
     { name: 'third', url: `${other.origin}/third.safetensors`, about: 'nobody fitted it' },
-    { name: 'far', url: 'https://far.example/far.safetensors', about: 'is not allowed', licence: 'unknown' },
+    { name: 'wide', url: 'https://cdn.wide.example/wide.safetensors', about: 'lies below an allowed host' },
+    { name: 'far', url: 'https://far.example/wide.example', about: 'is not allowed', licence: 'unknown' },
   ];
-  const server = await hosted(t, JSON.stringify({ allowed_origins: [other.origin], detectors }), other.origin);
+  const server = await hosted(t, JSON.stringify({ allowed_origins: [other.origin, 'https://*.wide.example'], detectors }), other.origin);
   const { page, requests } = await openHosted(t, server);
   await openSettings(page);
   const rows = entries(page);
-  assert.equal(await rows.count(), 3);
+  await rows.first().waitFor();
+  assert.equal(await rows.count(), 4);
   assert.match(await rows.first().innerText(), /^second\s+7\.0 MB\s+cuts wider\. Licence: MIT\.$/);
-  assert.deepEqual(await rows.getByRole('checkbox').evaluateAll((all) => all.map((box) => box.disabled)), [false, false, true]);
+  assert.deepEqual(await rows.getByRole('checkbox').evaluateAll((all) => all.map((box) => box.disabled)), [false, false, false, true]);
   assert.match(
     await rows.last().innerText(),
     /cannot be chosen: whoever serves this page has not allowed it to fetch from https:\/\/far\.example \(cargo xtask dist --model-origin https:\/\/far\.example does\)\.$/,
@@ -110,7 +112,7 @@ test('two detectors of a list give a joint verdict with the rule, and each opini
   await openSettings(page);
   await rows.first().getByText('7.0 MB, kept on this device').waitFor();
   await page.locator('details.proof').evaluate((details) => (details.open = true));
-  assert.ok((await page.locator('.proof .prose').innerText()).includes(`is refused, but for detectors from ${other.origin}, as whoever serves`));
+  assert.ok((await page.locator('.proof .prose').innerText()).includes(`is refused, but for detectors from ${other.origin} and https://*.wide.example, as whoever serves`));
   const origins = new Set(requests.filter((url) => url.startsWith('http')).map((url) => new URL(url).origin));
   assert.deepEqual([...origins].sort(), [server.origin, other.origin].sort(), 'nothing else is fetched from');
 });

@@ -29,6 +29,12 @@ function described({ name, url, config, format, about, licence, bytes, sha256 },
     bytes: bytes ?? null,
     sha256: sha256 ?? null,
     origin: address.origin,
-    allowed: origins.includes(address.origin),
+    allowed: origins.some((allowed) => covers(allowed, address.origin)),
   };
+}
+
+/** Whether that is the origin, or all hosts below one as in `https://*.example`, of which it is one. */
+function covers(allowed, origin) {
+  const [start, end] = String(allowed).split('*');
+  return end === undefined ? origin === start : origin.startsWith(start) && origin.endsWith(end);
 }

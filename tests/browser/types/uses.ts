@@ -44,7 +44,7 @@ export async function scored(file: File, signal: AbortSignal): Promise<Report | 
 /** Several detectors are loaded by a list, with their options in its order. */
 export async function opinions(file: File): Promise<Opinion[]> {
   const [other] = known;
-  const detector = await Detector.load([null, other.url], { sha256: [bundled.sha256, other.sha256], base: [null, undefined] });
+  const detector = await Detector.load([null, other.url], { sha256: [bundled.sha256, other.sha256], checkpoint: [null, other] });
   console.log(detector.models.map(({ name }) => name), other.licence);
   return (await detector.score(file)).opinions ?? [];
 }
