@@ -14,7 +14,7 @@ use unmask_core::weights::{Adapted, Init, Merged, SafetensorsFile, Started, Tens
 
 use crate::decomposed::{self, Decomposed, Kept};
 use crate::files::{self, Bytes};
-use crate::hub::Hub;
+use crate::hub::{Hub, converted};
 use crate::tensors::{StoredTensor, write_tensors};
 
 /// The name of the detector that is part of the program.
@@ -290,6 +290,12 @@ pub fn resolve(model: &str) -> Result<Source> {
     }
     let pulled = pulled_path(model, Hub::from_env()?.cache());
     if pulled.exists() {
+        if !converted::is_by_today(&pulled) {
+            eprintln!(
+                "warning: {model} was converted by an earlier version of this program, which did it in another way; run `unmask \
+                 pull {model}` to convert it anew"
+            );
+        }
         return Ok(Source::File(pulled));
     }
     bail!(

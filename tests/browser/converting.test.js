@@ -115,13 +115,74 @@ test('a conversion that is stopped goes on from the checkpoint that is there', a
     { address, checkpoint: checkpoint() },
   );
   assert.equal(stopped, 'AbortError');
+  const left = (await kept(page)).map(({ complete, converted, bytes }) => [complete, converted, bytes]);
+  assert.deepEqual(left, [[true, false, CHECKPOINT.length]], 'nothing is left of what was begun');
   const found = await load(page, address, { checkpoint: checkpoint() });
   assertIs(found, expected);
   assert.ok(found.progress.every(({ stage }) => stage === 'convert'));
   assert.equal((await kept(page)).length, 1);
 });
 
-test('a checkpoint is loaded from bytes and from an address, and scores as the program scores it', async () => {
+test('two pages that load a checkpoint at once both get the detector, which is made once', async () => {
+  const address = serve('/twice');
+  const pages = [await here.openPage(), await here.openPage()];
+  // Kept as it was fetched, so that both find it there by its SHA-256.
+  await pages[0].evaluate(async ({ address }) => {
+    const abort = new AbortController();
+    const onProgress = ({ stage }) => stage === 'convert' && abort.abort();
+    await window.weights.fetchDetector(address, { onProgress, signal: abort.signal }).catch(() => {});
+  }, { address });
+  const options = { sha256: sha256(CHECKPOINT), checkpoint: checkpoint() };
+  const found = await Promise.all(pages.map((page) => load(page, address, options)));
+  for (const one of found) assertIs(one, expected);
+  assert.equal(found.filter(({ progress }) => progress.some(({ stage }) => stage === 'convert')).length, 1);
+  assert.equal((await kept(pages[0])).length, 1);
+});
+
+test('said otherwise of a checkpoint, it is converted anew, and with nothing said what is there serves', async () => {
+  const address = serve('/renamed');
+  const page = await here.openPage();
+  assertIs(await load(page, address, { checkpoint: checkpoint() }), expected);
+  const renamed = await load(page, address, { checkpoint: checkpoint({ name: 'another' }) });
+  assert.ok(renamed.progress.some(({ stage }) => stage === 'convert') && renamed.sha256 !== sha256(expected));
+  const again = await load(page, address);
+  assert.deepEqual([again.sha256, again.progress], [renamed.sha256, []]);
+  assert.equal((await kept(page)).length, 1);
+});
+
+test('an adapter finds the detector that a checkpoint became, and a wish for another checkpoint leaves it alone', async () => {
+  const address = serve('/based');
+  const page = await here.openPage();
+  const found = await load(page, address, { checkpoint: checkpoint() });
+  assert.equal(found.known, sha256(expected));
+  const header = JSON.stringify({ __metadata__: { unmask: JSON.stringify({ adapter: { base_sha256: sha256(expected) } }) } });
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const adapter = here.server.handle('/small.safetensors', file(Buffer.concat([length, Buffer.from(header)])));
+  assert.equal((await load(page, adapter)).base, sha256(expected));
+  const other = await load(page, address, { sha256: sha256(Buffer.from('another')) });
+  assertOneSentence(other, `gend_tiny.safetensors: it is another file than the wanted one (its SHA-256 is ${sha256(CHECKPOINT)}`, 'wrong_sha256');
+  assert.equal((await kept(page)).find(({ url }) => url === address).sha256, sha256(CHECKPOINT));
+});
+
+test('a file of the visitor\u2019s own is kept as the detector that it becomes', async () => {
+  const page = await here.openPage();
+  const keep = () =>
+    page.evaluate(
+      ({ bytes, config }) => {
+        const own = new File([Uint8Array.from(bytes)], 'own.safetensors');
+        return window.weights.keepDetector(own, { checkpoint: { name: 'gend-tiny', licence: 'MIT', config: new Blob([config]) } });
+      },
+      { bytes: [...CHECKPOINT], config: CONFIG },
+    );
+  for (const { name, bytes, sha256: of, converted, complete } of [await keep(), await keep()]) {
+    const wanted = ['own.safetensors', expected.length, sha256(CHECKPOINT), true, true];
+    assert.deepEqual([name, bytes, of, converted, complete], wanted);
+  }
+  assert.equal((await kept(page)).length, 1);
+});
+
+test('a checkpoint that is given as bytes scores as the program scores it', async () => {
   const { page, context: pages } = await openDetectorPage(here.browser);
   const model = await page.evaluate(
     async ({ bytes, config }) => {

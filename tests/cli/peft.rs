@@ -151,6 +151,7 @@ fn what_cannot_be_merged_is_refused_by_its_name_and_nothing_is_written() {
             json!({ "auto_mapping": { "base_model_class": "CLIPForImageClassification", "parent_library": "transformers.models" } }),
             "CLIPForImageClassification",
         ),
+        (json!({ "auto_mapping": null, "task_type": "SEQ_CLS" }), "SEQ_CLS"),
     ];
     for (config, word) in by_config {
         let said = refused("clip", &changed(&place, "clip", &config, same), &[]);

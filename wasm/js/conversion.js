@@ -2,16 +2,42 @@
  * Checkpoints that other people published, made into detector files on this device. What comes out is kept in place of what was
  * fetched, at half its size or less.
  *
- * @import { Entry } from './store.js'
+ * @import { Converted, Entry } from './store.js'
  * @import { Checkpoint, Progress } from './unmask.d.ts'
  */
 
 import { Pieces } from './download.js';
 import { heard, UnmaskError } from './error.js';
+import { sha256Of } from './sha256.js';
 import { spawn } from './spawn.js';
 
-/** More than any file's header has. */
-const LONGEST_HEADER = 16 << 20;
+/** As in the core, `formats::CONVERSION`: what an earlier one made is made anew. */
+const VERSION = 2;
+
+/** The longest header that is read; the format's own limit. */
+const LONGEST_HEADER = 100e6;
+
+/** How the hub of Hugging Face calls files, which are nearly all `model.safetensors`: by repository. */
+const OF_HUB = /^\/[^/]+\/([^/]+)\/(?:resolve|raw)\//;
+
+/**
+ * What is said of a checkpoint, as it is kept.
+ * @param {Checkpoint} checkpoint
+ * @returns {Record<string, string | null>}
+ */
+function facts({ name, licence, format, config }) {
+  const address = config == null || config instanceof Blob ? null : new URL(config, document.baseURI).href;
+  return { name: name ?? null, licence: licence ?? null, format: format ?? null, config: address };
+}
+
+/**
+ * Whether a conversion is what would be made today of what is said of its checkpoint; what is not said does not matter.
+ * @param {Converted} converted
+ * @param {Checkpoint} [checkpoint]
+ */
+export function isCurrent({ version, of }, checkpoint = {}) {
+  return version === VERSION && Object.entries(facts(checkpoint)).every(([key, value]) => value === null || value === of[key]);
+}
 
 /**
  * The header of a safetensors file; null where the file does not begin with one.
@@ -56,13 +82,15 @@ export async function isCheckpoint({ blob, name }) {
  * @returns {Promise<{ blob: Blob, entry: Entry | null }>}
  */
 export async function convert(file, { checkpoint = {}, entry, onProgress, signal }) {
-  const { config, format, licence, name = file.name.replace(/\.[^.]*$/, '') } = checkpoint;
+  const { config, format, licence, name = usualName(file.name, entry?.url) } = checkpoint;
   const message = { blob: file.blob, file: file.name, name, licence, format, config: await textOf(config, signal) };
   const worker = spawn('convert.js', startConvert);
+  /** @type {Entry | null} */
+  let kept = null;
   try {
     const total = await ask(worker, file.name, signal, 'begin', message);
-    const kept = await entry?.conversion().catch(() => null);
-    const pieces = new Pieces(kept ?? null, false);
+    kept = (await entry?.conversion({ version: VERSION, of: facts(checkpoint) }).catch(() => null)) ?? null;
+    const pieces = new Pieces(kept, false);
     onProgress({ stage: 'convert', done: 0, total });
     for (;;) {
       const bytes = await ask(worker, file.name, signal, 'next');
@@ -71,13 +99,38 @@ export async function convert(file, { checkpoint = {}, entry, onProgress, signal
       onProgress({ stage: 'convert', done: pieces.size, total });
     }
     await pieces.flush();
-    await pieces.finish();
-    const isKept = kept?.complete ?? false;
-    if (isKept) await entry?.remove().catch(() => {});
-    return { blob: pieces.blob(), entry: isKept ? (kept ?? null) : entry };
+    const blob = pieces.blob();
+    // Where the disk took no more, the rest is in memory.
+    const sha256 = kept?.holds(blob.size) ? await sha256Of(blob, signal) : null;
+    if (sha256) await kept?.finishConversion(sha256).catch(() => {});
+    return { blob, entry: await keptOf(kept, entry) };
+  } catch (error) {
+    await kept?.remove().catch(() => {});
+    throw error;
   } finally {
     worker.terminate();
   }
+}
+
+/**
+ * What is kept from now on: the detector where all of it is, in place of the checkpoint.
+ * @param {Entry | null} detector
+ * @param {Entry | null} checkpoint
+ */
+async function keptOf(detector, checkpoint) {
+  const isWhole = detector?.complete ?? false;
+  await (isWhole ? checkpoint : detector)?.remove().catch(() => {});
+  return isWhole ? detector : checkpoint;
+}
+
+/**
+ * What a detector is called of which nobody said it.
+ * @param {string} file
+ * @param {string | null} [url]
+ */
+function usualName(file, url) {
+  const repository = url && OF_HUB.exec(new URL(url).pathname)?.[1];
+  return repository || file.replace(/\.[^.]*$/, '');
 }
 
 /**

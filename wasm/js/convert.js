@@ -3,8 +3,8 @@
  * that no more than one waits to be kept.
  */
 
-import { told } from './error.js';
-import init, { Conversion } from './unmask_wasm.js';
+import { isBroken, stopped, told } from './error.js';
+import init, { Conversion, lastPanic } from './unmask_wasm.js';
 
 const ready = init({ module_or_path: new URL('./unmask_wasm_bg.wasm', import.meta.url) });
 ready.catch(() => {});
@@ -26,10 +26,12 @@ const TASKS = {
 
 self.addEventListener('message', async (/** @type {MessageEvent} */ { data: { task, message } }) => {
   try {
-    await ready;
+    await ready.catch(({ message }) => {
+      throw { code: 'missing_files', message: `Unmask's module could not be started (${message}); check that all of its files are served` };
+    });
     const value = TASKS[task](message);
     self.postMessage({ value }, value instanceof Uint8Array ? [value.buffer] : []);
   } catch (error) {
-    self.postMessage({ error: told(error) });
+    self.postMessage({ error: isBroken(error) ? stopped(error, lastPanic) : told(error) });
   }
 });

@@ -40,6 +40,30 @@ export function told(error, name) {
 }
 
 /**
+ * Whether a module stopped, which cannot be called any more.
+ * @param {any} error
+ */
+export function isBroken(error) {
+  return error instanceof WebAssembly.RuntimeError || error instanceof WebAssembly.CompileError;
+}
+
+/**
+ * What stopped a module, as it says itself where it can.
+ * @param {any} error
+ * @param {() => string | undefined} lastPanic
+ * @returns {Told}
+ */
+export function stopped(error, lastPanic) {
+  let message = error.message;
+  try {
+    message = lastPanic() ?? message;
+  } catch {
+    // A module that did not start says nothing.
+  }
+  return { code: 'stopped', message };
+}
+
+/**
  * The error that another worker told of.
  * @param {Told} error
  */

@@ -4,7 +4,7 @@
  * @import { FaceFinder, Scorer } from './unmask_wasm.js'
  */
 
-import { told } from './error.js';
+import { isBroken, stopped, told } from './error.js';
 
 /** The module's exports, those of the CPU's module or of WebGPU's. @type {any} */
 let wasm;
@@ -51,22 +51,6 @@ self.addEventListener('message', async (/** @type {MessageEvent} */ { data: { id
     const value = await TASKS[task](message);
     self.postMessage({ id, value, milliseconds: performance.now() - began });
   } catch (error) {
-    self.postMessage({ id, error: told(isBroken(error) ? stopped(error) : error), broken: isBroken(error) });
+    self.postMessage({ id, error: told(isBroken(error) ? stopped(error, () => wasm.lastPanic()) : error), broken: isBroken(error) });
   }
 });
-
-/** A module that stopped cannot be called any more. */
-function isBroken(error) {
-  return error instanceof WebAssembly.RuntimeError || error instanceof WebAssembly.CompileError;
-}
-
-/** What stopped it, as the module itself says where it can. */
-function stopped(error) {
-  let message = error.message;
-  try {
-    message = wasm.lastPanic() ?? message;
-  } catch {
-    // A module that did not start says nothing.
-  }
-  return { code: 'stopped', message };
-}

@@ -15,7 +15,12 @@
  * @property {Validator | null} [validator]
  * @property {number} [size] once every byte is there
  * @property {string} [sha256] of the file as it was fetched or given
- * @property {boolean} [converted] whether it is the detector that the file became
+ * @property {Converted} [converted] where it is the detector that the file became
+ *
+ * @typedef {object} Converted how a checkpoint became a detector
+ * @property {number} version of what converted it
+ * @property {Record<string, string | null>} of what was said of the checkpoint
+ * @property {string | null} sha256 of the detector's file, once all of it is there
  */
 
 const FOLDER = 'unmask';
@@ -66,7 +71,10 @@ class Store {
    */
   async #latest(key, facts) {
     const converted = await Entry.read(this.#folder, key + CONVERTED, facts);
-    return converted.complete ? converted : Entry.read(this.#folder, key, facts);
+    if (!converted.complete) return Entry.read(this.#folder, key, facts);
+    // A page that was closed between the two left the file.
+    await this.#folder.removeEntry(key, { recursive: true }).catch(() => {});
+    return converted;
   }
 
   /**
@@ -79,22 +87,34 @@ class Store {
   }
 
   /**
-   * The whole file with this SHA-256, wherever it came from; null where it is not kept.
+   * The whole file with this SHA-256, or what it became, wherever it came from; null where it is not kept.
    * @param {string} sha256
    */
   async withSha256(sha256) {
     /** @type {Entry | null} */
     let found = null;
     for await (const entry of this.#entries()) {
-      if (entry.sha256 === sha256 && entry.complete && !found?.converted) found = entry;
+      if ([entry.sha256, entry.fileSha256].includes(sha256) && entry.complete && !found?.converted) found = entry;
     }
     return /** @type {Entry | null} */ (found);
+  }
+
+  /**
+   * The detector file with this SHA-256; null where it is not kept.
+   * @param {string} sha256
+   */
+  async withFile(sha256) {
+    for await (const entry of this.#entries()) {
+      if (entry.fileSha256 === sha256 && entry.complete) return entry;
+    }
+    return null;
   }
 
   /** All files of which something is kept, in the order of their names. */
   async list() {
     const entries = [];
-    for await (const entry of this.#entries()) entries.push(entry);
+    // A conversion that did not come to its end begins anew.
+    for await (const entry of this.#entries()) if (entry.complete || !entry.converted) entries.push(entry);
     return entries.sort((one, other) => one.name.localeCompare(other.name));
   }
 
@@ -161,7 +181,7 @@ export class Entry {
    */
   get described() {
     const { id, url, name, sha256, complete, converted } = this;
-    return { id, url, name, bytes: total(this.#pieces), sha256, complete, converted };
+    return { id, url, name, bytes: total(this.#pieces), sha256, complete, converted: converted !== null };
   }
 
   /** What the server said to tell this version of the file from others; null where nothing is kept. */
@@ -174,14 +194,36 @@ export class Entry {
     return this.#facts.size === total(this.#pieces);
   }
 
-  /** Whether it is the detector that a checkpoint became; everything else that is known is then of the checkpoint. */
+  /** How a checkpoint became this detector, and address, name and `sha256` are the checkpoint's; null of any other file. */
   get converted() {
-    return this.#facts.converted ?? false;
+    return this.#facts.converted ?? null;
+  }
+
+  /** SHA-256 of the bytes that are kept; null before it was computed. */
+  get fileSha256() {
+    return this.converted ? this.converted.sha256 : this.sha256;
+  }
+
+  /** What one page at a time may change it under: the same before and after a conversion. */
+  get lock() {
+    return this.url ?? this.#plainKey;
+  }
+
+  get #plainKey() {
+    return this.#key.endsWith(CONVERTED) ? this.#key.slice(0, -CONVERTED.length) : this.#key;
   }
 
   /** Its SHA-256 where that was computed; null before. */
   get sha256() {
     return this.#facts.sha256 ?? null;
+  }
+
+  /**
+   * Whether so many bytes are there.
+   * @param {number} bytes
+   */
+  holds(bytes) {
+    return total(this.#pieces) === bytes;
   }
 
   /** The pieces in order, each a `File` on disk. */
@@ -195,7 +237,7 @@ export class Entry {
    */
   async begin(validator) {
     await this.remove();
-    if (this.#key.endsWith(CONVERTED)) this.#key = this.#key.slice(0, -CONVERTED.length);
+    this.#key = this.#plainKey;
     await this.#write({ validator });
   }
 
@@ -223,18 +265,30 @@ export class Entry {
     await this.#write({ sha256 });
   }
 
-  /** Begins to keep the detector that this checkpoint becomes, beside it. */
-  async conversion() {
+  /**
+   * Begins to keep the detector that this checkpoint becomes, beside it.
+   * @param {Omit<Converted, 'sha256'>} by
+   */
+  async conversion(by) {
     const { size: _, ...facts } = this.#facts;
     const entry = new Entry(this.#parent, this.#key + CONVERTED, facts, [], false);
     await entry.remove();
-    await entry.#write({ ...facts, converted: true });
+    await entry.#write({ ...facts, converted: { ...by, sha256: null } });
     return entry;
+  }
+
+  /**
+   * Says that every byte of a conversion is there.
+   * @param {string} sha256 of those bytes
+   */
+  async finishConversion(sha256) {
+    const { converted } = this.#facts;
+    if (converted) await this.#write({ size: total(this.#pieces), converted: { ...converted, sha256 } });
   }
 
   /** Removes it, and whatever is left of the file that it was before, or of the one that it was becoming. */
   async forget() {
-    const key = this.#key.endsWith(CONVERTED) ? this.#key.slice(0, -CONVERTED.length) : this.#key;
+    const key = this.#plainKey;
     const other = this.#key === key ? key + CONVERTED : key;
     await this.remove();
     await this.#parent.removeEntry(other, { recursive: true }).catch(ignoreAbsent);

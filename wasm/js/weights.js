@@ -14,17 +14,11 @@
  */
 
 import { bundled } from './bundled.js';
-import { convert, headerOf, isCheckpoint } from './conversion.js';
+import { convert, headerOf, isCheckpoint, isCurrent } from './conversion.js';
 import { download, notKept, PIECE } from './download.js';
-import { heard, UnmaskError } from './error.js';
-import { spawn } from './spawn.js';
-import { fileName, hexadecimal, openStore } from './store.js';
-
-/**
- * Up to here the browser computes a file's SHA-256, for which all of it goes into memory at once; above, a worker does so
- * piece by piece.
- */
-const HASHED_AT_ONCE = 64 << 20;
+import { UnmaskError } from './error.js';
+import { sha256Of } from './sha256.js';
+import { fileName, openStore } from './store.js';
 
 /** What files without a name of their own are called. */
 const NAMELESS = 'the detector file';
@@ -35,7 +29,7 @@ const NAMELESS = 'the detector file';
  * @typedef {object} Fetched
  * @property {Blob} blob
  * @property {string} name what errors call it
- * @property {string | null} sha256 its SHA-256, where that had to be known; null of what a checkpoint became
+ * @property {string | null} sha256 its SHA-256, where that had to be known
  * @property {Blob | null} base the detector that an adapter changes, which is the one that it names
  */
 
@@ -84,7 +78,7 @@ export async function keepDetector(source, { sha256, checkpoint, onProgress = ()
   const url = new URL(/** @type {string | URL} */ (source ?? bundled.url), document.baseURI);
   const name = fileName(url);
   const cached = wanted && (await forgiving(() => context.store?.withSha256(wanted)));
-  if (cached) return cached.described;
+  if (cached && (await isReady(cached, context))) return cached.described;
   const keep = async () => asDetector(await fromWeb({ url, name, sha256: wanted }, context, true), context);
   const { entry } = await exclusively(url.href, context, keep);
   return /** @type {Entry} */ (entry).described;
@@ -109,7 +103,7 @@ export async function forgetDetector(which) {
   const isAddress = typeof which === 'string' || which instanceof URL;
   const entry = isAddress ? await store.entry(new URL(which, document.baseURI).href) : await store.withId(which.id);
   if (!entry?.exists) return false;
-  return navigator.locks.request(lockName(entry.url ?? entry.id), { ifAvailable: true }, async (lock) => {
+  return navigator.locks.request(lockName(entry.lock), { ifAvailable: true }, async (lock) => {
     if (!lock) {
       throw new UnmaskError('in_use', `${entry.name}: it is being fetched at the moment; stop that, and delete it then`);
     }
@@ -130,8 +124,10 @@ async function keepGiven(blob, wanted, context) {
   const found = await sha256Of(blob, signal).catch((error) => notHashed(file, error, signal));
   refuseOther(file, found);
   if (!store) throw notKept(file.name, null);
-  const entry = await store.given(found, file.name);
-  return exclusively(entry.id, context, async () => {
+  const first = await store.given(found, file.name);
+  return exclusively(first.lock, context, async () => {
+    const entry = await store.given(found, file.name);
+    if (entry.converted && isUsable(entry, context)) return entry.described;
     try {
       // What there was may be a part.
       await entry.begin(null);
@@ -142,12 +138,13 @@ async function keepGiven(blob, wanted, context) {
       }
       await entry.finish();
       await entry.identify(found);
-      return entry.described;
     } catch (error) {
       await forgiving(() => entry.remove());
       signal?.throwIfAborted();
       throw notKept(file.name, error);
     }
+    const kept = await asDetector({ ...file, blob: new Blob(entry.pieces), entry }, context);
+    return /** @type {Entry} */ (kept.entry).described;
   });
 }
 
@@ -175,21 +172,41 @@ async function obtain(source, sha256, context) {
   const url = new URL(/** @type {string | URL} */ (source), document.baseURI);
   const name = fileName(url);
   const cached = sha256 && (await forgiving(() => context.store?.withSha256(sha256)));
-  if (cached) return ofCache(cached, { name, sha256 }, context);
-  return exclusively(url.href, context, async () => asDetector(await fromWeb({ url, name, sha256 }, context), context));
+  if (cached && (await isReady(cached, context))) return ofEntry(cached, name);
+  return exclusively(cached ? cached.lock : url.href, context, async () => {
+    // While this page waited, another may have changed what is kept.
+    const kept = sha256 && (await forgiving(() => context.store?.withSha256(sha256)));
+    if (kept && isUsable(kept, context)) return asDetector(ofEntry(kept, name), context);
+    return asDetector(await fromWeb({ url, name, sha256 }, context), context);
+  });
 }
 
 /**
- * A kept file, as a detector file.
+ * A kept file.
  * @param {Entry} entry
- * @param {{ name: string, sha256: string }} file
- * @param {Context} context
- * @returns {Promise<Found>}
+ * @param {string} name
  */
-async function ofCache(entry, { name, sha256 }, context) {
-  const file = { blob: new Blob(entry.pieces), name, sha256, entry };
-  if (entry.converted || !(await isCheckpoint(file))) return { ...file, sha256: entry.converted ? null : sha256 };
-  return exclusively(entry.url ?? entry.id, context, () => asDetector(file, context));
+function ofEntry(entry, name) {
+  return { blob: new Blob(entry.pieces), name, sha256: entry.fileSha256, entry };
+}
+
+/**
+ * Whether a kept file can be used for what is asked: as it is, or by being converted.
+ * @param {Entry} entry
+ * @param {Context} context
+ */
+function isUsable(entry, { checkpoint }) {
+  return !entry.converted || isCurrent(entry.converted, checkpoint);
+}
+
+/**
+ * Whether a kept file is a detector file that can be used as it is.
+ * @param {Entry} entry
+ * @param {Context} context
+ */
+async function isReady(entry, context) {
+  if (entry.converted) return isUsable(entry, context);
+  return !(await isCheckpoint(ofEntry(entry, entry.name)).catch(() => true));
 }
 
 /**
@@ -200,10 +217,16 @@ async function ofCache(entry, { name, sha256 }, context) {
  * @returns {Promise<F>}
  */
 async function asDetector(file, context) {
-  if (file.entry?.converted) return { ...file, sha256: null };
-  if (!(await isCheckpoint(file))) return file;
+  if (file.entry?.converted) return { ...file, sha256: file.entry.fileSha256 };
+  const isForeign = await isCheckpoint(file).catch(async (error) => {
+    // What no page can use takes no room.
+    await forgiving(() => file.entry?.forget());
+    throw error;
+  });
+  if (!isForeign) return file;
+  const { blob, entry } = await convert(file, { ...context, entry: file.entry });
   // Its SHA-256 was compared with the wanted one; what it becomes has another.
-  return { ...file, ...(await convert(file, { ...context, entry: file.entry })), sha256: null };
+  return { ...file, blob, entry, sha256: entry?.converted?.sha256 ?? null };
 }
 
 /** @param {Source} source */
@@ -230,11 +253,16 @@ function isOfWeb({ protocol }) {
  * @param {boolean} [toKeep] whether to give up where the disk does not take it
  * @returns {Promise<Found & { entry: Entry | null }>}
  */
-async function fromWeb({ url, name, sha256 }, { store, onProgress, signal }, toKeep = false) {
+async function fromWeb({ url, name, sha256 }, { store, checkpoint, onProgress, signal }, toKeep = false) {
   const kept = isOfWeb(url) ? await forgiving(() => store?.entry(url.href)) : null;
   if (toKeep && !kept) throw notKept(name, null);
+  if (kept?.converted && !isCurrent(kept.converted, checkpoint)) await kept.begin(null);
   const blob = await download(url, { name, entry: kept, hashed: sha256 !== null, toKeep, onProgress, signal });
   const entry = kept?.complete ? kept : null;
+  if (entry?.converted) {
+    if (sha256 !== entry.fileSha256) refuseOther({ blob, name, sha256 }, entry.sha256 ?? 'not known any more');
+    return { blob, name, sha256: entry.fileSha256, entry };
+  }
   // What is kept was checked when it came.
   if (!entry?.sha256 || (sha256 && sha256 !== entry.sha256)) await check({ blob, name, sha256 }, { entry, signal });
   return { blob, name, sha256: entry?.sha256 ?? sha256, entry };
@@ -270,8 +298,9 @@ async function obtainBase(file, base, context) {
     if (base == null) return null;
     throw new UnmaskError('wrong_base', `${file.name}: it is a whole detector, so a base has no use; leave \`base\` out`);
   }
-  if (base != null) return obtain(base, sha256, context).catch((error) => notItsBase(file, sha256, error));
-  const cached = await forgiving(() => context.store?.withSha256(sha256));
+  const ofBase = { ...context, checkpoint: undefined };
+  if (base != null) return obtain(base, sha256, ofBase).catch((error) => notItsBase(file, sha256, error));
+  const cached = await forgiving(() => context.store?.withFile(sha256));
   if (cached) return { blob: new Blob(cached.pieces), name: cached.name, sha256 };
   const problem = `it is an adapter for the detector with SHA-256 ${sha256}, which is not kept`;
   throw new UnmaskError('base_needed', `${file.name}: ${problem}; load that one first, or give it as \`base\``);
@@ -348,35 +377,6 @@ function refuseOther(file, found) {
   if (!file.sha256 || file.sha256 === found) return;
   const problem = `it is another file than the wanted one (its SHA-256 is ${found}, not ${file.sha256})`;
   throw new UnmaskError('wrong_sha256', `${file.name}: ${problem}; check its address and the SHA-256, and load it again`);
-}
-
-/**
- * @param {Blob} blob
- * @param {AbortSignal} [signal]
- * @returns {Promise<string>}
- */
-async function sha256Of(blob, signal) {
-  if (globalThis.crypto?.subtle && blob.size <= HASHED_AT_ONCE) {
-    return hexadecimal(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()));
-  }
-  const worker = spawn('hash.js', startHash);
-  try {
-    return await new Promise((resolve, reject) => {
-      worker.addEventListener('message', ({ data: { sha256, error } }) => (error ? reject(heard(error)) : resolve(sha256)));
-      worker.addEventListener('error', (event) => {
-        event.preventDefault();
-        reject(new UnmaskError('missing_files', event.message || 'its worker could not be started'));
-      });
-      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-      worker.postMessage(blob);
-    });
-  } finally {
-    worker.terminate();
-  }
-}
-
-function startHash() {
-  return new Worker(new URL('./hash.js', import.meta.url), { type: 'module', name: 'unmask-hash' });
 }
 
 /**

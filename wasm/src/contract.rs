@@ -12,6 +12,12 @@ use unmask_core::pipeline::{CaveatCode, Opinion};
 
 const DECLARATIONS: &str = include_str!("../js/unmask.d.ts");
 
+#[test]
+fn the_page_knows_which_conversion_it_has() {
+    let written = format!("const VERSION = {};", unmask_core::detector::formats::CONVERSION);
+    assert!(include_str!("../js/conversion.js").contains(&written), "{written}");
+}
+
 /// The names of an enum's variants as they stand in a report: serde lists them where it refuses another.
 fn variants<T: DeserializeOwned>() -> BTreeSet<String> {
     let refusal = serde_json::from_str::<T>("\"no such variant\"").err().map(|error| error.to_string());

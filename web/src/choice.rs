@@ -64,7 +64,8 @@ pub(crate) struct Settings {
     /// The detectors that whoever serves the page offers.
     pub(crate) offered: RwSignal<Vec<Offered>, LocalStorage>,
     /// From where else than its own origin the page may fetch detectors.
-    pub(crate) origins: RwSignal<Vec<String>>,
+    /// `None` where nobody says.
+    pub(crate) origins: RwSignal<Option<Vec<String>>>,
     /// The addresses of those that are chosen.
     pub(crate) chosen: RwSignal<Vec<String>>,
     /// Whether the user's own file is chosen.
@@ -85,7 +86,7 @@ impl Settings {
         Self {
             bundled: RwSignal::new(true),
             offered: RwSignal::new_local(Vec::new()),
-            origins: RwSignal::new(Vec::new()),
+            origins: RwSignal::new(None),
             chosen: RwSignal::new(Vec::new()),
             own: RwSignal::new(false),
             own_file: RwSignal::new_local(None),

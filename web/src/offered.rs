@@ -15,7 +15,8 @@ extern "C" {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct List {
     /// From where else than its own origin the page may fetch detectors.
-    pub(crate) origins: Vec<String>,
+    /// `None` where nobody says.
+    pub(crate) origins: Option<Vec<String>>,
     pub(crate) detectors: Vec<Offered>,
 }
 

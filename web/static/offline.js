@@ -7,7 +7,7 @@ const COMPLETE = new URL('./copy-is-complete', self.location.href).href;
 
 /** Files that name other files. */
 const TEXT = /\.(?:html|js|css|webmanifest)$|\/$/;
-const REFERENCE = /["'(](?:\.\/)?([\w-][\w./-]*\.(?:js|css|wasm|svg|png|webmanifest|json|safetensors))["')]/g;
+const REFERENCE = /["'(](?:\.\/)?([\w-][\w./-]*\.(?:js|css|wasm|svg|png|webmanifest|safetensors)|detectors\.json)["')]/g;
 /** What wasm modules import from looks like a file's name and is none. */
 const NO_FILE = /_bg\.js$/;
 /** More than half of all bytes, and of use only where the browser has WebGPU. */

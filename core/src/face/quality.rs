@@ -113,7 +113,7 @@ pub fn detail(crop: &RgbImage) -> f32 {
     Middle::of(crop).laplacian().median_variance()
 }
 
-/// How much of a face shades from place to place, from 0 to about 1: the median of the steps between neighbouring levels, along
+/// How much of a face shades from place to place, from 0 to 2, on filmed faces mostly 0.4 to 0.7: the median of the steps between neighbouring levels, along
 /// rows and columns, in parts of their mean, in the same part of the crop. On filmed skin brightness changes a little nearly
 /// everywhere, by the form of the face and by noise; a drawing has even surfaces with all of its steps in a few lines.
 /// Infinite for a crop of one colour, which tells nothing.

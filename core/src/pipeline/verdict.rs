@@ -100,7 +100,8 @@ impl TrackQuality {
         } else if self.sharpness < MIN_SHARPNESS || self.is_outshone {
             Some("the face is too blurred to judge".to_string())
         } else if self.shading < MIN_SHADING {
-            Some("the face looks drawn and not filmed, and detectors learn from filmed ones".to_string())
+            Some("the face has even surfaces between sharp lines, as drawings have, or filmed faces after very strong compression or in glaring \
+                 light".to_string())
         } else if !still && self.frames < MIN_FRAMES {
             let frames = if self.frames == 1 { "1 frame".to_string() } else { format!("{} frames", self.frames) };
             Some(format!("the face is seen in only {frames}, which is too few to judge"))
@@ -209,8 +210,8 @@ fn knows_too_little(uncertainty: Option<f32>, calibration: &Calibration) -> bool
 pub fn by_score(score: f32, uncertainty: Option<f32>, calibration: &Calibration) -> Verdict {
     match score {
         _ if knows_too_little(uncertainty, calibration) => Verdict::Uncertain,
-        score if score <= calibration.real_below => Verdict::LikelyReal,
         score if score >= calibration.fake_above => Verdict::LikelyFake,
+        score if score <= calibration.real_below => Verdict::LikelyReal,
         _ => Verdict::Uncertain,
     }
 }

@@ -3,16 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use unmask_core::detector::formats::CONVERSION;
 
 use super::cache::{read_toml, write_toml};
 use super::error::HubError;
 
-/// Raised whenever a conversion writes something else of the same weights. Without a record files are of the first.
-///
-/// 2: crops are resized by the kernel of the format's authors (`input.interpolation`).
-const CONVERSION: u32 = 2;
-
-/// What a detector file was made of, and by which conversion.
+/// What a detector file was made of, and by which conversion; files without a record are of the first.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 struct Record {
     conversion: u32,
@@ -29,6 +25,11 @@ impl Record {
 /// Whether `detector` is there and was made of the weights with this SHA-256 as it would be made today.
 pub fn is_current(detector: &Path, weights: &str) -> bool {
     detector.exists() && read_toml(&beside(detector)) == Some(Record::of(weights))
+}
+
+/// Whether `detector` was made by today's conversion, whatever it was made of.
+pub fn is_by_today(detector: &Path) -> bool {
+    read_toml::<Record>(&beside(detector)).is_some_and(|record| record.conversion == CONVERSION)
 }
 
 /// Notes that `detector` was just made of the weights with this SHA-256.

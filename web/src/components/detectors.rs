@@ -73,6 +73,7 @@ fn row(index: usize, offered: Offered, settings: Settings, kept: RwSignal<Vec<Ke
         let kept = is_kept.get().then(|| "kept on this device".to_owned());
         [size.clone()].into_iter().chain(kept).collect::<Vec<_>>().join(", ")
     };
+    let about = (!offered.about.is_empty()).then(|| format!("{}.", offered.about));
     let licence = offered.licence.map(|licence| format!(" Licence: {licence}."));
     view! {
         <li>
@@ -81,13 +82,13 @@ fn row(index: usize, offered: Offered, settings: Settings, kept: RwSignal<Vec<Ke
                     type="checkbox"
                     aria-describedby=id.clone()
                     prop:checked=is_chosen
-                    disabled=move || is_forbidden && !is_kept.get()
+                    disabled=move || is_forbidden && !is_kept.get() && !is_chosen()
                     on:change=choose
                 />
                 <span class="offered-name">{offered.name}</span>
                 <span class="kept-size">{facts}</span>
             </label>
-            <p class="hint" id=id>{offered.about} "." {licence} {refusal}</p>
+            <p class="hint" id=id>{about} {licence} {refusal}</p>
         </li>
     }
 }

@@ -1,5 +1,6 @@
 //! From somebody else's checkpoint to a detector file: what the file says, and its tensors one by one.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -11,6 +12,14 @@ use crate::detector::spec::{
 use crate::face::alignment::CropSpec;
 use crate::weights::wrapping;
 use crate::weights::{Init, Layout, Placed, TensorSource, WeightsError};
+
+/// Raised whenever a conversion makes something else of the same checkpoint, so that what an earlier one made is made anew.
+///
+/// 2: crops are resized by the kernel of the format's authors ([`Format::interpolation`]).
+pub const CONVERSION: u32 = 2;
+
+/// The most values of a tensor: in f32 they take 1 GiB, ten times as much as the largest one of a published detector.
+const MOST_VALUES: usize = 1 << 28;
 
 /// Frames of a video that converted detectors look at.
 const FRAMES: usize = 32;
@@ -137,6 +146,17 @@ impl<S: TensorSource> Conversion<S> {
         }
         let architecture = format.architecture(&checkpoint, hints)?;
         let tensors = architecture.tensors()?;
+        let is_too_large = |shape: &[usize]| {
+            shape
+                .iter()
+                .try_fold(1usize, |count, side| count.checked_mul(*side))
+                .is_none_or(|count| count > MOST_VALUES)
+        };
+        if let Some((name, _)) = tensors.iter().find(|(_, shape)| is_too_large(shape)) {
+            return Err(WeightsError::ImpossibleSpec(format!(
+                "its tensor `{name}` has more values than any detector's"
+            )));
+        }
         if let Some(extra) = names.iter().find(|name| !tensors.iter().any(|(known, _)| known == *name)) {
             return Err(WeightsError::Extra(extra.clone()));
         }

@@ -27,7 +27,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 pub use clip::HfConfig;
-pub use conversion::{Conversion, Fresh, Particulars, describe, detect, usual_crop};
+pub use conversion::{CONVERSION, Conversion, Fresh, Particulars, describe, detect, usual_crop};
 pub use grown::Grown;
 pub use peft::{PeftHead, PeftMerged};
 pub use peft_config::PeftConfig;

@@ -27,6 +27,8 @@ pub struct PeftConfig {
     modules_to_save: Option<Vec<String>>,
     #[serde(default)]
     auto_mapping: Option<Mapping>,
+    #[serde(default)]
+    task_type: Option<String>,
     /// Everything else.
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
@@ -53,7 +55,7 @@ struct Mapping {
 
 /// Keys that change nothing of what is merged: where the adapter comes from, what only training needs, and which layers were
 /// chosen, which the tensors show as well.
-const WITHOUT_EFFECT: [&str; 18] = [
+const WITHOUT_EFFECT: [&str; 17] = [
     "base_model_name_or_path",
     "corda_config",
     "ensure_weight_tying",
@@ -71,7 +73,6 @@ const WITHOUT_EFFECT: [&str; 18] = [
     "peft_version",
     "qalora_group_size",
     "revision",
-    "task_type",
 ];
 
 /// Keys by which an adapter is more than products beside weights that stay as they were, and what it has then.
@@ -160,8 +161,14 @@ impl PeftConfig {
         modules.any(|module| within(module))
     }
 
-    /// Refuses a head of a class that is known to read its features in another way than a detector here does.
+    /// Refuses a head of a class that reads its features in another way than a detector here does, or may: PEFT names the class
+    /// only where it was given no task.
     pub(super) fn check_head(&self) -> Result<(), String> {
+        if let Some(task) = &self.task_type {
+            return Err(format!(
+                "its head was trained for the task {task}, which leaves open what it reads and which class comes first"
+            ));
+        }
         match &self.auto_mapping {
             Some(Mapping { base_model_class, parent_library })
                 if ["transformers", "timm"].iter().any(|library| parent_library.starts_with(library)) =>
