@@ -51,7 +51,7 @@ fn row(index: usize, offered: Offered, settings: Settings, kept: RwSignal<Vec<Ke
     let url = offered.url.clone();
     let is_chosen = {
         let url = url.clone();
-        move || settings.chosen.with(|chosen| chosen.contains(&url))
+        Memo::new(move |_| settings.chosen.with(|chosen| chosen.contains(&url)))
     };
     let choose = move |event| {
         let is_wanted = event_target_checked(&event);
@@ -82,7 +82,7 @@ fn row(index: usize, offered: Offered, settings: Settings, kept: RwSignal<Vec<Ke
                     type="checkbox"
                     aria-describedby=id.clone()
                     prop:checked=is_chosen
-                    disabled=move || is_forbidden && !is_kept.get() && !is_chosen()
+                    disabled=move || is_forbidden && !is_kept.get() && !is_chosen.get()
                     on:change=choose
                 />
                 <span class="offered-name">{offered.name}</span>
