@@ -284,7 +284,7 @@ mod tests {
             (TrackQuality { eye_distance: 10.0, ..GOOD }, "small"),
             (TrackQuality { sharpness: 0.0, ..GOOD }, "blurred"),
             (TrackQuality { is_outshone: true, ..GOOD }, "blurred"),
-            (TrackQuality { shading: 0.2, ..GOOD }, "drawn"),
+            (TrackQuality { shading: 0.2, ..GOOD }, "drawings"),
             (TrackQuality { frames: 1, ..GOOD }, "only 1 frame"),
         ];
         for (quality, word) in weak {
