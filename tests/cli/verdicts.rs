@@ -145,13 +145,16 @@ fn a_detector_is_published_under_a_name_of_its_own() {
 }
 
 #[test]
-fn a_grade_needs_its_words_and_an_untrained_detector_gets_none() {
+fn a_grade_needs_its_words_an_untrained_detector_gets_none_and_one_that_nobody_fitted_is_not_calibrated() {
     let place = Place::new();
     let (model, output) = (place.detector(), place.path("graded.safetensors"));
     let quantize =
         ["quantize", "--model", text(&model), "--dtype", "f16", "--output", text(&output), "--grade", "weak"];
     assert_eq!(place.run(quantize).status.code(), Some(2));
     assert!(place.fail(quantize.iter().chain(&["--words", " ."])).contains("--words"));
+    let quantize = ["quantize", "--model", text(&model), "--dtype", "f16", "--output", text(&output)];
+    let sentence = place.fail(quantize.iter().chain(&["--grade", "calibrated", "--words", "it is good"]));
+    assert!(sentence.contains("eval --calibrate"), "nobody fitted its thresholds: {sentence}");
     let (input, fresh) = (crate::support::golden("clip_tiny/model.safetensors"), place.path("fresh.safetensors"));
     place.succeed(["import", "--from", "hf-clip", "--input", text(&input), "--output", text(&fresh)]);
     let quantize = ["quantize", "--model", text(&fresh), "--dtype", "f16", "--output", text(&output)];

@@ -8,7 +8,7 @@
 
 import { Pieces } from './download.js';
 import { heard, UnmaskError } from './error.js';
-import { sha256Of } from './sha256.js';
+import { sha256Of } from './digest.js';
 import { spawn } from './spawn.js';
 
 /** As in the core, `formats::CONVERSION`: what an earlier one made is made anew. */

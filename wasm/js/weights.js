@@ -17,7 +17,7 @@ import { bundled } from './bundled.js';
 import { convert, headerOf, isCheckpoint, isCurrent } from './conversion.js';
 import { download, notKept, PIECE } from './download.js';
 import { UnmaskError } from './error.js';
-import { sha256Of } from './sha256.js';
+import { sha256Of } from './digest.js';
 import { fileName, openStore } from './store.js';
 
 /** What files without a name of their own are called. */

@@ -129,6 +129,14 @@ fn described(mut spec: DetectorSpec, args: &QuantizeArgs) -> Result<DetectorSpec
     if spec.training.status == TrainingStatus::Untrained {
         bail!("{} is untrained, so its answers are worth nothing; train it, or leave out --grade", spec.name);
     }
+    let is_fitted = spec.training.reliability().grade == Grade::Calibrated || spec.calibration.measured.is_some();
+    if grade == GradeArg::Calibrated && !is_fitted {
+        bail!(
+            "the file of {} does not say that its thresholds were fitted, so it cannot be called calibrated; fit them with \
+             `unmask eval --calibrate`, or choose another --grade",
+            spec.name
+        );
+    }
     spec.training.reliability = Some(Reliability { grade: grade.into(), words: words.to_owned() });
     Ok(spec)
 }

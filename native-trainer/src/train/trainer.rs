@@ -397,7 +397,8 @@ fn load_data(options: &Options, wanted: &CropSpec) -> Result<(Vec<Video>, Vec<Vi
     let (training, validation) = (of(Split::Train), of(Split::Validation));
     if training.is_empty() || validation.is_empty() {
         bail!(
-            "the data has {} videos to train on and {} to validate on, but both are needed",
+            "the data has {} videos to train on and {} to validate on, but both are needed; sort them into folders `train` and \
+             `val`, or list them in a table with a column `split`, and preprocess them again",
             training.len(),
             validation.len()
         );
