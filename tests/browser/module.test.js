@@ -32,7 +32,22 @@ before(async () => {
         return error.message;
       }
     };
-    window.test = { wasm, bytes, refusal, spec: header.__metadata__.unmask };
+    /** Gives a session two frames with one face, and no more. */
+    const pushTwoFrames = (scoring) => {
+      const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]];
+      const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
+      const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
+      for (const time of [0, 0.5]) scoring.push(time, pixels, 120, 120, 1, faces);
+      scoring.seal();
+    };
+    /** The report of a session with those two. */
+    const finished = (scoring, caveats) => {
+      const video = { kind: 'video', width: 120, height: 120, fps: 2, duration_s: 1, frames_sampled: 0 };
+      const timing = { decode: 0, detect: 0, score: 0, total: 0 };
+      const surroundings = { input: 'two frames', video, timing_s: timing, caveats };
+      return JSON.parse(scoring.finish(JSON.stringify(surroundings)));
+    };
+    window.test = { wasm, bytes, refusal, pushTwoFrames, finished, spec: header.__metadata__.unmask };
   });
 });
 
@@ -56,24 +71,17 @@ test('a face finder takes its own weights and no others, and frames of the size 
 
 test('an input gives the crops of its faces, takes their scores in any order, and makes the report', async () => {
   const { crops, report } = await page.evaluate(() => {
-    const { wasm, spec } = window.test;
+    const { wasm, spec, pushTwoFrames, finished } = window.test;
     const scoring = new wasm.Scoring([spec], ['the hash'], false);
-    const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]];
-    const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
-    const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
-    for (const time of [0, 0.5]) scoring.push(time, pixels, 120, 120, 1, faces);
-    scoring.seal();
+    pushTwoFrames(scoring);
     const crops = [];
     for (let next = scoring.nextCrops(1); next; next = scoring.nextCrops(1)) {
       crops.push({ batch: next.batch, bytes: next.takeBytes().length, left: next.takeBytes().length });
     }
     const scores = [0.25, 0.75];
     for (const index of [1, 0]) scoring.accept(crops[index].batch, Float32Array.of(scores[index]));
-    const video = { kind: 'video', width: 120, height: 120, fps: 2, duration_s: 1, frames_sampled: 0 };
-    const timing = { decode: 0, detect: 0, score: 0, total: 0 };
     const caveats = [{ code: 'size_changes' }, { code: 'interlaced', words: 'two fields' }];
-    const surroundings = { input: 'two frames', video, timing_s: timing, caveats };
-    return { crops, report: JSON.parse(scoring.finish(JSON.stringify(surroundings))) };
+    return { crops, report: finished(scoring, caveats) };
   });
   const side = await page.evaluate(() => JSON.parse(window.test.spec).crop.size);
   assert.deepEqual(crops.map(({ bytes, left }) => [bytes, left]), [[3 * side * side, 0], [3 * side * side, 0]]);
@@ -86,27 +94,20 @@ test('an input gives the crops of its faces, takes their scores in any order, an
 
 test('of several detectors each gets crops of its own, and the report has what each says', async () => {
   const { sizes, models, report, lacking } = await page.evaluate(() => {
-    const { wasm, refusal, spec } = window.test;
+    const { wasm, refusal, spec, pushTwoFrames, finished } = window.test;
     const other = JSON.parse(spec);
     Object.assign(other, { name: 'other', crop: { ...other.crop, size: 96 } });
     const scoring = new wasm.Scoring([spec, JSON.stringify(other)], ['one hash', 'other hash'], false);
-    const landmarks = [[40, 40], [80, 40], [60, 65], [45, 85], [75, 85]];
-    const faces = JSON.stringify([{ bounds: { x: 25, y: 15, width: 70, height: 90 }, landmarks, confidence: 1 }]);
-    const pixels = Uint8Array.from({ length: 120 * 120 * 4 }, (_, index) => (index * 37) % 251);
-    for (const time of [0, 0.5]) scoring.push(time, pixels, 120, 120, 1, faces);
-    scoring.seal();
+    pushTwoFrames(scoring);
     const crops = [];
     for (let next = scoring.nextCrops(1); next; next = scoring.nextCrops(1)) {
       crops.push({ batch: next.batch, model: next.model, bytes: next.takeBytes().length });
     }
     for (const { batch, model } of crops.toReversed()) scoring.accept(batch, Float32Array.of([0.25, 0.75][model]));
-    const video = { kind: 'video', width: 120, height: 120, fps: 2, duration_s: 1, frames_sampled: 0 };
-    const timing = { decode: 0, detect: 0, score: 0, total: 0 };
-    const surroundings = { input: 'two frames', video, timing_s: timing, caveats: [{ code: 'interlaced' }] };
     return {
       models: crops.map(({ model }) => model),
       sizes: crops.map(({ bytes }) => bytes),
-      report: JSON.parse(scoring.finish(JSON.stringify(surroundings))),
+      report: finished(scoring, [{ code: 'interlaced' }]),
       lacking: [refusal(() => new wasm.Scoring([], [], false)), refusal(() => new wasm.Scoring([spec], [], false))],
     };
   });

@@ -217,7 +217,7 @@ async function isReady(entry, context) {
  * @returns {Promise<F>}
  */
 async function asDetector(file, context) {
-  if (file.entry?.converted) return { ...file, sha256: file.entry.fileSha256 };
+  if (file.entry?.converted) return file;
   const isForeign = await isCheckpoint(file).catch(async (error) => {
     // What no page can use takes no room.
     await forgiving(() => file.entry?.forget());
