@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::prelude::*;
 
 use super::{BatchNorm, Pass};
-use crate::ops::{self, Activation, ChannelAffine, Steps};
+use crate::ops::{self, Activation, ChannelAffine, KeptLayout, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// What a convolution reads and makes.
@@ -25,6 +25,8 @@ pub struct Convolution {
     pub weight: Param<Tensor<4>>,
     /// After the convolution.
     pub norm: BatchNorm,
+    #[module(skip)]
+    kept: KeptLayout,
 }
 
 impl Convolution {
@@ -36,6 +38,7 @@ impl Convolution {
         Ok(Self {
             weight: weight(loader, sizes)?,
             norm: loader.within("norm", |l| BatchNorm::load(l, sizes.outputs, epsilon))?,
+            kept: KeptLayout::default(),
         })
     }
 
@@ -48,7 +51,7 @@ impl Convolution {
     /// `steps`.
     pub fn forward(&self, x: Tensor<4>, steps: Steps, activation: Option<Activation>, pass: &mut Pass) -> Tensor<4> {
         match pass.moments() {
-            None => ops::convolution(x, self.weight.val(), steps, self.norm.affine(), activation),
+            None => ops::convolution_kept(x, self.weight.val(), steps, self.norm.affine(), activation, &self.kept),
             Some(found) => {
                 let layer = self.norm.of_batch(self.weight.val());
                 let (output, moments) = ops::convolution_of_batch(x, layer, steps, activation, self.norm.epsilon);
@@ -88,6 +91,8 @@ pub struct BiasedConvolution {
     scale: Param<Tensor<1>>,
     /// `[out]`
     pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    kept: KeptLayout,
 }
 
 impl BiasedConvolution {
@@ -117,7 +122,12 @@ impl BiasedConvolution {
             1 => weight,
             _ => laid_out(weight.permute([2, 3, 1, 0])).permute([3, 2, 0, 1]),
         };
-        Ok(Self { weight: Param::from_tensor(weight), scale: Param::from_tensor(bias.val().ones_like()), bias })
+        Ok(Self {
+            weight: Param::from_tensor(weight),
+            scale: Param::from_tensor(bias.val().ones_like()),
+            bias,
+            kept: KeptLayout::default(),
+        })
     }
 
     /// The weight of a convolution of 1 × 1, `[out, in]`, in memory `[in, out]`.
@@ -133,7 +143,7 @@ impl BiasedConvolution {
 
     /// `[n, h, w, in]` to `[n, h', w', out]`, which follow from `steps`.
     pub fn forward(&self, x: Tensor<4>, steps: Steps, activation: Option<Activation>) -> Tensor<4> {
-        ops::convolution(x, self.weight.val(), steps, self.affine(), activation)
+        ops::convolution_kept(x, self.weight.val(), steps, self.affine(), activation, &self.kept)
     }
 }
 

@@ -3,7 +3,7 @@
 use burn::module::Param;
 use burn::prelude::*;
 
-use crate::ops::{self, Activation};
+use crate::ops::{self, Activation, KeptLayout};
 use crate::weights::{Init, Loader, LowRankSpec, WeightsError};
 
 /// `x · weightᵀ + bias`.
@@ -15,6 +15,8 @@ pub struct Linear {
     pub bias: Option<Param<Tensor<1>>>,
     /// What is added to the weight, where the detector has low-rank updates of this layer.
     pub low_rank: Option<LowRank>,
+    #[module(skip)]
+    kept: KeptLayout,
 }
 
 /// A change of a weight as the product of two thin matrices (Hu et al., "LoRA", 2022).
@@ -123,7 +125,7 @@ impl Linear {
             Some(spec) => Some(loader.within("low_rank", |l| LowRank::load(l, input, output, &spec))?),
             None => None,
         };
-        Ok(Self { weight, bias, low_rank })
+        Ok(Self { weight, bias, low_rank, kept: KeptLayout::default() })
     }
 
     /// `[…, in]` to `[…, out]`.
@@ -140,9 +142,10 @@ impl Linear {
     ) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);
         let Some(low_rank) = &self.low_rank else {
-            return ops::linear(x, self.weight.val(), bias, activation, residual);
+            return ops::linear_kept(x, self.weight.val(), bias, activation, residual, &self.kept);
         };
-        let output = ops::linear(x.clone(), self.weight.val(), bias, None, Some(low_rank.forward(x)));
+        let update = Some(low_rank.forward(x.clone()));
+        let output = ops::linear_kept(x, self.weight.val(), bias, None, update, &self.kept);
         let output = activation.map_or(output.clone(), |activation| activation.apply(output));
         match residual {
             Some(residual) => output + residual,

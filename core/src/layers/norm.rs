@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::prelude::*;
 use burn::tensor::DType;
 
-use crate::ops::{self, ChannelAffine, NormedConvolution};
+use crate::ops::{self, ChannelAffine, KeptLayout, NormedConvolution};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// Layer normalisation with weight and bias.
@@ -63,6 +63,8 @@ pub struct BatchNorm {
     /// What keeps the division by the deviation finite.
     #[module(skip)]
     pub epsilon: f64,
+    #[module(skip)]
+    folded: KeptLayout,
 }
 
 impl BatchNorm {
@@ -77,6 +79,7 @@ impl BatchNorm {
             running_mean: loader.constant("running_mean", [channels], Init::Zeros)?,
             running_var: loader.constant("running_var", [channels], Init::Ones)?,
             epsilon,
+            folded: KeptLayout::default(),
         })
     }
 
@@ -93,13 +96,15 @@ impl BatchNorm {
             running_mean: loader.constant("running_mean", [channels], Init::Zeros)?,
             running_var: loader.constant("running_var", [channels], Init::Ones)?,
             epsilon,
+            folded: KeptLayout::default(),
         })
     }
 
     /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` by the stored statistics, as a factor and a summand.
     pub fn affine(&self) -> ChannelAffine {
-        let scale = self.weight.val() / (self.running_var.val() + self.epsilon).sqrt();
-        ChannelAffine { shift: self.bias.val() - self.running_mean.val() * scale.clone(), scale }
+        let Self { weight, bias, running_mean, running_var, .. } = self;
+        let parameters = [weight, bias, running_mean, running_var].map(Param::val);
+        ops::folded_norm(parameters, self.epsilon, &self.folded)
     }
 
     /// The norm by the statistics of the batch after a convolution of this weight.

@@ -3,7 +3,7 @@
 use burn::module::Param;
 use burn::prelude::*;
 
-use crate::ops;
+use crate::ops::{self, KeptLayout};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// A convolution whose kernel equals its stride.
@@ -13,6 +13,8 @@ pub struct PatchEmbedding {
     pub weight: Param<Tensor<4>>,
     /// `[d]`
     pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    kept: KeptLayout,
 }
 
 impl PatchEmbedding {
@@ -30,11 +32,13 @@ impl PatchEmbedding {
         Ok(Self {
             weight: loader.param("weight", [width, 3, patch, patch], Init::Normal(deviation))?,
             bias: if has_bias { Some(loader.param("bias", [width], Init::Zeros)?) } else { None },
+            kept: KeptLayout::default(),
         })
     }
 
     /// Pixels `[n, 3, h, w]` to tokens `[n, patches, d]`, row by row.
     pub fn forward(&self, pixels: Tensor<4>) -> Tensor<3> {
-        ops::patch_embedding(pixels, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let bias = self.bias.as_ref().map(Param::val);
+        ops::patch_embedding_kept(pixels, self.weight.val(), bias, &self.kept)
     }
 }

@@ -4,6 +4,8 @@
 use burn::backend::Autodiff;
 #[cfg(feature = "autodiff")]
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+#[cfg(feature = "simd")]
+use burn::backend::flex::FlexTensor;
 use burn::backend::ops::AttentionModuleOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, Shape, TensorMetadata, backend_extension};
@@ -12,6 +14,11 @@ use burn::tensor::DType;
 #[cfg(feature = "cube")]
 use burn_cubecl::CubeBackend;
 
+#[cfg(feature = "simd")]
+use super::cpu::{
+    self,
+    flex::{contiguous, dims, tensor},
+};
 use super::extension::{Optional, cast};
 
 /// `softmax(q · kᵀ / sqrt(d / heads) + bias) · v` for each head, heads side by side in the last dimension. The softmax is
@@ -130,7 +137,39 @@ pub(super) trait FusedAttention: Backend {
     }
 }
 
+#[cfg(not(feature = "simd"))]
 impl FusedAttention for Flex {}
+
+#[cfg(feature = "simd")]
+impl FusedAttention for Flex {
+    fn fused_attention(
+        query: FlexTensor,
+        key: FlexTensor,
+        value: FlexTensor,
+        heads: usize,
+        bias: Optional<Self>,
+    ) -> FlexTensor {
+        let ([batch, queries, width], [_, keys, _]) = (dims(&query), dims(&key));
+        let is_served = [&query, &key, &value].iter().all(|tensor| tensor.dtype() == DType::F32);
+        if !is_served || keys == 0 {
+            return Self::fused_attention_with_weights(query, key, value, heads, bias).0;
+        }
+        let [query, key, value] = [query, key, value].map(contiguous);
+        let bias = bias.given().map(|bias| contiguous(cast::<Self>(bias, DType::F32)));
+        let attention = cpu::attention::Attention {
+            query: query.storage(),
+            key: key.storage(),
+            value: value.storage(),
+            bias: bias.as_ref().map(|bias| bias.storage()),
+            batch,
+            queries,
+            keys,
+            width,
+            heads,
+        };
+        tensor(attention.forward(), [batch, queries, width])
+    }
+}
 
 #[cfg(feature = "cube")]
 impl FusedAttention for CubeBackend {}

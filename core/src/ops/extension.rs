@@ -23,6 +23,24 @@ impl Optional<Dispatch> {
     }
 }
 
+impl<B: Backend> Optional<B> {
+    /// The tensor, if there is one.
+    #[cfg(feature = "simd")]
+    pub(super) fn given(self) -> Option<FloatTensor<B>> {
+        match self {
+            Self::Given(tensor) => Some(tensor),
+            Self::Absent => None,
+        }
+    }
+}
+
+#[cfg(feature = "simd")]
+impl<B: Backend> Optional<B> {
+    pub(super) fn of(tensor: Option<FloatTensor<B>>) -> Self {
+        tensor.map_or(Self::Absent, Self::Given)
+    }
+}
+
 /// The tensor in this type; the same tensor where it has it already.
 pub(super) fn cast<B: Backend>(tensor: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
     if tensor.dtype() == dtype { tensor } else { B::float_cast(tensor, FloatDType::from(dtype)) }

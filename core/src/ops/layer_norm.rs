@@ -4,6 +4,8 @@
 use burn::backend::Autodiff;
 #[cfg(feature = "autodiff")]
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+#[cfg(feature = "simd")]
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::prelude::*;
@@ -11,6 +13,11 @@ use burn::tensor::DType;
 #[cfg(feature = "cube")]
 use burn_cubecl::CubeBackend;
 
+#[cfg(feature = "simd")]
+use super::cpu::{
+    self,
+    flex::{contiguous, tensor},
+};
 use super::extension::cast;
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`, mean and biased variance over the last dimension. It is
@@ -60,7 +67,19 @@ pub(super) trait FusedLayerNorm: Backend {
     }
 }
 
+#[cfg(not(feature = "simd"))]
 impl FusedLayerNorm for Flex {}
+
+#[cfg(feature = "simd")]
+impl FusedLayerNorm for Flex {
+    fn fused_layer_norm(input: FlexTensor, weight: FlexTensor, bias: FlexTensor, epsilon: f64) -> FlexTensor {
+        let dtype = input.dtype();
+        let [input, weight, bias] = [input, weight, bias].map(|tensor| contiguous(cast::<Self>(tensor, DType::F32)));
+        let shape = input.layout().shape().clone();
+        let output = cpu::layer_norm::layer_norm(input.storage(), weight.storage(), bias.storage(), epsilon as f32);
+        cast::<Self>(tensor(output, shape), dtype)
+    }
+}
 
 #[cfg(feature = "cube")]
 impl FusedLayerNorm for CubeBackend {}

@@ -4,14 +4,23 @@
 use burn::backend::Autodiff;
 #[cfg(feature = "autodiff")]
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+#[cfg(feature = "simd")]
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, Shape, TensorMetadata, backend_extension};
 use burn::prelude::*;
+#[cfg(feature = "simd")]
+use burn::tensor::DType;
 #[cfg(feature = "cube")]
 use burn_cubecl::CubeBackend;
 
-use super::Activation;
+#[cfg(feature = "simd")]
+use super::cpu::{
+    self,
+    flex::{contiguous, tensor},
+};
 use super::extension::{Optional, cast};
+use super::{Activation, KeptLayout};
 
 /// `activation(x · weightᵀ + bias) + residual`, computed in the input's type: weight and bias are cast to it.
 ///
@@ -38,6 +47,21 @@ pub fn linear<const D: usize>(
     activation: Option<Activation>,
     residual: Option<Tensor<D>>,
 ) -> Tensor<D> {
+    linear_kept(input, weight, bias, activation, residual, &KeptLayout::default())
+}
+
+/// [`linear`] by whoever holds on to its weights: `kept` is theirs alone.
+///
+/// # Panics
+/// Those of [`linear`].
+pub fn linear_kept<const D: usize>(
+    input: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Option<Activation>,
+    residual: Option<Tensor<D>>,
+    kept: &KeptLayout,
+) -> Tensor<D> {
     let (mut shape, [out, inner]) = (input.dims(), weight.dims());
     assert_eq!(shape[D - 1], inner, "the input's last axis is what the weight reads");
     assert!(bias.as_ref().is_none_or(|bias| bias.dims() == [out]), "a bias for each of {out} outputs");
@@ -45,7 +69,7 @@ pub fn linear<const D: usize>(
     assert!(residual.as_ref().is_none_or(|residual| residual.dims() == shape), "a residual for each output");
     let (bias, residual) = (Optional::new(bias), Optional::new(residual));
     let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(Dispatch::fused_linear(input, weight, bias, activation, residual))
+    Tensor::from_dispatch(Dispatch::fused_linear(input, weight, bias, activation, residual, kept.clone()))
 }
 
 /// The linear layer as an operation of a backend.
@@ -64,29 +88,68 @@ pub(super) trait FusedLinear: Backend {
         #[extension_type] bias: Optional<Self>,
         activation: Option<Activation>,
         #[extension_type] residual: Optional<Self>,
+        _kept: KeptLayout,
     ) -> FloatTensor<Self> {
-        let (mut shape, dtype) = (input.shape(), input.dtype());
-        let [out, inner] = weight.shape().dims();
-        // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
-        let rows = Self::float_reshape(input, Shape::from([shape.num_elements() / inner, inner]));
-        let mut output = Self::float_matmul(rows, Self::float_transpose(cast::<Self>(weight, dtype)));
-        if let Optional::Given(bias) = bias {
-            output = Self::float_add(output, Self::float_reshape(cast::<Self>(bias, dtype), Shape::from([1, out])));
-        }
-        if let Some(activation) = activation {
-            output = activation.apply_on::<Self>(output);
-        }
-        let last = shape.num_dims() - 1;
-        shape[last] = out;
-        let output = Self::float_reshape(output, shape);
-        match residual {
-            Optional::Given(residual) => Self::float_add(output, residual),
-            Optional::Absent => output,
-        }
+        composed::<Self>(input, weight, bias, activation, residual)
     }
 }
 
+/// The layer in burn's own operations.
+fn composed<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Optional<B>,
+    activation: Option<Activation>,
+    residual: Optional<B>,
+) -> FloatTensor<B> {
+    let (mut shape, dtype) = (input.shape(), input.dtype());
+    let [out, inner] = weight.shape().dims();
+    // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
+    let rows = B::float_reshape(input, Shape::from([shape.num_elements() / inner, inner]));
+    let mut output = B::float_matmul(rows, B::float_transpose(cast::<B>(weight, dtype)));
+    if let Optional::Given(bias) = bias {
+        output = B::float_add(output, B::float_reshape(cast::<B>(bias, dtype), Shape::from([1, out])));
+    }
+    if let Some(activation) = activation {
+        output = activation.apply_on::<B>(output);
+    }
+    let last = shape.num_dims() - 1;
+    shape[last] = out;
+    let output = B::float_reshape(output, shape);
+    match residual {
+        Optional::Given(residual) => B::float_add(output, residual),
+        Optional::Absent => output,
+    }
+}
+
+#[cfg(not(feature = "simd"))]
 impl FusedLinear for Flex {}
+
+#[cfg(feature = "simd")]
+impl FusedLinear for Flex {
+    fn fused_linear(
+        input: FlexTensor,
+        weight: FlexTensor,
+        bias: Optional<Self>,
+        activation: Option<Activation>,
+        residual: Optional<Self>,
+        kept: KeptLayout,
+    ) -> FlexTensor {
+        let (bias, residual) = (bias.given(), residual.given());
+        let rest = [bias.as_ref(), residual.as_ref()].into_iter().flatten();
+        if [&input, &weight].into_iter().chain(rest).any(|tensor| tensor.dtype() != DType::F32) {
+            return composed::<Self>(input, weight, Optional::of(bias), activation, Optional::of(residual));
+        }
+        let mut shape = input.layout().shape().clone();
+        let last = shape.num_dims() - 1;
+        let (input, residual) = (contiguous(input), residual.map(contiguous));
+        let rows = cpu::linear::Input::rows(input.storage(), shape[last]);
+        shape[last] = weight.layout().shape()[0];
+        let weights = cpu::linear::Weights { weight: &weight, bias: bias.as_ref(), activation };
+        let residual = residual.as_ref().map(|residual| residual.storage());
+        tensor(cpu::linear::linear(&rows, &weights, residual, &kept), shape)
+    }
+}
 
 #[cfg(feature = "cube")]
 impl FusedLinear for CubeBackend {}

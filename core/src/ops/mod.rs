@@ -14,6 +14,7 @@ mod attention;
 #[cfg(test)]
 mod bf16_tests;
 mod convolution;
+mod cpu;
 mod extension;
 mod layer_norm;
 mod linear;
@@ -24,14 +25,15 @@ mod table;
 pub use activation::Activation;
 pub use attention::{attention, attention_with_weights};
 pub use convolution::{
-    Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, KeptLayout, Moments, NormedConvolution, Padding,
-    Steps, bare_depthwise, batch_norm, convolution, convolution_of_batch, depthwise_convolution,
-    depthwise_convolution_of_batch, inverted_residual, inverted_residual_kept, inverted_residual_of_batch, patches,
-    pointwise_convolution,
+    Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Padding, Steps,
+    bare_depthwise, batch_norm, convolution, convolution_kept, convolution_of_batch, depthwise_convolution,
+    depthwise_convolution_of_batch, folded_norm, inverted_residual, inverted_residual_kept, inverted_residual_of_batch,
+    patches, pointwise_convolution,
 };
+pub use cpu::KeptLayout;
 pub use layer_norm::layer_norm;
-pub use linear::linear;
-pub use patch_embedding::patch_embedding;
+pub use linear::{linear, linear_kept};
+pub use patch_embedding::{patch_embedding, patch_embedding_kept};
 
 #[cfg(test)]
 pub(crate) mod testing {

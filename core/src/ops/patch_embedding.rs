@@ -2,14 +2,24 @@
 
 #[cfg(feature = "autodiff")]
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+#[cfg(feature = "simd")]
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 #[cfg(feature = "autodiff")]
 use burn::backend::{Autodiff, Backend};
 use burn::backend::{Dispatch, Flex, Shape, TensorMetadata, backend_extension};
 use burn::prelude::*;
+#[cfg(feature = "simd")]
+use burn::tensor::DType;
 #[cfg(feature = "cube")]
 use burn_cubecl::CubeBackend;
 
+use super::KeptLayout;
+#[cfg(feature = "simd")]
+use super::cpu::{
+    self,
+    flex::{contiguous, dims, tensor},
+};
 use super::extension::Optional;
 use super::linear::FusedLinear;
 
@@ -33,13 +43,26 @@ use super::linear::FusedLinear;
 /// assert_eq!(tokens.max().into_scalar::<f32>(), 12.0);
 /// ```
 pub fn patch_embedding(pixels: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    patch_embedding_kept(pixels, weight, bias, &KeptLayout::default())
+}
+
+/// [`patch_embedding`] by whoever holds on to its weights: `kept` is theirs alone.
+///
+/// # Panics
+/// Those of [`patch_embedding`].
+pub fn patch_embedding_kept(
+    pixels: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    kept: &KeptLayout,
+) -> Tensor<3> {
     let [_, channels, height, width] = pixels.dims();
     let [dim, _, patch, _] = weight.dims();
     assert_eq!(weight.dims(), [dim, channels, patch, patch], "a weight for each channel of a square patch");
     assert!(height.is_multiple_of(patch) && width.is_multiple_of(patch), "{height}×{width} pixels in whole patches");
     assert!(bias.as_ref().is_none_or(|bias| bias.dims() == [dim]), "a bias for each of {dim} outputs");
     let (pixels, weight) = (pixels.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(Dispatch::fused_patch_embedding(pixels, weight, Optional::new(bias)))
+    Tensor::from_dispatch(Dispatch::fused_patch_embedding(pixels, weight, Optional::new(bias), kept.clone()))
 }
 
 /// The patch embedding as an operation of a backend.
@@ -56,20 +79,49 @@ pub(super) trait FusedPatchEmbedding: FusedLinear {
         pixels: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         #[extension_type] bias: Optional<Self>,
+        _kept: KeptLayout,
     ) -> FloatTensor<Self> {
-        let [count, channels, height, width] = pixels.shape().dims();
-        let [dim, _, patch, _] = weight.shape().dims();
-        let (rows, columns) = (height / patch, width / patch);
-        let inner = channels * patch * patch;
-        let cut = Self::float_reshape(pixels, Shape::from([count, channels, rows, patch, columns, patch]));
-        let patches = Self::float_permute(cut, &[0, 2, 4, 1, 3, 5]);
-        let patches = Self::float_reshape(patches, Shape::from([count, rows * columns, inner]));
-        let weight = Self::float_reshape(weight, Shape::from([dim, inner]));
-        Self::fused_linear(patches, weight, bias, None, Optional::Absent)
+        composed::<Self>(pixels, weight, bias)
     }
 }
 
+/// The patches as a tensor of their own, and a linear layer.
+fn composed<B: FusedLinear>(pixels: FloatTensor<B>, weight: FloatTensor<B>, bias: Optional<B>) -> FloatTensor<B> {
+    let [count, channels, height, width] = pixels.shape().dims();
+    let [dim, _, patch, _] = weight.shape().dims();
+    let (rows, columns) = (height / patch, width / patch);
+    let inner = channels * patch * patch;
+    let cut = B::float_reshape(pixels, Shape::from([count, channels, rows, patch, columns, patch]));
+    let patches = B::float_permute(cut, &[0, 2, 4, 1, 3, 5]);
+    let patches = B::float_reshape(patches, Shape::from([count, rows * columns, inner]));
+    let weight = B::float_reshape(weight, Shape::from([dim, inner]));
+    B::fused_linear(patches, weight, bias, None, Optional::Absent, KeptLayout::default())
+}
+
+#[cfg(not(feature = "simd"))]
 impl FusedPatchEmbedding for Flex {}
+
+#[cfg(feature = "simd")]
+impl FusedPatchEmbedding for Flex {
+    fn fused_patch_embedding(
+        pixels: FlexTensor,
+        weight: FlexTensor,
+        bias: Optional<Self>,
+        kept: KeptLayout,
+    ) -> FlexTensor {
+        let bias = bias.given();
+        if [Some(&pixels), Some(&weight), bias.as_ref()].into_iter().flatten().any(|x| x.dtype() != DType::F32) {
+            return composed::<Self>(pixels, weight, Optional::of(bias));
+        }
+        let ([count, channels, height, width], [dim, _, patch, _]) = (dims(&pixels), dims(&weight));
+        let pixels = contiguous(pixels);
+        let patches = cpu::linear::Input::patches(pixels.storage(), [count, channels, height, width], patch);
+        let weight = contiguous(weight).reshape(Shape::from([dim, channels * patch * patch]));
+        let weights = cpu::linear::Weights { weight: &weight, bias: bias.as_ref(), activation: None };
+        let tokens = cpu::linear::linear(&patches, &weights, None, &kept);
+        tensor(tokens, [count, height / patch * (width / patch), dim])
+    }
+}
 
 #[cfg(feature = "cube")]
 impl FusedPatchEmbedding for CubeBackend {}

@@ -10,9 +10,9 @@ use burn::prelude::*;
 use burn::tensor::{DType, FloatDType, Slice};
 
 use super::Steps;
-use crate::ops::Activation;
 use crate::ops::extension::{Optional, cast};
 use crate::ops::linear::FusedLinear;
+use crate::ops::{Activation, KeptLayout};
 
 /// The convolutions as operations of a backend. An activation is one that clamps, and weights are in f32, whatever the type of
 /// the input.
@@ -90,7 +90,7 @@ pub(super) fn pointwise<B: FusedLinear>(
     shift: FloatTensor<B>,
     activation: Option<Activation>,
 ) -> FloatTensor<B> {
-    let output = B::fused_linear(input, weight, Optional::Absent, None, Optional::Absent);
+    let output = B::fused_linear(input, weight, Optional::Absent, None, Optional::Absent, KeptLayout::default());
     finish::<B>(output, scale, shift, activation)
 }
 

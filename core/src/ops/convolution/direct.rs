@@ -7,38 +7,35 @@ use alloc::vec::Vec;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::geometry::Axis;
-use super::parallel::for_each_task;
-use super::product::{Filters, Packed, Pixels, Target, product};
+use crate::ops::cpu::parallel::for_each_task;
+use crate::ops::cpu::product::{Packed, Rows, Target, product};
 
 /// Floats that a piece of work reads: few enough to stay in a cache near the core.
 const READ_AT_ONCE: usize = 32 * 1024;
 
 /// A convolution of images `[rows, columns, channels]`.
-pub(super) struct Direct<'a> {
-    /// The depth is `[side, side, channels]`.
-    pub(super) filters: Filters<'a>,
+pub(super) struct Direct {
     pub(super) rows: Axis,
     pub(super) columns: Axis,
     pub(super) channels: usize,
 }
 
-impl Direct<'_> {
-    /// `[images, rows, columns, channels]` to `[images, rows, columns, outputs]`.
-    pub(super) fn forward(&self, input: &[f32]) -> Vec<f32> {
+impl Direct {
+    /// `[images, rows, columns, channels]` to `[images, rows, columns, outputs]`; `packed` are the filters, laid out.
+    pub(super) fn forward(&self, input: &[f32], packed: &Packed) -> Vec<f32> {
         let image_length = self.rows.input * self.columns.input * self.channels;
-        let row_length = self.columns.output * self.filters.scale.len();
+        let row_length = self.columns.output * packed.outputs();
         let output_length = self.rows.output * row_length;
         let mut output = vec![0.0; input.len().checked_div(image_length).unwrap_or(0) * output_length];
         if output.is_empty() {
             return output;
         }
         let processor = Arch::new();
-        let packed = processor.dispatch(Packing(&self.filters));
         let rows = (READ_AT_ONCE / (self.columns.input * self.channels * self.rows.stride)).clamp(1, self.rows.output);
         let mut pieces = Vec::new();
         for (image, output) in input.chunks_exact(image_length).zip(output.chunks_exact_mut(output_length)) {
             for (index, output) in output.chunks_mut(rows * row_length).enumerate() {
-                pieces.push(Piece { convolution: self, packed: &packed, image, first_row: index * rows, output });
+                pieces.push(Piece { convolution: self, packed, image, first_row: index * rows, output });
             }
         }
         for_each_task(processor, pieces);
@@ -50,21 +47,9 @@ impl Direct<'_> {
     }
 }
 
-/// Lays weights out for the processor's vectors.
-pub(super) struct Packing<'a>(pub(super) &'a Filters<'a>);
-
-impl WithSimd for Packing<'_> {
-    type Output = Packed;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Packed {
-        Packed::new::<S>(self.0)
-    }
-}
-
 /// A few rows of an output image.
 struct Piece<'a> {
-    convolution: &'a Direct<'a>,
+    convolution: &'a Direct,
     packed: &'a Packed,
     image: &'a [f32],
     first_row: usize,
@@ -96,7 +81,7 @@ impl WithSimd for Piece<'_> {
             }
         }
         let runs: Vec<usize> = (0..rows.side).map(|row| row * width).collect();
-        let pixels = Pixels { values, origins: &origins, runs: &runs, run: columns.side * channels };
+        let pixels = Rows { values, origins: &origins, runs: &runs, run: columns.side * channels };
         product(simd, self.packed, &pixels, &mut Target { values: self.output, places: &places, residual: None });
     }
 }

@@ -1,16 +1,13 @@
 //! The bodies for burn's CPU backend: matrix products and [`kernels`].
 
-use burn::backend::flex::{FlexTensor, Layout};
-use burn::backend::ops::FloatTensorOps;
-use burn::backend::{DType, Flex, Shape};
-use burn::tensor::Bytes;
-
-use alloc::vec::Vec;
-
 use super::composed::{self, Convolutions};
 use super::geometry::Steps;
 use super::kernels::{self, Bounds, Depthwise};
 use crate::ops::Activation;
+use crate::ops::cpu::flex::{contiguous, dims, tensor};
+use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{DType, Flex, Shape};
 
 impl Convolutions for Flex {
     fn pointwise(
@@ -41,21 +38,6 @@ impl Convolutions for Flex {
         let (weight, bounds) = (taps(&weight), activation.and_then(Activation::bounds));
         depthwise(&contiguous(input), &weight, &contiguous(scale), &contiguous(shift), steps, bounds)
     }
-}
-
-/// A tensor of `values` in `shape`.
-pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape.into()), DType::F32)
-}
-
-/// The tensor with its values row by row and nothing else in its storage; the same tensor where it is so already.
-pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    // The parameter is given up on return, so that a tensor nobody else holds stays the only one.
-    tensor.to_contiguous()
-}
-
-pub(super) fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
-    core::array::from_fn(|index| tensor.layout().shape()[index])
 }
 
 /// `[channels, 1, side, side]` to the values of `[side, side, channels]`.

@@ -1,26 +1,30 @@
 //! The bodies for burn's CPU backend that keep what lies between a block's convolutions out of memory. They have no
 //! gradients: where those are asked for, the same is computed by convolutions one after the other.
 
+use alloc::vec::Vec;
+
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType, Flex, Shape, backend_extension};
 use burn::prelude::*;
 use burn::tensor::DType;
+use pulp::Arch;
 
 use super::direct::Direct;
-use super::flex::{contiguous, dims, tensor};
 use super::geometry::Steps;
-use super::kernels::{Bounds, Depthwise};
-use super::product::Filters;
-use super::residual::{self, Block, KeptLayout, Taps};
-use super::{ChannelAffine, InvertedResidual, clamp_on_cpu};
-use crate::ops::Activation;
+use super::kernels::Depthwise;
+use super::residual::{self, Block, Taps};
+use super::{ChannelAffine, InvertedResidual, is_on_cpu};
+use crate::ops::cpu::flex::{contiguous, dims, tensor};
+use crate::ops::cpu::linear::Packing;
+use crate::ops::cpu::product::{Filters, Packed};
+use crate::ops::{Activation, KeptLayout};
 
-/// How a convolution moves, and what it clamps to.
+/// How a convolution moves, and what follows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
     steps: Steps,
-    bounds: Option<Bounds>,
+    activation: Option<Activation>,
 }
 
 /// A convolution's weight, and the factor and summand after it.
@@ -62,9 +66,14 @@ pub(super) struct BlockLayers<B: Backend> {
 /// The convolutions as operations of a backend.
 #[backend_extension(Flex)]
 pub(super) trait FusedConvolutions: Backend {
-    /// `clamp(convolution(input, weight) * scale + shift)`; the weight is `[out, in, side, side]`, or `[out, in]` for a side
+    /// `activation(convolution(input, weight) * scale + shift)`; the weight is `[out, in, side, side]`, or `[out, in]` for a side
     /// of 1.
-    fn convolution(input: FloatTensor<Self>, #[extension_type] layer: Layer<Self>, form: Form) -> FloatTensor<Self>;
+    fn convolution(
+        input: FloatTensor<Self>,
+        #[extension_type] layer: Layer<Self>,
+        form: Form,
+        kept: KeptLayout,
+    ) -> FloatTensor<Self>;
 
     /// What [`InvertedResidual`] says, of which `form` and `residual` are the rest.
     fn inverted_residual(
@@ -76,9 +85,9 @@ pub(super) trait FusedConvolutions: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What these bodies clamp to; `None` where they do not serve.
-fn served(input: &Tensor<4>, activation: Option<Activation>) -> Option<Option<Bounds>> {
-    clamp_on_cpu(input, activation).filter(|_| !input.device().is_autodiff())
+/// Whether these bodies serve.
+fn is_served(input: &Tensor<4>) -> bool {
+    is_on_cpu(input) && !input.device().is_autodiff()
 }
 
 /// Whether a weight is one of f32 for so many channels, and no gradients are asked for of it and what follows, as they are in
@@ -100,19 +109,20 @@ pub(super) fn convolution<const D: usize>(
     steps: Steps,
     affine: &ChannelAffine,
     activation: Option<Activation>,
+    kept: &KeptLayout,
 ) -> Option<Tensor<4>> {
-    let form = Form { steps, bounds: served(input, activation)? };
     let [_, _, _, channels] = input.dims();
-    if !fits(weight, channels, affine) {
+    if !is_served(input) || !fits(weight, channels, affine) {
         return None;
     }
     let layer = Layer::new(weight, affine);
-    Some(Tensor::from_dispatch(Dispatch::convolution(input.clone().into_dispatch(), layer, form)))
+    let form = Form { steps, activation };
+    Some(Tensor::from_dispatch(Dispatch::convolution(input.clone().into_dispatch(), layer, form, kept.clone())))
 }
 
 /// The block by these bodies, which keep its weights laid out in `kept`; `None` where they do not serve.
 pub(super) fn inverted_residual(input: &Tensor<4>, block: &InvertedResidual, kept: &KeptLayout) -> Option<Tensor<4>> {
-    let form = Form { steps: block.steps, bounds: served(input, Some(block.activation))? };
+    let form = Form { steps: block.steps, activation: Some(block.activation) };
     let ([_, _, _, channels], [inside, _, side, _]) = (input.dims(), block.filter.dims());
     let is_expanded = match &block.expand {
         Some((weight, affine)) => fits(weight, channels, affine) && weight.dims()[0] == inside,
@@ -123,7 +133,7 @@ pub(super) fn inverted_residual(input: &Tensor<4>, block: &InvertedResidual, kep
         return None;
     }
     let is_filtered = fits(&block.filter, 1, &block.filter_affine) && residual::serves(side, block.steps.stride);
-    if !(is_expanded && is_filtered && is_projected) {
+    if !(is_served(input) && is_expanded && is_filtered && is_projected) {
         return None;
     }
     let layers = BlockLayers {
@@ -140,23 +150,19 @@ pub(super) fn inverted_residual(input: &Tensor<4>, block: &InvertedResidual, kep
 }
 
 impl FusedConvolutions for Flex {
-    fn convolution(input: FlexTensor, layer: Layer<Self>, form: Form) -> FlexTensor {
+    fn convolution(input: FlexTensor, layer: Layer<Self>, form: Form, kept: KeptLayout) -> FlexTensor {
         let [images, rows, columns, channels] = dims(&input);
         let [outputs, _] = dims(&layer.weight);
-        let (side, weight) = match layer.weight.layout().num_dims() {
-            2 => (1, layer.weight),
-            _ => by_place(&layer.weight),
+        let side = match layer.weight.layout().num_dims() {
+            2 => 1,
+            _ => dims::<4>(&layer.weight)[2],
         };
-        let layer = Layer { weight, ..layer }.readable();
+        let packed = kept.of(&[&layer.weight, &layer.scale, &layer.shift], || layer.packed(form.activation));
         let input = contiguous(input);
-        let convolution = Direct {
-            filters: layer.filters(form.bounds),
-            rows: form.steps.axis(rows, side),
-            columns: form.steps.axis(columns, side),
-            channels,
-        };
+        let convolution =
+            Direct { rows: form.steps.axis(rows, side), columns: form.steps.axis(columns, side), channels };
         let shape = [images, convolution.rows.output, convolution.columns.output, outputs];
-        tensor(convolution.forward(input.storage()), shape)
+        tensor(convolution.forward(input.storage(), &packed), shape)
     }
 
     fn inverted_residual(
@@ -170,6 +176,7 @@ impl FusedConvolutions for Flex {
         let [channels, _, side, _] = dims(&layers.filter.weight);
         let [outputs, _] = dims(&layers.project.weight);
         let input = contiguous(input);
+        let kept_for = layers.tensors();
         let expand = match layers.expand {
             Expansion::By(layer) => Some(layer.readable()),
             Expansion::None => None,
@@ -178,18 +185,31 @@ impl FusedConvolutions for Flex {
         let weights = contiguous(filter.weight);
         let (rows, columns) = (form.steps.axis(rows, side), form.steps.axis(columns, side));
         let block = Block {
-            expand: expand.as_ref().map(|layer| layer.filters(form.bounds)),
+            expand: expand.as_ref().map(|layer| layer.filters(form.activation)),
             taps: Taps {
                 weights: weights.storage(),
                 scale: filter.scale.storage(),
                 shift: filter.shift.storage(),
-                bounds: form.bounds,
+                activation: form.activation,
             },
             geometry: Depthwise { rows, columns, channels },
             project: project.filters(None),
             residual,
         };
-        tensor(block.forward(input.storage(), &kept), [images, rows.output, columns.output, outputs])
+        let packed = kept.of(&kept_for.iter().collect::<Vec<_>>(), || block.packed());
+        tensor(block.forward(input.storage(), &packed), [images, rows.output, columns.output, outputs])
+    }
+}
+
+impl BlockLayers<Flex> {
+    /// All tensors.
+    fn tensors(&self) -> Vec<FlexTensor> {
+        let expand = match &self.expand {
+            Expansion::By(layer) => Some(layer),
+            Expansion::None => None,
+        };
+        let layers = [Some(&self.filter), Some(&self.project), expand].into_iter().flatten();
+        layers.flat_map(|layer| [&layer.weight, &layer.scale, &layer.shift]).cloned().collect()
     }
 }
 
@@ -205,8 +225,18 @@ impl Layer<Flex> {
         }
     }
 
+    /// The weight `[out, in]` or `[out, in, side, side]`, laid out with the rest of the layer.
+    fn packed(&self, activation: Option<Activation>) -> Packed {
+        let weight = match self.weight.layout().num_dims() {
+            2 => self.weight.clone(),
+            _ => by_place(&self.weight),
+        };
+        let layer = Self { weight, scale: self.scale.clone(), shift: self.shift.clone() }.readable();
+        Arch::new().dispatch(Packing(&layer.filters(activation)))
+    }
+
     /// The weight `[out, in]`, whatever its layout, and the rest of the layer.
-    fn filters(&self, bounds: Option<Bounds>) -> Filters<'_> {
+    fn filters(&self, activation: Option<Activation>) -> Filters<'_> {
         let [_, depth] = dims(&self.weight);
         let layout = self.weight.layout();
         let [by_output, by_input] = core::array::from_fn(|index| layout.strides()[index].unsigned_abs());
@@ -216,15 +246,15 @@ impl Layer<Flex> {
             depth,
             scale: self.scale.storage(),
             shift: self.shift.storage(),
-            bounds,
+            activation,
         }
     }
 }
 
-/// The side of a weight `[out, in, side, side]`, and the weight as `[out, side * side * in]` with the outputs of each input
+/// A weight `[out, in, side, side]` as `[out, side * side * in]` with the outputs of each input
 /// side by side in memory; without a copy where they lie so already.
-fn by_place(weight: &FlexTensor) -> (usize, FlexTensor) {
+fn by_place(weight: &FlexTensor) -> FlexTensor {
     let [outputs, inputs, side, _] = dims(weight);
     let places = contiguous(weight.permute(&[2, 3, 1, 0]));
-    (side, places.reshape(Shape::from([side * side * inputs, outputs])).transpose(0, 1))
+    places.reshape(Shape::from([side * side * inputs, outputs])).transpose(0, 1)
 }

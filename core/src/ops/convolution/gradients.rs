@@ -17,10 +17,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, DType, Flex, Shape, TensorMetadata};
 
 use super::composed::{self, Convolutions};
-use super::flex::{contiguous, depthwise, dims, geometry, pointwise, taps, tensor};
+use super::flex::{depthwise, geometry, pointwise, taps};
 use super::geometry::Steps;
 use super::kernels::{self, Bounds};
 use crate::ops::Activation;
+use crate::ops::cpu::flex::{contiguous, dims, tensor};
 
 /// What both operations remember for their gradients.
 #[derive(Clone, Debug)]

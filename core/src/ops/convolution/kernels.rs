@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::geometry::{Axis, Meeting};
-use super::parallel::for_each_chunk;
+use crate::ops::cpu::parallel::for_each_chunk;
 #[cfg(any(test, feature = "autodiff"))]
-use super::parallel::for_each_chunk_pair;
+use crate::ops::cpu::parallel::for_each_chunk_pair;
 
 /// What an activation clamps to: the least and the greatest value.
 pub(super) type Bounds = (f32, f32);

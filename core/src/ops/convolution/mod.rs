@@ -10,7 +10,7 @@
 //!
 //! `composed` declares the convolutions, with bodies in burn's own operations for every backend; `flex` and `gradients` have
 //! those for CPUs, `device` those for graphics devices. `fused` has those for CPUs where no gradients are asked for: `direct`
-//! for a convolution of any side, `residual` for a whole block, both made of the matrix products of `product`.
+//! for a convolution of any side, `residual` for a whole block, both made of the matrix products of `cpu::product`.
 
 mod composed;
 #[cfg(feature = "cube")]
@@ -18,6 +18,7 @@ mod device;
 #[cfg(feature = "simd")]
 mod direct;
 mod flex;
+mod folded;
 #[cfg(feature = "simd")]
 mod fused;
 #[cfg(test)]
@@ -30,9 +31,6 @@ mod norm;
 mod norm_kernels;
 #[cfg(test)]
 mod norm_tests;
-mod parallel;
-#[cfg(feature = "simd")]
-mod product;
 #[cfg(feature = "simd")]
 mod residual;
 #[cfg(test)]
@@ -45,16 +43,15 @@ use burn::backend::DispatchDevice;
 use burn::prelude::*;
 use burn::tensor::DType;
 
+pub use folded::folded_norm;
 pub use geometry::{Axis, Padding, Steps};
 pub use norm::{Moments, batch_norm};
-#[cfg(feature = "simd")]
-pub use residual::KeptLayout;
 pub use trained::{
     InvertedResidualOfBatch, NormedConvolution, bare_depthwise, convolution_of_batch, depthwise_convolution_of_batch,
     inverted_residual_of_batch,
 };
 
-use super::Activation;
+use super::{Activation, KeptLayout};
 use composed::Convolutions;
 
 /// A factor and a summand for each output channel: what is left of a batch norm whose statistics are frozen.
@@ -91,12 +88,14 @@ pub fn pointwise_convolution(
     let [outputs, inputs] = weight.dims();
     assert_eq!(input.dims()[3], inputs, "the input's channels are what the weight reads");
     affine.check(outputs);
+    #[cfg(feature = "simd")]
+    if let Some(output) =
+        fused::convolution(&input, &weight, Steps::same(1), &affine, activation, &KeptLayout::default())
+    {
+        return output;
+    }
     if let Some(smooth) = smooth(activation) {
         return smooth.apply(pointwise_convolution(input, weight, affine, None));
-    }
-    #[cfg(feature = "simd")]
-    if let Some(output) = fused::convolution(&input, &weight, Steps::same(1), &affine, activation) {
-        return output;
     }
     let ChannelAffine { scale, shift } = affine;
     let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
@@ -169,12 +168,27 @@ pub fn convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    convolution_kept(input, weight, steps, affine, activation, &KeptLayout::default())
+}
+
+/// [`convolution`] by whoever holds on to its weights: `kept` is theirs alone.
+///
+/// # Panics
+/// Those of [`convolution`].
+pub fn convolution_kept(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    steps: Steps,
+    affine: ChannelAffine,
+    activation: Option<Activation>,
+    #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
+) -> Tensor<4> {
+    #[cfg(feature = "simd")]
+    if let Some(output) = fused::convolution(&input, &weight, steps, &affine, activation, kept) {
+        return output;
+    }
     if let Some(smooth) = smooth(activation) {
         return smooth.apply(convolution(input, weight, steps, affine, None));
-    }
-    #[cfg(feature = "simd")]
-    if let Some(output) = fused::convolution(&input, &weight, steps, &affine, activation) {
-        return output;
     }
     let read = pixels_read(input, weight.dims()[2], steps);
     pointwise_convolution(read, weight.flatten(1, 3), affine, activation)
@@ -217,7 +231,7 @@ pub fn inverted_residual(input: Tensor<4>, block: InvertedResidual) -> Tensor<4>
     inverted_residual_kept(input, block, &KeptLayout::default())
 }
 
-/// [`inverted_residual`] of a block whose weights never change, by whoever holds on to it: `kept` is that block's alone.
+/// [`inverted_residual`] by whoever holds on to the block's weights: `kept` is theirs alone.
 pub fn inverted_residual_kept(
     input: Tensor<4>,
     block: InvertedResidual,
@@ -237,11 +251,6 @@ pub fn inverted_residual_kept(
     if block.residual { output + input } else { output }
 }
 
-/// Keeps nothing: without vector instructions, weights are read as they lie.
-#[cfg(not(feature = "simd"))]
-#[derive(Clone, Debug, Default)]
-pub struct KeptLayout;
-
 /// The activation, where the faster bodies do not know it: it then follows as an operation of its own.
 fn smooth(activation: Option<Activation>) -> Option<Activation> {
     activation.filter(|activation| activation.bounds().is_none())
@@ -249,13 +258,18 @@ fn smooth(activation: Option<Activation>) -> Option<Activation> {
 
 /// What a body for CPUs clamps to; `None` where the input is on another device or not in f32, or the activation does not
 /// clamp.
-#[cfg(feature = "simd")]
+#[cfg(all(feature = "simd", feature = "autodiff"))]
 fn clamp_on_cpu(input: &Tensor<4>, activation: Option<Activation>) -> Option<Option<kernels::Bounds>> {
     let bounds = match activation {
         None => None,
         Some(activation) => Some(activation.bounds()?),
     };
+    is_on_cpu(input).then_some(bounds)
+}
+
+/// Whether a tensor is where the bodies for CPUs compute, and of their type.
+#[cfg(feature = "simd")]
+fn is_on_cpu(input: &Tensor<4>) -> bool {
     let device = input.device().without_autodiff();
-    let is_served = matches!(device.as_dispatch(), DispatchDevice::Flex(_)) && input.dtype() == DType::F32;
-    is_served.then_some(bounds)
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_)) && input.dtype() == DType::F32
 }

@@ -15,8 +15,8 @@ use burn::backend::{Backend, Dispatch, Flex, Shape, TensorMetadata, backend_exte
 use burn::prelude::*;
 use burn::tensor::DType;
 
-use super::flex::{contiguous, dims, tensor};
 use super::{Activation, norm_kernels, smooth};
+use crate::ops::cpu::flex::{contiguous, dims, tensor};
 use crate::ops::extension::cast;
 
 /// The statistics of a batch, outside of autodiff.

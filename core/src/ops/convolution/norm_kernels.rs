@@ -8,9 +8,9 @@ use super::kernels::clamped;
 #[cfg(any(test, feature = "autodiff"))]
 use super::kernels::masked;
 use super::kernels::{Bounds, PIXELS_AT_ONCE, finish};
-use super::parallel::for_each_chunk;
+use crate::ops::cpu::parallel::for_each_chunk;
 #[cfg(any(test, feature = "autodiff"))]
-use super::parallel::for_each_chunk_pair;
+use crate::ops::cpu::parallel::for_each_chunk_pair;
 
 /// Mean and variance of each channel, `[2, channels]`; zeros where there is no pixel.
 ///

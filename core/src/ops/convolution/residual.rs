@@ -3,17 +3,17 @@
 //!
 //! Expanded rows lie in a ring with zeros at both ends of each: what the next band needs of the last is still there.
 
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
-use std::sync::OnceLock;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::kernels::{Bounds, Depthwise};
-use super::parallel::{cores, for_each_task};
-use super::product::{Aligned, Filters, Packed, Pixels, Target, finished, padded, product};
+use super::kernels::Depthwise;
+use crate::ops::Activation;
+use crate::ops::cpu::parallel::{cores, for_each_task};
+use crate::ops::cpu::product::{Aligned, Filters, Packed, Rows, Target, padded, product};
+use crate::ops::cpu::vector::activated;
 
 /// Floats of a band, expanded and filtered: half a megabyte.
 const BAND: usize = 128 * 1024;
@@ -35,7 +35,7 @@ pub(super) struct Taps<'a> {
     pub(super) weights: &'a [f32],
     pub(super) scale: &'a [f32],
     pub(super) shift: &'a [f32],
-    pub(super) bounds: Option<Bounds>,
+    pub(super) activation: Option<Activation>,
 }
 
 /// An inverted residual block whose kernel [`serves`] allows.
@@ -49,9 +49,8 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// `[images, rows, columns, in]` to `[images, rows, columns, out]`; `kept` keeps this block's weights laid out, and has
-    /// them where it was used before.
-    pub(super) fn forward(&self, input: &[f32], kept: &KeptLayout) -> Vec<f32> {
+    /// `[images, rows, columns, in]` to `[images, rows, columns, out]`; `packed` are this block's weights.
+    pub(super) fn forward(&self, input: &[f32], packed: &PackedBlock) -> Vec<f32> {
         let Depthwise { rows, columns, .. } = self.geometry;
         let image_length = rows.input * columns.input * self.inputs();
         let row_length = columns.output * self.project.scale.len();
@@ -62,7 +61,6 @@ impl Block<'_> {
             return output;
         }
         let processor = Arch::new();
-        let packed = kept.0.get_or_init(|| processor.dispatch(Packing(self)));
         let pieces_an_image = cores().div_ceil(images).min(rows.output / LEAST_ROWS).max(1);
         let piece_rows = rows.output.div_ceil(pieces_an_image);
         let mut pieces = Vec::new();
@@ -75,19 +73,19 @@ impl Block<'_> {
         output
     }
 
+    /// The block's weights laid out.
+    pub(super) fn packed(&self) -> PackedBlock {
+        Arch::new().dispatch(Packing(self))
+    }
+
     fn inputs(&self) -> usize {
         self.expand.map_or(self.geometry.channels, |filters| filters.depth)
     }
 }
 
-/// Keeps the weights of one block as the processor's vector instructions read them, once the block was computed. Laying them
-/// out takes as long as computing a small map. The clones keep the same.
-#[derive(Clone, Debug, Default)]
-pub struct KeptLayout(Arc<OnceLock<PackedBlock>>);
-
 /// A block's weights laid out for vectors of one length.
 #[derive(Debug)]
-struct PackedBlock {
+pub(super) struct PackedBlock {
     expand: Option<Packed>,
     /// `[side, side, channels]`; the channels are padded to a multiple of a vector here and in the next two.
     taps: Vec<f32>,
@@ -175,7 +173,7 @@ impl WithSimd for Piece<'_> {
             let places: Vec<usize> = (0..band.len() * columns.output).collect();
             let origins: Vec<usize> = places.iter().map(|place| place * pixel).collect();
             let places: Vec<usize> = places.iter().map(|place| place * outputs).collect();
-            let pixels = Pixels { values: filtered.values(), origins: &origins, runs: &[0], run: channels };
+            let pixels = Rows { values: filtered.values(), origins: &origins, runs: &[0], run: channels };
             let residual = self.block.residual.then(|| &self.image[first * columns.output * outputs..]);
             product(simd, &self.packed.project, &pixels, &mut Target { values: output, places: &places, residual });
         }
@@ -195,7 +193,7 @@ fn expand<S: Simd>(simd: S, block: &Block, packed: &PackedBlock, image: &[f32], 
     match &packed.expand {
         Some(filters) => {
             let origins: Vec<usize> = (0..places.len()).map(|pixel| pixel * inputs).collect();
-            let pixels = Pixels { values: image, origins: &origins, runs: &[0], run: inputs };
+            let pixels = Rows { values: image, origins: &origins, runs: &[0], run: inputs };
             let target = &mut Target { values: ring.values.values_mut(), places: &places, residual: None };
             if !places.is_empty() {
                 product(simd, filters, &pixels, target);
@@ -222,7 +220,7 @@ fn filter_row<S: Simd>(simd: S, block: &Block, packed: &PackedBlock, ring: &Ring
             count += 1;
         }
     }
-    let filter = RowFilter { packed, met: &met[..count], bounds: block.taps.bounds };
+    let filter = RowFilter { packed, met: &met[..count], activation: block.taps.activation };
     match (rows.side, rows.stride, columns.output >= PLACES) {
         (3, 1, true) => filter.run::<S, PLACES, 3, 1>(simd, target),
         (3, 1, false) => filter.run::<S, 1, 3, 1>(simd, target),
@@ -246,7 +244,7 @@ struct Met<'a> {
 struct RowFilter<'a> {
     packed: &'a PackedBlock,
     met: &'a [Met<'a>],
-    bounds: Option<Bounds>,
+    activation: Option<Activation>,
 }
 
 impl RowFilter<'_> {
@@ -275,8 +273,8 @@ impl RowFilter<'_> {
                     }
                 }
                 for (place, sum) in sums.iter().enumerate() {
-                    let value = finished(simd, *sum, scale[vector], shift[vector], self.bounds);
-                    target[(first + place) * vectors + vector] = value;
+                    let value = simd.mul_add_e_f32s(*sum, scale[vector], shift[vector]);
+                    target[(first + place) * vectors + vector] = activated(simd, value, self.activation);
                 }
             }
         }

@@ -17,7 +17,7 @@ pub use config::{EfficientNetConfig, Stage, Variant};
 use self::config::{BlockSizes, STEM_KERNEL};
 use crate::detector::{Network, Output, flatten_clips};
 use crate::layers::{Convolution, ConvolutionSizes, Head, Pass, SqueezeExcite, mean_over_places, pass_by};
-use crate::ops::{self, Activation, InvertedResidual, InvertedResidualOfBatch, Moments, Steps};
+use crate::ops::{self, Activation, InvertedResidual, InvertedResidualOfBatch, KeptLayout, Moments, Steps};
 use crate::weights::{Loader, WeightsError};
 
 /// What keeps the division by the deviation finite, in every batch norm of the reference.
@@ -45,6 +45,8 @@ pub struct Block {
     /// The probability that an image goes through in training.
     #[module(skip)]
     keep: f32,
+    #[module(skip)]
+    kept: KeptLayout,
 }
 
 impl Block {
@@ -68,6 +70,7 @@ impl Block {
             activation,
             residual: steps.stride == 1 && inputs == outputs,
             keep,
+            kept: KeptLayout::default(),
         })
     }
 
@@ -104,12 +107,12 @@ impl Block {
             activation: self.activation,
             residual: self.residual,
         };
-        ops::inverted_residual(input, block)
+        ops::inverted_residual_kept(input, block, &self.kept)
     }
 
     /// In one operation as well, whose norms wait for the whole batch.
     fn forward_by_batch(&self, input: Tensor<4>, found: &mut Vec<Moments>) -> Tensor<4> {
-        let Convolution { weight, norm } = &self.depthwise;
+        let Convolution { weight, norm, .. } = &self.depthwise;
         let block = InvertedResidualOfBatch {
             expand: self.expand.as_ref().map(|expand| expand.norm.of_batch(expand.matrix())),
             filter: norm.of_batch(weight.val()),

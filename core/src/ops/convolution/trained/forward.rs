@@ -8,10 +8,10 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::super::kernels::{Bounds, Depthwise};
 use super::super::norm_kernels::{Norm, Running};
-use super::super::parallel::{for_each_chunk, map_tasks};
-use super::super::product::{Aligned, Filters, Packed, Pixels, Target, product};
 use super::buffers::Buffer;
 use super::rows::{Met, Ring, filter_row};
+use crate::ops::cpu::parallel::{for_each_chunk, map_tasks};
+use crate::ops::cpu::product::{Aligned, Filters, Packed, Rows, Target, product};
 
 /// A convolution and the norm after it.
 #[derive(Clone, Copy, Debug)]
@@ -218,7 +218,7 @@ impl Block<'_> {
 /// The weights of a product of `[depth, outputs]`, with so many floats from one to the next in each direction.
 pub(super) fn pack(processor: Arch, weights: &[f32], [depth, outputs]: [usize; 2], strides: [usize; 2]) -> Packed {
     let (ones, zeros) = (vec![1.0; outputs], vec![0.0; outputs]);
-    let filters = Filters { weights, strides, depth, scale: &ones, shift: &zeros, bounds: None };
+    let filters = Filters { weights, strides, depth, scale: &ones, shift: &zeros, activation: None };
     processor.dispatch(Packing(&filters))
 }
 
@@ -282,7 +282,7 @@ impl Places {
         residual: Option<&[f32]>,
     ) {
         let count = output.len() / packed.outputs();
-        let pixels = Pixels { values: input, origins: &self.origins[..count], runs: &[0], run: depth };
+        let pixels = Rows { values: input, origins: &self.origins[..count], runs: &[0], run: depth };
         product(simd, packed, &pixels, &mut Target { values: output, places: &self.targets[..count], residual });
     }
 }

@@ -37,7 +37,7 @@ use super::composed::Convolutions;
 #[cfg(feature = "simd")]
 use super::{ChannelAffine, fused};
 use super::{Moments, Steps, batch_norm, pixels_read, smooth};
-use crate::ops::Activation;
+use crate::ops::{Activation, KeptLayout};
 
 /// A convolution, and the batch norm after it by the statistics of the batch.
 #[derive(Clone, Debug)]
@@ -148,7 +148,9 @@ pub fn inverted_residual_of_batch(input: Tensor<4>, block: InvertedResidualOfBat
 /// [`pointwise_convolution`](super::pointwise_convolution) with nothing after it.
 fn bare_pointwise(input: Tensor<4>, weight: Tensor<2>) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) = fused::convolution(&input, &weight, Steps::same(1), &neutral(&weight), None) {
+    if let Some(output) =
+        fused::convolution(&input, &weight, Steps::same(1), &neutral(&weight), None, &KeptLayout::default())
+    {
         return output;
     }
     let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
@@ -168,7 +170,7 @@ pub fn bare_depthwise(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tens
 /// [`convolution`](super::convolution) with nothing after it.
 fn bare_convolution(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) = fused::convolution(&input, &weight, steps, &neutral(&weight), None) {
+    if let Some(output) = fused::convolution(&input, &weight, steps, &neutral(&weight), None, &KeptLayout::default()) {
         return output;
     }
     let read = pixels_read(input, weight.dims()[2], steps);

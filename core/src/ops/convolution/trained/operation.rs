@@ -13,12 +13,12 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType,
 use burn::prelude::*;
 use burn::tensor::DType;
 
-use super::super::flex::{contiguous, dims, tensor};
 use super::super::kernels::{Bounds, Depthwise};
 use super::super::{Moments, Steps, clamp_on_cpu};
 use super::backward::{LayerGradients, Wanted};
 use super::forward::{self, Block, Maps};
 use super::{InvertedResidualOfBatch, NormedConvolution, rows};
+use crate::ops::cpu::flex::{contiguous, dims, tensor};
 
 /// What a block is besides its tensors.
 #[derive(Clone, Copy, Debug)]

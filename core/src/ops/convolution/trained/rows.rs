@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::super::product::Aligned;
+use crate::ops::cpu::product::Aligned;
 
 /// Places of a row that are computed together.
 const PLACES: usize = 4;

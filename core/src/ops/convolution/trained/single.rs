@@ -9,12 +9,12 @@ use pulp::{Arch, Simd, WithSimd};
 use super::super::geometry::Axis;
 use super::super::kernels::Bounds;
 use super::super::norm_kernels::{Norm, NormBack, Running};
-use super::super::parallel::map_tasks;
-use super::super::product::{Aligned, Packed};
 use super::backward::{Added, LayerGradients, all_sums, layer_gradients, matrix};
 use super::buffers::Buffer;
 use super::forward::{Layer, Map, Parts, Places, pack};
 use super::outer::{Run, add_outer};
+use crate::ops::cpu::parallel::map_tasks;
+use crate::ops::cpu::product::{Aligned, Packed};
 
 /// A convolution, its norm and its activation.
 #[derive(Clone, Copy, Debug)]

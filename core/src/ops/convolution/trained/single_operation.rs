@@ -11,7 +11,6 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
 use burn::prelude::*;
 
-use super::super::flex::{contiguous, dims, tensor};
 use super::super::kernels::Bounds;
 use super::super::{Moments, Steps, clamp_on_cpu};
 use super::NormedConvolution;
@@ -20,6 +19,7 @@ use super::forward::Map;
 use super::operation::{Layer, apart, fits};
 use super::single::{Single, SingleForm};
 use crate::ops::Activation;
+use crate::ops::cpu::flex::{contiguous, dims, tensor};
 
 /// What a convolution is besides its tensors.
 #[derive(Clone, Copy, Debug)]

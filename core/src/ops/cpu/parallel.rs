@@ -14,7 +14,7 @@ use pulp::Arch as Processor;
 use rayon::prelude::*;
 
 /// Calls `work` with the number and the values of every `length` of `values`; the last may be shorter.
-pub(super) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+pub(in crate::ops) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
     let processor = Processor::new();
     #[cfg(feature = "threads")]
     let chunks = values.par_chunks_mut(length).enumerate();
@@ -23,9 +23,34 @@ pub(super) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(us
     chunks.for_each(|(index, chunk)| processor.dispatch(Piece { index, chunk, work: &work }));
 }
 
+/// Numbers that are worth sharing out to cores where they are only copied.
+#[cfg(feature = "simd")]
+const MANY: usize = 1 << 18;
+
+/// Calls `work` with the number and the values of every `length` of `values`, the last of which may be shorter, in the common
+/// instructions: where all that is done is moving numbers.
+#[cfg(feature = "simd")]
+pub(in crate::ops) fn for_each_piece(values: &mut [f32], length: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    #[cfg(feature = "threads")]
+    if values.len() > MANY {
+        values.par_chunks_mut(length).enumerate().for_each(|(index, piece)| work(index, piece));
+        return;
+    }
+    values.chunks_mut(length).enumerate().for_each(|(index, piece)| work(index, piece));
+}
+
+/// `count` in at most `parts` ranges, as equal as can be, in multiples of `unit`.
+#[cfg(feature = "simd")]
+pub(in crate::ops) fn shares(count: usize, unit: usize, parts: usize) -> Vec<core::ops::Range<usize>> {
+    let units = count.div_ceil(unit);
+    let parts = parts.clamp(1, units.max(1));
+    let bound = |part: usize| (units * part / parts * unit).min(count);
+    (0..parts).map(|part| bound(part)..bound(part + 1)).filter(|share| !share.is_empty()).collect()
+}
+
 /// Does every task, with the instructions of `processor`.
 #[cfg(feature = "simd")]
-pub(super) fn for_each_task<T: pulp::WithSimd<Output = ()> + Send>(processor: Processor, tasks: Vec<T>) {
+pub(in crate::ops) fn for_each_task<T: pulp::WithSimd<Output = ()> + Send>(processor: Processor, tasks: Vec<T>) {
     #[cfg(feature = "threads")]
     if tasks.len() > 1 {
         tasks.into_par_iter().for_each(|task| processor.dispatch(task));
@@ -35,8 +60,11 @@ pub(super) fn for_each_task<T: pulp::WithSimd<Output = ()> + Send>(processor: Pr
 }
 
 /// What every task gives, in their order, with the instructions of `processor`.
-#[cfg(all(feature = "simd", feature = "autodiff"))]
-pub(super) fn map_tasks<T: pulp::WithSimd<Output: Send> + Send>(processor: Processor, tasks: Vec<T>) -> Vec<T::Output> {
+#[cfg(feature = "simd")]
+pub(in crate::ops) fn map_tasks<T: pulp::WithSimd<Output: Send> + Send>(
+    processor: Processor,
+    tasks: Vec<T>,
+) -> Vec<T::Output> {
     #[cfg(feature = "threads")]
     if tasks.len() > 1 {
         return tasks.into_par_iter().map(|task| processor.dispatch(task)).collect();
@@ -46,7 +74,7 @@ pub(super) fn map_tasks<T: pulp::WithSimd<Output: Send> + Send>(processor: Proce
 
 /// How many tasks are done at a time.
 #[cfg(feature = "simd")]
-pub(super) fn cores() -> usize {
+pub(in crate::ops) fn cores() -> usize {
     #[cfg(feature = "threads")]
     let cores = rayon::current_num_threads();
     #[cfg(not(feature = "threads"))]
@@ -56,7 +84,7 @@ pub(super) fn cores() -> usize {
 
 /// Calls `work` with the number, every `length` of `values` and every `other_length` of `others` beside it.
 #[cfg(any(test, feature = "autodiff"))]
-pub(super) fn for_each_chunk_pair(
+pub(in crate::ops) fn for_each_chunk_pair(
     values: &mut [f32],
     length: usize,
     others: &mut [f32],

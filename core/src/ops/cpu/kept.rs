@@ -1,0 +1,93 @@
+//! What is computed of weights once and then kept.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use burn::backend::flex::FlexTensor;
+
+/// Keeps the weights of one layer as the processor's vector instructions read them. Laying them out takes as long as computing
+/// a few rows.
+///
+/// It belongs beside the layer's weights and finds out by itself when they are others: it holds on to the tensors that it
+/// was made of, so what they hold cannot change while it does, and compares them with those that it is asked about. Clones keep the same.
+#[derive(Clone, Default)]
+pub struct KeptLayout(Arc<Mutex<Option<Kept>>>);
+
+struct Kept {
+    source: Vec<FlexTensor>,
+    layout: Arc<dyn Any + Send + Sync>,
+}
+
+impl KeptLayout {
+    /// What `make` makes of `source`, made again only where one of these tensors is another one.
+    pub(in crate::ops) fn of<T: Any + Send + Sync>(&self, source: &[&FlexTensor], make: impl FnOnce() -> T) -> Arc<T> {
+        // What a panic left behind is whole: it is replaced as one.
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(source))
+            && let Ok(layout) = Arc::clone(&kept.layout).downcast()
+        {
+            return layout;
+        }
+        let layout = Arc::new(make());
+        let source = source.iter().map(|tensor| (*tensor).clone()).collect();
+        *kept = Some(Kept { source, layout: Arc::<T>::clone(&layout) });
+        layout
+    }
+}
+
+impl Kept {
+    fn is_of(&self, source: &[&FlexTensor]) -> bool {
+        let is_same = |(kept, asked): (&FlexTensor, &&FlexTensor)| {
+            Arc::ptr_eq(&kept.data_arc(), &asked.data_arc()) && is_laid_alike(kept, asked)
+        };
+        self.source.len() == source.len() && self.source.iter().zip(source).all(is_same)
+    }
+}
+
+fn is_laid_alike(a: &FlexTensor, b: &FlexTensor) -> bool {
+    let (a, b) = (a.layout(), b.layout());
+    a.start_offset() == b.start_offset() && a.strides() == b.strides() && a.shape() == b.shape()
+}
+
+impl fmt::Debug for KeptLayout {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("KeptLayout")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cpu::flex::tensor;
+    use alloc::vec;
+
+    #[test]
+    fn the_same_tensors_are_laid_out_once_and_others_again() {
+        let kept = KeptLayout::default();
+        let made = core::cell::Cell::new(0);
+        let ask = |tensors: &[&FlexTensor]| {
+            kept.of(tensors, || {
+                made.set(made.get() + 1);
+                made.get()
+            })
+        };
+        let (weight, bias) = (tensor(vec![1.0, 2.0], [1, 2]), tensor(vec![3.0], [1]));
+        assert_eq!((*ask(&[&weight, &bias]), *ask(&[&weight.clone(), &bias.clone()])), (1, 1));
+        assert_eq!(*ask(&[&weight]), 2, "without the bias");
+        assert_eq!(*ask(&[&weight.reshape([2, 1].into())]), 3, "in another shape");
+        assert_eq!(*ask(&[&tensor(vec![1.0, 2.0], [1, 2])]), 4, "with the same numbers elsewhere");
+    }
+
+    #[test]
+    fn weights_that_are_written_to_are_others() {
+        let kept = KeptLayout::default();
+        let mut weight = tensor(vec![1.0, 2.0], [1, 2]);
+        let read = |weight: &FlexTensor| *kept.of(&[weight], || weight.storage::<f32>()[0]);
+        assert_eq!(read(&weight), 1.0);
+        weight.storage_mut::<f32>()[0] = 5.0;
+        assert_eq!(read(&weight), 5.0);
+    }
+}

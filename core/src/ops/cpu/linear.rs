@@ -1,0 +1,153 @@
+//! Linear layers and patch embeddings: one matrix product with what follows it.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use burn::backend::flex::FlexTensor;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::flex::contiguous;
+use super::kept::KeptLayout;
+use super::parallel::{cores, for_each_task, shares};
+use super::product::{Filters, Packed, Rows, TILE, Target, product};
+use crate::ops::Activation;
+
+/// Rows of a piece of work, where there are so many: then cores that are slower or busy get fewer.
+const ROWS_A_PIECE: usize = 96;
+
+/// A linear layer's weight `[out, in]` and bias `[out]`, as products read them.
+pub(in crate::ops) struct Weights<'a> {
+    pub(in crate::ops) weight: &'a FlexTensor,
+    pub(in crate::ops) bias: Option<&'a FlexTensor>,
+    pub(in crate::ops) activation: Option<Activation>,
+}
+
+/// What is kept of a layer.
+struct Layer {
+    packed: Packed,
+    activation: Option<Activation>,
+}
+
+impl Weights<'_> {
+    /// The weights laid out, from `kept` where they are there.
+    fn layer(&self, kept: &KeptLayout, processor: Arch) -> alloc::sync::Arc<Layer> {
+        let source: Vec<&FlexTensor> = [self.weight].into_iter().chain(self.bias).collect();
+        let layer = kept.of(&source, || self.laid_out(processor));
+        // One set of weights has one activation, but nothing says that it must.
+        if layer.activation == self.activation { layer } else { alloc::sync::Arc::new(self.laid_out(processor)) }
+    }
+
+    fn laid_out(&self, processor: Arch) -> Layer {
+        let layout = self.weight.layout();
+        let is_forward = layout.strides().iter().all(|stride| *stride > 0);
+        let weight = if is_forward { self.weight.clone() } else { contiguous(self.weight.clone()) };
+        let layout = weight.layout();
+        let (outputs, depth) = (layout.shape()[0], layout.shape()[1]);
+        let shift = match self.bias {
+            Some(bias) => contiguous(bias.clone()).storage::<f32>().to_vec(),
+            None => vec![0.0; outputs],
+        };
+        let filters = Filters {
+            weights: &weight.storage()[layout.start_offset()..],
+            strides: [layout.strides()[1].unsigned_abs(), layout.strides()[0].unsigned_abs()],
+            depth,
+            scale: &vec![1.0; outputs],
+            shift: &shift,
+            activation: self.activation,
+        };
+        Layer { packed: processor.dispatch(Packing(&filters)), activation: self.activation }
+    }
+}
+
+/// Lays weights out for the processor's vectors.
+pub(in crate::ops) struct Packing<'a>(pub(in crate::ops) &'a Filters<'a>);
+
+impl WithSimd for Packing<'_> {
+    type Output = Packed;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Packed {
+        Packed::new::<S>(self.0)
+    }
+}
+
+/// Where the rows lie that a layer is given.
+pub(in crate::ops) struct Input<'a> {
+    pub(in crate::ops) values: &'a [f32],
+    /// Where each row begins.
+    pub(in crate::ops) origins: Vec<usize>,
+    /// As [`Rows`] has them.
+    pub(in crate::ops) runs: Vec<usize>,
+    pub(in crate::ops) run: usize,
+}
+
+impl<'a> Input<'a> {
+    /// Rows of `width` one after the other.
+    pub(in crate::ops) fn rows(values: &'a [f32], width: usize) -> Self {
+        let count = values.len().checked_div(width).unwrap_or(0);
+        Self { values, origins: (0..count).map(|row| row * width).collect(), runs: vec![0], run: width }
+    }
+
+    /// The patches of images `[count, channels, height, width]`, row by row; each is read channel by channel.
+    pub(in crate::ops) fn patches(values: &'a [f32], sizes: [usize; 4], patch: usize) -> Self {
+        let [count, channels, height, width] = sizes;
+        let mut origins = Vec::with_capacity(count * (height / patch) * (width / patch));
+        for image in 0..count {
+            for row in 0..height / patch {
+                let start = (image * channels * height + row * patch) * width;
+                origins.extend((0..width / patch).map(|column| start + column * patch));
+            }
+        }
+        let runs = (0..channels * patch).map(|run| (run / patch * height + run % patch) * width).collect();
+        Self { values, origins, runs, run: patch }
+    }
+}
+
+/// `activation(rows · weightᵀ + bias) + residual`, `[rows, out]`; `kept` is this layer's.
+pub(in crate::ops) fn linear(
+    input: &Input,
+    weights: &Weights,
+    residual: Option<&[f32]>,
+    kept: &KeptLayout,
+) -> Vec<f32> {
+    let (rows, outputs) = (input.origins.len(), weights.weight.layout().shape()[0]);
+    let mut output = vec![0.0; rows * outputs];
+    if output.is_empty() {
+        return output;
+    }
+    let processor = Arch::new();
+    let layer = weights.layer(kept, processor);
+    let pieces = rows.div_ceil(ROWS_A_PIECE).next_multiple_of(cores());
+    let mut tasks = Vec::with_capacity(pieces);
+    let mut rest = output.as_mut_slice();
+    for share in shares(rows, TILE, pieces) {
+        let (output, after) = rest.split_at_mut(share.len() * outputs);
+        rest = after;
+        let residual = residual.map(|residual| &residual[share.start * outputs..share.end * outputs]);
+        tasks.push(Piece { packed: &layer.packed, input, origins: &input.origins[share], residual, output });
+    }
+    for_each_task(processor, tasks);
+    output
+}
+
+/// A few rows.
+struct Piece<'a> {
+    packed: &'a Packed,
+    input: &'a Input<'a>,
+    origins: &'a [usize],
+    residual: Option<&'a [f32]>,
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Piece<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let places: Vec<usize> = (0..self.origins.len()).map(|row| row * self.packed.outputs()).collect();
+        let Input { values, runs, run, .. } = self.input;
+        let rows = Rows { values, origins: self.origins, runs, run: *run };
+        let target = &mut Target { values: self.output, places: &places, residual: self.residual };
+        product(simd, self.packed, &rows, target);
+    }
+}

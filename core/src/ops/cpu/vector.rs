@@ -1,0 +1,138 @@
+//! Functions of vectors, for whichever length the processor has.
+
+use pulp::Simd;
+
+use crate::ops::Activation;
+
+/// `e^x` to a few units in the last place (Cody and Waite's reduction, the polynomial of Cephes' `expf`); inputs outside of
+/// what f32 has a normal answer for are taken to the nearest that has one, and NaN stays NaN.
+#[inline(always)]
+pub(in crate::ops) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    /// Adding it leaves the nearest whole number in the lowest bits.
+    const ROUNDER: f32 = 12_582_912.0;
+    const POLYNOMIAL: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+    let x = clamp(simd, x, -87.0, 88.0);
+    let splat = |value| simd.splat_f32s(value);
+    let shifted = simd.mul_add_e_f32s(x, splat(core::f32::consts::LOG2_E), splat(ROUNDER));
+    let whole = simd.sub_f32s(shifted, splat(ROUNDER));
+    // The logarithm of 2 in two parts, of which the first times a small whole number is exact.
+    let rest = simd.mul_add_e_f32s(whole, splat(-0.693_359_4), x);
+    let rest = simd.mul_add_e_f32s(whole, splat(2.121_944_4e-4), rest);
+    let mut sum = splat(POLYNOMIAL[0]);
+    for factor in &POLYNOMIAL[1..] {
+        sum = simd.mul_add_e_f32s(sum, rest, splat(*factor));
+    }
+    let sum = simd.mul_add_e_f32s(sum, simd.mul_f32s(rest, rest), simd.add_f32s(rest, splat(1.0)));
+    // Added to the exponent's bits, a whole number multiplies by that power of two.
+    let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(sum), power))
+}
+
+/// The nearest number in `low..=high`; NaN stays NaN, since it is neither less nor more than a bound.
+#[inline(always)]
+pub(in crate::ops) fn clamp<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -> S::f32s {
+    let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
+    let x = simd.select_f32s(simd.less_than_f32s(x, low), low, x);
+    simd.select_f32s(simd.less_than_f32s(high, x), high, x)
+}
+
+/// The activation of each number.
+#[inline(always)]
+pub(in crate::ops) fn activated<S: Simd>(simd: S, x: S::f32s, activation: Option<Activation>) -> S::f32s {
+    match activation {
+        None => x,
+        Some(Activation::Relu) => {
+            let zero = simd.splat_f32s(0.0);
+            simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
+        }
+        Some(Activation::Relu6) => clamp(simd, x, 0.0, 6.0),
+        Some(Activation::QuickGelu) => gated(simd, x, simd.mul_f32s(x, simd.splat_f32s(1.702))),
+        Some(Activation::Silu) => gated(simd, x, x),
+        Some(Activation::Gelu) => gelu(simd, x),
+    }
+}
+
+/// `x * sigmoid(gate)`
+#[inline(always)]
+fn gated<S: Simd>(simd: S, x: S::f32s, gate: S::f32s) -> S::f32s {
+    let below = simd.add_f32s(exp(simd, simd.neg_f32s(gate)), simd.splat_f32s(1.0));
+    simd.div_f32s(x, below)
+}
+
+/// `x * Φ(x)`, with the complementary error function by formula 7.1.26 of Abramowitz and Stegun, whose error is below 1.5e-7.
+#[inline(always)]
+fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    const POLYNOMIAL: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
+    let splat = |value| simd.splat_f32s(value);
+    let one = splat(1.0);
+    let scaled = simd.mul_f32s(simd.abs_f32s(x), splat(core::f32::consts::FRAC_1_SQRT_2));
+    let place = simd.div_f32s(one, simd.mul_add_e_f32s(scaled, splat(0.327_591_1), one));
+    let mut sum = splat(POLYNOMIAL[0]);
+    for factor in &POLYNOMIAL[1..] {
+        sum = simd.mul_add_e_f32s(sum, place, splat(*factor));
+    }
+    let fall = exp(simd, simd.neg_f32s(simd.mul_f32s(scaled, scaled)));
+    let beyond = simd.mul_f32s(simd.mul_f32s(simd.mul_f32s(sum, place), fall), splat(0.5));
+    let is_negative = simd.less_than_f32s(x, splat(0.0));
+    simd.mul_f32s(x, simd.select_f32s(is_negative, beyond, simd.sub_f32s(one, beyond)))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use pulp::{Arch, WithSimd};
+
+    use super::*;
+
+    /// A function of each number of a slice.
+    struct Mapped<'a>(&'a [f32], Option<Activation>);
+
+    impl WithSimd for Mapped<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+            let mut values = self.0.to_vec();
+            let mut buffer = [0.0; 64];
+            for value in &mut values {
+                let x = simd.splat_f32s(*value);
+                let y = match self.1 {
+                    Some(activation) => activated(simd, x, Some(activation)),
+                    None => exp(simd, x),
+                };
+                simd.partial_store_f32s(&mut buffer[..S::F32_LANES], y);
+                *value = buffer[0];
+            }
+            values
+        }
+    }
+
+    fn grid(from: f32, to: f32) -> Vec<f32> {
+        (0..=20_000).map(|step| from + (to - from) * step as f32 / 20_000.0).collect()
+    }
+
+    #[test]
+    fn the_exponential_is_right_to_the_last_places() {
+        let grid = grid(-86.9, 87.9);
+        for (x, found) in grid.iter().zip(Arch::new().dispatch(Mapped(&grid, None))) {
+            let expected = libm::exp(f64::from(*x));
+            assert!((f64::from(found) / expected - 1.0).abs() < 3e-7, "exp({x}) is not {found}");
+        }
+        let beyond = Arch::new().dispatch(Mapped(&[f32::NEG_INFINITY, -1e9, f32::INFINITY, f32::NAN], None));
+        assert!(beyond[0] < 1e-37 && beyond[1] < 1e-37 && beyond[2] > 1e38 && beyond[3].is_nan(), "{beyond:?}");
+    }
+
+    #[test]
+    fn activations_are_near_their_formulas() {
+        use Activation::{Gelu, QuickGelu, Relu, Relu6, Silu};
+        let grid = grid(-12.0, 12.0);
+        for activation in [Relu, Relu6, QuickGelu, Gelu, Silu] {
+            for (x, found) in grid.iter().zip(Arch::new().dispatch(Mapped(&grid, Some(activation)))) {
+                let expected = activation.of_scalar(f64::from(*x));
+                let error = (f64::from(found) - expected).abs();
+                assert!(error < 1e-6 * expected.abs().max(0.5), "{activation:?} of {x} is {expected}, not {found}");
+            }
+        }
+    }
+}
