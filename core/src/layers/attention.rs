@@ -64,10 +64,16 @@ impl Attention {
         self.attend(query, key, self.value.forward(x), Some(bias), None, pass)
     }
 
-    /// `query` `[n, K, d]`, not yet projected, that attends to tokens `[n, L, d]`: `[n, K, d]`.
-    pub fn forward_from(&self, query: Tensor<3>, x: Tensor<3>, pass: &mut Pass) -> Tensor<3> {
+    /// `query` `[n, K, d]`, not yet projected, that attends to tokens `[n, L, d]`: `[n, K, d]`, plus `residual` of that shape.
+    pub fn forward_from(
+        &self,
+        query: Tensor<3>,
+        x: Tensor<3>,
+        residual: Option<Tensor<3>>,
+        pass: &mut Pass,
+    ) -> Tensor<3> {
         let (query, key) = (self.query.forward(query), self.key.forward(x.clone()));
-        self.attend(query, key, self.value.forward(x), None, None, pass)
+        self.attend(query, key, self.value.forward(x), None, residual, pass)
     }
 
     fn attend(

@@ -70,7 +70,10 @@ impl Convolution {
         pass: &mut Pass,
     ) -> Tensor<4> {
         match pass.moments() {
-            None => ops::depthwise_convolution(x, self.weight.val(), steps, self.norm.affine(), activation),
+            None => {
+                let affine = self.norm.affine();
+                ops::depthwise_convolution_kept(x, self.weight.val(), steps, affine, activation, &self.kept)
+            }
             Some(found) => {
                 let (layer, epsilon) = (self.norm.of_batch(self.weight.val()), self.norm.epsilon);
                 let (output, moments) = ops::depthwise_convolution_of_batch(x, layer, steps, activation, epsilon);

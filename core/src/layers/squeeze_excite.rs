@@ -1,11 +1,10 @@
 //! Squeeze and excitation (Hu et al., 2018).
 
 use burn::prelude::*;
-use burn::tensor::DType;
 use burn::tensor::activation::sigmoid;
 
-use super::Linear;
-use crate::ops::Activation;
+use super::{Linear, mean_over_places};
+use crate::ops::{self, Activation};
 use crate::weights::{Loader, WeightsError};
 
 /// Each channel times a number from 0 to 1 that follows from the means of all.
@@ -37,11 +36,9 @@ impl SqueezeExcite {
 
     /// `[n, h, w, channels]` to the same shape.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [count, rows, columns, channels] = x.dims();
         let dtype = x.dtype();
-        let means: Tensor<3> = x.clone().reshape([count, rows * columns, channels]).cast(DType::F32).mean_dim(1);
-        let inside = self.reduce.forward_with(means, Some(self.activation), None);
+        let inside = self.reduce.forward_with(mean_over_places(x.clone()), Some(self.activation), None);
         let gates = sigmoid(self.expand.forward(inside)).cast(dtype);
-        x * gates.unsqueeze_dim::<4>(1)
+        ops::scale_channels(x, gates)
     }
 }

@@ -145,9 +145,9 @@ impl FusedLinear for Flex {
         let (input, residual) = (contiguous(input), residual.map(contiguous));
         let rows = cpu::linear::Input::rows(input.storage(), shape[last]);
         shape[last] = weight.layout().shape()[0];
-        let weights = cpu::linear::Weights { weight: &weight, bias: bias.as_ref(), activation };
+        let weights = cpu::linear::Weights { weight: &weight, bias: bias.as_ref() };
         let residual = residual.as_ref().map(|residual| residual.storage());
-        tensor(cpu::linear::linear(&rows, &weights, residual, &kept), shape)
+        tensor(cpu::linear::linear(&rows, &weights, activation, residual, &kept), shape)
     }
 }
 

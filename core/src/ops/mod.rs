@@ -19,21 +19,23 @@ mod extension;
 mod layer_norm;
 mod linear;
 mod patch_embedding;
+mod places;
 #[cfg(test)]
 mod table;
 
 pub use activation::Activation;
 pub use attention::{attention, attention_with_weights};
 pub use convolution::{
-    Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Padding, Steps,
-    bare_depthwise, batch_norm, convolution, convolution_kept, convolution_of_batch, depthwise_convolution,
-    depthwise_convolution_of_batch, folded_norm, inverted_residual, inverted_residual_kept, inverted_residual_of_batch,
-    patches, pointwise_convolution,
+    Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Padding,
+    SeparableConvolution, Steps, bare_depthwise, batch_norm, convolution, convolution_kept, convolution_of_batch,
+    depthwise_convolution, depthwise_convolution_kept, depthwise_convolution_of_batch, folded_norm, inverted_residual,
+    inverted_residual_kept, inverted_residual_of_batch, patches, pointwise_convolution, separable_convolution_kept,
 };
 pub use cpu::KeptLayout;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_kept};
 pub use patch_embedding::{patch_embedding, patch_embedding_kept};
+pub use places::{channel_means, max_pool, scale_channels};
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -117,8 +117,8 @@ impl FusedPatchEmbedding for Flex {
         let pixels = contiguous(pixels);
         let patches = cpu::linear::Input::patches(pixels.storage(), [count, channels, height, width], patch);
         let weight = contiguous(weight).reshape(Shape::from([dim, channels * patch * patch]));
-        let weights = cpu::linear::Weights { weight: &weight, bias: bias.as_ref(), activation: None };
-        let tokens = cpu::linear::linear(&patches, &weights, None, &kept);
+        let weights = cpu::linear::Weights { weight: &weight, bias: bias.as_ref() };
+        let tokens = cpu::linear::linear(&patches, &weights, None, None, &kept);
         tensor(tokens, [count, height / patch * (width / patch), dim])
     }
 }

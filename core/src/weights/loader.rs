@@ -69,6 +69,11 @@ impl<'a> Loader<'a> {
         Self { low_rank: Some(low_rank), ..self }
     }
 
+    /// Where the tensors are put.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The low-rank update of the layer whose tensors are loaded now, if it has one.
     pub fn low_rank(&self) -> Option<LowRankSpec> {
         let low_rank = self.low_rank.as_ref()?;

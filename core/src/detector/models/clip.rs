@@ -152,6 +152,13 @@ impl EncoderLayer {
         self.transform(self.attention.forward(normed, Some(x), pass))
     }
 
+    /// [`EncoderLayer::forward`] of the class token alone, `[n, 1, d]`, which attends to all.
+    fn forward_class(&self, x: Tensor<3>, pass: &mut Pass) -> Tensor<3> {
+        let first = |x: &Tensor<3>| x.clone().narrow(1, 0, 1);
+        let normed = self.norm1.forward(x.clone());
+        self.transform(self.attention.forward_from(first(&normed), normed, Some(first(&x)), pass))
+    }
+
     /// The attention alone, after its layer norm and without the residual.
     pub(super) fn attend(&self, x: Tensor<3>, pass: &mut Pass) -> Tensor<3> {
         self.attention.forward(self.norm1.forward(x), None, pass)
@@ -196,6 +203,16 @@ impl Tower {
     /// Normalised pixels `[n, 3, h, w]` to the last layer's tokens `[n, 1+L, d]`, before the last layer norm.
     pub fn tokens(&self, pixels: Tensor<4>, pass: &mut Pass) -> Tensor<3> {
         self.layers.iter().fold(self.embed(pixels), |x, layer| layer.forward(x, pass))
+    }
+
+    /// Normalised pixels `[n, 3, h, w]` to the pooled output `[n, d]`. Of the last layer only the class token is computed, since
+    /// nothing else of it is read, but for taps.
+    pub(super) fn pooled(&self, pixels: Tensor<4>, pass: &mut Pass) -> Tensor<2> {
+        let Some((last, others)) = self.layers.split_last().filter(|_| pass.taps().is_none()) else {
+            return self.pool(self.tokens(pixels, pass));
+        };
+        let x = others.iter().fold(self.embed(pixels), |x, layer| layer.forward(x, pass));
+        self.pool(last.forward_class(x, pass))
     }
 
     /// Normalised pixels `[n, 3, h, w]` to the tokens `[n, 1+L, d]` that go into the first layer.
@@ -269,7 +286,7 @@ impl Network for Clip {
     }
 
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
-        let pooled = self.tower.pool(self.tower.tokens(flatten_clips(clips), pass));
+        let pooled = self.tower.pooled(flatten_clips(clips), pass);
         let features = if self.normalised { l2_normalise(pooled) } else { pooled.cast(DType::F32) };
         Output::new(features.clone(), self.head.forward(features))
     }

@@ -161,7 +161,7 @@ impl Network for Dicome {
     }
 
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
-        let pooled = self.tower.pool(self.tower.tokens(flatten_clips(clips), pass)).cast(DType::F32);
+        let pooled = self.tower.pooled(flatten_clips(clips), pass).cast(DType::F32);
         let features = self.projection.forward(pooled);
         let told = self.manifold.decoder.forward(self.manifold.encoder.forward(features.clone()));
         let rest = features.clone() - told;

@@ -208,23 +208,41 @@ impl VitLayer {
     /// Tokens `[n, L, d]` to tokens of the same shape.
     fn forward(&self, x: Tensor<3>, rotation: Option<&Rotation>, pass: &mut Pass) -> Tensor<3> {
         let normed = self.norm1.forward(x.clone());
-        let attended = match rotation {
-            Some(rotation) => self.attention.forward_rotated(normed, |x| rotation.apply(x), None, pass),
-            None => self.attention.forward(normed, None, pass),
+        let attended = |residual| match rotation {
+            Some(rotation) => self.attention.forward_rotated(normed, |x| rotation.apply(x), residual, pass),
+            None => self.attention.forward(normed, residual, pass),
         };
-        let x = x + scaled(attended, self.scale1.as_ref());
-        let changed = self.mlp.forward(self.norm2.forward(x.clone()), None);
-        x + scaled(changed, self.scale2.as_ref())
+        let x = around(x, self.scale1.as_ref(), attended);
+        self.transform(x)
+    }
+
+    /// [`VitLayer::forward`] without rotations of the class token alone, `[n, 1, d]`, which attends to all.
+    fn forward_class(&self, x: Tensor<3>, pass: &mut Pass) -> Tensor<3> {
+        let first = |x: &Tensor<3>| x.clone().narrow(1, 0, 1);
+        let normed = self.norm1.forward(x.clone());
+        let attended = |residual| self.attention.forward_from(first(&normed), normed.clone(), residual, pass);
+        let x = around(first(&x), self.scale1.as_ref(), attended);
+        self.transform(x)
+    }
+
+    /// The perceptron, after its layer norm and around a residual.
+    fn transform(&self, x: Tensor<3>) -> Tensor<3> {
+        around(x.clone(), self.scale2.as_ref(), |residual| self.mlp.forward(self.norm2.forward(x), residual))
     }
 }
 
-fn scaled(x: Tensor<3>, scale: Option<&Param<Tensor<1>>>) -> Tensor<3> {
+/// `x` plus a change, times `scale` where there is one; `change` is given what it adds to by itself.
+fn around(
+    x: Tensor<3>,
+    scale: Option<&Param<Tensor<1>>>,
+    change: impl FnOnce(Option<Tensor<3>>) -> Tensor<3>,
+) -> Tensor<3> {
     match scale {
         Some(scale) => {
             let scale = scale.val().cast(x.dtype());
-            x * scale.unsqueeze::<3>()
+            x + change(None) * scale.unsqueeze::<3>()
         }
-        None => x,
+        None => change(Some(x)),
     }
 }
 
@@ -254,7 +272,7 @@ impl Pool {
         let [count, _, width] = tokens.dims();
         let query = self.latent.val().cast(tokens.dtype()).reshape([1, 1, width]).expand([count, 1, width]);
         // What one query finds is not kept: taps are of tokens that attend to each other.
-        let found = self.attention.forward_from(query, tokens, &mut Pass::scoring());
+        let found = self.attention.forward_from(query, tokens, None, &mut Pass::scoring());
         self.mlp.forward(self.norm.forward(found.clone()), Some(found)).reshape([count, width])
     }
 }
@@ -343,7 +361,12 @@ impl VitTower {
     fn features(&self, pixels: Tensor<4>, pass: &mut Pass) -> Tensor<2> {
         let config = &self.config;
         let rotation = Rotation::of(config.family, config, &pixels.device());
-        let x = self.layers.iter().fold(self.embed(pixels), |x, layer| layer.forward(x, rotation.as_ref(), pass));
+        // Nothing but the class token is read of the last layer, but for taps.
+        let class_alone = config.family == VitFamily::Plain && pass.taps().is_none();
+        let whole = self.layers.len() - usize::from(class_alone);
+        let (layers, last) = self.layers.split_at(whole);
+        let x = layers.iter().fold(self.embed(pixels), |x, layer| layer.forward(x, rotation.as_ref(), pass));
+        let x = last.iter().fold(x, |x, layer| layer.forward_class(x, pass));
         let [count, tokens, width] = x.dims();
         if let Some(pool) = &self.pool {
             return l2_normalise(pool.forward(self.norm.forward(x)));

@@ -12,13 +12,11 @@ use alloc::vec::Vec;
 use burn::module::Param;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::{Network, Output, Sizes, flatten_clips};
 use crate::layers::{Convolution, ConvolutionSizes, Head, HeadKind, Pass, mean_over_places};
-use crate::ops::{self, Activation, Steps};
+use crate::ops::{self, Activation, ChannelAffine, KeptLayout, SeparableConvolution, Steps};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// Sizes of an Xception and its head.
@@ -154,6 +152,11 @@ pub struct Separable {
     /// `[in, 1, 3, 3]`
     depthwise: Param<Tensor<4>>,
     pointwise: Convolution,
+    /// What follows the depthwise convolution: nothing.
+    #[module(skip)]
+    neutral: ChannelAffine,
+    #[module(skip)]
+    kept: KeptLayout,
 }
 
 impl Separable {
@@ -162,13 +165,26 @@ impl Separable {
         Ok(Self {
             depthwise: loader.param("depthwise", [inputs, 1, SIDE, SIDE], Init::Normal(deviation))?,
             pointwise: loader.within("pointwise", |l| convolution(l, inputs, outputs, 1))?,
+            neutral: ChannelAffine::neutral(inputs, loader.device()),
+            kept: KeptLayout::default(),
         })
     }
 
     /// `[n, h, w, in]` to `[n, h, w, out]`.
     fn forward(&self, x: Tensor<4>, activation: Option<Activation>, pass: &mut Pass) -> Tensor<4> {
-        let filtered = ops::bare_depthwise(x, self.depthwise.val(), Steps::centred(1));
-        self.pointwise.forward(filtered, Steps::same(1), activation, pass)
+        if pass.moments().is_some() {
+            let filtered = ops::bare_depthwise(x, self.depthwise.val(), Steps::centred(1));
+            return self.pointwise.forward(filtered, Steps::same(1), activation, pass);
+        }
+        let block = SeparableConvolution {
+            filter: self.depthwise.val(),
+            neutral: self.neutral.clone(),
+            project: self.pointwise.matrix(),
+            project_affine: self.pointwise.norm.affine(),
+            steps: Steps::centred(1),
+            activation,
+        };
+        ops::separable_convolution_kept(x, block, &self.kept)
     }
 }
 
@@ -213,22 +229,10 @@ impl Block {
             y = layer.forward(y, activation, pass);
         }
         match &self.skip {
-            Some(skip) => halved(y) + skip.forward(x, Steps::same(2), None, pass),
+            Some(skip) => ops::max_pool(y, SIDE, 2) + skip.forward(x, Steps::same(2), None, pass),
             None => y + x,
         }
     }
-}
-
-/// The largest of each 3 × 3 pixels, every second one; beyond the edge is nothing. `[n, h, w, channels]`.
-fn halved(x: Tensor<4>) -> Tensor<4> {
-    let options = MaxPoolOptions {
-        kernel_size: [SIDE; 2],
-        stride: [2; 2],
-        padding: [(1, 1); 2],
-        dilation: [1; 2],
-        ceil_mode: false,
-    };
-    max_pool2d(x.permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1])
 }
 
 /// Everything before the head.

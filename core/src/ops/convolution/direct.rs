@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::geometry::Axis;
+use crate::ops::Activation;
 use crate::ops::cpu::parallel::for_each_task;
 use crate::ops::cpu::product::{Packed, Rows, Target, product};
 
@@ -18,6 +19,7 @@ pub(super) struct Direct {
     pub(super) rows: Axis,
     pub(super) columns: Axis,
     pub(super) channels: usize,
+    pub(super) activation: Option<Activation>,
 }
 
 impl Direct {
@@ -82,7 +84,17 @@ impl WithSimd for Piece<'_> {
         }
         let runs: Vec<usize> = (0..rows.side).map(|row| row * width).collect();
         let pixels = Rows { values, origins: &origins, runs: &runs, run: columns.side * channels };
-        product(simd, self.packed, &pixels, &mut Target { values: self.output, places: &places, residual: None });
+        product(
+            simd,
+            self.packed,
+            &pixels,
+            &mut Target {
+                values: self.output,
+                places: &places,
+                residual: None,
+                activation: self.convolution.activation,
+            },
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use super::direct::Direct;
 use super::geometry::Steps;
 use super::kernels::Depthwise;
 use super::residual::{self, Block, Taps};
-use super::{ChannelAffine, InvertedResidual, is_on_cpu};
+use super::{ChannelAffine, is_on_cpu};
 use crate::ops::cpu::flex::{contiguous, dims, tensor};
 use crate::ops::cpu::linear::Packing;
 use crate::ops::cpu::product::{Filters, Packed};
@@ -25,6 +25,15 @@ use crate::ops::{Activation, KeptLayout};
 pub(super) struct Form {
     steps: Steps,
     activation: Option<Activation>,
+}
+
+/// How a block's filter moves, and what follows its convolutions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockForm {
+    steps: Steps,
+    inside: Option<Activation>,
+    after: Option<Activation>,
+    residual: bool,
 }
 
 /// A convolution's weight, and the factor and summand after it.
@@ -45,22 +54,37 @@ impl Layer<Dispatch> {
     }
 }
 
-/// A block's first convolution, where it has one.
+/// A convolution of 1 × 1, where a block has one.
 #[derive(ExtensionType)]
-pub(super) enum Expansion<B: Backend> {
+pub(super) enum Pointwise<B: Backend> {
     By(#[extension_type] Layer<B>),
     None,
 }
 
-/// The tensors of an [`InvertedResidual`].
+impl Pointwise<Dispatch> {
+    fn new(layer: Option<(&Tensor<2>, &ChannelAffine)>) -> Self {
+        layer.map_or(Self::None, |(weight, affine)| Self::By(Layer::new(weight, affine)))
+    }
+}
+
+impl<B: Backend> Pointwise<B> {
+    fn given(&self) -> Option<&Layer<B>> {
+        match self {
+            Self::By(layer) => Some(layer),
+            Self::None => None,
+        }
+    }
+}
+
+/// The tensors of a [`Filtering`].
 #[derive(ExtensionType)]
 pub(super) struct BlockLayers<B: Backend> {
     #[extension_type]
-    expand: Expansion<B>,
+    expand: Pointwise<B>,
     #[extension_type]
     filter: Layer<B>,
     #[extension_type]
-    project: Layer<B>,
+    project: Pointwise<B>,
 }
 
 /// The convolutions as operations of a backend.
@@ -75,12 +99,11 @@ pub(super) trait FusedConvolutions: Backend {
         kept: KeptLayout,
     ) -> FloatTensor<Self>;
 
-    /// What [`InvertedResidual`] says, of which `form` and `residual` are the rest.
-    fn inverted_residual(
+    /// What [`Filtering`] says, of which `form` is the rest.
+    fn filtering(
         input: FloatTensor<Self>,
         #[extension_type] layers: BlockLayers<Self>,
-        form: Form,
-        residual: bool,
+        form: BlockForm,
         kept: KeptLayout,
     ) -> FloatTensor<Self>;
 }
@@ -120,33 +143,49 @@ pub(super) fn convolution<const D: usize>(
     Some(Tensor::from_dispatch(Dispatch::convolution(input.clone().into_dispatch(), layer, form, kept.clone())))
 }
 
-/// The block by these bodies, which keep its weights laid out in `kept`; `None` where they do not serve.
-pub(super) fn inverted_residual(input: &Tensor<4>, block: &InvertedResidual, kept: &KeptLayout) -> Option<Tensor<4>> {
-    let form = Form { steps: block.steps, activation: Some(block.activation) };
-    let ([_, _, _, channels], [inside, _, side, _]) = (input.dims(), block.filter.dims());
-    let is_expanded = match &block.expand {
-        Some((weight, affine)) => fits(weight, channels, affine) && weight.dims()[0] == inside,
-        None => channels == inside,
-    };
-    let is_projected = fits(&block.project, inside, &block.project_affine);
-    if block.residual && (block.steps.stride != 1 || block.project.dims()[0] != channels) {
-        return None;
+/// A filter for each channel, with convolutions of 1 × 1 before and after it where there are any.
+pub(super) struct Filtering<'a> {
+    pub(super) expand: Option<(&'a Tensor<2>, &'a ChannelAffine)>,
+    pub(super) filter: (&'a Tensor<4>, &'a ChannelAffine),
+    pub(super) steps: Steps,
+    /// After expansion and filter.
+    pub(super) inside: Option<Activation>,
+    pub(super) project: Option<(&'a Tensor<2>, &'a ChannelAffine)>,
+    /// After the projection.
+    pub(super) after: Option<Activation>,
+    /// Whether the input is added to the output, which then has its shape.
+    pub(super) residual: bool,
+}
+
+impl Filtering<'_> {
+    /// The output by these bodies, which keep weights laid out in `kept`; `None` where they do not serve.
+    pub(super) fn forward(&self, input: &Tensor<4>, kept: &KeptLayout) -> Option<Tensor<4>> {
+        if !is_served(input) || !self.is_served(input.dims()[3]) {
+            return None;
+        }
+        let Self { steps, inside, after, residual, .. } = *self;
+        let layers = BlockLayers {
+            expand: Pointwise::new(self.expand),
+            filter: Layer::new(self.filter.0, self.filter.1),
+            project: Pointwise::new(self.project),
+        };
+        let form = BlockForm { steps, inside, after, residual };
+        let input = input.clone().into_dispatch();
+        Some(Tensor::from_dispatch(Dispatch::filtering(input, layers, form, kept.clone())))
     }
-    let is_filtered = fits(&block.filter, 1, &block.filter_affine) && residual::serves(side, block.steps.stride);
-    if !(is_served(input) && is_expanded && is_filtered && is_projected) {
-        return None;
+
+    fn is_served(&self, channels: usize) -> bool {
+        let [inside, _, side, _] = self.filter.0.dims();
+        let is_expanded = match self.expand {
+            Some((weight, affine)) => fits(weight, channels, affine) && weight.dims()[0] == inside,
+            None => channels == inside,
+        };
+        let is_projected = self.project.is_none_or(|(weight, affine)| fits(weight, inside, affine));
+        let outputs = self.project.map_or(inside, |(weight, _)| weight.dims()[0]);
+        let is_added = !self.residual || (self.steps.stride == 1 && outputs == channels);
+        let is_filtered = fits(self.filter.0, 1, self.filter.1) && residual::serves(side, self.steps.stride);
+        is_expanded && is_filtered && is_projected && is_added
     }
-    let layers = BlockLayers {
-        expand: match &block.expand {
-            Some((weight, affine)) => Expansion::By(Layer::new(weight, affine)),
-            None => Expansion::None,
-        },
-        filter: Layer::new(&block.filter, &block.filter_affine),
-        project: Layer::new(&block.project, &block.project_affine),
-    };
-    let input = input.clone().into_dispatch();
-    let output = Dispatch::inverted_residual(input, layers, form, block.residual, kept.clone());
-    Some(Tensor::from_dispatch(output))
 }
 
 impl FusedConvolutions for Flex {
@@ -157,46 +196,37 @@ impl FusedConvolutions for Flex {
             2 => 1,
             _ => dims::<4>(&layer.weight)[2],
         };
-        let packed = kept.of(&[&layer.weight, &layer.scale, &layer.shift], || layer.packed(form.activation));
+        let packed = kept.of(&[&layer.weight, &layer.scale, &layer.shift], || layer.packed());
         let input = contiguous(input);
+        let Form { steps, activation } = form;
         let convolution =
-            Direct { rows: form.steps.axis(rows, side), columns: form.steps.axis(columns, side), channels };
+            Direct { rows: steps.axis(rows, side), columns: steps.axis(columns, side), channels, activation };
         let shape = [images, convolution.rows.output, convolution.columns.output, outputs];
         tensor(convolution.forward(input.storage(), &packed), shape)
     }
 
-    fn inverted_residual(
-        input: FlexTensor,
-        layers: BlockLayers<Self>,
-        form: Form,
-        residual: bool,
-        kept: KeptLayout,
-    ) -> FlexTensor {
+    fn filtering(input: FlexTensor, layers: BlockLayers<Self>, form: BlockForm, kept: KeptLayout) -> FlexTensor {
+        let BlockForm { steps, inside, after, residual } = form;
         let [images, rows, columns, _] = dims(&input);
         let [channels, _, side, _] = dims(&layers.filter.weight);
-        let [outputs, _] = dims(&layers.project.weight);
         let input = contiguous(input);
-        let kept_for = layers.tensors();
-        let expand = match layers.expand {
-            Expansion::By(layer) => Some(layer.readable()),
-            Expansion::None => None,
-        };
-        let (filter, project) = (layers.filter.readable(), layers.project.readable());
+        let source = layers.tensors();
+        let (filter, project) = (layers.filter.readable(), layers.project.given().map(Layer::readable));
+        let expand = layers.expand.given().map(Layer::readable);
         let weights = contiguous(filter.weight);
-        let (rows, columns) = (form.steps.axis(rows, side), form.steps.axis(columns, side));
+        let (rows, columns) = (steps.axis(rows, side), steps.axis(columns, side));
+        let taps = Taps { weights: weights.storage(), scale: filter.scale.storage(), shift: filter.shift.storage() };
         let block = Block {
-            expand: expand.as_ref().map(|layer| layer.filters(form.activation)),
-            taps: Taps {
-                weights: weights.storage(),
-                scale: filter.scale.storage(),
-                shift: filter.shift.storage(),
-                activation: form.activation,
-            },
+            expand: expand.as_ref().map(Layer::filters),
+            taps,
             geometry: Depthwise { rows, columns, channels },
-            project: project.filters(None),
+            inside,
+            project: project.as_ref().map(Layer::filters),
+            after,
             residual,
         };
-        let packed = kept.of(&kept_for.iter().collect::<Vec<_>>(), || block.packed());
+        let packed = kept.of(&source.iter().collect::<Vec<_>>(), || block.packed());
+        let outputs = project.as_ref().map_or(channels, |layer| dims::<2>(&layer.weight)[0]);
         tensor(block.forward(input.storage(), &packed), [images, rows.output, columns.output, outputs])
     }
 }
@@ -204,11 +234,7 @@ impl FusedConvolutions for Flex {
 impl BlockLayers<Flex> {
     /// All tensors.
     fn tensors(&self) -> Vec<FlexTensor> {
-        let expand = match &self.expand {
-            Expansion::By(layer) => Some(layer),
-            Expansion::None => None,
-        };
-        let layers = [Some(&self.filter), Some(&self.project), expand].into_iter().flatten();
+        let layers = [Some(&self.filter), self.expand.given(), self.project.given()].into_iter().flatten();
         layers.flat_map(|layer| [&layer.weight, &layer.scale, &layer.shift]).cloned().collect()
     }
 }
@@ -216,27 +242,27 @@ impl BlockLayers<Flex> {
 impl Layer<Flex> {
     /// The layer with scale and shift as they are read, and a weight whose steps are positive: where it is not so already, as
     /// where it is flipped or stands for many like it, a copy.
-    fn readable(self) -> Self {
+    fn readable(&self) -> Self {
         let is_forward = self.weight.layout().strides().iter().all(|stride| *stride > 0);
         Self {
-            weight: if is_forward { self.weight } else { contiguous(self.weight) },
-            scale: contiguous(self.scale),
-            shift: contiguous(self.shift),
+            weight: if is_forward { self.weight.clone() } else { contiguous(self.weight.clone()) },
+            scale: contiguous(self.scale.clone()),
+            shift: contiguous(self.shift.clone()),
         }
     }
 
     /// The weight `[out, in]` or `[out, in, side, side]`, laid out with the rest of the layer.
-    fn packed(&self, activation: Option<Activation>) -> Packed {
+    fn packed(&self) -> Packed {
         let weight = match self.weight.layout().num_dims() {
             2 => self.weight.clone(),
             _ => by_place(&self.weight),
         };
         let layer = Self { weight, scale: self.scale.clone(), shift: self.shift.clone() }.readable();
-        Arch::new().dispatch(Packing(&layer.filters(activation)))
+        Arch::new().dispatch(Packing(&layer.filters()))
     }
 
     /// The weight `[out, in]`, whatever its layout, and the rest of the layer.
-    fn filters(&self, activation: Option<Activation>) -> Filters<'_> {
+    fn filters(&self) -> Filters<'_> {
         let [_, depth] = dims(&self.weight);
         let layout = self.weight.layout();
         let [by_output, by_input] = core::array::from_fn(|index| layout.strides()[index].unsigned_abs());
@@ -246,7 +272,6 @@ impl Layer<Flex> {
             depth,
             scale: self.scale.storage(),
             shift: self.shift.storage(),
-            activation,
         }
     }
 }

@@ -64,6 +64,12 @@ pub struct ChannelAffine {
 }
 
 impl ChannelAffine {
+    /// What changes none of `channels`; it has no gradients.
+    pub fn neutral(channels: usize, device: &Device) -> Self {
+        let device = device.clone().without_autodiff();
+        Self { scale: Tensor::ones([channels], &device), shift: Tensor::zeros([channels], &device) }
+    }
+
     /// Panics unless there are as many numbers as `channels`.
     fn check(&self, channels: usize) {
         let found = (self.scale.dims(), self.shift.dims());
@@ -118,9 +124,40 @@ pub fn depthwise_convolution(
     affine: ChannelAffine,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    depthwise_convolution_kept(input, weight, steps, affine, activation, &KeptLayout::default())
+}
+
+/// [`depthwise_convolution`] by whoever holds on to its weights: `kept` is theirs alone.
+///
+/// # Panics
+/// Those of [`depthwise_convolution`].
+pub fn depthwise_convolution_kept(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    steps: Steps,
+    affine: ChannelAffine,
+    activation: Option<Activation>,
+    #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
+) -> Tensor<4> {
     let ([_, _, _, channels], [_, _, side, _]) = (input.dims(), weight.dims());
     assert_eq!(weight.dims(), [channels, 1, side, side], "a square kernel for each channel");
     affine.check(channels);
+    #[cfg(feature = "simd")]
+    {
+        let filter = (&weight, &affine);
+        let filtering = fused::Filtering {
+            expand: None,
+            filter,
+            steps,
+            inside: activation,
+            project: None,
+            after: None,
+            residual: false,
+        };
+        if let Some(output) = filtering.forward(&input, kept) {
+            return output;
+        }
+    }
     if let Some(smooth) = smooth(activation) {
         return smooth.apply(depthwise_convolution(input, weight, steps, affine, None));
     }
@@ -222,6 +259,75 @@ pub struct InvertedResidual {
     pub residual: bool,
 }
 
+/// A filter for each channel and a convolution of 1 × 1 (Chollet, "Xception", 2017) as one operation.
+#[derive(Clone, Debug)]
+pub struct SeparableConvolution {
+    /// A kernel for each channel, `[in, 1, side, side]`.
+    pub filter: Tensor<4>,
+    /// What follows the filter, `[in]`: [`ChannelAffine::neutral`].
+    pub neutral: ChannelAffine,
+    /// `[out, in]`
+    pub project: Tensor<2>,
+    /// After the projection, `[out]`.
+    pub project_affine: ChannelAffine,
+    /// How the filter moves.
+    pub steps: Steps,
+    /// After the projection.
+    pub activation: Option<Activation>,
+}
+
+/// The convolution's output; `kept` belongs to whoever holds on to the weights.
+///
+/// # Shapes
+/// - input: `[images, rows, columns, in]`
+/// - output: `[images, rows', columns', out]`, as the steps say
+///
+/// # Panics
+/// Where the shapes are others.
+pub fn separable_convolution_kept(
+    input: Tensor<4>,
+    layers: SeparableConvolution,
+    #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
+) -> Tensor<4> {
+    #[cfg(feature = "simd")]
+    if let Some(output) = layers.filtering().forward(&input, kept) {
+        return output;
+    }
+    let SeparableConvolution { filter, project, project_affine, steps, activation, .. } = layers;
+    let filtered = bare_depthwise(input, filter, steps);
+    pointwise_convolution(filtered, project, project_affine, activation)
+}
+
+#[cfg(feature = "simd")]
+impl SeparableConvolution {
+    fn filtering(&self) -> fused::Filtering<'_> {
+        fused::Filtering {
+            expand: None,
+            filter: (&self.filter, &self.neutral),
+            steps: self.steps,
+            inside: None,
+            project: Some((&self.project, &self.project_affine)),
+            after: self.activation,
+            residual: false,
+        }
+    }
+}
+
+#[cfg(feature = "simd")]
+impl InvertedResidual {
+    fn filtering(&self) -> fused::Filtering<'_> {
+        fused::Filtering {
+            expand: self.expand.as_ref().map(|(weight, affine)| (weight, affine)),
+            filter: (&self.filter, &self.filter_affine),
+            steps: self.steps,
+            inside: Some(self.activation),
+            project: Some((&self.project, &self.project_affine)),
+            after: None,
+            residual: self.residual,
+        }
+    }
+}
+
 /// The block's output.
 ///
 /// # Shapes
@@ -238,7 +344,7 @@ pub fn inverted_residual_kept(
     #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
 ) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) = fused::inverted_residual(&input, &block, kept) {
+    if let Some(output) = block.filtering().forward(&input, kept) {
         return output;
     }
     let activation = Some(block.activation);

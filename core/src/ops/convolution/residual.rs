@@ -1,8 +1,9 @@
-//! An inverted residual block in bands of rows: each band is expanded, filtered and projected while it lies in a cache
+//! A filter for each channel, and convolutions of 1 × 1 before and after it where there are any, in bands of rows: each band is expanded, filtered and projected while it lies in a cache
 //! near the core, so that the expanded map, several times as large as input and output, is never written to memory.
 //!
 //! Expanded rows lie in a ring with zeros at both ends of each: what the next band needs of the last is still there.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -11,6 +12,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::kernels::Depthwise;
 use crate::ops::Activation;
+use crate::ops::cpu::linear::{Input, multiplied};
 use crate::ops::cpu::parallel::{cores, for_each_task};
 use crate::ops::cpu::product::{Aligned, Filters, Packed, Rows, Target, padded, product};
 use crate::ops::cpu::vector::activated;
@@ -19,6 +21,8 @@ use crate::ops::cpu::vector::activated;
 const BAND: usize = 128 * 1024;
 /// Least rows of a piece of work where an image is shared out to cores: at a piece's edges, rows are expanded twice.
 const LEAST_ROWS: usize = 16;
+/// The same where nothing is expanded, and rows are only copied twice.
+const FEW_ROWS: usize = 2;
 /// Places of a row that are filtered together.
 const PLACES: usize = 4;
 /// Largest side of the depthwise kernel.
@@ -35,15 +39,18 @@ pub(super) struct Taps<'a> {
     pub(super) weights: &'a [f32],
     pub(super) scale: &'a [f32],
     pub(super) shift: &'a [f32],
-    pub(super) activation: Option<Activation>,
 }
 
-/// An inverted residual block whose kernel [`serves`] allows.
+/// A block whose kernel [`serves`] allows.
 pub(super) struct Block<'a> {
     pub(super) expand: Option<Filters<'a>>,
     pub(super) taps: Taps<'a>,
     pub(super) geometry: Depthwise,
-    pub(super) project: Filters<'a>,
+    /// What lies between the convolutions goes through it.
+    pub(super) inside: Option<Activation>,
+    pub(super) project: Option<Filters<'a>>,
+    /// What comes out goes through it.
+    pub(super) after: Option<Activation>,
     /// Whether the input is added to the output, which then has its shape.
     pub(super) residual: bool,
 }
@@ -53,15 +60,21 @@ impl Block<'_> {
     pub(super) fn forward(&self, input: &[f32], packed: &PackedBlock) -> Vec<f32> {
         let Depthwise { rows, columns, .. } = self.geometry;
         let image_length = rows.input * columns.input * self.inputs();
-        let row_length = columns.output * self.project.scale.len();
+        let outputs = packed.outputs();
+        let row_length = columns.output * outputs;
         let output_length = rows.output * row_length;
         let images = input.len().checked_div(image_length).unwrap_or(0);
         let mut output = vec![0.0; images * output_length];
         if output.is_empty() {
             return output;
         }
+        let is_expanded_twice = images * (rows.output / LEAST_ROWS).max(1) < cores();
+        if let Some(expand) = packed.expand.as_ref().filter(|_| is_expanded_twice) {
+            return self.step_by_step(input, expand, packed);
+        }
+        let least = if packed.expand.is_some() { LEAST_ROWS } else { FEW_ROWS };
         let processor = Arch::new();
-        let pieces_an_image = cores().div_ceil(images).min(rows.output / LEAST_ROWS).max(1);
+        let pieces_an_image = cores().div_ceil(images).min(rows.output / least).max(1);
         let piece_rows = rows.output.div_ceil(pieces_an_image);
         let mut pieces = Vec::new();
         for (image, output) in input.chunks_exact(image_length).zip(output.chunks_exact_mut(output_length)) {
@@ -71,6 +84,20 @@ impl Block<'_> {
         }
         for_each_task(processor, pieces);
         output
+    }
+
+    /// One step after the other, each shared out to all cores: for maps so small that they stay in a cache as they are.
+    fn step_by_step(&self, input: &[f32], expand: &Packed, packed: &PackedBlock) -> Vec<f32> {
+        let expanded = multiplied(&Input::rows(input, self.inputs()), expand, self.inside, None);
+        let filter = Self { expand: None, project: None, after: None, residual: false, ..*self };
+        let filtered = filter.forward(&expanded, &packed.filter_alone());
+        match &packed.project {
+            Some(project) => {
+                let rows = Input::rows(&filtered, self.geometry.channels);
+                multiplied(&rows, project, self.after, self.residual.then_some(input))
+            }
+            None => filtered,
+        }
     }
 
     /// The block's weights laid out.
@@ -87,11 +114,29 @@ impl Block<'_> {
 #[derive(Debug)]
 pub(super) struct PackedBlock {
     expand: Option<Packed>,
-    /// `[side, side, channels]`; the channels are padded to a multiple of a vector here and in the next two.
+    filter: Arc<PackedFilter>,
+    project: Option<Packed>,
+}
+
+/// A filter's weights laid out for vectors of one length, to which the channels are padded.
+#[derive(Debug)]
+struct PackedFilter {
+    channels: usize,
+    /// `[side, side, channels]`
     taps: Vec<f32>,
     scale: Vec<f32>,
     shift: Vec<f32>,
-    project: Packed,
+}
+
+impl PackedBlock {
+    fn outputs(&self) -> usize {
+        self.project.as_ref().map_or(self.filter.channels, Packed::outputs)
+    }
+
+    /// Without the convolutions around the filter.
+    fn filter_alone(&self) -> Self {
+        Self { expand: None, filter: Arc::clone(&self.filter), project: None }
+    }
 }
 
 struct Packing<'a>(&'a Block<'a>);
@@ -111,10 +156,8 @@ impl WithSimd for Packing<'_> {
         }
         PackedBlock {
             expand: expand.as_ref().map(|filters| Packed::new::<S>(filters)),
-            taps: by_place,
-            scale,
-            shift,
-            project: Packed::new::<S>(project),
+            filter: Arc::new(PackedFilter { channels: geometry.channels, taps: by_place, scale, shift }),
+            project: project.as_ref().map(|filters| Packed::new::<S>(filters)),
         }
     }
 }
@@ -150,7 +193,7 @@ impl WithSimd for Piece<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Depthwise { rows, columns, channels } = self.block.geometry;
-        let outputs = self.packed.project.outputs();
+        let outputs = self.packed.outputs();
         let pixel = channels.next_multiple_of(S::F32_LANES);
         let row = (columns.before + columns.input + columns.after) * pixel;
         let halo = rows.side - rows.stride;
@@ -167,15 +210,29 @@ impl WithSimd for Piece<'_> {
             let needed = ((band.end - 1) * rows.stride + rows.side).saturating_sub(rows.before).min(rows.input);
             expand(simd, self.block, self.packed, self.image, expanded..needed.max(expanded), &mut ring);
             expanded = needed.max(expanded);
-            for (row, target) in band.clone().zip(filtered.values_mut().chunks_exact_mut(columns.output * pixel)) {
+            let target = match &self.packed.project {
+                None if pixel == channels => &mut *output,
+                _ => filtered.values_mut(),
+            };
+            for (row, target) in band.clone().zip(target.chunks_exact_mut(columns.output * pixel)) {
                 filter_row(simd, self.block, self.packed, &ring, row, target);
             }
+            let Some(project) = &self.packed.project else {
+                if pixel != channels {
+                    let pixels = filtered.values().chunks_exact(pixel);
+                    for (target, pixel) in output.chunks_exact_mut(channels).zip(pixels) {
+                        target.copy_from_slice(&pixel[..channels]);
+                    }
+                }
+                continue;
+            };
             let places: Vec<usize> = (0..band.len() * columns.output).collect();
             let origins: Vec<usize> = places.iter().map(|place| place * pixel).collect();
             let places: Vec<usize> = places.iter().map(|place| place * outputs).collect();
             let pixels = Rows { values: filtered.values(), origins: &origins, runs: &[0], run: channels };
             let residual = self.block.residual.then(|| &self.image[first * columns.output * outputs..]);
-            product(simd, &self.packed.project, &pixels, &mut Target { values: output, places: &places, residual });
+            let activation = self.block.after;
+            product(simd, project, &pixels, &mut Target { values: output, places: &places, activation, residual });
         }
     }
 }
@@ -194,7 +251,12 @@ fn expand<S: Simd>(simd: S, block: &Block, packed: &PackedBlock, image: &[f32], 
         Some(filters) => {
             let origins: Vec<usize> = (0..places.len()).map(|pixel| pixel * inputs).collect();
             let pixels = Rows { values: image, origins: &origins, runs: &[0], run: inputs };
-            let target = &mut Target { values: ring.values.values_mut(), places: &places, residual: None };
+            let target = &mut Target {
+                values: ring.values.values_mut(),
+                places: &places,
+                activation: block.inside,
+                residual: None,
+            };
             if !places.is_empty() {
                 product(simd, filters, &pixels, target);
             }
@@ -220,7 +282,7 @@ fn filter_row<S: Simd>(simd: S, block: &Block, packed: &PackedBlock, ring: &Ring
             count += 1;
         }
     }
-    let filter = RowFilter { packed, met: &met[..count], activation: block.taps.activation };
+    let filter = RowFilter { packed: &packed.filter, met: &met[..count], activation: block.inside };
     match (rows.side, rows.stride, columns.output >= PLACES) {
         (3, 1, true) => filter.run::<S, PLACES, 3, 1>(simd, target),
         (3, 1, false) => filter.run::<S, 1, 3, 1>(simd, target),
@@ -242,7 +304,7 @@ struct Met<'a> {
 
 /// What a row of the depthwise convolution is made of.
 struct RowFilter<'a> {
-    packed: &'a PackedBlock,
+    packed: &'a PackedFilter,
     met: &'a [Met<'a>],
     activation: Option<Activation>,
 }

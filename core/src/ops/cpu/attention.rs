@@ -97,7 +97,6 @@ impl WithSimd for Head<'_> {
             depth: within,
             scale: &scale,
             shift: &vec![0.0; keys],
-            activation: None,
         });
         let values = Packed::new::<S>(&Filters {
             weights: &value[start..],
@@ -105,7 +104,6 @@ impl WithSimd for Head<'_> {
             depth: self.attention.keys,
             scale: &vec![1.0; within],
             shift: &vec![0.0; within],
-            activation: None,
         });
         PackedHead { keys, values }
     }
@@ -135,12 +133,17 @@ impl WithSimd for Piece<'_> {
             let places: Vec<usize> = (0..count).map(|row| row * width + head * within).collect();
             let rows = Rows { values: query, origins: &places, runs: &[0], run: within };
             let residual = self.attention.bias(self.image, head, self.first);
-            product(simd, &packed.keys, &rows, &mut Target { values: &mut scores, places: &by_row, residual });
+            product(
+                simd,
+                &packed.keys,
+                &rows,
+                &mut Target { values: &mut scores, places: &by_row, residual, activation: None },
+            );
             for row in scores.chunks_exact_mut(keys) {
                 softmax(simd, row);
             }
             let rows = Rows { values: &scores, origins: &by_row, runs: &[0], run: keys };
-            let target = &mut Target { values: self.output, places: &places, residual: None };
+            let target = &mut Target { values: self.output, places: &places, residual: None, activation: None };
             product(simd, &packed.values, &rows, target);
         }
     }

@@ -1,5 +1,6 @@
 //! Linear layers and patch embeddings: one matrix product with what follows it.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -19,27 +20,17 @@ const ROWS_A_PIECE: usize = 96;
 pub(in crate::ops) struct Weights<'a> {
     pub(in crate::ops) weight: &'a FlexTensor,
     pub(in crate::ops) bias: Option<&'a FlexTensor>,
-    pub(in crate::ops) activation: Option<Activation>,
-}
-
-/// What is kept of a layer.
-struct Layer {
-    packed: Packed,
-    activation: Option<Activation>,
 }
 
 impl Weights<'_> {
     /// The weights laid out, from `kept` where they are there.
-    fn layer(&self, kept: &KeptLayout, processor: Arch) -> alloc::sync::Arc<Layer> {
+    fn packed(&self, kept: &KeptLayout) -> Arc<Packed> {
         let source: Vec<&FlexTensor> = [self.weight].into_iter().chain(self.bias).collect();
-        let layer = kept.of(&source, || self.laid_out(processor));
-        // One set of weights has one activation, but nothing says that it must.
-        if layer.activation == self.activation { layer } else { alloc::sync::Arc::new(self.laid_out(processor)) }
+        kept.of(&source, || self.laid_out())
     }
 
-    fn laid_out(&self, processor: Arch) -> Layer {
-        let layout = self.weight.layout();
-        let is_forward = layout.strides().iter().all(|stride| *stride > 0);
+    fn laid_out(&self) -> Packed {
+        let is_forward = self.weight.layout().strides().iter().all(|stride| *stride > 0);
         let weight = if is_forward { self.weight.clone() } else { contiguous(self.weight.clone()) };
         let layout = weight.layout();
         let (outputs, depth) = (layout.shape()[0], layout.shape()[1]);
@@ -47,15 +38,13 @@ impl Weights<'_> {
             Some(bias) => contiguous(bias.clone()).storage::<f32>().to_vec(),
             None => vec![0.0; outputs],
         };
-        let filters = Filters {
+        Arch::new().dispatch(Packing(&Filters {
             weights: &weight.storage()[layout.start_offset()..],
             strides: [layout.strides()[1].unsigned_abs(), layout.strides()[0].unsigned_abs()],
             depth,
             scale: &vec![1.0; outputs],
             shift: &shift,
-            activation: self.activation,
-        };
-        Layer { packed: processor.dispatch(Packing(&filters)), activation: self.activation }
+        }))
     }
 }
 
@@ -107,16 +96,25 @@ impl<'a> Input<'a> {
 pub(in crate::ops) fn linear(
     input: &Input,
     weights: &Weights,
+    activation: Option<Activation>,
     residual: Option<&[f32]>,
     kept: &KeptLayout,
 ) -> Vec<f32> {
-    let (rows, outputs) = (input.origins.len(), weights.weight.layout().shape()[0]);
+    multiplied(input, &weights.packed(kept), activation, residual)
+}
+
+/// `activation(rows · weights * scale + shift) + residual`, `[rows, out]`.
+pub(in crate::ops) fn multiplied(
+    input: &Input,
+    packed: &Packed,
+    activation: Option<Activation>,
+    residual: Option<&[f32]>,
+) -> Vec<f32> {
+    let (rows, outputs) = (input.origins.len(), packed.outputs());
     let mut output = vec![0.0; rows * outputs];
     if output.is_empty() {
         return output;
     }
-    let processor = Arch::new();
-    let layer = weights.layer(kept, processor);
     let pieces = rows.div_ceil(ROWS_A_PIECE).next_multiple_of(cores());
     let mut tasks = Vec::with_capacity(pieces);
     let mut rest = output.as_mut_slice();
@@ -124,9 +122,9 @@ pub(in crate::ops) fn linear(
         let (output, after) = rest.split_at_mut(share.len() * outputs);
         rest = after;
         let residual = residual.map(|residual| &residual[share.start * outputs..share.end * outputs]);
-        tasks.push(Piece { packed: &layer.packed, input, origins: &input.origins[share], residual, output });
+        tasks.push(Piece { packed, input, origins: &input.origins[share], activation, residual, output });
     }
-    for_each_task(processor, tasks);
+    for_each_task(Arch::new(), tasks);
     output
 }
 
@@ -135,6 +133,7 @@ struct Piece<'a> {
     packed: &'a Packed,
     input: &'a Input<'a>,
     origins: &'a [usize],
+    activation: Option<Activation>,
     residual: Option<&'a [f32]>,
     output: &'a mut [f32],
 }
@@ -144,10 +143,9 @@ impl WithSimd for Piece<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let places: Vec<usize> = (0..self.origins.len()).map(|row| row * self.packed.outputs()).collect();
-        let Input { values, runs, run, .. } = self.input;
-        let rows = Rows { values, origins: self.origins, runs, run: *run };
-        let target = &mut Target { values: self.output, places: &places, residual: self.residual };
-        product(simd, self.packed, &rows, target);
+        let Self { packed, input, origins, activation, residual, output } = self;
+        let places: Vec<usize> = (0..origins.len()).map(|row| row * packed.outputs()).collect();
+        let rows = Rows { values: input.values, origins, runs: &input.runs, run: input.run };
+        product(simd, packed, &rows, &mut Target { values: output, places: &places, activation, residual });
     }
 }

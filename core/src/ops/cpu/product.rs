@@ -51,7 +51,7 @@ impl Aligned {
     }
 }
 
-/// What rows are multiplied with, and what becomes of the sum: `activation(sum * scale + shift)`.
+/// What rows are multiplied with, and what becomes of the sum: `sum * scale + shift`.
 #[derive(Clone, Copy)]
 pub(in crate::ops) struct Filters<'a> {
     pub(in crate::ops) weights: &'a [f32],
@@ -63,7 +63,6 @@ pub(in crate::ops) struct Filters<'a> {
     pub(in crate::ops) scale: &'a [f32],
     /// `[outputs]`
     pub(in crate::ops) shift: &'a [f32],
-    pub(in crate::ops) activation: Option<Activation>,
 }
 
 /// [`Filters`] laid out for [`product`] with vectors of one length.
@@ -75,7 +74,6 @@ pub(in crate::ops) struct Packed {
     outputs: usize,
     scale: Vec<f32>,
     shift: Vec<f32>,
-    activation: Option<Activation>,
 }
 
 impl Packed {
@@ -93,7 +91,7 @@ impl Packed {
             );
         });
         let [scale, shift] = [filters.scale, filters.shift].map(|values| padded(values, S::F32_LANES));
-        Self { panels, depth, outputs, scale, shift, activation: filters.activation }
+        Self { panels, depth, outputs, scale, shift }
     }
 
     pub(in crate::ops) fn outputs(&self) -> usize {
@@ -152,6 +150,7 @@ pub(in crate::ops) struct Target<'a> {
     pub(in crate::ops) values: &'a mut [f32],
     /// Where each row begins.
     pub(in crate::ops) places: &'a [usize],
+    pub(in crate::ops) activation: Option<Activation>,
     /// What is added at the end, in the places of `values`.
     pub(in crate::ops) residual: Option<&'a [f32]>,
 }
@@ -289,7 +288,7 @@ impl Panel<'_> {
             let used = self.used::<S>(index);
             let place = place + index * S::F32_LANES..place + index * S::F32_LANES + used;
             let value = simd.mul_add_e_f32s(*sum, scale[index], shift[index]);
-            let mut value = activated(simd, value, self.packed.activation);
+            let mut value = activated(simd, value, target.activation);
             let values = &mut target.values[place.clone()];
             if used == S::F32_LANES {
                 if let Some(residual) = target.residual {

@@ -218,7 +218,7 @@ impl Block<'_> {
 /// The weights of a product of `[depth, outputs]`, with so many floats from one to the next in each direction.
 pub(super) fn pack(processor: Arch, weights: &[f32], [depth, outputs]: [usize; 2], strides: [usize; 2]) -> Packed {
     let (ones, zeros) = (vec![1.0; outputs], vec![0.0; outputs]);
-    let filters = Filters { weights, strides, depth, scale: &ones, shift: &zeros, activation: None };
+    let filters = Filters { weights, strides, depth, scale: &ones, shift: &zeros };
     processor.dispatch(Packing(&filters))
 }
 
@@ -283,7 +283,8 @@ impl Places {
     ) {
         let count = output.len() / packed.outputs();
         let pixels = Rows { values: input, origins: &self.origins[..count], runs: &[0], run: depth };
-        product(simd, packed, &pixels, &mut Target { values: output, places: &self.targets[..count], residual });
+        let places = &self.targets[..count];
+        product(simd, packed, &pixels, &mut Target { values: output, places, activation: None, residual });
     }
 }
 
