@@ -167,7 +167,9 @@ impl FusedAttention for Flex {
             width,
             heads,
         };
-        tensor(attention.forward(), [batch, queries, width])
+        let output = attention.forward();
+        cpu::buffers::put_back_tensors([query, key, value]);
+        tensor(output, [batch, queries, width])
     }
 }
 

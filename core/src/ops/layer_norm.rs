@@ -77,6 +77,7 @@ impl FusedLayerNorm for Flex {
         let [input, weight, bias] = [input, weight, bias].map(|tensor| contiguous(cast::<Self>(tensor, DType::F32)));
         let shape = input.layout().shape().clone();
         let output = cpu::layer_norm::layer_norm(input.storage(), weight.storage(), bias.storage(), epsilon as f32);
+        cpu::buffers::put_back_tensors([input]);
         cast::<Self>(tensor(output, shape), dtype)
     }
 }

@@ -146,8 +146,10 @@ impl FusedLinear for Flex {
         let rows = cpu::linear::Input::rows(input.storage(), shape[last]);
         shape[last] = weight.layout().shape()[0];
         let weights = cpu::linear::Weights { weight: &weight, bias: bias.as_ref() };
-        let residual = residual.as_ref().map(|residual| residual.storage());
-        tensor(cpu::linear::linear(&rows, &weights, activation, residual, &kept), shape)
+        let added = residual.as_ref().map(|residual| residual.storage());
+        let output = cpu::linear::linear(&rows, &weights, activation, added, &kept);
+        cpu::buffers::put_back_tensors([input].into_iter().chain(residual));
+        tensor(output, shape)
     }
 }
 

@@ -28,8 +28,9 @@ pub use attention::{attention, attention_with_weights};
 pub use convolution::{
     Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Padding,
     SeparableConvolution, Steps, bare_depthwise, batch_norm, convolution, convolution_kept, convolution_of_batch,
-    depthwise_convolution, depthwise_convolution_kept, depthwise_convolution_of_batch, folded_norm, inverted_residual,
-    inverted_residual_kept, inverted_residual_of_batch, patches, pointwise_convolution, separable_convolution_kept,
+    depthwise_convolution, depthwise_convolution_kept, depthwise_convolution_of_batch, expanded_depthwise_kept,
+    folded_norm, inverted_residual, inverted_residual_kept, inverted_residual_of_batch, patches, pointwise_convolution,
+    separable_convolution_kept,
 };
 pub use cpu::KeptLayout;
 pub use layer_norm::layer_norm;

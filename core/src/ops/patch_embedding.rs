@@ -119,6 +119,7 @@ impl FusedPatchEmbedding for Flex {
         let weight = contiguous(weight).reshape(Shape::from([dim, channels * patch * patch]));
         let weights = cpu::linear::Weights { weight: &weight, bias: bias.as_ref() };
         let tokens = cpu::linear::linear(&patches, &weights, None, None, &kept);
+        cpu::buffers::put_back_tensors([pixels]);
         tensor(tokens, [count, height / patch * (width / patch), dim])
     }
 }

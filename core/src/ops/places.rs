@@ -23,9 +23,12 @@ use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 
 #[cfg(feature = "simd")]
-use super::cpu::flex::{contiguous, dims, tensor};
-#[cfg(feature = "simd")]
 use super::cpu::parallel::for_each_chunk;
+#[cfg(feature = "simd")]
+use super::cpu::{
+    buffers::{put_back_tensors, unwritten},
+    flex::{contiguous, dims, tensor},
+};
 #[cfg(feature = "simd")]
 use super::{Axis, Steps};
 
@@ -162,7 +165,7 @@ impl Places for Flex {
         let [images, rows, columns, channels] = dims(&maps);
         let maps = contiguous(maps);
         let [rows, columns] = [rows, columns].map(|input| Steps::centred(stride).axis(input, side));
-        let mut output = vec![f32::NEG_INFINITY; images * rows.output * columns.output * channels];
+        let mut output = unwritten(images * rows.output * columns.output * channels);
         if !output.is_empty() {
             let (met, values) = (Met::of(rows, columns), maps.storage::<f32>());
             for_each_chunk(
@@ -179,6 +182,7 @@ impl Places for Flex {
                 },
             );
         }
+        put_back_tensors([maps]);
         tensor(output, [images, rows.output, columns.output, channels])
     }
 }
@@ -209,6 +213,7 @@ impl Met {
     /// Makes each number of `output`, a row of it, the largest that it meets; NaN is larger than all.
     #[inline(always)]
     fn largest(&self, image: &[f32], row: usize, channels: usize, output: &mut [f32]) {
+        output.fill(f32::NEG_INFINITY);
         for (place, columns) in output.chunks_exact_mut(channels).zip(&self.columns) {
             for row in self.rows[row].clone() {
                 for column in columns.clone() {

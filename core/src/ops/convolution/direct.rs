@@ -1,13 +1,13 @@
 //! A convolution as products of pixels and weights, without writing down the pixels that each place reads: a row of the
 //! kernel meets neighbouring pixels, whose channels are one run of memory.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::geometry::Axis;
 use crate::ops::Activation;
+use crate::ops::cpu::buffers::{Buffer, unwritten};
 use crate::ops::cpu::parallel::for_each_task;
 use crate::ops::cpu::product::{Packed, Rows, Target, product};
 
@@ -28,7 +28,7 @@ impl Direct {
         let image_length = self.rows.input * self.columns.input * self.channels;
         let row_length = self.columns.output * packed.outputs();
         let output_length = self.rows.output * row_length;
-        let mut output = vec![0.0; input.len().checked_div(image_length).unwrap_or(0) * output_length];
+        let mut output = unwritten(input.len().checked_div(image_length).unwrap_or(0) * output_length);
         if output.is_empty() {
             return output;
         }
@@ -70,7 +70,7 @@ impl WithSimd for Piece<'_> {
         let (values, width) = if self.convolution.is_padded() {
             let width = (columns.before + columns.input + columns.after) * channels;
             padded = self.padded(count, width);
-            (padded.as_slice(), width)
+            (&*padded, width)
         } else {
             let width = columns.input * channels;
             (&self.image[self.first_row * rows.stride * width..], width)
@@ -100,15 +100,21 @@ impl WithSimd for Piece<'_> {
 
 impl Piece<'_> {
     /// The input rows that `count` output rows read, with zeros around them; each has `width` floats.
-    fn padded(&self, count: usize, width: usize) -> Vec<f32> {
+    fn padded(&self, count: usize, width: usize) -> Buffer {
         let Direct { rows, columns, channels, .. } = *self.convolution;
-        let mut padded = vec![0.0; ((count - 1) * rows.stride + rows.side) * width];
+        let mut padded = Buffer::unwritten(((count - 1) * rows.stride + rows.side) * width);
         for (index, row) in padded.chunks_exact_mut(width).enumerate() {
             let source = (self.first_row * rows.stride + index).checked_sub(rows.before);
-            if let Some(source) = source.filter(|source| *source < rows.input) {
-                let length = columns.input * channels;
-                row[columns.before * channels..][..length].copy_from_slice(&self.image[source * length..][..length]);
-            }
+            let Some(source) = source.filter(|source| *source < rows.input) else {
+                row.fill(0.0);
+                continue;
+            };
+            let length = columns.input * channels;
+            let (before, rest) = row.split_at_mut(columns.before * channels);
+            let (within, after) = rest.split_at_mut(length);
+            before.fill(0.0);
+            within.copy_from_slice(&self.image[source * length..][..length]);
+            after.fill(0.0);
         }
         padded
     }

@@ -15,6 +15,7 @@ use super::geometry::Steps;
 use super::kernels::Depthwise;
 use super::residual::{self, Block, Taps};
 use super::{ChannelAffine, is_on_cpu};
+use crate::ops::cpu::buffers::put_back_tensors;
 use crate::ops::cpu::flex::{contiguous, dims, tensor};
 use crate::ops::cpu::linear::Packing;
 use crate::ops::cpu::product::{Filters, Packed};
@@ -124,23 +125,22 @@ fn fits<const D: usize>(weight: &Tensor<D>, inputs: usize, affine: &ChannelAffin
     is_plain && types == [DType::F32; 3] && sizes[1] == inputs && outputs == [[sizes[0]]; 2]
 }
 
-/// The convolution by these bodies; `None` where they do not serve. The weight is `[out, in, side, side]`, or `[out, in]`
-/// for a side of 1.
+/// Whether these bodies serve this convolution, whose weight is `[out, in, side, side]`, or `[out, in]` for a side of 1.
+pub(super) fn serve<const D: usize>(input: &Tensor<4>, weight: &Tensor<D>, affine: &ChannelAffine) -> bool {
+    is_served(input) && fits(weight, input.dims()[3], affine)
+}
+
+/// A convolution that these bodies [`serve`]. The input is given up, so that its memory can be used again.
 pub(super) fn convolution<const D: usize>(
-    input: &Tensor<4>,
+    input: Tensor<4>,
     weight: &Tensor<D>,
     steps: Steps,
     affine: &ChannelAffine,
     activation: Option<Activation>,
     kept: &KeptLayout,
-) -> Option<Tensor<4>> {
-    let [_, _, _, channels] = input.dims();
-    if !is_served(input) || !fits(weight, channels, affine) {
-        return None;
-    }
-    let layer = Layer::new(weight, affine);
-    let form = Form { steps, activation };
-    Some(Tensor::from_dispatch(Dispatch::convolution(input.clone().into_dispatch(), layer, form, kept.clone())))
+) -> Tensor<4> {
+    let (layer, form) = (Layer::new(weight, affine), Form { steps, activation });
+    Tensor::from_dispatch(Dispatch::convolution(input.into_dispatch(), layer, form, kept.clone()))
 }
 
 /// A filter for each channel, with convolutions of 1 × 1 before and after it where there are any.
@@ -158,11 +158,13 @@ pub(super) struct Filtering<'a> {
 }
 
 impl Filtering<'_> {
-    /// The output by these bodies, which keep weights laid out in `kept`; `None` where they do not serve.
-    pub(super) fn forward(&self, input: &Tensor<4>, kept: &KeptLayout) -> Option<Tensor<4>> {
-        if !is_served(input) || !self.is_served(input.dims()[3]) {
-            return None;
-        }
+    /// Whether these bodies serve.
+    pub(super) fn serves(&self, input: &Tensor<4>) -> bool {
+        is_served(input) && self.fits(input.dims()[3])
+    }
+
+    /// The output, where these bodies serve. The input is given up, so that its memory can be used again.
+    pub(super) fn forward(&self, input: Tensor<4>, kept: &KeptLayout) -> Tensor<4> {
         let Self { steps, inside, after, residual, .. } = *self;
         let layers = BlockLayers {
             expand: Pointwise::new(self.expand),
@@ -170,11 +172,10 @@ impl Filtering<'_> {
             project: Pointwise::new(self.project),
         };
         let form = BlockForm { steps, inside, after, residual };
-        let input = input.clone().into_dispatch();
-        Some(Tensor::from_dispatch(Dispatch::filtering(input, layers, form, kept.clone())))
+        Tensor::from_dispatch(Dispatch::filtering(input.into_dispatch(), layers, form, kept.clone()))
     }
 
-    fn is_served(&self, channels: usize) -> bool {
+    fn fits(&self, channels: usize) -> bool {
         let [inside, _, side, _] = self.filter.0.dims();
         let is_expanded = match self.expand {
             Some((weight, affine)) => fits(weight, channels, affine) && weight.dims()[0] == inside,
@@ -202,7 +203,9 @@ impl FusedConvolutions for Flex {
         let convolution =
             Direct { rows: steps.axis(rows, side), columns: steps.axis(columns, side), channels, activation };
         let shape = [images, convolution.rows.output, convolution.columns.output, outputs];
-        tensor(convolution.forward(input.storage(), &packed), shape)
+        let output = convolution.forward(input.storage(), &packed);
+        put_back_tensors([input]);
+        tensor(output, shape)
     }
 
     fn filtering(input: FlexTensor, layers: BlockLayers<Self>, form: BlockForm, kept: KeptLayout) -> FlexTensor {
@@ -227,7 +230,9 @@ impl FusedConvolutions for Flex {
         };
         let packed = kept.of(&source.iter().collect::<Vec<_>>(), || block.packed());
         let outputs = project.as_ref().map_or(channels, |layer| dims::<2>(&layer.weight)[0]);
-        tensor(block.forward(input.storage(), &packed), [images, rows.output, columns.output, outputs])
+        let output = block.forward(input.storage(), &packed);
+        put_back_tensors([input]);
+        tensor(output, [images, rows.output, columns.output, outputs])
     }
 }
 

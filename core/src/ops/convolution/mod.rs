@@ -95,10 +95,8 @@ pub fn pointwise_convolution(
     assert_eq!(input.dims()[3], inputs, "the input's channels are what the weight reads");
     affine.check(outputs);
     #[cfg(feature = "simd")]
-    if let Some(output) =
-        fused::convolution(&input, &weight, Steps::same(1), &affine, activation, &KeptLayout::default())
-    {
-        return output;
+    if fused::serve(&input, &weight, &affine) {
+        return fused::convolution(input, &weight, Steps::same(1), &affine, activation, &KeptLayout::default());
     }
     if let Some(smooth) = smooth(activation) {
         return smooth.apply(pointwise_convolution(input, weight, affine, None));
@@ -154,8 +152,8 @@ pub fn depthwise_convolution_kept(
             after: None,
             residual: false,
         };
-        if let Some(output) = filtering.forward(&input, kept) {
-            return output;
+        if filtering.serves(&input) {
+            return filtering.forward(input, kept);
         }
     }
     if let Some(smooth) = smooth(activation) {
@@ -221,8 +219,8 @@ pub fn convolution_kept(
     #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
 ) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) = fused::convolution(&input, &weight, steps, &affine, activation, kept) {
-        return output;
+    if fused::serve(&input, &weight, &affine) {
+        return fused::convolution(input, &weight, steps, &affine, activation, kept);
     }
     if let Some(smooth) = smooth(activation) {
         return smooth.apply(convolution(input, weight, steps, affine, None));
@@ -259,6 +257,42 @@ pub struct InvertedResidual {
     pub residual: bool,
 }
 
+/// A convolution of 1 × 1 and then one with a kernel for each channel, both followed by `activation`: what comes before squeeze
+/// and excitation. The weights are `[inside, in]` and `[inside, 1, side, side]`; `kept` belongs to whoever holds on to them.
+///
+/// # Shapes
+/// - input: `[images, rows, columns, in]`
+/// - output: `[images, rows', columns', inside]`, as `steps` say
+///
+/// # Panics
+/// Where the shapes are others.
+pub fn expanded_depthwise_kept(
+    input: Tensor<4>,
+    (expand, expand_affine): (Tensor<2>, ChannelAffine),
+    (filter, filter_affine): (Tensor<4>, ChannelAffine),
+    steps: Steps,
+    activation: Option<Activation>,
+    #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
+) -> Tensor<4> {
+    #[cfg(feature = "simd")]
+    {
+        let filtering = fused::Filtering {
+            expand: Some((&expand, &expand_affine)),
+            filter: (&filter, &filter_affine),
+            steps,
+            inside: activation,
+            project: None,
+            after: None,
+            residual: false,
+        };
+        if filtering.serves(&input) {
+            return filtering.forward(input, kept);
+        }
+    }
+    let expanded = pointwise_convolution(input, expand, expand_affine, activation);
+    depthwise_convolution(expanded, filter, steps, filter_affine, activation)
+}
+
 /// A filter for each channel and a convolution of 1 × 1 (Chollet, "Xception", 2017) as one operation.
 #[derive(Clone, Debug)]
 pub struct SeparableConvolution {
@@ -290,8 +324,8 @@ pub fn separable_convolution_kept(
     #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
 ) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) = layers.filtering().forward(&input, kept) {
-        return output;
+    if layers.filtering().serves(&input) {
+        return layers.filtering().forward(input, kept);
     }
     let SeparableConvolution { filter, project, project_affine, steps, activation, .. } = layers;
     let filtered = bare_depthwise(input, filter, steps);
@@ -344,8 +378,8 @@ pub fn inverted_residual_kept(
     #[cfg_attr(not(feature = "simd"), allow(unused_variables))] kept: &KeptLayout,
 ) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) = block.filtering().forward(&input, kept) {
-        return output;
+    if block.filtering().serves(&input) {
+        return block.filtering().forward(input, kept);
     }
     let activation = Some(block.activation);
     let expanded = match block.expand {

@@ -10,11 +10,13 @@ use core::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::geometry::Axis;
 use super::kernels::Depthwise;
 use crate::ops::Activation;
+use crate::ops::cpu::buffers::{put_back, unwritten};
 use crate::ops::cpu::linear::{Input, multiplied};
 use crate::ops::cpu::parallel::{cores, for_each_task};
-use crate::ops::cpu::product::{Aligned, Filters, Packed, Rows, Target, padded, product};
+use crate::ops::cpu::product::{Filters, Packed, Rows, Scratch, Target, padded, product};
 use crate::ops::cpu::vector::activated;
 
 /// Floats of a band, expanded and filtered: half a megabyte.
@@ -64,7 +66,7 @@ impl Block<'_> {
         let row_length = columns.output * outputs;
         let output_length = rows.output * row_length;
         let images = input.len().checked_div(image_length).unwrap_or(0);
-        let mut output = vec![0.0; images * output_length];
+        let mut output = unwritten(images * output_length);
         if output.is_empty() {
             return output;
         }
@@ -91,13 +93,12 @@ impl Block<'_> {
         let expanded = multiplied(&Input::rows(input, self.inputs()), expand, self.inside, None);
         let filter = Self { expand: None, project: None, after: None, residual: false, ..*self };
         let filtered = filter.forward(&expanded, &packed.filter_alone());
-        match &packed.project {
-            Some(project) => {
-                let rows = Input::rows(&filtered, self.geometry.channels);
-                multiplied(&rows, project, self.after, self.residual.then_some(input))
-            }
-            None => filtered,
-        }
+        put_back(expanded);
+        let Some(project) = &packed.project else { return filtered };
+        let rows = Input::rows(&filtered, self.geometry.channels);
+        let projected = multiplied(&rows, project, self.after, self.residual.then_some(input));
+        put_back(filtered);
+        projected
     }
 
     /// The block's weights laid out.
@@ -173,7 +174,7 @@ struct Piece<'a> {
 
 /// Expanded rows, the ones that were needed last.
 struct Ring {
-    values: Aligned,
+    values: Scratch,
     /// Rows that fit in.
     rows: usize,
     /// Floats of a pixel and of a row.
@@ -184,6 +185,19 @@ struct Ring {
 impl Ring {
     fn start(&self, row: usize) -> usize {
         row % self.rows * self.row
+    }
+
+    /// Zeros where the kernel meets no pixel, and where a pixel has no channel.
+    fn clear_padding(&mut self, columns: Axis, channels: usize) {
+        let Self { pixel, row, .. } = *self;
+        for row in self.values.values_mut().chunks_exact_mut(row).take(self.rows) {
+            if pixel != channels {
+                row.fill(0.0);
+                continue;
+            }
+            row[..columns.before * pixel].fill(0.0);
+            row[(columns.before + columns.input) * pixel..].fill(0.0);
+        }
     }
 }
 
@@ -201,8 +215,9 @@ impl WithSimd for Piece<'_> {
         let in_band = BAND.saturating_sub(halo * row) / (row * rows.stride + columns.output * pixel);
         let in_band = in_band.clamp(1, end - self.first_row);
         let ring_rows = in_band * rows.stride + halo;
-        let mut ring = Ring { values: Aligned::zeros(ring_rows * row), rows: ring_rows, pixel, row };
-        let mut filtered = Aligned::zeros(in_band * columns.output * pixel);
+        let mut ring = Ring { values: Scratch::unwritten(ring_rows * row), rows: ring_rows, pixel, row };
+        ring.clear_padding(columns, channels);
+        let mut filtered = Scratch::unwritten(in_band * columns.output * pixel);
         let mut expanded = (self.first_row * rows.stride).saturating_sub(rows.before);
         for (index, output) in self.output.chunks_mut(in_band * columns.output * outputs).enumerate() {
             let first = self.first_row + index * in_band;

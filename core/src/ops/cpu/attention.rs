@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::buffers::{Buffer, unwritten};
 use super::parallel::{cores, for_each_task, map_tasks, shares};
 use super::product::{Filters, Packed, Rows, TILE, Target, product};
 use super::vector::exp;
@@ -36,7 +37,7 @@ impl Attention<'_> {
     /// `[batch, queries, width]`
     pub(in crate::ops) fn forward(&self) -> Vec<f32> {
         let Self { batch, queries, width, heads, .. } = *self;
-        let mut output = vec![0.0; batch * queries * width];
+        let mut output = unwritten(batch * queries * width);
         if output.is_empty() {
             return output;
         }
@@ -126,7 +127,7 @@ impl WithSimd for Piece<'_> {
         let Attention { query, queries, keys, width, heads, .. } = *self.attention;
         let (count, within) = (self.output.len() / width, self.attention.head_width());
         let query = &query[(self.image * queries + self.first) * width..][..count * width];
-        let mut scores = vec![0.0; count * keys];
+        let mut scores = Buffer::unwritten(count * keys);
         let by_row: Vec<usize> = (0..count).map(|row| row * keys).collect();
         for head in 0..heads {
             let packed = &self.packed[self.image * heads + head];

@@ -1,10 +1,10 @@
 //! Layer normalisation of rows.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::buffers::unwritten;
 use super::parallel::{cores, for_each_task, shares};
 
 /// Numbers of the longest vector.
@@ -15,7 +15,7 @@ const LEAST: usize = 16 * 1024;
 /// `(row - mean) / sqrt(variance + epsilon) * weight + bias` of each row, which is as long as `weight` and `bias`.
 pub(in crate::ops) fn layer_norm(input: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) -> Vec<f32> {
     let width = weight.len();
-    let mut output = vec![0.0; input.len()];
+    let mut output = unwritten(input.len());
     if output.is_empty() {
         return output;
     }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use burn::backend::flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
+use super::buffers::unwritten;
 use super::flex::contiguous;
 use super::kept::KeptLayout;
 use super::parallel::{cores, for_each_task, shares};
@@ -111,7 +112,7 @@ pub(in crate::ops) fn multiplied(
     residual: Option<&[f32]>,
 ) -> Vec<f32> {
     let (rows, outputs) = (input.origins.len(), packed.outputs());
-    let mut output = vec![0.0; rows * outputs];
+    let mut output = unwritten(rows * outputs);
     if output.is_empty() {
         return output;
     }

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "simd")]
 pub(super) mod attention;
+#[cfg(feature = "simd")]
+pub(super) mod buffers;
 pub(super) mod flex;
 #[cfg(feature = "simd")]
 pub(super) mod kept;

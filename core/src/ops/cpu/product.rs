@@ -12,6 +12,7 @@ use core::ops::Range;
 
 use pulp::Simd;
 
+use super::buffers::Buffer;
 use super::parallel::for_each_piece;
 use super::vector::activated;
 use crate::ops::Activation;
@@ -38,6 +39,29 @@ pub(in crate::ops) struct Aligned {
 impl Aligned {
     pub(in crate::ops) fn zeros(length: usize) -> Self {
         let values = vec![0.0; length + LINE];
+        let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        Self { values, start }
+    }
+
+    pub(in crate::ops) fn values(&self) -> &[f32] {
+        &self.values[self.start..]
+    }
+
+    pub(in crate::ops) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values[self.start..]
+    }
+}
+
+/// Numbers of any value that begin with a cache line, and are put back when dropped.
+#[derive(Debug)]
+pub(in crate::ops) struct Scratch {
+    values: Buffer,
+    start: usize,
+}
+
+impl Scratch {
+    pub(in crate::ops) fn unwritten(length: usize) -> Self {
+        let values = Buffer::unwritten(length + LINE);
         let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
         Self { values, start }
     }

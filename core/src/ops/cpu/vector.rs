@@ -28,12 +28,16 @@ pub(in crate::ops) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(sum), power))
 }
 
-/// The nearest number in `low..=high`; NaN stays NaN, since it is neither less nor more than a bound.
+/// The nearest number in `low..=high`; NaN stays NaN.
 #[inline(always)]
 pub(in crate::ops) fn clamp<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -> S::f32s {
-    let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
-    let x = simd.select_f32s(simd.less_than_f32s(x, low), low, x);
-    simd.select_f32s(simd.less_than_f32s(high, x), high, x)
+    simd.min_f32s(simd.splat_f32s(high), at_least(simd, x, low))
+}
+
+/// The greater of `x` and `low`; NaN stays NaN: where one number is none, x86 takes the second, and others none.
+#[inline(always)]
+fn at_least<S: Simd>(simd: S, x: S::f32s, low: f32) -> S::f32s {
+    simd.max_f32s(simd.splat_f32s(low), x)
 }
 
 /// The activation of each number.
@@ -41,22 +45,35 @@ pub(in crate::ops) fn clamp<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -
 pub(in crate::ops) fn activated<S: Simd>(simd: S, x: S::f32s, activation: Option<Activation>) -> S::f32s {
     match activation {
         None => x,
-        Some(Activation::Relu) => {
-            let zero = simd.splat_f32s(0.0);
-            simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
-        }
+        Some(Activation::Relu) => at_least(simd, x, 0.0),
         Some(Activation::Relu6) => clamp(simd, x, 0.0, 6.0),
-        Some(Activation::QuickGelu) => gated(simd, x, simd.mul_f32s(x, simd.splat_f32s(1.702))),
-        Some(Activation::Silu) => gated(simd, x, x),
+        Some(Activation::QuickGelu) => simd.mul_f32s(x, sigmoid(simd, simd.mul_f32s(x, simd.splat_f32s(1.702)))),
+        Some(Activation::Silu) => simd.mul_f32s(x, sigmoid(simd, x)),
         Some(Activation::Gelu) => gelu(simd, x),
     }
 }
 
-/// `x * sigmoid(gate)`
+/// `1 / (1 + e^-x)` to within 3e-7, by the rational function that Eigen and ONNX Runtime use: cheaper than an exponential, which
+/// counts where the sums before it are short. NaN stays NaN.
 #[inline(always)]
-fn gated<S: Simd>(simd: S, x: S::f32s, gate: S::f32s) -> S::f32s {
-    let below = simd.add_f32s(exp(simd, simd.neg_f32s(gate)), simd.splat_f32s(1.0));
-    simd.div_f32s(x, below)
+fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    /// Beyond it, f32 tells no difference from 1, and hardly one from 0.
+    const LARGEST: f32 = 18.0;
+    const ABOVE: [f32; 5] = [4.370_310_1e-11, 1.156_273_2e-7, 6.085_748_6e-5, 8.513_771e-3, 2.482_879_5e-1];
+    const BELOW: [f32; 6] =
+        [6.102_474e-13, 5.761_021_4e-9, 6.291_067_9e-6, 1.701_988_2e-3, 1.168_176_6e-1, 9.931_519_2e-1];
+    let is_none = simd.less_than_f32s(x, simd.splat_f32s(-LARGEST));
+    let x = clamp(simd, x, -LARGEST, LARGEST);
+    let square = simd.mul_f32s(x, x);
+    let (mut above, mut below) = (simd.splat_f32s(ABOVE[0]), simd.splat_f32s(BELOW[0]));
+    for factor in &ABOVE[1..] {
+        above = simd.mul_add_e_f32s(above, square, simd.splat_f32s(*factor));
+    }
+    for factor in &BELOW[1..] {
+        below = simd.mul_add_e_f32s(below, square, simd.splat_f32s(*factor));
+    }
+    let found = simd.add_f32s(simd.div_f32s(simd.mul_f32s(above, x), below), simd.splat_f32s(0.5));
+    simd.select_f32s(is_none, simd.splat_f32s(0.0), found)
 }
 
 /// `x * Φ(x)`, with the complementary error function by formula 7.1.26 of Abramowitz and Stegun, whose error is below 1.5e-7.
@@ -124,15 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn activations_are_near_their_formulas() {
+    fn activations_are_near_their_formulas_and_of_nan_is_nan() {
         use Activation::{Gelu, QuickGelu, Relu, Relu6, Silu};
         let grid = grid(-12.0, 12.0);
         for activation in [Relu, Relu6, QuickGelu, Gelu, Silu] {
             for (x, found) in grid.iter().zip(Arch::new().dispatch(Mapped(&grid, Some(activation)))) {
                 let expected = activation.of_scalar(f64::from(*x));
                 let error = (f64::from(found) - expected).abs();
-                assert!(error < 1e-6 * expected.abs().max(0.5), "{activation:?} of {x} is {expected}, not {found}");
+                assert!(error < 2e-6 * expected.abs().max(1.0), "{activation:?} of {x} is {expected}, not {found}");
             }
+            assert!(Arch::new().dispatch(Mapped(&[f32::NAN], Some(activation)))[0].is_nan(), "{activation:?}");
         }
     }
 }

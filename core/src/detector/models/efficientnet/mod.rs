@@ -83,14 +83,21 @@ impl Block {
         }
     }
 
-    /// One convolution after the other, since all pixels of an image decide about each channel.
+    /// In two parts, since all pixels of an image decide about each channel between them.
     fn forward_squeezed(&self, squeeze: &SqueezeExcite, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         let activation = Some(self.activation);
-        let expanded = match &self.expand {
-            Some(expand) => expand.forward(input.clone(), Steps::same(1), activation, pass),
-            None => input.clone(),
+        let filtered = match &self.expand {
+            Some(expand) if pass.moments().is_none() => {
+                let expand = (expand.matrix(), expand.norm.affine());
+                let filter = (self.depthwise.weight.val(), self.depthwise.norm.affine());
+                ops::expanded_depthwise_kept(input.clone(), expand, filter, self.steps, activation, &self.kept)
+            }
+            Some(expand) => {
+                let expanded = expand.forward(input.clone(), Steps::same(1), activation, pass);
+                self.depthwise.forward_depthwise(expanded, self.steps, activation, pass)
+            }
+            None => self.depthwise.forward_depthwise(input.clone(), self.steps, activation, pass),
         };
-        let filtered = self.depthwise.forward_depthwise(expanded, self.steps, activation, pass);
         let output = self.project.forward(squeeze.forward(filtered), Steps::same(1), None, pass);
         if self.residual { pass_by(output, self.keep, pass) + input } else { output }
     }

@@ -8,10 +8,10 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::super::kernels::Depthwise;
 use super::super::norm_kernels::{Norm, NormBack, Sums};
-use super::buffers::Buffer;
 use super::forward::{Block, Form, Layer, Map, Maps, Places, Taps, fill, pack};
 use super::outer::{Run, add_outer};
 use super::rows::{GradientRow, Met, Ring, add_tap_products, filter_row};
+use crate::ops::cpu::buffers::Buffer;
 use crate::ops::cpu::parallel::map_tasks;
 use crate::ops::cpu::product::{Aligned, Packed};
 

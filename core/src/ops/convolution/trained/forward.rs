@@ -8,8 +8,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::super::kernels::{Bounds, Depthwise};
 use super::super::norm_kernels::{Norm, Running};
-use super::buffers::Buffer;
 use super::rows::{Met, Ring, filter_row};
+use crate::ops::cpu::buffers::Buffer;
 use crate::ops::cpu::parallel::{for_each_chunk, map_tasks};
 use crate::ops::cpu::product::{Aligned, Filters, Packed, Rows, Target, product};
 

@@ -10,8 +10,6 @@
 #[cfg(all(feature = "simd", feature = "autodiff"))]
 mod backward;
 #[cfg(all(feature = "simd", feature = "autodiff"))]
-mod buffers;
-#[cfg(all(feature = "simd", feature = "autodiff"))]
 mod forward;
 #[cfg(all(feature = "simd", feature = "autodiff"))]
 mod operation;
@@ -148,10 +146,8 @@ pub fn inverted_residual_of_batch(input: Tensor<4>, block: InvertedResidualOfBat
 /// [`pointwise_convolution`](super::pointwise_convolution) with nothing after it.
 fn bare_pointwise(input: Tensor<4>, weight: Tensor<2>) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) =
-        fused::convolution(&input, &weight, Steps::same(1), &neutral(&weight), None, &KeptLayout::default())
-    {
-        return output;
+    if fused::serve(&input, &weight, &neutral(&weight)) {
+        return fused::convolution(input, &weight, Steps::same(1), &neutral(&weight), None, &KeptLayout::default());
     }
     let (input, weight) = (input.into_dispatch(), weight.cast(DType::F32).into_dispatch());
     Tensor::from_dispatch(Dispatch::bare_pointwise(input, weight))
@@ -170,8 +166,8 @@ pub fn bare_depthwise(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tens
 /// [`convolution`](super::convolution) with nothing after it.
 fn bare_convolution(input: Tensor<4>, weight: Tensor<4>, steps: Steps) -> Tensor<4> {
     #[cfg(feature = "simd")]
-    if let Some(output) = fused::convolution(&input, &weight, steps, &neutral(&weight), None, &KeptLayout::default()) {
-        return output;
+    if fused::serve(&input, &weight, &neutral(&weight)) {
+        return fused::convolution(input, &weight, steps, &neutral(&weight), None, &KeptLayout::default());
     }
     let read = pixels_read(input, weight.dims()[2], steps);
     bare_pointwise(read, weight.flatten(1, 3))

@@ -10,9 +10,9 @@ use super::super::geometry::Axis;
 use super::super::kernels::Bounds;
 use super::super::norm_kernels::{Norm, NormBack, Running};
 use super::backward::{Added, LayerGradients, all_sums, layer_gradients, matrix};
-use super::buffers::Buffer;
 use super::forward::{Layer, Map, Parts, Places, pack};
 use super::outer::{Run, add_outer};
+use crate::ops::cpu::buffers::Buffer;
 use crate::ops::cpu::parallel::map_tasks;
 use crate::ops::cpu::product::{Aligned, Packed};
 
