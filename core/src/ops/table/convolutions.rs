@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 
 use super::{Case, Inputs, LAYOUTS, Layout, formulas, input};
-use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, Steps};
+use crate::ops::{self, Activation, ChannelAffine, InvertedResidual, KeptLayout, SeparableConvolution, Steps};
 
 /// Images, rows, columns, channels, side, stride. The channels come in wide, narrow and single runs.
 pub(super) const SHAPES: [[usize; 6]; 7] = [
@@ -19,8 +19,8 @@ pub(super) const SHAPES: [[usize; 6]; 7] = [
     [1, 2, 3, 8, 5, 2],
     [2, 4, 4, 72, 3, 1],
 ];
-pub(super) const ACTIVATIONS: [Option<Activation>; 4] =
-    [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu)];
+pub(super) const ACTIVATIONS: [Option<Activation>; 5] =
+    [None, Some(Activation::Relu6), Some(Activation::Relu), Some(Activation::QuickGelu), Some(Activation::Silu)];
 
 /// Numbers that are none, or without end.
 const STRANGE: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
@@ -246,5 +246,90 @@ fn block_case(
     };
     let operation = move |x: &mut Inputs| vec![ops::inverted_residual(x.next(), block(x)).into()];
     let formula = move |x: &mut Inputs| vec![formulas::inverted_residual(x.next(), block(x)).into()];
+    Case::new(name, declared, operation, formula)
+}
+
+pub(super) fn separable_convolution() -> Vec<Case> {
+    let mut activations = ACTIVATIONS.into_iter().cycle();
+    let mut cases = Vec::new();
+    for sizes in BLOCKS {
+        for steps in paddings(sizes[7]) {
+            cases.push(separable_case(sizes, steps, activations.next().flatten(), Layout::Plain));
+        }
+    }
+    cases.extend(LAYOUTS.map(|layout| separable_case([2, 9, 8, 5, 33, 20, 5, 2], Steps::same(2), None, layout)));
+    cases
+}
+
+fn separable_case(
+    [images, rows, columns, _, inputs, outputs, side, _]: [usize; 8],
+    steps: Steps,
+    activation: Option<Activation>,
+    layout: Layout,
+) -> Case {
+    let name = format!(
+        "{images} × {rows} × {columns} × {inputs} to {outputs} by {side}, {steps:?}, {activation:?}, weights {layout:?}"
+    );
+    let declared = vec![
+        input([images, rows, columns, inputs]),
+        input([inputs, 1, side, side]).laid(layout),
+        input([outputs, inputs]).times(0.125).laid(layout),
+        input([outputs]),
+        input([outputs]),
+    ];
+    let operation = move |x: &mut Inputs| {
+        let (maps, filter, project): (Tensor<4>, Tensor<4>, Tensor<2>) = (x.next(), x.next(), x.next());
+        let neutral = ChannelAffine::neutral(inputs, &maps.device());
+        let layers = SeparableConvolution { filter, neutral, project, project_affine: affine(x), steps, activation };
+        vec![ops::separable_convolution_kept(maps, layers, &KeptLayout::default()).into()]
+    };
+    let formula = move |x: &mut Inputs| {
+        let filtered = formulas::depthwise(x.next(), x.next(), steps);
+        let output = formulas::pointwise(filtered, x.next());
+        vec![formulas::finished(output, affine(x), activation).into()]
+    };
+    Case::new(name, declared, operation, formula)
+}
+
+pub(super) fn expanded_depthwise() -> Vec<Case> {
+    let mut activations = ACTIVATIONS.into_iter().cycle();
+    let mut cases = Vec::new();
+    for sizes in BLOCKS {
+        for steps in paddings(sizes[7]) {
+            cases.push(expanded_case(sizes, steps, activations.next().flatten(), Layout::Plain));
+        }
+    }
+    cases.extend(LAYOUTS.map(|layout| expanded_case([2, 9, 8, 5, 33, 0, 5, 2], Steps::same(2), None, layout)));
+    cases
+}
+
+fn expanded_case(
+    [images, rows, columns, inputs, inside, _, side, _]: [usize; 8],
+    steps: Steps,
+    activation: Option<Activation>,
+    layout: Layout,
+) -> Case {
+    let name = format!(
+        "{images} × {rows} × {columns} × {inputs} by {inside}, side {side}, {steps:?}, {activation:?}, weights {layout:?}"
+    );
+    let declared = vec![
+        input([images, rows, columns, inputs]),
+        input([inside, inputs]).laid(layout),
+        input([inside]),
+        input([inside]),
+        input([inside, 1, side, side]).laid(layout),
+        input([inside]),
+        input([inside]),
+    ];
+    let operation = move |x: &mut Inputs| {
+        let (maps, expand, filter) = (x.next(), (x.next(), affine(x)), (x.next(), affine(x)));
+        vec![ops::expanded_depthwise_kept(maps, expand, filter, steps, activation, &KeptLayout::default()).into()]
+    };
+    let formula = move |x: &mut Inputs| {
+        let expanded = formulas::pointwise(x.next(), x.next());
+        let expanded = formulas::finished(expanded, affine(x), activation);
+        let filtered = formulas::depthwise(expanded, x.next(), steps);
+        vec![formulas::finished(filtered, affine(x), activation).into()]
+    };
     Case::new(name, declared, operation, formula)
 }

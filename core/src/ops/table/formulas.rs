@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use burn::prelude::*;
 use burn::tensor::activation::{gelu, relu, sigmoid, silu, softmax};
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{conv2d, max_pool2d};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 
 use crate::ops::{Activation, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, NormedConvolution, Steps};
 
@@ -143,4 +143,24 @@ pub(super) fn inverted_residual_of_batch(input: Tensor<4>, block: InvertedResidu
     let output = keep(normed(pointwise(filtered, project.weight.clone()), project, epsilon, None));
     let output = if residual { output + input } else { output };
     core::iter::once(output).chain(moments).collect()
+}
+
+pub(super) fn channel_means(maps: Tensor<4>) -> Tensor<2> {
+    maps.mean_dim(1).mean_dim(2).squeeze_dims(&[1, 2])
+}
+
+pub(super) fn scale_channels(maps: Tensor<4>, factors: Tensor<2>) -> Tensor<4> {
+    let [images, channels] = factors.dims();
+    maps * factors.reshape([images, 1, 1, channels])
+}
+
+pub(super) fn max_pool(maps: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
+    let options = MaxPoolOptions {
+        kernel_size: [side; 2],
+        stride: [stride; 2],
+        padding: [(side / 2, side / 2); 2],
+        dilation: [1; 2],
+        ceil_mode: false,
+    };
+    max_pool2d(maps.permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1])
 }

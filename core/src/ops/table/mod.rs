@@ -7,6 +7,7 @@
 mod batch;
 mod convolutions;
 mod formulas;
+mod places;
 mod transformers;
 
 use alloc::boxed::Box;
@@ -17,7 +18,11 @@ use burn::prelude::*;
 
 use super::testing::values;
 use batch::{batch_norm, convolution_of_batch, depthwise_convolution_of_batch, inverted_residual_of_batch};
-use convolutions::{convolution, depthwise_convolution, inverted_residual, patches, pointwise_convolution};
+use convolutions::{
+    convolution, depthwise_convolution, expanded_depthwise, inverted_residual, patches, pointwise_convolution,
+    separable_convolution,
+};
+use places::{channel_means, max_pool, scale_channels};
 use transformers::{attention, attention_with_weights, layer_norm, linear, patch_embedding};
 
 /// An operation of this name, in each of the table's columns.
@@ -45,17 +50,22 @@ table!(
     attention,
     attention_with_weights,
     batch_norm,
+    channel_means,
     convolution,
     convolution_of_batch,
     depthwise_convolution,
     depthwise_convolution_of_batch,
+    expanded_depthwise,
     inverted_residual,
     inverted_residual_of_batch,
     layer_norm,
     linear,
+    max_pool,
     patch_embedding,
     patches,
     pointwise_convolution,
+    scale_channels,
+    separable_convolution,
 );
 
 /// How the numbers of an input lie in memory.

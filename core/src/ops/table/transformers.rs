@@ -22,8 +22,10 @@ fn given<const N: usize>(inputs: [Option<Input>; N]) -> Vec<Input> {
 }
 
 pub(super) fn linear() -> Vec<Case> {
-    /// Batch, tokens, numbers in and out: one of each, one token, odd ones, more than a block of a matrix product.
-    const SHAPES: [[usize; 4]; 5] = [[1, 1, 1, 1], [1, 1, 48, 2], [2, 3, 5, 7], [3, 17, 33, 20], [2, 50, 64, 192]];
+    /// Batch, tokens, numbers in and out: one of each, one token, odd ones, more than a block of a matrix product, more rows
+    /// and longer sums than are taken at a time.
+    const SHAPES: [[usize; 4]; 6] =
+        [[1, 1, 1, 1], [1, 1, 48, 2], [2, 3, 5, 7], [3, 17, 33, 20], [2, 50, 64, 192], [1, 101, 1601, 37]];
     let mut activations = ACTIVATIONS.into_iter().cycle();
     let mut next = |shape, has_bias, has_residual, layout| {
         let activation = activations.next().flatten();
