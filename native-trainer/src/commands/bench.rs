@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use burn::prelude::*;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use unmask_core::detector::Model;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
+use unmask_core::detector::efficientnet::EfficientNetConfig;
 use unmask_core::detector::spec::Architecture;
+use unmask_core::detector::xception::XceptionConfig;
 use unmask_core::face::finder::FindOptions;
 use unmask_core::image::RgbImage;
 use unmask_core::weights::Seeded;
@@ -22,19 +24,21 @@ use unmask::{detector_file, scoring};
 
 /// Measure the speed of each stage
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Without --model the tower is ViT-B/16 with random weights, which takes the same time as trained ones.
+#[command(after_help = "Without --model the weights are random, which takes the same time as trained ones.
 Without --input a 10 s test pattern of 1280x720 is decoded and searched for faces.
 
 Examples:
   unmask bench
   unmask bench --model detector.safetensors --input clip.mp4 --batch 16
-  unmask bench --model detector.safetensors --only-model --json"
-)]
+  unmask bench --model detector.safetensors --only-model --json
+  unmask bench --architecture xception --only-model --batch 1")]
 pub(crate) struct BenchArgs {
     /// A detector file, or the name of a pulled detector
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
+    /// The network that has random weights, where no model is named
+    #[arg(long, value_enum, default_value = "clip-vit-b-16", conflicts_with = "model")]
+    architecture: Network,
     /// A video to decode and find faces in
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -53,6 +57,36 @@ pub(crate) struct BenchArgs {
     /// Measured repetitions of each stage; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
+}
+
+/// Networks of published sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Network {
+    #[value(name = "clip-vit-b-16")]
+    ClipVitB16,
+    #[value(name = "clip-vit-l-14")]
+    ClipVitL14,
+    /// At 160 pixels, as `unmask-lite` has it
+    EfficientnetLite0,
+    EfficientnetB0,
+    /// At 256 pixels, as DeepfakeBench has it
+    EfficientnetB4,
+    Xception,
+}
+
+impl Network {
+    fn sizes(self) -> Option<Architecture> {
+        let head = HeadKind::OneLayer;
+        let of_size = |image_size, config| EfficientNetConfig { image_size, ..config };
+        Some(match self {
+            Self::ClipVitB16 => Architecture::Clip(ClipConfig::vit_b_16(head)),
+            Self::ClipVitL14 => Architecture::Clip(ClipConfig::vit_l_14(head)),
+            Self::EfficientnetLite0 => Architecture::EfficientNet(of_size(160, EfficientNetConfig::lite0(head))),
+            Self::EfficientnetB0 => Architecture::EfficientNet(EfficientNetConfig::plain(0, head)?),
+            Self::EfficientnetB4 => Architecture::EfficientNet(of_size(256, EfficientNetConfig::plain(4, head)?)),
+            Self::Xception => Architecture::Xception(XceptionConfig::published(head)),
+        })
+    }
 }
 
 /// Runs the command.
@@ -132,9 +166,11 @@ fn model(args: &BenchArgs, pictures: &[RgbImage]) -> Result<Vec<Row>> {
     let device = args.device.open()?;
     let batch = args.batch as usize;
     let Some(name) = &args.model else {
-        let architecture = Architecture::Clip(ClipConfig::vit_b_16(HeadKind::OneLayer));
+        let architecture = args.architecture.sizes().context("such a network is not known")?;
         let model = Model::load(&architecture, &mut Seeded::new(0), &device).context("the model cannot be made")?;
-        return Ok(vec![tower(args, "ViT-B/16 (random weights)", &model, &architecture, &device)?]);
+        let name = args.architecture.to_possible_value().map(|value| value.get_name().to_owned());
+        let name = format!("{} (random weights)", name.unwrap_or_default());
+        return Ok(vec![tower(args, &name, &model, &architecture, &device)?]);
     };
     let detector = detector_file::load_whole(&detector_file::resolve(name)?, &device)?.detector;
     let architecture = &detector.spec().architecture;

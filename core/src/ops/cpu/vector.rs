@@ -59,9 +59,8 @@ pub(in crate::ops) fn activated<S: Simd>(simd: S, x: S::f32s, activation: Option
 fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     /// Beyond it, f32 tells no difference from 1, and hardly one from 0.
     const LARGEST: f32 = 18.0;
-    const ABOVE: [f32; 5] = [4.370_310_1e-11, 1.156_273_2e-7, 6.085_748_6e-5, 8.513_771e-3, 2.482_879_5e-1];
-    const BELOW: [f32; 6] =
-        [6.102_474e-13, 5.761_021_4e-9, 6.291_067_9e-6, 1.701_988_2e-3, 1.168_176_6e-1, 9.931_519_2e-1];
+    const ABOVE: [f32; 5] = [4.370_31e-11, 1.156_273_2e-7, 6.085_749e-5, 8.513_771e-3, 0.248_287_95];
+    const BELOW: [f32; 6] = [6.102_473_7e-13, 5.761_021e-9, 6.291_068e-6, 1.701_988_2e-3, 0.116_817_65, 0.993_151_9];
     let is_none = simd.less_than_f32s(x, simd.splat_f32s(-LARGEST));
     let x = clamp(simd, x, -LARGEST, LARGEST);
     let square = simd.mul_f32s(x, x);

@@ -1,0 +1,102 @@
+"""Milliseconds a frame of networks on the CPU: `unmask bench` beside ONNX Runtime on the same machine, one after the other.
+
+    pip install -r tests/reference/requirements.txt
+    cargo build --release
+    python benches/cpu_speed.py --unmask target/release/unmask
+    python benches/cpu_speed.py --unmask target/release/unmask --threads 1 --batch 1 xception
+
+Both have random weights, which take as long as trained ones. ONNX Runtime runs what PyTorch exports of timm's networks of the
+same sizes; batch norms are merged into convolutions there, as ONNX Runtime does. The two take turns, round after round, and
+medians count; measure on an idle machine, since other work costs the two unlike much.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import timm
+import torch
+
+# By the names of `unmask bench --architecture`: timm's name, side in pixels.
+NETWORKS = {
+    "clip-vit-b-16": ("vit_base_patch16_clip_224", 224),
+    "clip-vit-l-14": ("vit_large_patch14_clip_224", 224),
+    "efficientnet-lite0": ("efficientnet_lite0", 160),
+    "efficientnet-b0": ("efficientnet_b0", 224),
+    "efficientnet-b4": ("efficientnet_b4", 256),
+    "xception": ("legacy_xception", 256),
+}
+
+
+def exported(name, folder):
+    """The network as an ONNX file of any batch."""
+    network, side = NETWORKS[name]
+    path = Path(folder) / f"{name}.onnx"
+    model = timm.create_model(network, num_classes=2).eval()
+    pixels = torch.zeros(1, 3, side, side)
+    axes = {"pixels": {0: "batch"}, "logits": {0: "batch"}}
+    names = {"input_names": ["pixels"], "output_names": ["logits"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, pixels, path, **names, dynamic_axes=axes, dynamo=False, opset_version=17)
+    return path
+
+
+def by_onnxruntime(session, name, batch, repeat):
+    """The median of the repetitions, after one that does not count."""
+    side = NETWORKS[name][1]
+    pixels = np.zeros((batch, 3, side, side), np.float32)
+    times = []
+    for _ in range(repeat + 1):
+        start = time.perf_counter()
+        session.run(None, {"pixels": pixels})
+        times.append((time.perf_counter() - start) * 1000 / batch)
+    return statistics.median(times[1:])
+
+
+def by_unmask(program, name, batch, repeat, threads):
+    """The same of ours."""
+    command = [program, "bench", "--only-model", "--json", "--device", "cpu", "--architecture", name]
+    command += ["--batch", str(batch), "--repeat", str(repeat)]
+    printed = subprocess.check_output(command, text=True, env={**os.environ, "RAYON_NUM_THREADS": str(threads)})
+    return json.loads(printed)[0]["milliseconds"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"which of {', '.join(NETWORKS)} (default: all)")
+    parser.add_argument("--unmask", required=True, help="the program")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each (default: %(default)s)")
+    parser.add_argument("--batch", type=int, nargs="*", default=[1, 8], help="frames at a time (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each (default: %(default)s)")
+    parser.add_argument("--repeat", type=int, default=5, help="repetitions in a turn (default: %(default)s)")
+    arguments = parser.parse_args()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = arguments.threads
+    print(f"load {os.getloadavg()[0]:.1f}, {arguments.threads} threads, ms a frame: median (least to most) of the turns")
+    print("network, batch: unmask, ONNX Runtime, ratio (above 1: unmask is faster)")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.networks or NETWORKS:
+            path = exported(name, folder)
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            for batch in arguments.batch:
+                ours, theirs = [], []
+                for _ in range(arguments.rounds):
+                    ours.append(by_unmask(arguments.unmask, name, batch, arguments.repeat, arguments.threads))
+                    theirs.append(by_onnxruntime(session, name, batch, arguments.repeat))
+                shown = [f"{statistics.median(x):.2f} ({min(x):.2f} to {max(x):.2f})" for x in (ours, theirs)]
+                ratio = statistics.median(theirs) / statistics.median(ours)
+                print(f"{name}, {batch}: {shown[0]}, {shown[1]}, {ratio:.2f}", flush=True)
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main()
