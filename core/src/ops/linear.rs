@@ -7,8 +7,6 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, Shape, TensorMetadata, backend_extension};
 use burn::prelude::*;
-#[cfg(feature = "cube")]
-use burn_cubecl::CubeBackend;
 
 use super::Activation;
 use super::extension::{Optional, cast};
@@ -65,31 +63,39 @@ pub(super) trait FusedLinear: Backend {
         activation: Option<Activation>,
         #[extension_type] residual: Optional<Self>,
     ) -> FloatTensor<Self> {
-        let (mut shape, dtype) = (input.shape(), input.dtype());
-        let [out, inner] = weight.shape().dims();
-        // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
-        let rows = Self::float_reshape(input, Shape::from([shape.num_elements() / inner, inner]));
-        let mut output = Self::float_matmul(rows, Self::float_transpose(cast::<Self>(weight, dtype)));
-        if let Optional::Given(bias) = bias {
-            output = Self::float_add(output, Self::float_reshape(cast::<Self>(bias, dtype), Shape::from([1, out])));
-        }
-        if let Some(activation) = activation {
-            output = activation.apply_on::<Self>(output);
-        }
-        let last = shape.num_dims() - 1;
-        shape[last] = out;
-        let output = Self::float_reshape(output, shape);
-        match residual {
-            Optional::Given(residual) => Self::float_add(output, residual),
-            Optional::Absent => output,
-        }
+        composed::<Self>(input, weight, bias, activation, residual)
     }
 }
 
 impl FusedLinear for Flex {}
 
-#[cfg(feature = "cube")]
-impl FusedLinear for CubeBackend {}
-
 #[cfg(feature = "autodiff")]
 impl<B: Backend, C: CheckpointStrategy> FusedLinear for Autodiff<B, C> {}
+
+/// The linear layer in burn's own operations.
+pub(super) fn composed<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Optional<B>,
+    activation: Option<Activation>,
+    residual: Optional<B>,
+) -> FloatTensor<B> {
+    let (mut shape, dtype) = (input.shape(), input.dtype());
+    let [out, inner] = weight.shape().dims();
+    // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
+    let rows = B::float_reshape(input, Shape::from([shape.num_elements() / inner, inner]));
+    let mut output = B::float_matmul(rows, B::float_transpose(cast::<B>(weight, dtype)));
+    if let Optional::Given(bias) = bias {
+        output = B::float_add(output, B::float_reshape(cast::<B>(bias, dtype), Shape::from([1, out])));
+    }
+    if let Some(activation) = activation {
+        output = activation.apply_on::<B>(output);
+    }
+    let last = shape.num_dims() - 1;
+    shape[last] = out;
+    let output = B::float_reshape(output, shape);
+    match residual {
+        Optional::Given(residual) => B::float_add(output, residual),
+        Optional::Absent => output,
+    }
+}

@@ -14,6 +14,8 @@ mod attention;
 #[cfg(test)]
 mod bf16_tests;
 mod convolution;
+#[cfg(feature = "cube")]
+mod device;
 mod extension;
 mod layer_norm;
 mod linear;

@@ -7,8 +7,6 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend};
 use burn::backend::{Dispatch, Flex, Shape, TensorMetadata, backend_extension};
 use burn::prelude::*;
-#[cfg(feature = "cube")]
-use burn_cubecl::CubeBackend;
 
 use super::extension::Optional;
 use super::linear::FusedLinear;
@@ -70,9 +68,6 @@ pub(super) trait FusedPatchEmbedding: FusedLinear {
 }
 
 impl FusedPatchEmbedding for Flex {}
-
-#[cfg(feature = "cube")]
-impl FusedPatchEmbedding for CubeBackend {}
 
 #[cfg(feature = "autodiff")]
 impl<B: Backend, C: CheckpointStrategy> FusedPatchEmbedding for Autodiff<B, C> {}
