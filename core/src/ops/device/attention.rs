@@ -1,8 +1,9 @@
-//! Attention as one kernel: no scores are written, and no head is moved to lie alone.
+//! Attention as one kernel: no scores are written to the device's memory, and no head is moved to lie alone.
 //!
-//! A thread has a query of a head, and goes through the keys a few at a time. What it has summed up so far is scaled down
-//! whenever a larger score comes, so that it needs no second pass (Milakov and Gimelshein, 2018). Threads beside each other
-//! have queries of the same head and read the same keys at the same time.
+//! A workgroup has some queries of a head, and goes through the keys some at a time: its threads compute the scores of all pairs
+//! into memory they share, then weights of those, a row a thread, then what is attended to, each thread some channels of some
+//! queries. What was summed up so far is scaled down whenever a larger score comes, so that no second pass is needed (Milakov
+//! and Gimelshein, 2018).
 
 use burn::backend::TensorMetadata;
 use burn::tensor::DType;
@@ -16,12 +17,19 @@ use super::{like, serves, vector_size, workgroups};
 use crate::ops::attention::{self, FusedAttention};
 use crate::ops::extension::{Optional, cast};
 
-/// Queries of a workgroup, one a thread.
-const QUERIES: usize = 32;
-/// Keys that are looked at before what was summed up is scaled again.
-const KEYS: usize = 8;
-/// Numbers of a head that a thread has registers for, twice: the query and what it attends to.
-const WIDEST: usize = 128;
+/// Threads of a workgroup, across keys or channels and down the queries.
+const ACROSS: usize = 8;
+const DOWN: usize = 8;
+/// Queries and keys of which a thread computes the scores together.
+const QUERIES_EACH: usize = 4;
+const KEYS_EACH: usize = 8;
+/// Those of a workgroup.
+const QUERIES: usize = DOWN * QUERIES_EACH;
+const KEYS: usize = ACROSS * KEYS_EACH;
+/// From a query's scores to the next one's: threads that each read a row read from different banks of memory.
+const STRIDE: usize = KEYS + 1;
+/// Vectors of a head, as many as a thread has registers for its part of.
+const WIDEST: usize = 32;
 
 impl FusedAttention for CubeBackend {
     fn fused_attention(
@@ -31,7 +39,8 @@ impl FusedAttention for CubeBackend {
         heads: usize,
         bias: Optional<Self>,
     ) -> CubeTensor {
-        if !serves(&query) || query.shape()[2] / heads > WIDEST {
+        let width = query.shape()[2] / heads;
+        if !serves(&query) || width / vector_size(width) > WIDEST {
             return attention::composed::<Self>(query, key, value, heads, bias);
         }
         let in_f32 = |tensor| into_contiguous(cast::<Self>(tensor, DType::F32));
@@ -47,7 +56,7 @@ fn fused([query, key, value]: [CubeTensor; 3], heads: usize, bias: Option<CubeTe
     let ([batch, queries, channels], [_, keys, _]) = (query.shape().dims(), key.shape().dims());
     let width = channels / heads;
     let size = vector_size(width);
-    let (output, dim) = (like(&query, [batch, queries, channels]), CubeDim::new_1d(QUERIES as u32));
+    let (output, dim) = (like(&query, [batch, queries, channels]), CubeDim::new_2d(ACROSS as u32, DOWN as u32));
     // A bias for all of the batch is read from its start by each.
     let biases = bias.as_ref().map_or(0, |bias| if bias.shape()[0] == 1 { 0 } else { heads * queries * keys });
     attention_kernel::launch(
@@ -71,7 +80,8 @@ fn fused([query, key, value]: [CubeTensor; 3], heads: usize, bias: Option<CubeTe
     output
 }
 
-/// Each thread computes what a query of a head attends to. `width` counts vectors.
+/// Each workgroup computes what [`QUERIES`] queries of a head attend to. `width` counts vectors. What hangs over the end is
+/// computed for the last query or channel again and not written, since all threads have to come to the barriers.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments, reason = "the arguments of a kernel are its bindings")]
 fn attention_kernel<N: Size>(
@@ -89,64 +99,115 @@ fn attention_kernel<N: Size>(
     #[comptime] width: usize,
 ) {
     let blocks = queries.div_ceil(QUERIES);
-    let image = CUBE_POS / blocks / heads;
-    let head = CUBE_POS / blocks % heads;
-    let place = CUBE_POS % blocks * QUERIES + UNIT_POS as usize;
-    if image >= batch || place >= queries {
-        terminate!();
-    }
+    let block = min(CUBE_POS, batch * heads * blocks - 1);
+    let image = block / blocks / heads;
+    let head = block / blocks % heads;
+    let (across, down) = (UNIT_POS_X as usize, UNIT_POS_Y as usize);
+    let first_query = block % blocks * QUERIES + down * QUERIES_EACH;
     let stride = heads * width;
-    let at_query = (image * queries + place) * stride + head * width;
+    let at_queries = image * queries * stride + head * width;
     let at_keys = image * keys * stride + head * width;
-    let mut asked = Array::<Vector<f32, N>>::new(width);
-    let mut attended = Array::<Vector<f32, N>>::new(width);
+    let at_biases = image * biases + head * queries * keys;
+
+    let each = comptime!(width.div_ceil(ACROSS));
+    let mut attended = Array::<Vector<f32, N>>::new(comptime!(QUERIES_EACH * each));
     #[unroll]
-    for index in 0..width {
-        asked[index] = query[at_query + index] * Vector::new(scale);
+    for index in 0..comptime!(QUERIES_EACH * each) {
         attended[index] = Vector::new(0.0f32);
     }
+    let mut scores = Shared::<[f32]>::new_slice(QUERIES * STRIDE);
+    let mut factors = Shared::<[f32]>::new_slice(QUERIES);
+    let row = UNIT_POS as usize;
     // Shaders have no infinity; no score that counts is as small.
     let mut largest = f32::new(f32::MIN);
     let mut total = 0.0f32;
-    let mut scores = Array::<f32>::new(KEYS);
-    for first in range_stepped(0, keys, KEYS) {
-        let mut next = largest;
+
+    for first_key in range_stepped(0, keys, KEYS) {
+        let count = min(keys - first_key, KEYS);
+        let mut products = Array::<f32>::new(QUERIES_EACH * KEYS_EACH);
         #[unroll]
-        for offset in 0..KEYS {
-            // What hangs over the end is computed for the last key again and does not count.
-            let token = min(first + offset, keys - 1);
-            let mut score = 0.0f32;
+        for index in 0..QUERIES_EACH * KEYS_EACH {
+            products[index] = 0.0f32;
+        }
+        let mut asked = Array::<Vector<f32, N>>::new(QUERIES_EACH);
+        for channel in 0..width {
             #[unroll]
-            for index in 0..width {
-                score += asked[index].dot(key[at_keys + token * stride + index]);
+            for index in 0..QUERIES_EACH {
+                asked[index] = query[at_queries + min(first_query + index, queries - 1) * stride + channel];
             }
-            let at_bias = image * biases + (head * queries + place) * keys + token;
-            let before: ComptimeOption<f32> = bias.as_ref().map(|bias| bias[at_bias]);
-            scores[offset] = score + before.unwrap_or(f32::new(0.0f32));
-            next = max_nan(next, scores[offset]);
-        }
-        let smaller = (largest - next).exp();
-        total *= smaller;
-        #[unroll]
-        for index in 0..width {
-            attended[index] = attended[index] * Vector::new(smaller);
-        }
-        #[unroll]
-        for offset in 0..KEYS {
-            if first + offset < keys {
-                let weight = (scores[offset] - next).exp();
-                total += weight;
-                let at_value = at_keys + (first + offset) * stride;
+            #[unroll]
+            for place in 0..KEYS_EACH {
+                let token = min(first_key + across + place * ACROSS, keys - 1);
+                let offered = key[at_keys + token * stride + channel];
                 #[unroll]
-                for index in 0..width {
-                    attended[index] = attended[index] + value[at_value + index] * Vector::new(weight);
+                for index in 0..QUERIES_EACH {
+                    products[index * KEYS_EACH + place] += asked[index].dot(offered);
                 }
             }
         }
-        largest = next;
+        #[unroll]
+        for index in 0..QUERIES_EACH {
+            let from_query = at_biases + min(first_query + index, queries - 1) * keys;
+            #[unroll]
+            for place in 0..KEYS_EACH {
+                let at_bias = from_query + min(first_key + across + place * ACROSS, keys - 1);
+                let before: ComptimeOption<f32> = bias.as_ref().map(|bias| bias[at_bias]);
+                scores[(down * QUERIES_EACH + index) * STRIDE + across + place * ACROSS] =
+                    products[index * KEYS_EACH + place] * scale + before.unwrap_or(f32::new(0.0f32));
+            }
+        }
+        sync_cube();
+        if row < QUERIES {
+            let mut next = largest;
+            for place in 0..count {
+                next = max_nan(next, scores[row * STRIDE + place]);
+            }
+            let smaller = (largest - next).exp();
+            total *= smaller;
+            for place in 0..count {
+                let weight = (scores[row * STRIDE + place] - next).exp();
+                scores[row * STRIDE + place] = weight;
+                total += weight;
+            }
+            factors[row] = smaller;
+            largest = next;
+        }
+        sync_cube();
+        #[unroll]
+        for index in 0..QUERIES_EACH {
+            let smaller = Vector::new(factors[down * QUERIES_EACH + index]);
+            #[unroll]
+            for part in 0..each {
+                attended[index * each + part] = attended[index * each + part] * smaller;
+            }
+        }
+        for place in 0..count {
+            let from_key = at_keys + (first_key + place) * stride;
+            #[unroll]
+            for part in 0..each {
+                let offered = value[from_key + min(across + part * ACROSS, width - 1)];
+                #[unroll]
+                for index in 0..QUERIES_EACH {
+                    let weight = scores[(down * QUERIES_EACH + index) * STRIDE + place];
+                    attended[index * each + part] = attended[index * each + part] + offered * Vector::new(weight);
+                }
+            }
+        }
+        sync_cube();
     }
+    if row < QUERIES {
+        factors[row] = total;
+    }
+    sync_cube();
     #[unroll]
-    for index in 0..width {
-        output[at_query + index] = attended[index] / Vector::new(total);
+    for index in 0..QUERIES_EACH {
+        let sum = Vector::new(factors[down * QUERIES_EACH + index]);
+        #[unroll]
+        for part in 0..each {
+            let channel = across + part * ACROSS;
+            if CUBE_POS == block && first_query + index < queries && channel < width {
+                output[at_queries + (first_query + index) * stride + channel] = attended[index * each + part] / sum;
+            }
+        }
     }
 }
