@@ -19,17 +19,19 @@ use crate::ops::extension::{Optional, cast};
 
 /// Threads of a workgroup, across keys or channels and down the queries.
 const ACROSS: usize = 8;
-const DOWN: usize = 8;
-/// Queries and keys of which a thread computes the scores together.
+const DOWN: usize = 4;
+/// Queries and keys of which a thread computes the scores together. The scores of four queries for a key are one vector: devices
+/// take as long to compile as shared memory has elements.
 const QUERIES_EACH: usize = 4;
-const KEYS_EACH: usize = 8;
+const KEYS_EACH: usize = 4;
 /// Those of a workgroup.
 const QUERIES: usize = DOWN * QUERIES_EACH;
 const KEYS: usize = ACROSS * KEYS_EACH;
-/// From a query's scores to the next one's: threads that each read a row read from different banks of memory.
-const STRIDE: usize = KEYS + 1;
 /// Vectors of a head, as many as a thread has registers for its part of.
 const WIDEST: usize = 32;
+
+/// Numbers of [`QUERIES_EACH`] queries.
+type Scores = Vector<f32, Const<QUERIES_EACH>>;
 
 impl FusedAttention for CubeBackend {
     fn fused_attention(
@@ -115,12 +117,12 @@ fn attention_kernel<N: Size>(
     for index in 0..comptime!(QUERIES_EACH * each) {
         attended[index] = Vector::new(0.0f32);
     }
-    let mut scores = Shared::<[f32]>::new_slice(QUERIES * STRIDE);
-    let mut factors = Shared::<[f32]>::new_slice(QUERIES);
-    let row = UNIT_POS as usize;
+    let mut scores = Shared::<[Scores]>::new_slice(KEYS * DOWN);
+    let mut factors = Shared::<[Scores]>::new_slice(DOWN);
     // Shaders have no infinity; no score that counts is as small.
-    let mut largest = f32::new(f32::MIN);
-    let mut total = 0.0f32;
+    let mut largest = Vector::new(f32::MIN);
+    let mut total = Vector::new(0.0f32);
+    let row = UNIT_POS as usize;
 
     for first_key in range_stepped(0, keys, KEYS) {
         let count = min(keys - first_key, KEYS);
@@ -146,62 +148,66 @@ fn attention_kernel<N: Size>(
             }
         }
         #[unroll]
-        for index in 0..QUERIES_EACH {
-            let from_query = at_biases + min(first_query + index, queries - 1) * keys;
+        for place in 0..KEYS_EACH {
+            let token = first_key + across + place * ACROSS;
+            let mut found = Vector::new(0.0f32);
             #[unroll]
-            for place in 0..KEYS_EACH {
-                let at_bias = from_query + min(first_key + across + place * ACROSS, keys - 1);
+            for index in 0..QUERIES_EACH {
+                let at_bias = at_biases + min(first_query + index, queries - 1) * keys + min(token, keys - 1);
                 let before: ComptimeOption<f32> = bias.as_ref().map(|bias| bias[at_bias]);
-                scores[(down * QUERIES_EACH + index) * STRIDE + across + place * ACROSS] =
-                    products[index * KEYS_EACH + place] * scale + before.unwrap_or(f32::new(0.0f32));
+                let score = products[index * KEYS_EACH + place] * scale + before.unwrap_or(f32::new(0.0f32));
+                found.insert(index, score);
             }
+            scores[(across + place * ACROSS) * DOWN + down] = found;
         }
         sync_cube();
-        if row < QUERIES {
+        if row < DOWN {
             let mut next = largest;
             for place in 0..count {
-                next = max_nan(next, scores[row * STRIDE + place]);
+                next = max_nan(next, scores[place * DOWN + row]);
             }
             let smaller = (largest - next).exp();
             total *= smaller;
             for place in 0..count {
-                let weight = (scores[row * STRIDE + place] - next).exp();
-                scores[row * STRIDE + place] = weight;
-                total += weight;
+                let weights = (scores[place * DOWN + row] - next).exp();
+                scores[place * DOWN + row] = weights;
+                total += weights;
             }
             factors[row] = smaller;
             largest = next;
         }
         sync_cube();
+        let smaller = factors[down];
         #[unroll]
         for index in 0..QUERIES_EACH {
-            let smaller = Vector::new(factors[down * QUERIES_EACH + index]);
             #[unroll]
             for part in 0..each {
-                attended[index * each + part] = attended[index * each + part] * smaller;
+                attended[index * each + part] = attended[index * each + part] * Vector::new(smaller.extract(index));
             }
         }
         for place in 0..count {
             let from_key = at_keys + (first_key + place) * stride;
+            let weights = scores[place * DOWN + down];
             #[unroll]
             for part in 0..each {
                 let offered = value[from_key + min(across + part * ACROSS, width - 1)];
                 #[unroll]
                 for index in 0..QUERIES_EACH {
-                    let weight = scores[(down * QUERIES_EACH + index) * STRIDE + place];
-                    attended[index * each + part] = attended[index * each + part] + offered * Vector::new(weight);
+                    attended[index * each + part] =
+                        attended[index * each + part] + offered * Vector::new(weights.extract(index));
                 }
             }
         }
         sync_cube();
     }
-    if row < QUERIES {
+    if row < DOWN {
         factors[row] = total;
     }
     sync_cube();
+    let totals = factors[down];
     #[unroll]
     for index in 0..QUERIES_EACH {
-        let sum = Vector::new(factors[down * QUERIES_EACH + index]);
+        let sum = Vector::new(totals.extract(index));
         #[unroll]
         for part in 0..each {
             let channel = across + part * ACROSS;
