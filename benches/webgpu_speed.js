@@ -75,7 +75,7 @@ const WORKERS = {
   ours: `
     import init, { Scorer, readSpec } from '/page/unmask_gpu.js';
     async function start(batch) {
-      await init();
+      await init({ module_or_path: new URL('/page/unmask_gpu_bg.wasm', location.href) });
       const blob = await (await fetch('/detector')).blob();
       const { crop } = JSON.parse(readSpec(blob));
       const scorer = await Scorer.load(blob, undefined);

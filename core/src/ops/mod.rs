@@ -3,7 +3,8 @@
 //!
 //! Models call these functions and nothing below them. Each checks shapes and hands over to a trait of its own, whose
 //! default body is plain burn operations, which can be differentiated; a faster body for one backend is that trait's method
-//! for this backend (`extension`), and touches no model. The convolutions have such bodies for CPUs and graphics devices.
+//! for this backend (`extension`), and touches no model. The convolutions have such bodies for CPUs and graphics devices,
+//! and what transformers are made of has them for graphics devices without tensor cores (`device`).
 //! Weights have the layout of PyTorch, `[out, in]`, in files and in memory alike.
 //!
 //! An operation computes in the type of its input, f32 or bf16, and casts weights that have another: a weight that is

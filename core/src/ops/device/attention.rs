@@ -82,6 +82,32 @@ fn fused([query, key, value]: [CubeTensor; 3], heads: usize, bias: Option<CubeTe
     output
 }
 
+/// Where a thread's part lies; places count vectors.
+#[derive(CubeType)]
+struct Part {
+    across: usize,
+    down: usize,
+    first_query: usize,
+    queries: usize,
+    keys: usize,
+    /// From a token to the next.
+    stride: usize,
+    at_queries: usize,
+    at_keys: usize,
+    at_biases: usize,
+}
+
+/// What the threads of a workgroup share, of each query.
+#[derive(CubeType)]
+struct Softmax {
+    /// The scores of some keys, and then their weights.
+    scores: Shared<[Scores]>,
+    largest: Shared<[Scores]>,
+    total: Shared<[Scores]>,
+    /// What is to be done to sums made before these keys came.
+    factor: Shared<[Scores]>,
+}
+
 /// Each workgroup computes what [`QUERIES`] queries of a head attend to. `width` counts vectors. What hangs over the end is
 /// computed for the last query or channel again and not written, since all threads have to come to the barriers.
 #[cube(launch)]
@@ -102,117 +128,175 @@ fn attention_kernel<N: Size>(
 ) {
     let blocks = queries.div_ceil(QUERIES);
     let block = min(CUBE_POS, batch * heads * blocks - 1);
-    let image = block / blocks / heads;
-    let head = block / blocks % heads;
-    let (across, down) = (UNIT_POS_X as usize, UNIT_POS_Y as usize);
-    let first_query = block % blocks * QUERIES + down * QUERIES_EACH;
-    let stride = heads * width;
-    let at_queries = image * queries * stride + head * width;
-    let at_keys = image * keys * stride + head * width;
-    let at_biases = image * biases + head * queries * keys;
-
+    let (image, head) = (block / blocks / heads, block / blocks % heads);
+    let (stride, down) = (heads * width, UNIT_POS_Y as usize);
+    let part = Part {
+        across: UNIT_POS_X as usize,
+        down,
+        first_query: block % blocks * QUERIES + down * QUERIES_EACH,
+        queries,
+        keys,
+        stride,
+        at_queries: image * queries * stride + head * width,
+        at_keys: image * keys * stride + head * width,
+        at_biases: image * biases + head * queries * keys,
+    };
     let each = comptime!(width.div_ceil(ACROSS));
     let mut attended = Array::<Vector<f32, N>>::new(comptime!(QUERIES_EACH * each));
     #[unroll]
     for index in 0..comptime!(QUERIES_EACH * each) {
         attended[index] = Vector::new(0.0f32);
     }
-    let mut scores = Shared::<[Scores]>::new_slice(KEYS * DOWN);
-    let mut factors = Shared::<[Scores]>::new_slice(DOWN);
-    // Shaders have no infinity; no score that counts is as small.
-    let mut largest = Vector::new(f32::MIN);
-    let mut total = Vector::new(0.0f32);
+    let mut softmax = Softmax {
+        scores: Shared::new_slice(KEYS * DOWN),
+        largest: Shared::new_slice(DOWN),
+        total: Shared::new_slice(DOWN),
+        factor: Shared::new_slice(DOWN),
+    };
     let row = UNIT_POS as usize;
-
+    if row < DOWN {
+        // Shaders have no infinity; no score that counts is as small.
+        softmax.largest[row] = Vector::new(f32::MIN);
+        softmax.total[row] = Vector::new(0.0f32);
+    }
     for first_key in range_stepped(0, keys, KEYS) {
         let count = min(keys - first_key, KEYS);
-        let mut products = Array::<f32>::new(QUERIES_EACH * KEYS_EACH);
+        let products = multiply::<N>(query, key, &part, first_key, width);
+        score(&products, &bias, &mut softmax, &part, first_key, scale);
+        sync_cube();
+        weigh(&mut softmax, count);
+        sync_cube();
+        attend::<N>(value, &softmax, &mut attended, &part, first_key, count, width);
+        sync_cube();
+    }
+    let totals = softmax.total[down];
+    #[unroll]
+    for index in 0..QUERIES_EACH {
+        let total = Vector::new(totals.extract(index));
         #[unroll]
-        for index in 0..QUERIES_EACH * KEYS_EACH {
-            products[index] = 0.0f32;
+        for piece in 0..each {
+            let channel = part.across + piece * ACROSS;
+            if CUBE_POS == block && part.first_query + index < queries && channel < width {
+                output[part.at_queries + (part.first_query + index) * stride + channel] =
+                    attended[index * each + piece] / total;
+            }
         }
-        let mut asked = Array::<Vector<f32, N>>::new(QUERIES_EACH);
-        for channel in 0..width {
-            #[unroll]
-            for index in 0..QUERIES_EACH {
-                asked[index] = query[at_queries + min(first_query + index, queries - 1) * stride + channel];
-            }
-            #[unroll]
-            for place in 0..KEYS_EACH {
-                let token = min(first_key + across + place * ACROSS, keys - 1);
-                let offered = key[at_keys + token * stride + channel];
-                #[unroll]
-                for index in 0..QUERIES_EACH {
-                    products[index * KEYS_EACH + place] += asked[index].dot(offered);
-                }
-            }
+    }
+}
+
+/// The products of a thread's queries and keys, `[queries, keys]`.
+#[cube]
+fn multiply<N: Size>(
+    query: &[Vector<f32, N>],
+    key: &[Vector<f32, N>],
+    part: &Part,
+    first_key: usize,
+    #[comptime] width: usize,
+) -> Array<f32> {
+    let mut products = Array::<f32>::new(QUERIES_EACH * KEYS_EACH);
+    #[unroll]
+    for index in 0..QUERIES_EACH * KEYS_EACH {
+        products[index] = 0.0f32;
+    }
+    let mut asked = Array::<Vector<f32, N>>::new(QUERIES_EACH);
+    for channel in 0..width {
+        #[unroll]
+        for index in 0..QUERIES_EACH {
+            let token = min(part.first_query + index, part.queries - 1);
+            asked[index] = query[part.at_queries + token * part.stride + channel];
         }
         #[unroll]
         for place in 0..KEYS_EACH {
-            let token = first_key + across + place * ACROSS;
-            let mut found = Vector::new(0.0f32);
+            let token = min(first_key + part.across + place * ACROSS, part.keys - 1);
+            let offered = key[part.at_keys + token * part.stride + channel];
             #[unroll]
             for index in 0..QUERIES_EACH {
-                let at_bias = at_biases + min(first_query + index, queries - 1) * keys + min(token, keys - 1);
-                let before: ComptimeOption<f32> = bias.as_ref().map(|bias| bias[at_bias]);
-                let score = products[index * KEYS_EACH + place] * scale + before.unwrap_or(f32::new(0.0f32));
-                found.insert(index, score);
+                products[index * KEYS_EACH + place] += asked[index].dot(offered);
             }
-            scores[(across + place * ACROSS) * DOWN + down] = found;
         }
-        sync_cube();
-        if row < DOWN {
-            let mut next = largest;
-            for place in 0..count {
-                next = max_nan(next, scores[place * DOWN + row]);
-            }
-            let smaller = (largest - next).exp();
-            total *= smaller;
-            for place in 0..count {
-                let weights = (scores[place * DOWN + row] - next).exp();
-                scores[place * DOWN + row] = weights;
-                total += weights;
-            }
-            factors[row] = smaller;
-            largest = next;
-        }
-        sync_cube();
-        let smaller = factors[down];
+    }
+    products
+}
+
+/// Shares a thread's scores.
+#[cube]
+fn score(
+    products: &Array<f32>,
+    bias: &ComptimeOption<&[f32]>,
+    softmax: &mut Softmax,
+    part: &Part,
+    first_key: usize,
+    scale: f32,
+) {
+    #[unroll]
+    for place in 0..KEYS_EACH {
+        let among = part.across + place * ACROSS;
+        let mut scores = Vector::new(0.0f32);
         #[unroll]
         for index in 0..QUERIES_EACH {
-            #[unroll]
-            for part in 0..each {
-                attended[index * each + part] = attended[index * each + part] * Vector::new(smaller.extract(index));
-            }
+            let row = part.at_biases + min(part.first_query + index, part.queries - 1) * part.keys;
+            let at_bias = row + min(first_key + among, part.keys - 1);
+            let before: ComptimeOption<f32> = bias.as_ref().map(|bias| bias[at_bias]);
+            let score = products[index * KEYS_EACH + place] * scale + before.unwrap_or(f32::new(0.0f32));
+            scores.insert(index, score);
         }
-        for place in 0..count {
-            let from_key = at_keys + (first_key + place) * stride;
-            let weights = scores[place * DOWN + down];
-            #[unroll]
-            for part in 0..each {
-                let offered = value[from_key + min(across + part * ACROSS, width - 1)];
-                #[unroll]
-                for index in 0..QUERIES_EACH {
-                    attended[index * each + part] =
-                        attended[index * each + part] + offered * Vector::new(weights.extract(index));
-                }
-            }
-        }
-        sync_cube();
+        softmax.scores[among * DOWN + part.down] = scores;
     }
+}
+
+/// Makes weights of the scores of `count` keys, which sum to the total over all keys that came.
+#[cube]
+fn weigh(softmax: &mut Softmax, count: usize) {
+    let row = UNIT_POS as usize;
     if row < DOWN {
-        factors[row] = total;
+        let before = softmax.largest[row];
+        let mut largest = before;
+        for place in 0..count {
+            largest = max_nan(largest, softmax.scores[place * DOWN + row]);
+        }
+        let factor = (before - largest).exp();
+        let mut total = softmax.total[row] * factor;
+        for place in 0..count {
+            let weights = (softmax.scores[place * DOWN + row] - largest).exp();
+            softmax.scores[place * DOWN + row] = weights;
+            total += weights;
+        }
+        softmax.largest[row] = largest;
+        softmax.total[row] = total;
+        softmax.factor[row] = factor;
     }
-    sync_cube();
-    let totals = factors[down];
+}
+
+/// Adds the values of `count` keys to what is attended to, by their weights.
+#[cube]
+fn attend<N: Size>(
+    value: &[Vector<f32, N>],
+    softmax: &Softmax,
+    attended: &mut Array<Vector<f32, N>>,
+    part: &Part,
+    first_key: usize,
+    count: usize,
+    #[comptime] width: usize,
+) {
+    let each = comptime!(width.div_ceil(ACROSS));
+    let factors = softmax.factor[part.down];
     #[unroll]
     for index in 0..QUERIES_EACH {
-        let sum = Vector::new(totals.extract(index));
         #[unroll]
-        for part in 0..each {
-            let channel = across + part * ACROSS;
-            if CUBE_POS == block && first_query + index < queries && channel < width {
-                output[at_queries + (first_query + index) * stride + channel] = attended[index * each + part] / sum;
+        for piece in 0..each {
+            attended[index * each + piece] = attended[index * each + piece] * Vector::new(factors.extract(index));
+        }
+    }
+    for place in 0..count {
+        let at_value = part.at_keys + (first_key + place) * part.stride;
+        let weights = softmax.scores[place * DOWN + part.down];
+        #[unroll]
+        for piece in 0..each {
+            let offered = value[at_value + min(part.across + piece * ACROSS, width - 1)];
+            #[unroll]
+            for index in 0..QUERIES_EACH {
+                attended[index * each + piece] =
+                    attended[index * each + piece] + offered * Vector::new(weights.extract(index));
             }
         }
     }
