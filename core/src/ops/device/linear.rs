@@ -90,6 +90,7 @@ fn fused(
 /// and not written; `whole` says that there is no such output. `inside` counts vectors.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments, reason = "the arguments of a kernel are its bindings")]
+#[allow(clippy::if_same_then_else, reason = "a kernel has the one branch or the other")]
 fn linear_kernel<N: Size>(
     input: &[Vector<f32, N>],
     weight: &[Vector<f32, N>],
