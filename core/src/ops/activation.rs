@@ -5,7 +5,7 @@ use burn::backend::{Backend, Dispatch};
 use burn::prelude::*;
 
 /// An element-wise function after a linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `max(x, 0)`
     Relu,

@@ -11,8 +11,6 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, Shape, TensorMetadata, backend_extension};
 use burn::prelude::*;
 use burn::tensor::DType;
-#[cfg(feature = "cube")]
-use burn_cubecl::CubeBackend;
 
 #[cfg(feature = "simd")]
 use super::cpu::{
@@ -102,14 +100,7 @@ pub(super) trait FusedAttention: Backend {
         heads: usize,
         #[extension_type] bias: Optional<Self>,
     ) -> FloatTensor<Self> {
-        match (&bias, query.dtype()) {
-            // burn's own body has all of it in one type, and rounds scores with a bias otherwise.
-            (Optional::Absent, DType::F32) => {
-                let [query, key, value] = [query, key, value].map(|x| split::<Self>(x, heads));
-                joined::<Self>(Self::attention(query, key, value, None, None, AttentionModuleOptions::default()))
-            }
-            _ => Self::fused_attention_with_weights(query, key, value, heads, bias).0,
-        }
+        composed::<Self>(query, key, value, heads, bias)
     }
 
     /// [`attention_with_weights`], whose shapes are as they should be.
@@ -173,11 +164,26 @@ impl FusedAttention for Flex {
     }
 }
 
-#[cfg(feature = "cube")]
-impl FusedAttention for CubeBackend {}
-
 #[cfg(feature = "autodiff")]
 impl<B: Backend, C: CheckpointStrategy> FusedAttention for Autodiff<B, C> {}
+
+/// Attention in burn's own operations.
+pub(super) fn composed<B: FusedAttention>(
+    query: FloatTensor<B>,
+    key: FloatTensor<B>,
+    value: FloatTensor<B>,
+    heads: usize,
+    bias: Optional<B>,
+) -> FloatTensor<B> {
+    match (&bias, query.dtype()) {
+        // burn's own body has all of it in one type, and rounds scores with a bias otherwise.
+        (Optional::Absent, DType::F32) => {
+            let [query, key, value] = [query, key, value].map(|x| split::<B>(x, heads));
+            joined::<B>(B::attention(query, key, value, None, None, AttentionModuleOptions::default()))
+        }
+        _ => B::fused_attention_with_weights(query, key, value, heads, bias).0,
+    }
+}
 
 /// `[batch, tokens, d]` to `[batch, heads, tokens, d / heads]`.
 fn split<B: Backend>(x: FloatTensor<B>, heads: usize) -> FloatTensor<B> {

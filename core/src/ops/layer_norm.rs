@@ -10,8 +10,6 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::prelude::*;
 use burn::tensor::DType;
-#[cfg(feature = "cube")]
-use burn_cubecl::CubeBackend;
 
 #[cfg(feature = "simd")]
 use super::cpu::{
@@ -61,9 +59,7 @@ pub(super) trait FusedLayerNorm: Backend {
         bias: FloatTensor<Self>,
         epsilon: f64,
     ) -> FloatTensor<Self> {
-        let dtype = input.dtype();
-        let [input, weight, bias] = [input, weight, bias].map(|tensor| cast::<Self>(tensor, DType::F32));
-        cast::<Self>(Self::layer_norm(input, weight, Some(bias), epsilon), dtype)
+        composed::<Self>(input, weight, bias, epsilon)
     }
 }
 
@@ -82,8 +78,17 @@ impl FusedLayerNorm for Flex {
     }
 }
 
-#[cfg(feature = "cube")]
-impl FusedLayerNorm for CubeBackend {}
-
 #[cfg(feature = "autodiff")]
 impl<B: Backend, C: CheckpointStrategy> FusedLayerNorm for Autodiff<B, C> {}
+
+/// The norm in burn's own operations.
+pub(super) fn composed<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    epsilon: f64,
+) -> FloatTensor<B> {
+    let dtype = input.dtype();
+    let [input, weight, bias] = [input, weight, bias].map(|tensor| cast::<B>(tensor, DType::F32));
+    cast::<B>(B::layer_norm(input, weight, Some(bias), epsilon), dtype)
+}

@@ -11,8 +11,6 @@ use burn::backend::{Backend, Dispatch, Flex, Shape, TensorMetadata, backend_exte
 use burn::prelude::*;
 #[cfg(feature = "simd")]
 use burn::tensor::DType;
-#[cfg(feature = "cube")]
-use burn_cubecl::CubeBackend;
 
 #[cfg(feature = "simd")]
 use super::cpu::{
@@ -94,34 +92,6 @@ pub(super) trait FusedLinear: Backend {
     }
 }
 
-/// The layer in burn's own operations.
-fn composed<B: Backend>(
-    input: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: Optional<B>,
-    activation: Option<Activation>,
-    residual: Optional<B>,
-) -> FloatTensor<B> {
-    let (mut shape, dtype) = (input.shape(), input.dtype());
-    let [out, inner] = weight.shape().dims();
-    // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
-    let rows = B::float_reshape(input, Shape::from([shape.num_elements() / inner, inner]));
-    let mut output = B::float_matmul(rows, B::float_transpose(cast::<B>(weight, dtype)));
-    if let Optional::Given(bias) = bias {
-        output = B::float_add(output, B::float_reshape(cast::<B>(bias, dtype), Shape::from([1, out])));
-    }
-    if let Some(activation) = activation {
-        output = activation.apply_on::<B>(output);
-    }
-    let last = shape.num_dims() - 1;
-    shape[last] = out;
-    let output = B::float_reshape(output, shape);
-    match residual {
-        Optional::Given(residual) => B::float_add(output, residual),
-        Optional::Absent => output,
-    }
-}
-
 #[cfg(not(feature = "simd"))]
 impl FusedLinear for Flex {}
 
@@ -153,8 +123,33 @@ impl FusedLinear for Flex {
     }
 }
 
-#[cfg(feature = "cube")]
-impl FusedLinear for CubeBackend {}
-
 #[cfg(feature = "autodiff")]
 impl<B: Backend, C: CheckpointStrategy> FusedLinear for Autodiff<B, C> {}
+
+/// The linear layer in burn's own operations.
+pub(super) fn composed<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Optional<B>,
+    activation: Option<Activation>,
+    residual: Optional<B>,
+) -> FloatTensor<B> {
+    let (mut shape, dtype) = (input.shape(), input.dtype());
+    let [out, inner] = weight.shape().dims();
+    // One matrix product over all rows keeps every core busy, where a batched one would split by batch.
+    let rows = B::float_reshape(input, Shape::from([shape.num_elements() / inner, inner]));
+    let mut output = B::float_matmul(rows, B::float_transpose(cast::<B>(weight, dtype)));
+    if let Optional::Given(bias) = bias {
+        output = B::float_add(output, B::float_reshape(cast::<B>(bias, dtype), Shape::from([1, out])));
+    }
+    if let Some(activation) = activation {
+        output = activation.apply_on::<B>(output);
+    }
+    let last = shape.num_dims() - 1;
+    shape[last] = out;
+    let output = B::float_reshape(output, shape);
+    match residual {
+        Optional::Given(residual) => B::float_add(output, residual),
+        Optional::Absent => output,
+    }
+}

@@ -3,7 +3,8 @@
 //!
 //! Models call these functions and nothing below them. Each checks shapes and hands over to a trait of its own, whose
 //! default body is plain burn operations, which can be differentiated; a faster body for one backend is that trait's method
-//! for this backend (`extension`), and touches no model. The convolutions have such bodies for CPUs and graphics devices.
+//! for this backend (`extension`), and touches no model. All have such bodies for CPUs, made of what is in `cpu`; the
+//! convolutions have them for graphics devices, too, and what transformers are made of for those without tensor cores (`device`).
 //! Weights have the layout of PyTorch, `[out, in]`, in files and in memory alike.
 //!
 //! An operation computes in the type of its input, f32 or bf16, and casts weights that have another: a weight that is
@@ -15,6 +16,8 @@ mod attention;
 mod bf16_tests;
 mod convolution;
 mod cpu;
+#[cfg(feature = "cube")]
+mod device;
 mod extension;
 mod layer_norm;
 mod linear;

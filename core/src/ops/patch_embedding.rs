@@ -11,8 +11,6 @@ use burn::backend::{Dispatch, Flex, Shape, TensorMetadata, backend_extension};
 use burn::prelude::*;
 #[cfg(feature = "simd")]
 use burn::tensor::DType;
-#[cfg(feature = "cube")]
-use burn_cubecl::CubeBackend;
 
 use super::KeptLayout;
 #[cfg(feature = "simd")]
@@ -123,9 +121,6 @@ impl FusedPatchEmbedding for Flex {
         tensor(tokens, [count, height / patch * (width / patch), dim])
     }
 }
-
-#[cfg(feature = "cube")]
-impl FusedPatchEmbedding for CubeBackend {}
 
 #[cfg(feature = "autodiff")]
 impl<B: Backend, C: CheckpointStrategy> FusedPatchEmbedding for Autodiff<B, C> {}

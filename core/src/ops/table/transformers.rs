@@ -21,6 +21,13 @@ fn given<const N: usize>(inputs: [Option<Input>; N]) -> Vec<Input> {
     inputs.into_iter().flatten().collect()
 }
 
+/// The case with a first number that is none, which has to come out as such and nowhere else.
+fn beginning_with_no_number(mut case: Case) -> Case {
+    case.name = format!("{}, beginning with NaN", case.name);
+    case.inputs[0] = case.inputs[0].clone().starting(&[f32::NAN]);
+    case
+}
+
 pub(super) fn linear() -> Vec<Case> {
     /// Batch, tokens, numbers in and out: one of each, one token, odd ones, more than a block of a matrix product, more rows
     /// and longer sums than are taken at a time.
@@ -39,6 +46,7 @@ pub(super) fn linear() -> Vec<Case> {
     }
     cases.extend(ACTIVATIONS.map(|activation| linear_case([2, 3, 5, 7], true, true, activation, Layout::Plain)));
     cases.extend(LAYOUTS.map(|layout| next([3, 17, 33, 20], true, false, layout)));
+    cases.push(beginning_with_no_number(linear_case([2, 3, 5, 7], true, true, None, Layout::Plain)));
     cases
 }
 
@@ -99,6 +107,7 @@ fn attention_cases(with_weights: bool) -> Vec<Case> {
     }
     cases.extend(LAYOUTS.map(|layout| attention_case([2, 5, 5, 3, 8], Some(1), with_weights, layout)));
     cases.extend(LAYOUTS.map(|layout| attention_case([2, 5, 5, 3, 8], None, with_weights, layout)));
+    cases.push(beginning_with_no_number(attention_case([2, 5, 5, 3, 8], Some(1), with_weights, Layout::Plain)));
     cases
 }
 

@@ -14,13 +14,13 @@ use super::gradients::ConvolutionGradients;
 use super::inference::serves_outputs;
 use super::norm_gradients::BatchNormGradients;
 use super::{SERVED, in_f32};
-use crate::ops::Activation;
 use crate::ops::convolution::Steps;
 use crate::ops::convolution::composed::{self, Convolutions};
 use crate::ops::convolution::kernels::Bounds;
 use crate::ops::convolution::norm::{self, BatchNorms};
 use crate::ops::extension::Optional;
 use crate::ops::linear::FusedLinear;
+use crate::ops::{Activation, KeptLayout};
 
 /// What a convolution remembers: its input and its weight.
 type Saved<B> = (FloatTensor<B>, FloatTensor<B>);
@@ -100,7 +100,7 @@ impl<B: Convolutions + ConvolutionGradients, C: CheckpointStrategy> Convolutions
 
     fn bare_pointwise(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         if !(SERVED.contains(&input.dtype()) && serves_outputs(weight.shape()[0])) {
-            return Self::fused_linear(input, weight, Optional::Absent, None, Optional::Absent);
+            return Self::fused_linear(input, weight, Optional::Absent, None, Optional::Absent, KeptLayout::default());
         }
         in_f32::<Self>(input, |input| {
             let guards = [input.node(), weight.node()];

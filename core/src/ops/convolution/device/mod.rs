@@ -19,15 +19,14 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, TensorMetadata};
 use burn::tensor::DType;
 use burn_cubecl::cubecl;
-use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::ops::{permute, reshape};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::Steps;
 use super::kernels::Bounds;
+use crate::ops::device::{launch_size, like};
 use crate::ops::extension::cast;
 
 /// The types of input that there are bodies for.
@@ -39,22 +38,11 @@ fn in_f32<B: Backend>(input: FloatTensor<B>, body: impl FnOnce(FloatTensor<B>) -
     cast::<B>(body(cast::<B>(input, DType::F32)), dtype)
 }
 
-/// An uninitialised tensor beside `tensor`, of its type.
-fn like(tensor: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
-    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape.into(), tensor.dtype)
-}
-
 /// `[channels, 1, side, side]` to `[side * side, channels]`.
 fn taps(weight: CubeTensor) -> CubeTensor {
     let [channels, _, side, _] = weight.shape().dims();
     let flat = reshape(into_contiguous(weight), Shape::from([channels, side * side]));
     into_contiguous(permute(flat, &[1, 0]))
-}
-
-/// How many workgroups of which size compute `threads` things.
-fn launch_size(output: &CubeTensor, threads: usize) -> (CubeCount, CubeDim) {
-    let dim = CubeDim::new(&output.client, threads);
-    (calculate_cube_count_elemwise(&output.client, threads, dim), dim)
 }
 
 /// What is clamped to, and whether it is at all: shaders have no infinity that would stand for no limit.
