@@ -5,29 +5,31 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use burn::prelude::*;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use unmask_core::detector::Model;
 use unmask_core::detector::clip::{ClipConfig, HeadKind};
 use unmask_core::detector::spec::Architecture;
 use unmask_core::face::finder::FindOptions;
 use unmask_core::image::RgbImage;
-use unmask_core::weights::Seeded;
+use unmask_core::weights::{Quantizing, Seeded};
 
 use unmask::device::DeviceChoice;
 use unmask::media::{self, Damage, OpenOptions, TimedFrame};
 use unmask::output::say;
 use unmask::speed::{Row, TOWER};
-use unmask::{detector_file, scoring};
+use unmask::{detector_file, int8, scoring};
 
 /// Measure the speed of each stage
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Without --model the tower is ViT-B/16 with random weights, which takes the same time as trained ones.
+    after_help = "Without --model the tower is ViT-B/16 with random weights, which takes the same time as trained ones; --tower names another, and
+--int8 gives it weights of 8-bit integers, as `unmask quantize --dtype int8` does.
 Without --input a 10 s test pattern of 1280x720 is decoded and searched for faces.
 
 Examples:
   unmask bench
+  unmask bench --only-model --int8 --device cpu
   unmask bench --model detector.safetensors --input clip.mp4 --batch 16
   unmask bench --model detector.safetensors --only-model --json"
 )]
@@ -35,6 +37,12 @@ pub(crate) struct BenchArgs {
     /// A detector file, or the name of a pulled detector
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
+    /// The model to measure with random weights
+    #[arg(long, value_enum, conflicts_with = "model", default_value = "vit-b-16")]
+    tower: TowerArg,
+    /// With random weights: those of linear layers are 8-bit integers
+    #[arg(long, conflicts_with = "model")]
+    int8: bool,
     /// A video to decode and find faces in
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -53,6 +61,25 @@ pub(crate) struct BenchArgs {
     /// Measured repetitions of each stage; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
+}
+
+/// The towers of CLIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TowerArg {
+    VitB32,
+    VitB16,
+    VitL14,
+}
+
+impl TowerArg {
+    fn sizes(self) -> (&'static str, ClipConfig) {
+        let head = HeadKind::OneLayer;
+        match self {
+            Self::VitB32 => ("ViT-B/32", ClipConfig::vit_b_32(head)),
+            Self::VitB16 => ("ViT-B/16", ClipConfig::vit_b_16(head)),
+            Self::VitL14 => ("ViT-L/14", ClipConfig::vit_l_14(head)),
+        }
+    }
 }
 
 /// Runs the command.
@@ -132,9 +159,7 @@ fn model(args: &BenchArgs, pictures: &[RgbImage]) -> Result<Vec<Row>> {
     let device = args.device.open()?;
     let batch = args.batch as usize;
     let Some(name) = &args.model else {
-        let architecture = Architecture::Clip(ClipConfig::vit_b_16(HeadKind::OneLayer));
-        let model = Model::load(&architecture, &mut Seeded::new(0), &device).context("the model cannot be made")?;
-        return Ok(vec![tower(args, "ViT-B/16 (random weights)", &model, &architecture, &device)?]);
+        return Ok(vec![random_tower(args, &device)?]);
     };
     let detector = detector_file::load_whole(&detector_file::resolve(name)?, &device)?.detector;
     let architecture = &detector.spec().architecture;
@@ -152,6 +177,22 @@ fn model(args: &BenchArgs, pictures: &[RgbImage]) -> Result<Vec<Row>> {
     let flops = Some(architecture.flops());
     let whole = Row { stage: "detector".into(), what, batch, milliseconds, flops, peak: peak_memory() };
     Ok(vec![tower(args, &detector.spec().name, detector.model(), architecture, &device)?, whole])
+}
+
+/// A tower with random weights.
+fn random_tower(args: &BenchArgs, device: &Device) -> Result<Row> {
+    let (name, sizes) = args.tower.sizes();
+    let architecture = Architecture::Clip(sizes);
+    let unmade = "the model cannot be made";
+    let (model, bits) = match args.int8 {
+        false => (Model::load(&architecture, &mut Seeded::new(0), device).context(unmade)?, ""),
+        true => {
+            let chosen = int8::candidates(&architecture).context(unmade)?;
+            let mut source = Quantizing::new(Seeded::new(0), chosen);
+            (Model::load(&architecture, &mut source, device).context(unmade)?, ", int8")
+        }
+    };
+    tower(args, &format!("{name} (random weights{bits})"), &model, &architecture, device)
 }
 
 fn tower(args: &BenchArgs, name: &str, model: &Model, architecture: &Architecture, device: &Device) -> Result<Row> {
