@@ -1,7 +1,7 @@
 //! Rows of numbers to bytes before a product, and sums of products to numbers behind it.
 
 use rten_simd::ops::{BitOps, FloatOps, NarrowSaturate, NumOps, ToFloat};
-use rten_simd::{Isa, Simd, SimdIterable, SimdOp, SimdUnaryOp};
+use rten_simd::{Isa, Simd, SimdOp, SimdUnaryOp};
 use rten_vecmath::{Gelu, Silu, Swish};
 
 use super::After;
@@ -40,6 +40,9 @@ pub(super) fn quantize(row: &[f32], bytes: &mut [u8]) -> Scale {
     Scale { factor, zero }
 }
 
+/// Vectors that are looked at together: as many of f32 as fill one of bytes.
+const UNROLLED: usize = 4;
+
 /// The smallest and the largest number of a row.
 struct Range<'a>(&'a [f32]);
 
@@ -53,18 +56,35 @@ impl SimdOp for Range<'_> {
     type Output = Reach;
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "iterators need not be compiled for the instructions at hand")]
     fn eval<I: Isa>(self, isa: I) -> Reach {
         let ops = isa.f32();
         let zero = ops.zero();
-        // What is not finite is NaN once it is multiplied by zero.
-        let [low, high, none] = self.0.simd_iter(ops).fold_n::<3>(
-            [zero; 3],
-            #[inline(always)]
-            |[low, high, none], x| [ops.min(x, low), ops.max(x, high), ops.mul_add(x, zero, none)],
-        );
-        let least = |x: I::F32| x.to_array().as_ref().iter().copied().fold(0.0, f32::min);
-        let most = |x: I::F32| x.to_array().as_ref().iter().copied().fold(0.0, f32::max);
-        Reach { low: least(low), high: most(high), is_finite: none.to_array().as_ref().iter().all(|x| *x == 0.0) }
+        let [mut low, mut high, mut none] = [[zero; UNROLLED]; 3];
+        let mut blocks = self.0.chunks_exact(UNROLLED * ops.len());
+        for block in blocks.by_ref() {
+            let x = ops.load_many::<UNROLLED>(block);
+            for lane in 0..UNROLLED {
+                low[lane] = ops.min(x[lane], low[lane]);
+                high[lane] = ops.max(x[lane], high[lane]);
+                // What is not finite is NaN once it is multiplied by zero.
+                none[lane] = ops.mul_add(x[lane], zero, none[lane]);
+            }
+        }
+        for part in blocks.remainder().chunks(ops.len()) {
+            let x = ops.load_pad(part).0;
+            low[0] = ops.min(x, low[0]);
+            high[0] = ops.max(x, high[0]);
+            none[0] = ops.mul_add(x, zero, none[0]);
+        }
+        let (mut reach, mut is_finite) = ([0.0f32; 2], true);
+        for lane in 0..UNROLLED {
+            let (low, high) = (low[lane].to_array(), high[lane].to_array());
+            reach[0] = low.as_ref().iter().fold(reach[0], |least, x| least.min(*x));
+            reach[1] = high.as_ref().iter().fold(reach[1], |most, x| most.max(*x));
+            is_finite &= none[lane].to_array().as_ref().iter().all(|x| *x == 0.0);
+        }
+        Reach { low: reach[0], high: reach[1], is_finite }
     }
 }
 
@@ -76,24 +96,25 @@ struct Bytes<'a> {
     zero: u8,
 }
 
-/// Vectors of f32 that fill one of bytes.
-const QUARTERS: usize = 4;
-
 impl SimdOp for Bytes<'_> {
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "iterators need not be compiled for the instructions at hand")]
     fn eval<I: Isa>(self, isa: I) {
         let (floats, integers, shorts, bytes) = (isa.f32(), isa.i32(), isa.i16(), isa.u8());
         let (inverse, zero) = (floats.splat(self.inverse), integers.splat(i32::from(self.zero)));
-        let width = QUARTERS * floats.len();
+        let width = UNROLLED * floats.len();
         let mut rows = self.row.chunks_exact(width);
         let mut targets = self.bytes.chunks_exact_mut(width);
         for (row, target) in rows.by_ref().zip(targets.by_ref()) {
-            let [a, b, c, d] = floats
-                .load_many::<QUARTERS>(row)
-                .map(|x| integers.add(floats.to_int_round(floats.mul(x, inverse)), zero));
-            let (low, high) = (integers.narrow_saturate(a, b), integers.narrow_saturate(c, d));
+            let x = floats.load_many::<UNROLLED>(row);
+            let mut byte = [zero; UNROLLED];
+            for lane in 0..UNROLLED {
+                byte[lane] = integers.add(floats.to_int_round(floats.mul(x[lane], inverse)), zero);
+            }
+            let low = integers.narrow_saturate(byte[0], byte[1]);
+            let high = integers.narrow_saturate(byte[2], byte[3]);
             bytes.store(shorts.narrow_saturate(low, high), target);
         }
         for (x, byte) in rows.remainder().iter().zip(targets.into_remainder()) {
@@ -102,12 +123,14 @@ impl SimdOp for Bytes<'_> {
     }
 }
 
-/// Makes the numbers of a row of sums: `activation(sum · row factor · factor + bias)`, put or added to `output`.
+/// Makes the numbers of a row of sums: `activation((sum - zero · total) · row factor · factor + bias)`, put or added to `output`.
 pub(super) struct Finish<'a> {
     /// `[out]`
     pub(super) sums: &'a [i32],
     /// Of the row that was multiplied.
-    pub(super) row_factor: f32,
+    pub(super) scale: Scale,
+    /// The sums of the weight's integers, `[out]`.
+    pub(super) totals: &'a [i32],
     /// Of the weight, `[out]`.
     pub(super) factors: &'a [f32],
     pub(super) after: &'a After<'a>,
@@ -121,28 +144,36 @@ impl SimdOp for Finish<'_> {
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         let (ops, integers) = (isa.f32(), isa.i32());
-        let Self { sums, row_factor, factors, after: After { bias, activation, is_added }, output } = self;
-        let row_factor = ops.splat(row_factor);
+        let Self { sums, scale, totals, factors, after: After { bias, activation, is_added }, output } = self;
+        let (row_factor, zero) = (ops.splat(scale.factor), integers.splat(i32::from(scale.zero)));
         let whole = sums.len() - sums.len() % ops.len();
         for start in (0..whole).step_by(ops.len()) {
             let place = start..start + ops.len();
-            let (sum, factor) = (integers.load(&sums[place.clone()]), ops.load(&factors[place.clone()]));
+            let (sum, total) = (integers.load(&sums[place.clone()]), integers.load(&totals[place.clone()]));
             let shift = bias.map_or(ops.zero(), |bias| ops.load(&bias[place.clone()]));
-            let value = ops.mul_add(integers.to_float(sum), ops.mul(factor, row_factor), shift);
-            let value = activated(isa, *activation, value);
+            let factor = ops.mul(ops.load(&factors[place.clone()]), row_factor);
+            let value = activated(isa, *activation, number(isa, [sum, zero, total], factor, shift));
             let target = &mut output[place];
             let value = if *is_added { ops.add(value, ops.load(target)) } else { value };
             ops.store(value, target);
         }
         // What is left is less than a vector.
-        let (sum, factor) = (integers.load_pad(&sums[whole..]).0, ops.load_pad(&factors[whole..]).0);
+        let (sum, total) = (integers.load_pad(&sums[whole..]).0, integers.load_pad(&totals[whole..]).0);
         let shift = bias.map_or(ops.zero(), |bias| ops.load_pad(&bias[whole..]).0);
-        let value = ops.mul_add(integers.to_float(sum), ops.mul(factor, row_factor), shift);
-        let values = activated(isa, *activation, value).to_array();
+        let factor = ops.mul(ops.load_pad(&factors[whole..]).0, row_factor);
+        let values = activated(isa, *activation, number(isa, [sum, zero, total], factor, shift)).to_array();
         for (target, value) in output[whole..].iter_mut().zip(values.as_ref()) {
             *target = if *is_added { *target + value } else { *value };
         }
     }
+}
+
+/// `(sum - zero · total) · factor + shift`
+#[inline(always)]
+fn number<I: Isa>(isa: I, [sum, zero, total]: [I::I32; 3], factor: I::F32, shift: I::F32) -> I::F32 {
+    let integers = isa.i32();
+    let sum = integers.sub(sum, integers.mul(zero, total));
+    isa.f32().mul_add(integers.to_float(sum), factor, shift)
 }
 
 /// The activation of a vector; NaN stays NaN.

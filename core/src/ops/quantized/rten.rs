@@ -6,7 +6,7 @@ use core::fmt::{Debug, Formatter, Result};
 
 #[cfg(feature = "threads")]
 use rayon::prelude::*;
-use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
+use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_simd::SimdOp;
 use rten_tensor::NdTensorView;
 
@@ -14,17 +14,25 @@ use super::rows::{Finish, Scale, quantize};
 use super::{After, IntegerProduct};
 use crate::weights::MULTIPLIED;
 
-/// Sums that are kept until they are made numbers, so that they stay in a cache.
-const SUMS: usize = 512 * 1024;
+/// Sums at most that are kept until they are made numbers, so that they stay in a cache.
+const SUMS: usize = 1024 * 1024;
+/// Rows that kernels multiply together, or a multiple of it.
+const TILE: usize = 8;
 /// Rows of a piece of work.
 #[cfg(feature = "threads")]
 const ROWS: usize = 8;
 
 type Products = GemmExecutor<u8, i8, i32>;
 
+/// Inputs at most, of which sums of `255 · 64` are within 32 bits, less the bytes for zero.
+const MOST_INPUTS: usize = (i32::MAX / (2 * 255 * 64)) as usize;
+
 /// A weight as the processor's kernel reads it.
 pub(super) struct Packed {
     weight: PackedBMatrix<i8>,
+    /// The sum of each output's integers, `[out]`: so much comes of a byte for zero, and is taken off again. The crate would take
+    /// it off by itself, but (0.27.0) takes the zeros of the first few rows for those of all.
+    totals: Vec<i32>,
     /// `[out]`
     factors: Vec<f32>,
 }
@@ -34,19 +42,22 @@ impl Packed {
     pub(super) fn new(integers: &[i8], factors: &[f32], [outputs, inputs]: [usize; 2]) -> Option<Self> {
         let is_exact = integers.iter().all(|value| value.unsigned_abs() <= MULTIPLIED.unsigned_abs());
         let is_whole = integers.len() == outputs * inputs && factors.len() == outputs && outputs * inputs > 0;
-        if !(is_exact && is_whole) {
+        if inputs > MOST_INPUTS || !(is_exact && is_whole) {
             return None;
         }
         let rows = NdTensorView::from_data([outputs, inputs], integers);
-        Some(Self { weight: Products::new().prepack_b(rows.transposed()), factors: factors.to_vec() })
+        Some(Self {
+            weight: Products::new().prepack_b(rows.transposed()),
+            totals: integers.chunks(inputs).map(|row| row.iter().map(|value| i32::from(*value)).sum()).collect(),
+            factors: factors.to_vec(),
+        })
     }
 
-    /// The sums `[n, out]` of `bytes` `[n, in]`, of which each row has its own byte that stands for zero.
-    fn multiply(&self, bytes: &[u8], zeros: &[u8], sums: &mut [i32]) {
-        let rows = NdTensorView::from_data([zeros.len(), self.weight.rows()], bytes);
-        let a_quant = Some(QuantParams { zero_point: zeros });
-        let options = GemmOptions { a_quant, ..GemmOptions::default() };
-        let done = Products::new().gemm(sums, GemmInputA::Unpacked(rows), GemmInputB::Packed(&self.weight), options);
+    /// The sums `[n, out]` of `bytes` `[n, in]`.
+    fn multiply(&self, bytes: &[u8], sums: &mut [i32]) {
+        let rows = NdTensorView::from_data([bytes.len() / self.weight.rows(), self.weight.rows()], bytes);
+        let (rows, weight) = (GemmInputA::Unpacked(rows), GemmInputB::Packed(&self.weight));
+        let done = Products::new().gemm(sums, rows, weight, GemmOptions::default());
         assert!(done.is_ok(), "sizes that fit, and a weight laid out for this processor: {done:?}");
     }
 }
@@ -62,7 +73,6 @@ impl Debug for Packed {
 struct Scratch {
     bytes: Vec<u8>,
     scales: Vec<Scale>,
-    zeros: Vec<u8>,
     sums: Vec<i32>,
 }
 
@@ -73,7 +83,10 @@ std::thread_local! {
 impl IntegerProduct for Packed {
     fn forward(&self, rows: &[f32], after: &After, output: &mut [f32]) {
         let [outputs, inputs] = self.shape();
-        let at_once = (SUMS / outputs).max(1);
+        let count = rows.len() / inputs;
+        // Parts of one size, since a last one of a few rows would not keep all cores busy.
+        let parts = (count * outputs).div_ceil(SUMS).max(1);
+        let at_once = count.div_ceil(parts).next_multiple_of(TILE);
         // Taken, so that whatever else this thread does meanwhile has its own.
         let mut scratch = SCRATCH.take();
         for (rows, output) in rows.chunks(at_once * inputs).zip(output.chunks_mut(at_once * outputs)) {
@@ -89,7 +102,7 @@ impl IntegerProduct for Packed {
         // The product with a row of the identity is a column of the weight.
         for input in 0..inputs {
             bytes[input] = 1;
-            self.multiply(&bytes, &[0], &mut sums);
+            self.multiply(&bytes, &mut sums);
             bytes[input] = 0;
             let column = weight[input..].iter_mut().step_by(inputs);
             for ((place, sum), factor) in column.zip(&sums).zip(&self.factors) {
@@ -108,7 +121,7 @@ impl Packed {
     fn forward_some(&self, rows: &[f32], after: &After, output: &mut [f32], scratch: &mut Scratch) {
         let [outputs, inputs] = self.shape();
         let count = rows.len() / inputs;
-        let Scratch { bytes, scales, zeros, sums } = scratch;
+        let Scratch { bytes, scales, sums } = scratch;
         bytes.resize(count * inputs, 0);
         scales.resize(count, Scale::default());
         sums.resize(count * outputs, 0);
@@ -121,11 +134,9 @@ impl Packed {
             .for_each(work);
         #[cfg(not(feature = "threads"))]
         rows.chunks(inputs).zip(bytes.chunks_mut(inputs)).zip(scales.iter_mut()).for_each(work);
-        zeros.clear();
-        zeros.extend(scales.iter().map(|scale| scale.zero));
-        self.multiply(bytes, zeros, sums);
+        self.multiply(bytes, sums);
         let work = |((sums, output), scale): ((&[i32], &mut [f32]), &Scale)| {
-            Finish { sums, row_factor: scale.factor, factors: &self.factors, after, output }.dispatch();
+            Finish { sums, scale: *scale, totals: &self.totals, factors: &self.factors, after, output }.dispatch();
         };
         #[cfg(feature = "threads")]
         sums.par_chunks(outputs)
