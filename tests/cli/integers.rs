@@ -135,7 +135,7 @@ fn a_block_that_integers_change_too_much_is_kept() {
     let kept = document["detector"]["quantization"]["kept"].as_array().expect("blocks").clone();
     assert!(kept.len() == 1 && kept[0].as_str().is_some_and(|name| name.ends_with("layers.0.mlp")), "{kept:?}");
     assert_eq!(document["detector"]["quantization"]["int8"], 16);
-    assert!(said.contains("1 blocks kept in f16"), "{said}");
+    assert!(said.contains("1 block kept in f16"), "{said}");
     assert!(cosine(&features(&place, &whole), &features(&place, &output)) > 0.999);
 }
 

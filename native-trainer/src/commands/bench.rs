@@ -38,7 +38,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
     /// The model to measure with random weights
-    #[arg(long, value_enum, conflicts_with = "model", default_value = "vit-b-16")]
+    #[arg(long, value_enum, conflicts_with = "model", default_value_t = TowerArg::VitB16)]
     tower: TowerArg,
     /// With random weights: those of linear layers are 8-bit integers
     #[arg(long, conflicts_with = "model")]
@@ -66,8 +66,11 @@ pub(crate) struct BenchArgs {
 /// The towers of CLIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TowerArg {
+    #[value(name = "vit-b-32")]
     VitB32,
+    #[value(name = "vit-b-16")]
     VitB16,
+    #[value(name = "vit-l-14")]
     VitL14,
 }
 

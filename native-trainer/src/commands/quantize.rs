@@ -159,6 +159,7 @@ fn to_int8_file(args: &QuantizeArgs, source: &Source) -> Result<String> {
     let Quantization { int8, kept, check } = int8::quantize(source, spec, videos, limits, &args.output)?;
     let kept = match kept.len() {
         0 => String::new(),
+        1 => format!(", 1 block kept in f16 ({})", kept.concat()),
         count => format!(", {count} blocks kept in f16 ({})", kept.join(", ")),
     };
     Ok(format!(", {int8} weights as 8-bit integers{kept}\n{}", check.words()))

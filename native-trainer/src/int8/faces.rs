@@ -89,8 +89,9 @@ impl Faces {
         Ok(answers)
     }
 
-    /// How the answers `after` differ from those `before`.
-    pub(super) fn compare(&self, before: &Answers, after: &Answers) -> QuantizationCheck {
+    /// How the answers `after` differ from those `before`. Whether scores rank the faces well is asked where they mean
+    /// anything: where the detector `is_trained`.
+    pub(super) fn compare(&self, before: &Answers, after: &Answers, is_trained: bool) -> QuantizationCheck {
         let count = self.len().max(1) as f64;
         let cosines: Vec<f64> = before.features.iter().zip(&after.features).map(|(a, b)| cosine(a, b)).collect();
         let differences = before.scores.iter().zip(&after.scores).map(|(a, b)| f64::from((a - b).abs()));
@@ -109,7 +110,7 @@ impl Faces {
             least_cosine: cosines.iter().copied().fold(1.0, f64::min),
             score_difference: differences.sum::<f64>() / count,
             verdicts_changed: before.verdicts.iter().zip(&after.verdicts).filter(|(a, b)| a != b).count(),
-            auc: auc(before).zip(auc(after)).map(|(before, after)| [before, after]),
+            auc: auc(before).zip(auc(after)).filter(|_| is_trained).map(|(before, after)| [before, after]),
         }
     }
 }

@@ -11,7 +11,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use burn::tensor::TensorData;
-use unmask_core::detector::spec::{Architecture, DetectorSpec, Quantization, QuantizationCheck, SPEC_KEY};
+use unmask_core::detector::spec::{
+    Architecture, DetectorSpec, Quantization, QuantizationCheck, SPEC_KEY, TrainingStatus,
+};
 use unmask_core::detector::{Detector, Group};
 use unmask_core::weights::{
     Init, MULTIPLIED, Quantizing, Reduced, STORED, TensorSource, Usage, WeightsError, scale_name,
@@ -127,7 +129,8 @@ impl Original<'_> {
     }
 
     fn check(&self, chosen: Chosen, faces: &Faces, before: &Answers, progress: &Progress) -> Result<QuantizationCheck> {
-        Ok(faces.compare(before, &faces.answers(&self.with(chosen)?, progress)?))
+        let is_trained = self.spec.training.status != TrainingStatus::Untrained;
+        Ok(faces.compare(before, &faces.answers(&self.with(chosen)?, progress)?, is_trained))
     }
 
     /// As many weights as integers as the answers allow.

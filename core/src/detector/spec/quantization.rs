@@ -38,7 +38,8 @@ pub struct QuantizationCheck {
     pub score_difference: f64,
     /// How many faces have another verdict by the detector's thresholds.
     pub verdicts_changed: usize,
-    /// The area under the ROC curve of these faces before and after; absent where they are all real or all fake.
+    /// The area under the ROC curve of these faces before and after; absent where they are all real or all fake, and where
+    /// the detector is untrained, so that its scores mean nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc: Option<[f64; 2]>,
 }
@@ -85,9 +86,8 @@ impl QuantizationCheck {
 
     /// The figures for people.
     pub fn words(&self) -> String {
-        let auc = self.auc.map_or("no AUC, since the faces are of one label".to_string(), |[before, after]| {
-            format!("AUC {after:.4} (before {before:.4})")
-        });
+        let auc =
+            self.auc.map_or("no AUC".to_string(), |[before, after]| format!("AUC {after:.4} (before {before:.4})"));
         format!(
             "cosine of features {:.5} (least {:.5}), scores differ by {:.5}, {} of {} verdicts changed, {auc}; on {} real and {} fake \
              faces of {}",
