@@ -228,7 +228,7 @@ fn adapted(source: &Source, base: &Source, base_sha256: &str, device: &Device) -
     Detector::load(spec, &mut Adapted::new(file, base.open()?), device).map_err(|error| source.naming(error))
 }
 
-/// Writes `model`'s parameters whose names `keep` accepts, with `spec` in the header.
+/// Writes `model`'s parameters whose names `keep` accepts in f32, with `spec` in the header.
 pub fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str) -> bool) -> Result<()> {
     let mut tensors = Vec::new();
     for_each_parameter(model, &mut |name, shape, values| {
@@ -236,6 +236,8 @@ pub fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str
             tensors.push((name, StoredTensor::read_when_written(shape, values)));
         }
     });
+    // What integers changed, numbers of f32 do not.
+    let spec = DetectorSpec { quantization: None, ..spec.clone() };
     let metadata = HashMap::from([(SPEC_KEY.to_string(), spec.to_json().map_err(|e| files::naming(path, e))?)]);
     write_tensors(path, tensors, Some(metadata))
 }

@@ -2,7 +2,7 @@
 //!
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
-//! [`checkpoint`] and [`peft`] read and write models, [`output`] shows reports, [`report`] writes them as files and
+//! [`checkpoint`] and [`peft`] read and write models, [`int8`] makes them small, [`output`] shows reports, [`report`] writes them as files and
 //! pages. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
 //!
 //! ```
@@ -42,6 +42,7 @@ mod encoders;
 pub mod evaluation;
 pub mod files;
 pub mod hub;
+pub mod int8;
 pub mod media;
 mod opinions;
 pub mod output;

@@ -138,7 +138,7 @@ pub fn read_crop(path: &Path) -> Result<RgbImage> {
 }
 
 /// The crops of each clip of a video, by their indices: `frames` of them evenly spaced, in clips of `length`.
-fn clips_of(crops: usize, frames: usize, length: usize) -> impl Iterator<Item = Vec<usize>> {
+pub(crate) fn clips_of(crops: usize, frames: usize, length: usize) -> impl Iterator<Item = Vec<usize>> {
     let chosen = evenly_spaced(crops, frames);
     aggregate::clips(chosen.len(), length).map(move |clip| {
         let mut members = chosen[clip].to_vec();

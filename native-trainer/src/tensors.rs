@@ -37,6 +37,11 @@ impl StoredTensor {
         Self { dtype: Dtype::F32, shape, content: Content::Elsewhere(values) }
     }
 
+    /// A tensor of `shape` from its 8-bit integers, row by row.
+    pub fn int8(shape: Vec<usize>, values: Vec<i8>) -> Self {
+        Self { dtype: Dtype::I8, content: Content::Here(TensorData::new(values, shape.clone())), shape }
+    }
+
     /// A tensor of `shape` from its values in f16, row by row.
     pub fn f16(shape: Vec<usize>, values: Vec<f16>) -> Self {
         Self { dtype: Dtype::F16, content: Content::Here(TensorData::new(values, shape.clone())), shape }

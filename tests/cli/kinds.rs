@@ -24,6 +24,17 @@ pub(crate) fn fresh(place: &Place, name: &str, architecture: &Value) -> PathBuf 
 
 /// As [`fresh`], for crops that are so many times wider than the bare face.
 pub(crate) fn fresh_of_crops(place: &Place, name: &str, architecture: &Value, margin: f32) -> PathBuf {
+    fresh_changed(place, name, architecture, margin, |_, _| ())
+}
+
+/// As [`fresh_of_crops`], with weights that `change`, which is told their names, has changed.
+pub(crate) fn fresh_changed(
+    place: &Place,
+    name: &str,
+    architecture: &Value,
+    margin: f32,
+    change: impl Fn(&str, &mut [f32]),
+) -> PathBuf {
     let known: Architecture = serde_json::from_value(architecture.clone()).expect(name);
     let (side, length) = (known.image_size(), known.clip_length());
     let spec = json!({
@@ -40,7 +51,9 @@ pub(crate) fn fresh_of_crops(place: &Place, name: &str, architecture: &Value, ma
     let model = Model::load(&spec.architecture, &mut Seeded::new(1), &Device::flex()).expect(name);
     let mut tensors = Vec::new();
     for_each_parameter(&model, &mut |name, shape, values| {
-        let bytes: Vec<u8> = values().iter::<f32>().flat_map(f32::to_le_bytes).collect();
+        let mut values: Vec<f32> = values().iter::<f32>().collect();
+        change(&name, &mut values);
+        let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
         tensors.push((name, shape, bytes));
     });
     let views = tensors.iter().map(|(name, shape, bytes)| {

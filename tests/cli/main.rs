@@ -16,6 +16,7 @@ mod evaluating;
 mod filming;
 mod importing;
 mod inputs;
+mod integers;
 mod kinds;
 mod layouts;
 mod outputs;

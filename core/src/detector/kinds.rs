@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::groups::{Group, Strategy};
 use super::models::{clip, dicome, efficientnet, stan, tall, timesformer, udd, vit, xception};
 use crate::layers::Pass;
-use crate::weights::{Loader, Seeded, TensorSource, WeightsError};
+use crate::weights::{Listed, Loader, Seeded, TensorSource, WeightsError};
 
 /// What a detector's description says of a model: which it is, its sizes, and what follows from them.
 pub trait Sizes {
@@ -218,6 +218,14 @@ impl Architecture {
     /// # Errors
     /// [`WeightsError::ImpossibleSpec`].
     pub fn tensors(&self) -> Result<Vec<(String, Vec<usize>)>, WeightsError> {
+        Ok(self.listed()?.into_iter().map(|tensor| (tensor.name, tensor.shape)).collect())
+    }
+
+    /// [`Architecture::tensors`] with what each is for.
+    ///
+    /// # Errors
+    /// [`WeightsError::ImpossibleSpec`].
+    pub fn listed(&self) -> Result<Vec<Listed>, WeightsError> {
         self.check().map_err(WeightsError::ImpossibleSpec)?;
         let mut nothing = Seeded::new(0);
         let mut loader = Loader::listing(&mut nothing);

@@ -4,6 +4,7 @@
 
 mod check;
 mod measured;
+mod quantization;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 
 pub use measured::{Measured, VerdictCounts};
+pub use quantization::{Quantization, QuantizationCheck};
 
 pub use super::kinds::Architecture;
 pub use crate::weights::LowRankSpec;
@@ -44,6 +46,9 @@ pub struct DetectorSpec {
     /// The low-rank updates that are kept beside weights, where there are some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low_rank: Option<LowRankSpec>,
+    /// Set where weights are stored as integers: which, and what that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
     /// How a crop becomes the model's input.
     pub input: InputSpec,
     /// How a face is cropped.

@@ -1,5 +1,6 @@
 //! Facts about the models that need no trained weights.
 
+mod integers;
 pub(super) mod made_up;
 
 use alloc::string::{String, ToString};

@@ -5,7 +5,7 @@ use burn::prelude::*;
 
 use super::{BatchNorm, Pass};
 use crate::ops::{self, Activation, ChannelAffine, KeptLayout, Steps};
-use crate::weights::{Init, Loader, WeightsError};
+use crate::weights::{Init, Loader, Usage, WeightsError};
 
 /// What a convolution reads and makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,5 +160,10 @@ fn laid_out<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
 pub(super) fn weight(loader: &mut Loader, sizes: ConvolutionSizes) -> Result<Param<Tensor<4>>, WeightsError> {
     let ConvolutionSizes { inputs, outputs, side } = sizes;
     let reached = if inputs == 1 { side * side } else { outputs * side * side };
-    loader.param("weight", [outputs, inputs, side, side], Init::Normal(libm::sqrtf(2.0 / reached as f32)))
+    loader.param_for(
+        Usage::Kernels,
+        "weight",
+        [outputs, inputs, side, side],
+        Init::Normal(libm::sqrtf(2.0 / reached as f32)),
+    )
 }

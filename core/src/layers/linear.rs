@@ -1,10 +1,10 @@
 //! The linear layer, and the low-rank update that may be trained in its place.
 
-use burn::module::Param;
+use burn::module::{Param, ParamId};
 use burn::prelude::*;
 
-use crate::ops::{self, Activation, KeptLayout};
-use crate::weights::{Init, Loader, LowRankSpec, WeightsError};
+use crate::ops::{self, Activation, KeptLayout, QuantizedWeight};
+use crate::weights::{Init, Loader, LowRankSpec, Usage, WeightsError};
 
 /// `x · weightᵀ + bias`.
 #[derive(Module, Debug)]
@@ -17,6 +17,9 @@ pub struct Linear {
     pub low_rank: Option<LowRank>,
     #[module(skip)]
     kept: KeptLayout,
+    /// The weight as integers, where it is stored so and never changes; `weight` then takes no memory until it is read.
+    #[module(skip)]
+    quantized: Option<QuantizedWeight>,
 }
 
 /// A change of a weight as the product of two thin matrices (Hu et al., "LoRA", 2022).
@@ -119,13 +122,13 @@ impl Linear {
         init: Init,
         has_bias: bool,
     ) -> Result<Self, WeightsError> {
-        let weight = loader.param("weight", [output, input], init)?;
+        let (weight, quantized) = load_weight(loader, [output, input], init)?;
         let bias = if has_bias { Some(loader.param("bias", [output], Init::Zeros)?) } else { None };
         let low_rank = match loader.low_rank() {
             Some(spec) => Some(loader.within("low_rank", |l| LowRank::load(l, input, output, &spec))?),
             None => None,
         };
-        Ok(Self { weight, bias, low_rank, kept: KeptLayout::default() })
+        Ok(Self { weight, bias, low_rank, kept: KeptLayout::default(), quantized })
     }
 
     /// `[…, in]` to `[…, out]`.
@@ -141,6 +144,9 @@ impl Linear {
         residual: Option<Tensor<D>>,
     ) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);
+        if let Some(weight) = self.quantized.as_ref().filter(|weight| weight.serves(&x)) {
+            return ops::quantized_linear(x, weight, bias, activation, residual);
+        }
         let Some(low_rank) = &self.low_rank else {
             return ops::linear_kept(x, self.weight.val(), bias, activation, residual, &self.kept);
         };
@@ -152,6 +158,27 @@ impl Linear {
             None => output,
         }
     }
+}
+
+/// The layer's weight, and the same as integers where the source has them and this device multiplies them.
+fn load_weight(
+    loader: &mut Loader,
+    shape: [usize; 2],
+    init: Init,
+) -> Result<(Param<Tensor<2>>, Option<QuantizedWeight>), WeightsError> {
+    let Some(matrix) = loader.quantized("weight", shape, init)? else {
+        return Ok((loader.param_for(Usage::Product, "weight", shape, init)?, None));
+    };
+    let Some(quantized) = QuantizedWeight::new(&matrix.values, &matrix.scales, shape) else {
+        return Ok((Param::from_data(TensorData::new(matrix.dequantized(), shape), loader.device()), None));
+    };
+    let kept = quantized.clone();
+    let read = move |device: &Device, is_trained| {
+        let weight = Tensor::from_data(TensorData::new(kept.dequantized(), shape), device);
+        if is_trained { weight.require_grad() } else { weight }
+    };
+    let weight = Param::uninitialized(ParamId::new(), read, loader.device().clone(), true, shape.into());
+    Ok((weight, Some(quantized)))
 }
 
 /// How fresh weights of a layer that reads `input` numbers are.

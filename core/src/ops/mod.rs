@@ -8,7 +8,7 @@
 //! Weights have the layout of PyTorch, `[out, in]`, in files and in memory alike.
 //!
 //! An operation computes in the type of its input, f32 or bf16, and casts weights that have another: a weight that is
-//! kept in f32 then gets its gradient in f32. What bf16 is too coarse for, statistics and softmaxes, is computed in f32.
+//! kept in f32 then gets its gradient in f32. Where a weight is integers ([`QuantizedWeight`]), CPUs multiply integers. What bf16 is too coarse for, statistics and softmaxes, is computed in f32.
 
 mod activation;
 mod attention;
@@ -23,6 +23,7 @@ mod layer_norm;
 mod linear;
 mod patch_embedding;
 mod places;
+mod quantized;
 #[cfg(test)]
 mod table;
 
@@ -40,6 +41,7 @@ pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_kept};
 pub use patch_embedding::{patch_embedding, patch_embedding_kept};
 pub use places::{channel_means, max_pool, scale_channels};
+pub use quantized::{QuantizedWeight, quantized_linear};
 
 #[cfg(test)]
 pub(crate) mod testing {

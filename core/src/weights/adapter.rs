@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Init, TensorSource, WeightsError};
+use super::{Init, QuantizedMatrix, TensorSource, WeightsError};
 
 /// Reads a tensor from the adapter where it has it, else from the base.
 pub struct Adapted<A, B> {
@@ -23,6 +23,14 @@ impl<A: TensorSource, B: TensorSource> TensorSource for Adapted<A, B> {
         match self.adapter.read(name, shape, init) {
             Err(WeightsError::Missing(_)) if !name.starts_with("head.") => self.base.read(name, shape, init),
             result => result,
+        }
+    }
+
+    fn quantized(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Option<QuantizedMatrix>, WeightsError> {
+        match self.adapter.shape(name) {
+            Some(_) => self.adapter.quantized(name, shape, init),
+            None if name.starts_with("head.") => Ok(None),
+            None => self.base.quantized(name, shape, init),
         }
     }
 

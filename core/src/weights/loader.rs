@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use burn::module::{Param, ParamId};
 use burn::prelude::*;
 
-use super::{LowRankSpec, WeightsError};
+use super::quantized::check_scales;
+use super::{LowRankSpec, QuantizedMatrix, WeightsError};
 
 /// How a parameter starts where no trained value is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,11 +30,46 @@ pub trait TensorSource {
     /// [`WeightsError::Missing`], [`WeightsError::Shape`], [`WeightsError::Dtype`] or a failed read.
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError>;
 
+    /// The matrix `name` as integers, where it is stored so; [`TensorSource::read`] then gives the numbers they stand for.
+    ///
+    /// # Errors
+    /// Those of [`TensorSource::read`].
+    fn quantized(
+        &mut self,
+        _name: &str,
+        _shape: &[usize],
+        _init: Init,
+    ) -> Result<Option<QuantizedMatrix>, WeightsError> {
+        Ok(None)
+    }
+
     /// The names of all tensors it has, sorted; empty where it can make any.
     fn names(&self) -> Vec<String>;
 
     /// The shape of the tensor `name`, where it has one.
     fn shape(&self, name: &str) -> Option<Vec<usize>>;
+}
+
+/// What a model does with a tensor that it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Rows of activations are multiplied with it, `[out, in]`.
+    Product,
+    /// They are the kernels of a convolution, `[out, in, side, side]`.
+    Kernels,
+    /// Anything else: norms, biases, embeddings.
+    Other,
+}
+
+/// A tensor that a model asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// As in a detector's file.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// What for.
+    pub usage: Usage,
 }
 
 /// Hands a model its tensors and remembers which it took.
@@ -43,8 +79,8 @@ pub struct Loader<'a> {
     prefix: String,
     taken: Vec<String>,
     low_rank: Option<LowRankSpec>,
-    /// Where nothing is read: what was asked for, with its shape.
-    listed: Option<Vec<(String, Vec<usize>)>>,
+    /// Where nothing is read: what was asked for.
+    listed: Option<Vec<Listed>>,
 }
 
 impl<'a> Loader<'a> {
@@ -58,8 +94,8 @@ impl<'a> Loader<'a> {
         Self { listed: Some(Vec::new()), ..Self::new(source, &Device::flex()) }
     }
 
-    /// What a loader that lists was asked for: names and shapes in that order.
-    pub fn into_listed(self) -> Vec<(String, Vec<usize>)> {
+    /// What a loader that lists was asked for, in that order.
+    pub fn into_listed(self) -> Vec<Listed> {
         self.listed.unwrap_or_default()
     }
 
@@ -67,11 +103,6 @@ impl<'a> Loader<'a> {
     #[must_use]
     pub fn with_low_rank(self, low_rank: LowRankSpec) -> Self {
         Self { low_rank: Some(low_rank), ..self }
-    }
-
-    /// Where the tensors are put.
-    pub fn device(&self) -> &Device {
-        &self.device
     }
 
     /// The low-rank update of the layer whose tensors are loaded now, if it has one.
@@ -106,9 +137,23 @@ impl<'a> Loader<'a> {
         shape: [usize; D],
         init: Init,
     ) -> Result<Param<Tensor<D>>, WeightsError> {
+        self.param_for(Usage::Other, name, shape, init)
+    }
+
+    /// [`Loader::param`], saying what it is for.
+    ///
+    /// # Errors
+    /// Those of [`Loader::param`].
+    pub fn param_for<const D: usize>(
+        &mut self,
+        usage: Usage,
+        name: &str,
+        shape: [usize; D],
+        init: Init,
+    ) -> Result<Param<Tensor<D>>, WeightsError> {
         let name = format!("{}{name}", self.prefix);
         if let Some(listed) = &mut self.listed {
-            listed.push((name, shape.to_vec()));
+            listed.push(Listed { name, shape: shape.to_vec(), usage });
             let nothing = move |device: &Device, _| Tensor::zeros(shape, device);
             return Ok(Param::uninitialized(ParamId::new(), nothing, self.device.clone(), false, shape.into()));
         }
@@ -121,6 +166,31 @@ impl<'a> Loader<'a> {
         }
         self.taken.push(name);
         Ok(Param::from_data(TensorData::new(values, shape), &self.device))
+    }
+
+    /// The matrix `name` as integers, where the source has it so and it stays as it is: where nothing is trained, on a CPU.
+    ///
+    /// # Errors
+    /// Those of [`Loader::param`].
+    pub fn quantized(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        init: Init,
+    ) -> Result<Option<QuantizedMatrix>, WeightsError> {
+        if self.listed.is_some() || self.low_rank().is_some() || self.device != Device::flex() {
+            return Ok(None);
+        }
+        let name = format!("{}{name}", self.prefix);
+        let Some(matrix) = self.source.quantized(&name, &shape, init)? else { return Ok(None) };
+        check_scales(&name, &matrix.scales)?;
+        self.taken.push(name);
+        Ok(Some(matrix))
+    }
+
+    /// The device that parameters go to.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The tensor `name` of `shape`, which belongs to the model but is never trained.
@@ -155,6 +225,10 @@ impl<S: TensorSource + ?Sized> TensorSource for &mut S {
         (**self).read(name, shape, init)
     }
 
+    fn quantized(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Option<QuantizedMatrix>, WeightsError> {
+        (**self).quantized(name, shape, init)
+    }
+
     fn names(&self) -> Vec<String> {
         (**self).names()
     }
@@ -167,6 +241,10 @@ impl<S: TensorSource + ?Sized> TensorSource for &mut S {
 impl<S: TensorSource + ?Sized> TensorSource for alloc::boxed::Box<S> {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
         (**self).read(name, shape, init)
+    }
+
+    fn quantized(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Option<QuantizedMatrix>, WeightsError> {
+        (**self).quantized(name, shape, init)
     }
 
     fn names(&self) -> Vec<String> {

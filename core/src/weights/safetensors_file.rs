@@ -9,7 +9,8 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{Init, TensorSource, WeightsError};
+use super::quantized::{SCALE_SUFFIX, scale_name};
+use super::{Init, QuantizedMatrix, TensorSource, WeightsError};
 
 /// The longest header that is read; the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -95,13 +96,54 @@ impl<R: ReadAt> SafetensorsFile<R> {
     /// The values of the tensor `name` as f32, row by row, whatever type they are stored in.
     ///
     /// # Errors
-    /// [`WeightsError::Missing`], [`WeightsError::Dtype`] or [`WeightsError::Read`].
+    /// [`WeightsError::Missing`], [`WeightsError::Dtype`] or [`WeightsError::Read`]; and [`WeightsError::Shape`] where the
+    /// factors of integers are not as many as their rows.
     pub fn values(&mut self, name: &str) -> Result<Vec<f32>, WeightsError> {
+        match self.integers(name)? {
+            Some(matrix) => Ok(matrix.dequantized()),
+            None => {
+                let (dtype, bytes) = self.stored(name)?;
+                decode_f32(name, dtype, &bytes)
+            }
+        }
+    }
+
+    /// The type and the bytes of the tensor `name`.
+    fn stored(&mut self, name: &str) -> Result<(Dtype, Vec<u8>), WeightsError> {
         let info = self.tensors.get(name).ok_or_else(|| WeightsError::Missing(name.to_string()))?;
         let (start, end) = info.data_offsets;
         let mut bytes = vec![0; end - start];
         self.bytes.read_at(self.data_start + start as u64, &mut bytes)?;
-        decode_f32(name, info.dtype, &bytes)
+        Ok((info.dtype, bytes))
+    }
+
+    /// The tensor `name` as integers with their factors, where it is stored so.
+    fn integers(&mut self, name: &str) -> Result<Option<QuantizedMatrix>, WeightsError> {
+        if !self.is_integers(name) {
+            return Ok(None);
+        }
+        let rows = self.shape(name).and_then(|shape| shape.first().copied()).unwrap_or(1);
+        let factors = scale_name(name);
+        match self.shape(&factors) {
+            None => return Err(WeightsError::Missing(factors)),
+            Some(found) if found != [rows] => {
+                return Err(WeightsError::Shape { name: factors, found, expected: [rows].to_vec() });
+            }
+            Some(_) => {}
+        }
+        let (dtype, bytes) = self.stored(&factors)?;
+        let scales = decode_f32(&factors, dtype, &bytes)?;
+        let (_, bytes) = self.stored(name)?;
+        Ok(Some(QuantizedMatrix { values: bytes.into_iter().map(u8::cast_signed).collect(), scales }))
+    }
+
+    fn is_integers(&self, name: &str) -> bool {
+        self.dtype(name) == Some(Dtype::I8)
+    }
+
+    /// Whether the tensor `name` is no tensor of the model, but the factors of one that is stored as integers.
+    fn is_scale(&self, name: &str) -> bool {
+        name.strip_suffix(SCALE_SUFFIX).is_some_and(|weight| self.is_integers(weight))
     }
 }
 
@@ -116,8 +158,16 @@ impl<R: ReadAt> TensorSource for SafetensorsFile<R> {
         }
     }
 
+    fn quantized(&mut self, name: &str, shape: &[usize], _init: Init) -> Result<Option<QuantizedMatrix>, WeightsError> {
+        match self.shape(name) {
+            Some(found) if found == shape => self.integers(name),
+            // What is missing or of another shape, reading it says.
+            _ => Ok(None),
+        }
+    }
+
     fn names(&self) -> Vec<String> {
-        self.tensors.keys().cloned().collect()
+        self.tensors.keys().filter(|name| !self.is_scale(name)).cloned().collect()
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
@@ -160,6 +210,42 @@ mod tests {
         assert_eq!(file.values("w").expect("values"), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert!(matches!(file.read("w", &[3, 2], Init::Zeros), Err(WeightsError::Shape { .. })));
         assert!(matches!(file.read("v", &[3, 2], Init::Zeros), Err(WeightsError::Missing(_))));
+    }
+
+    /// A file with a weight of integers and factors of this type and number beside it.
+    fn quantized_file(factors: Dtype, count: usize) -> Vec<u8> {
+        let integers: Vec<u8> = [1i8, -2, 3, -64, 64, 0].map(i8::cast_unsigned).to_vec();
+        let scales = vec![0x3f; factors.bitsize() / 8 * count];
+        let view = |dtype, shape, data| safetensors::tensor::TensorView::new(dtype, shape, data).expect("a view");
+        let tensors = [("w", view(Dtype::I8, vec![2, 3], &integers)), ("w_scale", view(factors, vec![count], &scales))];
+        safetensors::serialize(tensors, None).expect("serialised")
+    }
+
+    #[test]
+    fn a_weight_of_integers_is_read_as_the_numbers_they_stand_for() {
+        let bytes = quantized_file(Dtype::F32, 2);
+        let mut file = SafetensorsFile::open(bytes.as_slice()).expect("opens");
+        let scale = f32::from_le_bytes([0x3f; 4]);
+        assert_eq!(file.names(), ["w"], "factors are no tensor of a model");
+        assert_eq!(file.values("w").expect("values"), [1.0, -2.0, 3.0, -64.0, 64.0, 0.0].map(|v: f32| v * scale));
+        let matrix = file.quantized("w", &[2, 3], Init::Zeros).expect("read").expect("integers");
+        assert_eq!((matrix.values, matrix.scales), (vec![1, -2, 3, -64, 64, 0], vec![scale; 2]));
+        assert!(matches!(file.read("w", &[3, 2], Init::Zeros), Err(WeightsError::Shape { .. })));
+        assert_eq!(file.quantized("w", &[3, 2], Init::Zeros).expect("left to reading"), None);
+    }
+
+    #[test]
+    fn integers_without_a_factor_for_each_row_are_refused() {
+        let bytes = quantized_file(Dtype::F32, 3);
+        let error = SafetensorsFile::open(bytes.as_slice()).expect("opens").values("w").expect_err("three factors");
+        assert!(matches!(&error, WeightsError::Shape { name, .. } if name == "w_scale"), "{error}");
+        let bytes = quantized_file(Dtype::I16, 2);
+        let error = SafetensorsFile::open(bytes.as_slice()).expect("opens").values("w").expect_err("integer factors");
+        assert!(matches!(&error, WeightsError::Dtype { name, .. } if name == "w_scale"), "{error}");
+        let view = safetensors::tensor::TensorView::new(Dtype::I8, vec![1, 1], &[1]).expect("a view");
+        let bytes = safetensors::serialize([("w", view)], None).expect("serialised");
+        let error = SafetensorsFile::open(bytes.as_slice()).expect("opens").values("w").expect_err("no factors");
+        assert!(matches!(&error, WeightsError::Missing(name) if name == "w_scale"), "{error}");
     }
 
     #[test]

@@ -14,24 +14,28 @@ use unmask_core::detector::spec::Architecture;
 use unmask_core::detector::xception::XceptionConfig;
 use unmask_core::face::finder::FindOptions;
 use unmask_core::image::RgbImage;
-use unmask_core::weights::Seeded;
+use unmask_core::weights::{Quantizing, Seeded};
 
 use unmask::device::DeviceChoice;
 use unmask::media::{self, Damage, OpenOptions, TimedFrame};
 use unmask::output::say;
 use unmask::speed::{Row, TOWER};
-use unmask::{detector_file, scoring};
+use unmask::{detector_file, int8, scoring};
 
 /// Measure the speed of each stage
 #[derive(Args, Debug)]
-#[command(after_help = "Without --model the weights are random, which takes the same time as trained ones.
+#[command(
+    after_help = "Without --model the weights are random, which takes the same time as trained ones; --int8 makes those of linear layers
+8-bit integers, as `unmask quantize --dtype int8` does.
 Without --input a 10 s test pattern of 1280x720 is decoded and searched for faces.
 
 Examples:
   unmask bench
+  unmask bench --only-model --int8 --device cpu
   unmask bench --model detector.safetensors --input clip.mp4 --batch 16
   unmask bench --model detector.safetensors --only-model --json
-  unmask bench --architecture xception --only-model --batch 1")]
+  unmask bench --architecture xception --only-model --batch 1"
+)]
 pub(crate) struct BenchArgs {
     /// A detector file, or the name of a pulled detector
     #[arg(long, value_name = "NAME|FILE")]
@@ -39,6 +43,9 @@ pub(crate) struct BenchArgs {
     /// The network that has random weights, where no model is named
     #[arg(long, value_enum, default_value = "clip-vit-b-16", conflicts_with = "model")]
     architecture: Network,
+    /// With random weights: those of linear layers are 8-bit integers
+    #[arg(long, conflicts_with = "model")]
+    int8: bool,
     /// A video to decode and find faces in
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -166,11 +173,7 @@ fn model(args: &BenchArgs, pictures: &[RgbImage]) -> Result<Vec<Row>> {
     let device = args.device.open()?;
     let batch = args.batch as usize;
     let Some(name) = &args.model else {
-        let architecture = args.architecture.sizes().context("such a network is not known")?;
-        let model = Model::load(&architecture, &mut Seeded::new(0), &device).context("the model cannot be made")?;
-        let name = args.architecture.to_possible_value().map(|value| value.get_name().to_owned());
-        let name = format!("{} (random weights)", name.unwrap_or_default());
-        return Ok(vec![tower(args, &name, &model, &architecture, &device)?]);
+        return Ok(vec![random_tower(args, &device)?]);
     };
     let detector = detector_file::load_whole(&detector_file::resolve(name)?, &device)?.detector;
     let architecture = &detector.spec().architecture;
@@ -188,6 +191,22 @@ fn model(args: &BenchArgs, pictures: &[RgbImage]) -> Result<Vec<Row>> {
     let flops = Some(architecture.flops());
     let whole = Row { stage: "detector".into(), what, batch, milliseconds, flops, peak: peak_memory() };
     Ok(vec![tower(args, &detector.spec().name, detector.model(), architecture, &device)?, whole])
+}
+
+/// A tower with random weights.
+fn random_tower(args: &BenchArgs, device: &Device) -> Result<Row> {
+    let architecture = args.architecture.sizes().context("such a network is not known")?;
+    let name = args.architecture.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    let unmade = "the model cannot be made";
+    let (model, bits) = match args.int8 {
+        false => (Model::load(&architecture, &mut Seeded::new(0), device).context(unmade)?, ""),
+        true => {
+            let chosen = int8::candidates(&architecture).context(unmade)?;
+            let mut source = Quantizing::new(Seeded::new(0), chosen);
+            (Model::load(&architecture, &mut source, device).context(unmade)?, ", int8")
+        }
+    };
+    tower(args, &format!("{name} (random weights{bits})"), &model, &architecture, device)
 }
 
 fn tower(args: &BenchArgs, name: &str, model: &Model, architecture: &Architecture, device: &Device) -> Result<Row> {

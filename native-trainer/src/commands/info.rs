@@ -8,7 +8,7 @@ use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::json;
 use unmask_core::detector::Strategy;
-use unmask_core::detector::spec::{DetectorSpec, InputSpec, Measured, Reliability, TrainingStatus};
+use unmask_core::detector::spec::{DetectorSpec, InputSpec, Measured, Quantization, Reliability, TrainingStatus};
 
 use unmask::counts::Counts;
 use unmask::datasets::{self, LoadOptions, summary};
@@ -126,6 +126,10 @@ fn table(source: &Source, sha256: &str, spec: &DetectorSpec, counts: &Counts) ->
     row("reliability", format!("{}: {words}", output::grade(grade)));
     if let Some(words) = spec.calibration.measured.as_ref().and_then(Measured::words) {
         row("error rates", words);
+    }
+    if let Some(Quantization { int8, kept, check }) = &spec.quantization {
+        let kept = if kept.is_empty() { String::new() } else { format!(", {} kept in f16", kept.join(", ")) };
+        row("integers", format!("{int8} weights of 8 bits{kept}: {}", check.words()));
     }
     row("licence", spec.licence.clone().unwrap_or_else(|| "not stated".to_string()));
     row("base model", spec.base_model.clone().unwrap_or_else(|| "not stated".to_string()));

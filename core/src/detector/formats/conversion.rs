@@ -80,6 +80,7 @@ pub fn describe(
         name,
         input: InputSpec { size: architecture.image_size(), mean, std, interpolation: format.interpolation() },
         low_rank: None,
+        quantization: None,
         crop,
         sampling: SamplingSpec {
             frames: FRAMES,

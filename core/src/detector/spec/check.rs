@@ -55,6 +55,9 @@ pub(super) fn check(spec: &DetectorSpec) -> Result<(), String> {
         return Err("`calibration.uncertain_above` is given, and such a model does not say how uncertain it is".into());
     }
     training(&spec.training)?;
+    if let Some(problem) = spec.quantization.as_ref().and_then(|stored| stored.check.failures().into_iter().next()) {
+        return Err(format!("`quantization.check` says that {problem}"));
+    }
     adapter(spec.adapter.as_ref())
 }
 
@@ -65,10 +68,15 @@ fn texts(spec: &DetectorSpec) -> Result<(), String> {
         ("training.summary", Some(&spec.training.summary)),
         ("training.reliability.words", spec.training.reliability.as_ref().map(|reliability| &reliability.words)),
         ("calibration.measured.videos", spec.calibration.measured.as_ref().map(|measured| &measured.videos)),
+        ("quantization.check.faces", spec.quantization.as_ref().map(|quantization| &quantization.check.faces)),
         ("licence", spec.licence.as_ref()),
         ("base_model", spec.base_model.as_ref()),
     ];
     let has_control = |text: Option<&String>| text.is_some_and(|text| text.chars().any(char::is_control));
+    let kept = spec.quantization.iter().flat_map(|quantization| &quantization.kept);
+    if kept.into_iter().any(|name| has_control(Some(name))) {
+        return Err("`quantization.kept` has line breaks or other control characters".into());
+    }
     match texts.into_iter().find(|(_, text)| has_control(*text)) {
         Some((field, _)) => Err(format!("`{field}` has line breaks or other control characters")),
         None => Ok(()),
