@@ -62,10 +62,10 @@ def by_onnxruntime(session, name, batch, repeat):
     return statistics.median(times[1:])
 
 
-def by_unmask(program, name, batch, repeat, threads):
-    """The same of ours."""
+def by_unmask(program, name, batch, repeat, threads, bits):
+    """The same of ours, in f32 or with weights of 8-bit integers."""
     command = [program, "bench", "--only-model", "--json", "--device", "cpu", "--architecture", name]
-    command += ["--batch", str(batch), "--repeat", str(repeat)]
+    command += ["--batch", str(batch), "--repeat", str(repeat), *(["--int8"] if bits == "int8" else [])]
     printed = subprocess.check_output(command, text=True, env={**os.environ, "RAYON_NUM_THREADS": str(threads)})
     return json.loads(printed)[0]["milliseconds"]
 
@@ -76,25 +76,31 @@ def main():
     parser.add_argument("--unmask", required=True, help="the program")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each (default: %(default)s)")
     parser.add_argument("--batch", type=int, nargs="*", default=[1, 8], help="frames at a time (default: %(default)s)")
+    parser.add_argument("--int8", action="store_true", help="ours with 8-bit integers, too")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=5, help="repetitions in a turn (default: %(default)s)")
     arguments = parser.parse_args()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
     print(f"load {os.getloadavg()[0]:.1f}, {arguments.threads} threads, ms a frame: median (least to most) of the turns")
-    print("network, batch: unmask, ONNX Runtime, ratio (above 1: unmask is faster)")
+    kinds = ["f32", "int8"] if arguments.int8 else ["f32"]
+    print("network, batch: unmask, ONNX Runtime in f32, ratio (above 1: unmask is faster)")
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.networks or NETWORKS:
             path = exported(name, folder)
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             for batch in arguments.batch:
-                ours, theirs = [], []
+                times = {kind: [] for kind in [*kinds, "onnxruntime"]}
                 for _ in range(arguments.rounds):
-                    ours.append(by_unmask(arguments.unmask, name, batch, arguments.repeat, arguments.threads))
-                    theirs.append(by_onnxruntime(session, name, batch, arguments.repeat))
-                shown = [f"{statistics.median(x):.2f} ({min(x):.2f} to {max(x):.2f})" for x in (ours, theirs)]
-                ratio = statistics.median(theirs) / statistics.median(ours)
-                print(f"{name}, {batch}: {shown[0]}, {shown[1]}, {ratio:.2f}", flush=True)
+                    for kind in kinds:
+                        ours = by_unmask(arguments.unmask, name, batch, arguments.repeat, arguments.threads, kind)
+                        times[kind].append(ours)
+                    times["onnxruntime"].append(by_onnxruntime(session, name, batch, arguments.repeat))
+                shown = {kind: f"{statistics.median(x):.2f} ({min(x):.2f} to {max(x):.2f})" for kind, x in times.items()}
+                theirs = statistics.median(times["onnxruntime"])
+                for kind in kinds:
+                    ratio = theirs / statistics.median(times[kind])
+                    print(f"{name}, {batch}, {kind}: {shown[kind]}, {shown['onnxruntime']}, {ratio:.2f}", flush=True)
             path.unlink()
 
 

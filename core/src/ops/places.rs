@@ -110,26 +110,7 @@ impl Places for Flex {
     fn channel_means(maps: FlexTensor) -> FlexTensor {
         let ([images, rows, columns, channels], dtype) = (dims(&maps), maps.dtype());
         let maps = contiguous(super::extension::cast::<Self>(maps, DType::F32));
-        let mut means = vec![0.0; images * channels];
-        if !means.is_empty() {
-            let length = rows * columns * channels;
-            let values = maps.storage::<f32>();
-            for_each_chunk(
-                &mut means,
-                channels,
-                #[inline(always)]
-                |image, sums| {
-                    for place in values[image * length..][..length].chunks_exact(channels) {
-                        for (sum, value) in sums.iter_mut().zip(place) {
-                            *sum += value;
-                        }
-                    }
-                    for sum in sums {
-                        *sum /= (rows * columns) as f32;
-                    }
-                },
-            );
-        }
+        let means = means(maps.storage(), [images, rows, columns, channels]);
         super::extension::cast::<Self>(tensor(means, [images, channels]), dtype)
     }
 
@@ -185,6 +166,43 @@ impl Places for Flex {
         put_back_tensors([maps]);
         tensor(output, [images, rows.output, columns.output, channels])
     }
+}
+
+/// Rows whose sums are one part of a mean's: the same parts on every machine, so that sums do not depend on its cores.
+#[cfg(feature = "simd")]
+const ROWS_A_PART: usize = 8;
+
+/// The mean of each channel of `[images, rows, columns, channels]`.
+#[cfg(feature = "simd")]
+fn means(values: &[f32], [images, rows, columns, channels]: [usize; 4]) -> Vec<f32> {
+    let mut means = vec![0.0; images * channels];
+    if means.is_empty() {
+        return means;
+    }
+    let parts = rows.div_ceil(ROWS_A_PART).max(1);
+    let mut sums = vec![0.0; images * parts * channels];
+    for_each_chunk(
+        &mut sums,
+        channels,
+        #[inline(always)]
+        |index, sums| {
+            let first = index % parts * ROWS_A_PART;
+            let length = ROWS_A_PART.min(rows - first) * columns * channels;
+            let start = (index / parts * rows + first) * columns * channels;
+            for place in values[start..start + length].chunks_exact(channels) {
+                for (sum, value) in sums.iter_mut().zip(place) {
+                    *sum += value;
+                }
+            }
+        },
+    );
+    for (means, parts) in means.chunks_exact_mut(channels).zip(sums.chunks_exact(parts * channels)) {
+        for part in parts.chunks_exact(channels) {
+            means.iter_mut().zip(part).for_each(|(mean, sum)| *mean += sum);
+        }
+        means.iter_mut().for_each(|mean| *mean /= (rows * columns) as f32);
+    }
+    means
 }
 
 /// Which pixels each place of an output meets.

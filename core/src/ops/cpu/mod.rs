@@ -27,4 +27,4 @@ pub use kept::KeptLayout;
 /// Keeps nothing: without vector instructions, weights are read as they lie.
 #[cfg(not(feature = "simd"))]
 #[derive(Clone, Debug, Default)]
-pub struct KeptLayout;
+pub struct KeptLayout(());

@@ -24,7 +24,7 @@ pub(in crate::ops) fn for_each_chunk(values: &mut [f32], length: usize, work: im
 }
 
 /// Numbers that are worth sharing out to cores where they are only copied.
-#[cfg(feature = "simd")]
+#[cfg(all(feature = "simd", feature = "threads"))]
 const MANY: usize = 1 << 18;
 
 /// Calls `work` with the number and the values of every `length` of `values`, the last of which may be shorter, in the common
