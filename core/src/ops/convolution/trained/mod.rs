@@ -35,7 +35,9 @@ use super::composed::Convolutions;
 #[cfg(feature = "simd")]
 use super::{ChannelAffine, fused};
 use super::{Moments, Steps, batch_norm, pixels_read, smooth};
-use crate::ops::{Activation, KeptLayout};
+use crate::ops::Activation;
+#[cfg(feature = "simd")]
+use crate::ops::KeptLayout;
 
 /// A convolution, and the batch norm after it by the statistics of the batch.
 #[derive(Clone, Debug)]
