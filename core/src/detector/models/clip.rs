@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::detector::{Network, Output, Sizes, flatten_clips};
 use crate::layers::{Attention, Head, LayerNorm, Mlp, Pass, l2_normalise};
 pub use crate::layers::{HEAD_HIDDEN, HeadKind};
-use crate::ops::{self, Activation};
+use crate::ops::{self, Activation, KeptLayout};
 use crate::weights::{Init, Loader, WeightsError};
 
 /// Sizes of a CLIP vision tower and its head.
@@ -179,6 +179,8 @@ pub struct Tower {
     pre_norm: LayerNorm,
     pub(super) layers: Vec<EncoderLayer>,
     post_norm: LayerNorm,
+    #[module(skip)]
+    kept: KeptLayout,
 }
 
 /// The deviation of fresh embeddings, `initializer_range` of transformers' CLIP.
@@ -197,6 +199,7 @@ impl Tower {
                 .map(|index| loader.within(&format!("layers.{index}"), |l| EncoderLayer::load(l, config)))
                 .collect::<Result<_, _>>()?,
             post_norm: loader.within("post_norm", |l| LayerNorm::load(l, width))?,
+            kept: KeptLayout::default(),
         })
     }
 
@@ -224,7 +227,7 @@ impl Tower {
 
     /// Normalised pixels `[n, 3, h, w]` to the patches' tokens `[n, L, d]`, without positions.
     pub(super) fn patches(&self, pixels: Tensor<4>) -> Tensor<3> {
-        ops::patch_embedding(pixels, self.patch_embedding.val(), None)
+        ops::patch_embedding_kept(pixels, self.patch_embedding.val(), None, &self.kept)
     }
 
     /// Patches `[n, L, d]` behind the class token, at `positions` `[1 or n, 1+L, d]`, after the first layer norm.
