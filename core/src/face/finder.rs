@@ -74,7 +74,7 @@ impl Default for FindOptions {
     }
 }
 
-/// Finds faces. Has no state and can be shared between threads.
+/// Finds faces. Can be shared between threads.
 #[derive(Clone, Debug)]
 pub struct FaceFinder {
     network: CenterFace,

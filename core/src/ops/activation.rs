@@ -13,7 +13,7 @@ pub enum Activation {
     Relu6,
     /// `x * sigmoid(1.702 x)`, the approximation of GELU that CLIP was trained with.
     QuickGelu,
-    /// `x * Φ(x)` with the distribution function of the normal distribution (Hendrycks & Gimpel, 2016), exactly.
+    /// `x * Φ(x)` with the distribution function of the normal distribution (Hendrycks & Gimpel, 2016), to within f32's rounding.
     Gelu,
     /// `x * sigmoid(x)`, also called swish.
     Silu,

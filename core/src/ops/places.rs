@@ -32,7 +32,7 @@ use super::cpu::{
 #[cfg(feature = "simd")]
 use super::{Axis, Steps};
 
-/// The mean of each channel over all places, computed in the input's type.
+/// The mean of each channel over all places, in the input's type.
 ///
 /// # Shapes
 /// - input: `[images, rows, columns, channels]`
@@ -61,7 +61,11 @@ pub fn scale_channels(maps: Tensor<4>, factors: Tensor<2>) -> Tensor<4> {
 /// # Shapes
 /// - input: `[images, rows, columns, channels]`
 /// - output: `[images, ⌈rows / stride⌉, ⌈columns / stride⌉, channels]`
+///
+/// # Panics
+/// Where the side is even or the stride 0.
 pub fn max_pool(maps: Tensor<4>, side: usize, stride: usize) -> Tensor<4> {
+    assert!(!side.is_multiple_of(2) && stride > 0, "an odd side of {side}, a stride of {stride}");
     Tensor::from_dispatch(Dispatch::max_pool(maps.into_dispatch(), side, stride))
 }
 

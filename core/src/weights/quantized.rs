@@ -36,9 +36,11 @@ impl QuantizedMatrix {
         let (mut integers, mut scales) = (Vec::with_capacity(values.len()), Vec::with_capacity(rows));
         for row in values.chunks(length) {
             let reach = row.iter().fold(0.0f32, |reach, value| reach.max(value.abs()));
-            let scale = if reach > 0.0 { reach / f32::from(largest) } else { 1.0 };
+            let bound = f32::from(largest);
+            // Numbers so small that their factor would be no normal number count as zeros.
+            let scale = if reach > f32::MIN_POSITIVE * bound { reach / bound } else { 1.0 };
             scales.push(scale);
-            integers.extend(row.iter().map(|value| libm::rintf(value / scale) as i8));
+            integers.extend(row.iter().map(|value| libm::rintf(value / scale).clamp(-bound, bound) as i8));
         }
         Self { values: integers, scales }
     }
@@ -133,7 +135,8 @@ impl<S: TensorSource> TensorSource for Quantizing<S> {
 /// # Errors
 /// [`WeightsError::NotFinite`].
 pub(super) fn check_scales(name: &str, scales: &[f32]) -> Result<(), WeightsError> {
-    match scales.iter().all(|scale| scale.is_finite()) {
+    // The largest integer times it is finite, too.
+    match scales.iter().all(|scale| (scale * f32::from(i8::MAX)).is_finite()) {
         true => Ok(()),
         false => Err(WeightsError::NotFinite(name.to_string())),
     }

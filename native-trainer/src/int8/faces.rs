@@ -107,7 +107,7 @@ impl Faces {
             real: self.len() - fake,
             fake,
             cosine: cosines.iter().sum::<f64>() / count,
-            least_cosine: cosines.iter().copied().fold(1.0, f64::min),
+            least_cosine: cosines.iter().copied().min_by(f64::total_cmp).unwrap_or(1.0),
             score_difference: differences.sum::<f64>() / count,
             verdicts_changed: before.verdicts.iter().zip(&after.verdicts).filter(|(a, b)| a != b).count(),
             auc: auc(before).zip(auc(after)).filter(|_| is_trained).map(|(before, after)| [before, after]),
@@ -119,7 +119,11 @@ impl Faces {
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let size = (dot(a, a) * dot(b, b)).sqrt();
-    if size > 0.0 { (dot(a, b) / size).min(1.0) } else { f64::from(u8::from(dot(a, a) == dot(b, b))) }
+    match size {
+        0.0 => f64::from(u8::from(dot(a, a) == dot(b, b))),
+        // Rounding may leave a little more than 1; what is none stays so.
+        size => (dot(a, b) / size).clamp(-1.0, 1.0),
+    }
 }
 
 /// `most` of the items at most, evenly spaced from the first to the last.

@@ -160,7 +160,8 @@ pub(super) struct Filtering<'a> {
 impl Filtering<'_> {
     /// Whether these bodies serve.
     pub(super) fn serves(&self, input: &Tensor<4>) -> bool {
-        is_served(input) && self.fits(input.dims()[3])
+        let [_, rows, columns, channels] = input.dims();
+        is_served(input) && self.fits(channels) && (!self.residual || self.keeps([rows, columns]))
     }
 
     /// The output, where these bodies serve. The input is given up, so that its memory can be used again.
@@ -175,17 +176,23 @@ impl Filtering<'_> {
         Tensor::from_dispatch(Dispatch::filtering(input.into_dispatch(), layers, form, kept.clone()))
     }
 
+    /// Whether what comes out has as many rows and columns as what goes in.
+    fn keeps(&self, sizes: [usize; 2]) -> bool {
+        let side = self.filter.0.dims()[2];
+        self.steps.stride == 1 && sizes.iter().all(|size| self.steps.axis(*size, side).output == *size)
+    }
+
     fn fits(&self, channels: usize) -> bool {
-        let [inside, _, side, _] = self.filter.0.dims();
+        let [inside, _, side, across] = self.filter.0.dims();
         let is_expanded = match self.expand {
             Some((weight, affine)) => fits(weight, channels, affine) && weight.dims()[0] == inside,
             None => channels == inside,
         };
         let is_projected = self.project.is_none_or(|(weight, affine)| fits(weight, inside, affine));
         let outputs = self.project.map_or(inside, |(weight, _)| weight.dims()[0]);
-        let is_added = !self.residual || (self.steps.stride == 1 && outputs == channels);
+        let is_added = !self.residual || outputs == channels;
         let is_filtered = fits(self.filter.0, 1, self.filter.1) && residual::serves(side, self.steps.stride);
-        is_expanded && is_filtered && is_projected && is_added
+        is_expanded && is_filtered && is_projected && is_added && side == across
     }
 }
 

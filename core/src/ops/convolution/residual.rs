@@ -62,18 +62,25 @@ impl Block<'_> {
     pub(super) fn forward(&self, input: &[f32], packed: &PackedBlock) -> Vec<f32> {
         let Depthwise { rows, columns, .. } = self.geometry;
         let image_length = rows.input * columns.input * self.inputs();
-        let outputs = packed.outputs();
-        let row_length = columns.output * outputs;
+        let images = input.len().checked_div(image_length).unwrap_or(0);
+        if images * rows.output * columns.output * packed.outputs() == 0 {
+            return Vec::new();
+        }
+        let has_few_pieces = images * (rows.output / LEAST_ROWS).max(1) < cores();
+        if let Some(expand) = packed.expand.as_ref().filter(|_| has_few_pieces) {
+            return self.step_by_step(input, expand, packed);
+        }
+        self.in_bands(input, packed)
+    }
+
+    /// [`Block::forward`] in bands.
+    fn in_bands(&self, input: &[f32], packed: &PackedBlock) -> Vec<f32> {
+        let Depthwise { rows, columns, .. } = self.geometry;
+        let image_length = rows.input * columns.input * self.inputs();
+        let row_length = columns.output * packed.outputs();
         let output_length = rows.output * row_length;
         let images = input.len().checked_div(image_length).unwrap_or(0);
         let mut output = unwritten(images * output_length);
-        if output.is_empty() {
-            return output;
-        }
-        let is_expanded_twice = images * (rows.output / LEAST_ROWS).max(1) < cores();
-        if let Some(expand) = packed.expand.as_ref().filter(|_| is_expanded_twice) {
-            return self.step_by_step(input, expand, packed);
-        }
         let least = if packed.expand.is_some() { LEAST_ROWS } else { FEW_ROWS };
         let processor = Arch::new();
         let pieces_an_image = cores().div_ceil(images).min(rows.output / least).max(1);
@@ -355,5 +362,43 @@ impl RowFilter<'_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Steps;
+    use crate::ops::testing::values;
+
+    #[test]
+    fn a_block_is_the_same_to_the_bit_in_bands_and_step_by_step() {
+        let (rows, columns, inputs, inside, side) = (21, 19, 20, 33, 3);
+        let input = values(2 * rows * columns * inputs, 1);
+        let weights = [inside * inputs, inside * side * side, inputs * inside].map(|count| values(count, count as u64));
+        let [scale, shift] = [3, 4].map(|seed| values(inside, seed));
+        let filters = |weights, depth, outputs: usize| Filters {
+            weights,
+            strides: [1, depth],
+            depth,
+            scale: &scale[..outputs],
+            shift: &shift[..outputs],
+        };
+        let block = Block {
+            expand: Some(filters(&weights[0], inputs, inside)),
+            taps: Taps { weights: &weights[1], scale: &scale, shift: &shift },
+            geometry: Depthwise {
+                rows: Steps::same(1).axis(rows, side),
+                columns: Steps::same(1).axis(columns, side),
+                channels: inside,
+            },
+            inside: Some(Activation::Silu),
+            project: Some(filters(&weights[2], inside, inputs)),
+            after: Some(Activation::Relu6),
+            residual: true,
+        };
+        let packed = block.packed();
+        let expand = packed.expand.as_ref().expect("it expands");
+        assert_eq!(block.in_bands(&input, &packed), block.step_by_step(&input, expand, &packed));
     }
 }

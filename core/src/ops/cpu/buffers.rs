@@ -4,6 +4,7 @@
 //! out page by page as it is first written, and gets it back as soon as so large a piece is given up: an eighth of the time of a
 //! forward pass, a quarter of a step of training.
 
+use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
@@ -15,17 +16,19 @@ use burn::backend::flex::FlexTensor;
 
 /// A spare piece is given up when so many others were put back after it: those of a few steps, or of some forward passes.
 const KEPT_FOR: usize = 4096;
-/// How often it is asked whether there are any to give up.
-const ASKED_AFTER: usize = 64;
+/// Spare numbers that are kept at most, a quarter of a gigabyte: maps of other sizes are of no use to anybody.
+const MOST: usize = 64 << 20;
 /// Shorter ones come faster from the allocator.
 const LEAST: usize = 4096;
 
-static SPARE: Mutex<Spare> = Mutex::new(Spare { pieces: Vec::new(), put_back: 0 });
+static SPARE: Mutex<Spare> = Mutex::new(Spare { pieces: VecDeque::new(), put_back: 0, numbers: 0 });
 
 struct Spare {
-    /// The pieces, and how many had been put back before each.
-    pieces: Vec<(usize, Vec<f32>)>,
+    /// The pieces, and how many had been put back before each, which rises.
+    pieces: VecDeque<(usize, Vec<f32>)>,
     put_back: usize,
+    /// Of all pieces.
+    numbers: usize,
 }
 
 fn spare() -> MutexGuard<'static, Spare> {
@@ -35,28 +38,43 @@ fn spare() -> MutexGuard<'static, Spare> {
 
 /// So many numbers of any value: all of them have to be written.
 pub(in crate::ops) fn unwritten(length: usize) -> Vec<f32> {
-    if length < LEAST {
-        return vec![0.0; length];
+    let piece = if length < LEAST { None } else { spare().take(length) };
+    let piece = piece.unwrap_or_else(|| vec![0.0; length]);
+    // Whoever reads what was not written is found out.
+    #[cfg(test)]
+    let piece = {
+        let mut piece = piece;
+        piece.fill(f32::NAN);
+        piece
+    };
+    piece
+}
+
+impl Spare {
+    fn take(&mut self, length: usize) -> Option<Vec<f32>> {
+        let place = self.pieces.iter().rposition(|(_, piece)| piece.len() == length)?;
+        let (_, piece) = self.pieces.remove(place)?;
+        self.numbers -= piece.len();
+        Some(piece)
     }
-    let mut spare = spare();
-    let place = spare.pieces.iter().rposition(|(_, piece)| piece.len() == length);
-    let piece = place.map(|place| spare.pieces.swap_remove(place).1);
-    drop(spare);
-    piece.unwrap_or_else(|| vec![0.0; length])
+
+    fn put_back(&mut self, piece: Vec<f32>) {
+        self.put_back += 1;
+        self.numbers += piece.len();
+        self.pieces.push_back((self.put_back, piece));
+        let is_old = |(then, _): &(usize, Vec<f32>)| self.put_back - then > KEPT_FOR;
+        while self.numbers > MOST || self.pieces.front().is_some_and(is_old) {
+            let Some((_, oldest)) = self.pieces.pop_front() else { break };
+            self.numbers -= oldest.len();
+        }
+    }
 }
 
 /// Keeps memory for whoever asks next.
 pub(in crate::ops) fn put_back(piece: Vec<f32>) {
-    if piece.len() < LEAST {
-        return;
+    if piece.len() >= LEAST {
+        spare().put_back(piece);
     }
-    let mut spare = spare();
-    spare.put_back += 1;
-    let now = spare.put_back;
-    if now.is_multiple_of(ASKED_AFTER) {
-        spare.pieces.retain(|(then, _)| now - then < KEPT_FOR);
-    }
-    spare.pieces.push((now, piece));
 }
 
 /// [`put_back`] of what tensors lie in that nobody else holds.
@@ -97,5 +115,27 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_used_again_and_the_oldest_given_up_where_there_are_too_many() {
+        let mut spare = Spare { pieces: VecDeque::new(), put_back: 0, numbers: 0 };
+        for length in [5000, 6000] {
+            spare.put_back(vec![0.0; length]);
+        }
+        assert_eq!(spare.take(7000), None);
+        assert_eq!(spare.take(5000).map(|piece| piece.len()), Some(5000));
+        assert_eq!((spare.take(5000), spare.numbers), (None, 6000));
+        spare.put_back(vec![0.0; MOST]);
+        assert_eq!((spare.pieces.len(), spare.numbers), (1, MOST), "the older one is gone");
+        for _ in 0..=KEPT_FOR {
+            spare.put_back(Vec::new());
+        }
+        assert_eq!(spare.numbers, 0, "nobody asked for it");
     }
 }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::backend::flex::FlexTensor;
 
@@ -24,17 +24,23 @@ struct Kept {
 impl KeptLayout {
     /// What `make` makes of `source`, made again only where one of these tensors is another one.
     pub(in crate::ops) fn of<T: Any + Send + Sync>(&self, source: &[&FlexTensor], make: impl FnOnce() -> T) -> Arc<T> {
-        // What a panic left behind is whole: it is replaced as one.
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(source))
-            && let Ok(layout) = Arc::clone(&kept.layout).downcast()
+        if let Some(layout) =
+            self.kept().as_ref().filter(|kept| kept.is_of(source)).map(|kept| Arc::clone(&kept.layout))
+            && let Ok(layout) = layout.downcast()
         {
             return layout;
         }
+        // Nothing is locked meanwhile: where the work is shared out, whoever waits for a part of it takes up other work, which
+        // may ask for the same layout. Two that ask at once both make it, and one of these stays.
         let layout = Arc::new(make());
         let source = source.iter().map(|tensor| (*tensor).clone()).collect();
-        *kept = Some(Kept { source, layout: Arc::<T>::clone(&layout) });
+        *self.kept() = Some(Kept { source, layout: Arc::<T>::clone(&layout) });
         layout
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        // It is replaced as one, so nothing is left half done where a thread could panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,6 +85,17 @@ mod tests {
         assert_eq!(*ask(&[&weight]), 2, "without the bias");
         assert_eq!(*ask(&[&weight.reshape([2, 1].into())]), 3, "in another shape");
         assert_eq!(*ask(&[&tensor(vec![1.0, 2.0], [1, 2])]), 4, "with the same numbers elsewhere");
+    }
+
+    #[test]
+    #[cfg(feature = "threads")]
+    fn whoever_makes_a_layout_may_take_up_work_that_asks_for_it() {
+        use rayon::prelude::*;
+        let (kept, weight) = (KeptLayout::default(), tensor(vec![1.0; 64], [8, 8]));
+        // Waiting for the others, a thread takes up another of the tasks below.
+        let ask = |_| *kept.of(&[&weight], || (0..64).into_par_iter().sum::<usize>());
+        let found: Vec<usize> = (0..256).into_par_iter().map(ask).collect();
+        assert!(found.into_iter().all(|sum| sum == 2016));
     }
 
     #[test]

@@ -31,13 +31,17 @@ pub(in crate::ops) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// The nearest number in `low..=high`; NaN stays NaN.
 #[inline(always)]
 pub(in crate::ops) fn clamp<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -> S::f32s {
-    simd.min_f32s(simd.splat_f32s(high), at_least(simd, x, low))
+    let high = simd.splat_f32s(high);
+    let x = at_least(simd, x, low);
+    simd.select_f32s(simd.less_than_f32s(high, x), high, x)
 }
 
-/// The greater of `x` and `low`; NaN stays NaN: where one number is none, x86 takes the second, and others none.
+/// The greater of `x` and `low`; NaN stays NaN, since it is not less than anything. A processor's own greatest of two numbers may
+/// be the one that is a number.
 #[inline(always)]
 fn at_least<S: Simd>(simd: S, x: S::f32s, low: f32) -> S::f32s {
-    simd.max_f32s(simd.splat_f32s(low), x)
+    let low = simd.splat_f32s(low);
+    simd.select_f32s(simd.less_than_f32s(x, low), low, x)
 }
 
 /// The activation of each number.
@@ -61,7 +65,7 @@ fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const LARGEST: f32 = 18.0;
     const ABOVE: [f32; 5] = [4.370_31e-11, 1.156_273_2e-7, 6.085_749e-5, 8.513_771e-3, 0.248_287_95];
     const BELOW: [f32; 6] = [6.102_473_7e-13, 5.761_021e-9, 6.291_068e-6, 1.701_988_2e-3, 0.116_817_65, 0.993_151_9];
-    let is_none = simd.less_than_f32s(x, simd.splat_f32s(-LARGEST));
+    let is_far_below = simd.less_than_f32s(x, simd.splat_f32s(-LARGEST));
     let x = clamp(simd, x, -LARGEST, LARGEST);
     let square = simd.mul_f32s(x, x);
     let (mut above, mut below) = (simd.splat_f32s(ABOVE[0]), simd.splat_f32s(BELOW[0]));
@@ -72,7 +76,7 @@ fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         below = simd.mul_add_e_f32s(below, square, simd.splat_f32s(*factor));
     }
     let found = simd.add_f32s(simd.div_f32s(simd.mul_f32s(above, x), below), simd.splat_f32s(0.5));
-    simd.select_f32s(is_none, simd.splat_f32s(0.0), found)
+    simd.select_f32s(is_far_below, simd.splat_f32s(0.0), found)
 }
 
 /// `x * Φ(x)`, with the complementary error function by formula 7.1.26 of Abramowitz and Stegun, whose error is below 1.5e-7.
@@ -144,12 +148,15 @@ mod tests {
         use Activation::{Gelu, QuickGelu, Relu, Relu6, Silu};
         let grid = grid(-12.0, 12.0);
         for activation in [Relu, Relu6, QuickGelu, Gelu, Silu] {
-            for (x, found) in grid.iter().zip(Arch::new().dispatch(Mapped(&grid, Some(activation)))) {
+            let found = Arch::new().dispatch(Mapped(&grid, Some(activation)));
+            for (x, found) in grid.iter().zip(found) {
                 let expected = activation.of_scalar(f64::from(*x));
                 let error = (f64::from(found) - expected).abs();
                 assert!(error < 2e-6 * expected.abs().max(1.0), "{activation:?} of {x} is {expected}, not {found}");
             }
-            assert!(Arch::new().dispatch(Mapped(&[f32::NAN], Some(activation)))[0].is_nan(), "{activation:?}");
+            for arch in [Arch::new(), Arch::Scalar] {
+                assert!(arch.dispatch(Mapped(&[f32::NAN], Some(activation)))[0].is_nan(), "{activation:?} by {arch:?}");
+            }
         }
     }
 }

@@ -12,17 +12,18 @@ mod rten;
 mod tests;
 
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
-use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, Shape, TensorMetadata, backend_extension};
+use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
 use burn::prelude::*;
-use burn::tensor::{Bytes, DType};
+use burn::tensor::DType;
 
 use super::Activation;
+use super::cpu::buffers::{put_back_tensors, unwritten};
+use super::cpu::flex::{contiguous, tensor};
 use super::extension::Optional;
 
 /// A weight `[out, in]` of integers with a factor for each output, laid out for products. The clones share it.
@@ -137,27 +138,22 @@ impl QuantizedProduct for Flex {
         let rows = shape.num_elements() / inner;
         let last = shape.num_dims() - 1;
         shape[last] = out;
-        let input = input.to_contiguous();
-        let bias = match bias {
-            Optional::Given(bias) => Some(bias.to_contiguous()),
-            Optional::Absent => None,
-        };
+        let input = contiguous(input);
+        let bias = bias.given().map(contiguous);
         let after = |is_added| After { bias: bias.as_ref().map(FlexTensor::storage), activation, is_added };
-        match residual {
-            Optional::Given(residual) => {
-                let mut output = residual.to_contiguous();
+        let output = match residual.given() {
+            Some(residual) => {
+                let mut output = contiguous(residual);
                 weight.0.forward(input.storage(), &after(true), output.storage_mut());
                 output
             }
-            Optional::Absent => {
-                let mut output = vec![0.0f32; rows * out];
+            None => {
+                let mut output = unwritten(rows * out);
                 weight.0.forward(input.storage(), &after(false), &mut output);
                 tensor(output, shape)
             }
-        }
+        };
+        put_back_tensors([input]);
+        output
     }
-}
-
-fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
 }

@@ -86,7 +86,7 @@ impl IntegerProduct for Packed {
         let count = rows.len() / inputs;
         // Parts of one size, since a last one of a few rows would not keep all cores busy.
         let parts = (count * outputs).div_ceil(SUMS).max(1);
-        let at_once = count.div_ceil(parts).next_multiple_of(TILE);
+        let at_once = count.div_ceil(parts).next_multiple_of(TILE).max(TILE);
         // Taken, so that whatever else this thread does meanwhile has its own.
         let mut scratch = SCRATCH.take();
         for (rows, output) in rows.chunks(at_once * inputs).zip(output.chunks_mut(at_once * outputs)) {

@@ -12,7 +12,8 @@ use crate::ops::testing::values;
 use crate::weights::{MULTIPLIED, QuantizedMatrix};
 
 /// Rows, inputs, outputs: one of each, less and more than a vector, a tile and a block of rows, inputs or outputs.
-const SHAPES: [[usize; 3]; 11] = [
+const SHAPES: [[usize; 3]; 12] = [
+    [0, 5, 7],
     [1, 1, 1],
     [1, 48, 2],
     [3, 5, 7],
