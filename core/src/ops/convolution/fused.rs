@@ -17,8 +17,7 @@ use super::residual::{self, Block, Taps};
 use super::{ChannelAffine, is_on_cpu};
 use crate::ops::cpu::buffers::put_back_tensors;
 use crate::ops::cpu::flex::{contiguous, dims, tensor};
-use crate::ops::cpu::linear::Packing;
-use crate::ops::cpu::product::{Filters, Packed};
+use crate::ops::cpu::product::{Filters, Packed, Packing};
 use crate::ops::{Activation, KeptLayout};
 
 /// How a convolution moves, and what follows it.

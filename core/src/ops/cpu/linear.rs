@@ -11,7 +11,7 @@ use super::buffers::unwritten;
 use super::flex::contiguous;
 use super::kept::KeptLayout;
 use super::parallel::{cores, for_each_task, shares};
-use super::product::{Filters, Packed, Rows, TILE, Target, product};
+use super::product::{Filters, Packed, Packing, Rows, TILE, Target, product};
 use crate::ops::Activation;
 
 /// Rows of a piece of work, where there are so many: then cores that are slower or busy get fewer.
@@ -46,18 +46,6 @@ impl Weights<'_> {
             scale: &vec![1.0; outputs],
             shift: &shift,
         }))
-    }
-}
-
-/// Lays weights out for the processor's vectors.
-pub(in crate::ops) struct Packing<'a>(pub(in crate::ops) &'a Filters<'a>);
-
-impl WithSimd for Packing<'_> {
-    type Output = Packed;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Packed {
-        Packed::new::<S>(self.0)
     }
 }
 

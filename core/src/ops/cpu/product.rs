@@ -8,9 +8,9 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::ops::{DerefMut, Range};
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::buffers::Buffer;
 use super::parallel::for_each_piece;
@@ -29,39 +29,32 @@ const DEPTH: usize = 768;
 /// Floats of a cache line: a vector that lies across two of them takes two loads.
 const LINE: usize = 16;
 
-/// Zeros that begin with a cache line.
+/// Numbers that begin with a cache line.
 #[derive(Debug)]
-pub(in crate::ops) struct Aligned {
-    values: Vec<f32>,
+pub(in crate::ops) struct Aligned<V = Vec<f32>> {
+    values: V,
     start: usize,
 }
+
+/// Aligned numbers that are put back when dropped.
+pub(in crate::ops) type Scratch = Aligned<Buffer>;
 
 impl Aligned {
     pub(in crate::ops) fn zeros(length: usize) -> Self {
-        let values = vec![0.0; length + LINE];
-        let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        Self { values, start }
+        Self::within(vec![0.0; length + LINE])
     }
-
-    pub(in crate::ops) fn values(&self) -> &[f32] {
-        &self.values[self.start..]
-    }
-
-    pub(in crate::ops) fn values_mut(&mut self) -> &mut [f32] {
-        &mut self.values[self.start..]
-    }
-}
-
-/// Numbers of any value that begin with a cache line, and are put back when dropped.
-#[derive(Debug)]
-pub(in crate::ops) struct Scratch {
-    values: Buffer,
-    start: usize,
 }
 
 impl Scratch {
+    /// So many numbers of any value: all of them have to be written.
     pub(in crate::ops) fn unwritten(length: usize) -> Self {
-        let values = Buffer::unwritten(length + LINE);
+        Self::within(Buffer::unwritten(length + LINE))
+    }
+}
+
+impl<V: DerefMut<Target = [f32]>> Aligned<V> {
+    /// `values` without those before the first cache line, which are fewer than a line.
+    fn within(values: V) -> Self {
         let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
         Self { values, start }
     }
@@ -98,6 +91,18 @@ pub(in crate::ops) struct Packed {
     outputs: usize,
     scale: Vec<f32>,
     shift: Vec<f32>,
+}
+
+/// Lays weights out for the processor's vectors.
+pub(in crate::ops) struct Packing<'a>(pub(in crate::ops) &'a Filters<'a>);
+
+impl WithSimd for Packing<'_> {
+    type Output = Packed;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Packed {
+        Packed::new::<S>(self.0)
+    }
 }
 
 impl Packed {

@@ -11,7 +11,7 @@ use super::super::norm_kernels::{Norm, Running};
 use super::rows::{Met, Ring, filter_row};
 use crate::ops::cpu::buffers::Buffer;
 use crate::ops::cpu::parallel::{for_each_chunk, map_tasks};
-use crate::ops::cpu::product::{Aligned, Filters, Packed, Rows, Target, product};
+use crate::ops::cpu::product::{Aligned, Filters, Packed, Packing, Rows, Target, product};
 
 /// A convolution and the norm after it.
 #[derive(Clone, Copy, Debug)]
@@ -220,17 +220,6 @@ pub(super) fn pack(processor: Arch, weights: &[f32], [depth, outputs]: [usize; 2
     let (ones, zeros) = (vec![1.0; outputs], vec![0.0; outputs]);
     let filters = Filters { weights, strides, depth, scale: &ones, shift: &zeros };
     processor.dispatch(Packing(&filters))
-}
-
-struct Packing<'a>(&'a Filters<'a>);
-
-impl WithSimd for Packing<'_> {
-    type Output = Packed;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Packed {
-        Packed::new::<S>(self.0)
-    }
 }
 
 /// Lays the kernels out as `[side, side, channels]`, the channels filled up to whole vectors; `turned`, they are those of the
