@@ -25,7 +25,6 @@ impl Optional<Dispatch> {
 
 impl<B: Backend> Optional<B> {
     /// The tensor, if there is one.
-    #[cfg(feature = "simd")]
     pub(super) fn given(self) -> Option<FloatTensor<B>> {
         match self {
             Self::Given(tensor) => Some(tensor),

@@ -284,7 +284,7 @@ fn attend<N: Size>(
     for index in 0..QUERIES_EACH {
         #[unroll]
         for piece in 0..each {
-            attended[index * each + piece] = attended[index * each + piece] * Vector::new(factors.extract(index));
+            attended[index * each + piece] *= Vector::new(factors.extract(index));
         }
     }
     for place in 0..count {
@@ -295,8 +295,7 @@ fn attend<N: Size>(
             let offered = value[at_value + min(part.across + piece * ACROSS, width - 1)];
             #[unroll]
             for index in 0..QUERIES_EACH {
-                attended[index * each + piece] =
-                    attended[index * each + piece] + offered * Vector::new(weights.extract(index));
+                attended[index * each + piece] += offered * Vector::new(weights.extract(index));
             }
         }
     }

@@ -7,7 +7,7 @@
 
 use core::f32::consts::FRAC_1_SQRT_2;
 
-use burn::backend::{Shape, TensorMetadata};
+use burn::backend::TensorMetadata;
 use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
@@ -84,7 +84,7 @@ fn fused(
     );
     let last = shape.num_dims() - 1;
     shape[last] = outside;
-    reshape(output, Shape::from(shape))
+    reshape(output, shape)
 }
 
 /// Each thread computes [`ROWS`] by [`OUTPUTS`] numbers. What hangs over the end is computed for the last row or output again

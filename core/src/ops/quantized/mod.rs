@@ -22,6 +22,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 
 use super::Activation;
+#[cfg(feature = "simd")]
 use super::cpu::buffers::{put_back_tensors, unwritten};
 use super::cpu::flex::{contiguous, tensor};
 use super::extension::Optional;
@@ -126,6 +127,12 @@ trait QuantizedProduct: Backend {
     ) -> FloatTensor<Self>;
 }
 
+/// So many numbers that are yet to be written.
+#[cfg(not(feature = "simd"))]
+fn unwritten(length: usize) -> Vec<f32> {
+    alloc::vec![0.0; length]
+}
+
 impl QuantizedProduct for Flex {
     fn quantized_linear(
         input: FlexTensor,
@@ -153,6 +160,7 @@ impl QuantizedProduct for Flex {
                 tensor(output, shape)
             }
         };
+        #[cfg(feature = "simd")]
         put_back_tensors([input]);
         output
     }
