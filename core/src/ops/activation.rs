@@ -45,6 +45,11 @@ impl Activation {
         }
     }
 
+    /// None, and each of them.
+    #[cfg(test)]
+    pub(super) const NONE_OR_ANY: [Option<Self>; 6] =
+        [None, Some(Self::Relu), Some(Self::QuickGelu), Some(Self::Gelu), Some(Self::Silu), Some(Self::Relu6)];
+
     #[cfg(test)]
     pub(crate) fn of_scalar(self, x: f64) -> f64 {
         match self {

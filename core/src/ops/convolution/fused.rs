@@ -16,7 +16,7 @@ use super::kernels::Depthwise;
 use super::residual::{self, Block, Taps};
 use super::{ChannelAffine, is_on_cpu};
 use crate::ops::cpu::buffers::put_back_tensors;
-use crate::ops::cpu::flex::{contiguous, dims, tensor};
+use crate::ops::cpu::flex::{contiguous, dims, forward, tensor};
 use crate::ops::cpu::product::{Filters, Packed, Packing};
 use crate::ops::{Activation, KeptLayout};
 
@@ -251,12 +251,10 @@ impl BlockLayers<Flex> {
 }
 
 impl Layer<Flex> {
-    /// The layer with scale and shift as they are read, and a weight whose steps are positive: where it is not so already, as
-    /// where it is flipped or stands for many like it, a copy.
+    /// The layer with scale and shift as they are read, and a weight whose steps are positive.
     fn readable(&self) -> Self {
-        let is_forward = self.weight.layout().strides().iter().all(|stride| *stride > 0);
         Self {
-            weight: if is_forward { self.weight.clone() } else { contiguous(self.weight.clone()) },
+            weight: forward(&self.weight),
             scale: contiguous(self.scale.clone()),
             shift: contiguous(self.shift.clone()),
         }

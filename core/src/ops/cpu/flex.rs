@@ -17,6 +17,14 @@ pub(in crate::ops) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     tensor.to_contiguous()
 }
 
+/// The tensor with steps that are positive: where it is not so already, as where it is flipped or stands for many like it, a
+/// copy.
+#[cfg(feature = "simd")]
+pub(in crate::ops) fn forward(tensor: &FlexTensor) -> FlexTensor {
+    let is_forward = tensor.layout().strides().iter().all(|stride| *stride > 0);
+    if is_forward { tensor.clone() } else { contiguous(tensor.clone()) }
+}
+
 pub(in crate::ops) fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     core::array::from_fn(|index| tensor.layout().shape()[index])
 }

@@ -8,7 +8,7 @@ use burn::backend::flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::buffers::unwritten;
-use super::flex::contiguous;
+use super::flex::{contiguous, forward};
 use super::kept::KeptLayout;
 use super::parallel::{cores, for_each_task, shares};
 use super::product::{Filters, Packed, Packing, Rows, TILE, Target, product};
@@ -31,8 +31,7 @@ impl Weights<'_> {
     }
 
     fn laid_out(&self) -> Packed {
-        let is_forward = self.weight.layout().strides().iter().all(|stride| *stride > 0);
-        let weight = if is_forward { self.weight.clone() } else { contiguous(self.weight.clone()) };
+        let weight = forward(self.weight);
         let layout = weight.layout();
         let (outputs, depth) = (layout.shape()[0], layout.shape()[1]);
         let shift = match self.bias {

@@ -27,15 +27,6 @@ const SHAPES: [[usize; 3]; 12] = [
     [197, 96, 288],
 ];
 
-const ACTIVATIONS: [Option<Activation>; 6] = [
-    None,
-    Some(Activation::Relu),
-    Some(Activation::QuickGelu),
-    Some(Activation::Gelu),
-    Some(Activation::Silu),
-    Some(Activation::Relu6),
-];
-
 /// A row's bytes less the byte for zero, and the factor.
 fn integers(row: &[f32]) -> (Vec<i64>, f32) {
     let (low, high) = row.iter().fold((0.0f32, 0.0f32), |(low, high), x| (low.min(*x), high.max(*x)));
@@ -67,7 +58,7 @@ impl Layer {
             matrix: QuantizedMatrix::of(&weight, outputs, MULTIPLIED),
             bias: (!index.is_multiple_of(3)).then(|| values(outputs, 3)),
             residual: index.is_multiple_of(2).then(|| values(rows * outputs, 4)),
-            activation: ACTIVATIONS[index % ACTIVATIONS.len()],
+            activation: Activation::NONE_OR_ANY[index % Activation::NONE_OR_ANY.len()],
             shape,
         }
     }

@@ -7,15 +7,6 @@ use alloc::vec::Vec;
 use super::{Case, Input, Inputs, LAYOUTS, Layout, formulas, input};
 use crate::ops::{self, Activation};
 
-const ACTIVATIONS: [Option<Activation>; 6] = [
-    None,
-    Some(Activation::Relu),
-    Some(Activation::QuickGelu),
-    Some(Activation::Gelu),
-    Some(Activation::Silu),
-    Some(Activation::Relu6),
-];
-
 /// The inputs that are there.
 fn given<const N: usize>(inputs: [Option<Input>; N]) -> Vec<Input> {
     inputs.into_iter().flatten().collect()
@@ -33,7 +24,7 @@ pub(super) fn linear() -> Vec<Case> {
     /// and longer sums than are taken at a time.
     const SHAPES: [[usize; 4]; 6] =
         [[1, 1, 1, 1], [1, 1, 48, 2], [2, 3, 5, 7], [3, 17, 33, 20], [2, 50, 64, 192], [1, 101, 1601, 37]];
-    let mut activations = ACTIVATIONS.into_iter().cycle();
+    let mut activations = Activation::NONE_OR_ANY.into_iter().cycle();
     let mut next = |shape, has_bias, has_residual, layout| {
         let activation = activations.next().flatten();
         linear_case(shape, has_bias, has_residual, activation, layout)
@@ -44,7 +35,9 @@ pub(super) fn linear() -> Vec<Case> {
             cases.push(next(shape, has_bias, has_residual, Layout::Plain));
         }
     }
-    cases.extend(ACTIVATIONS.map(|activation| linear_case([2, 3, 5, 7], true, true, activation, Layout::Plain)));
+    cases.extend(
+        Activation::NONE_OR_ANY.map(|activation| linear_case([2, 3, 5, 7], true, true, activation, Layout::Plain)),
+    );
     cases.extend(LAYOUTS.map(|layout| next([3, 17, 33, 20], true, false, layout)));
     cases.push(beginning_with_no_number(linear_case([2, 3, 5, 7], true, true, None, Layout::Plain)));
     cases
