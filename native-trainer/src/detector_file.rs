@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, anyhow, bail};
 use burn::prelude::*;
 use sha2::{Digest, Sha256};
-use unmask_core::detector::spec::{AdapterSpec, DetectorSpec, LowRankSpec, SPEC_KEY};
-use unmask_core::detector::{Detector, Model, Values, for_each_parameter};
+use unmask_core::detector::spec::{AdapterSpec, DetectorSpec, LowRankSpec, Reference, SPEC_KEY};
+use unmask_core::detector::{Detector, Model, Values, for_each_parameter, reference};
 use unmask_core::weights::{Adapted, Init, Merged, SafetensorsFile, Started, TensorSource, WeightsError};
 
 use crate::decomposed::{self, Decomposed, Kept};
@@ -93,6 +93,22 @@ pub struct Loaded {
     pub sha256: String,
 }
 
+impl Loaded {
+    /// The detector of this file, which a device other than the CPU has to compute as the file says that a CPU does.
+    fn checked(detector: Detector, source: &Source) -> Result<Self> {
+        if let Some(reference) = detector.spec().reference
+            && *detector.device() != Device::flex()
+        {
+            let answer = detector.logits(&reference::crops(detector.spec())).into_data().try_into_vec::<f32>();
+            let answer = answer.map_err(|error| anyhow!("the device's answers cannot be read back: {error:?}"))?;
+            reference.compare(&answer).map_err(|problem| {
+                anyhow!("{source} cannot be trusted to this device, which {problem}; use `--device cpu`")
+            })?;
+        }
+        Ok(Self { detector, sha256: source.sha256()? })
+    }
+}
+
 /// Loads a detector, or an adapter over `base`, for commands that take `--base`.
 pub fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<Loaded> {
     let detector = match (Content::of(source, device)?, base) {
@@ -103,13 +119,13 @@ pub fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<L
         (Content::Adapter { base_sha256 }, None) => return Err(source.naming(WeightsError::BaseNeeded(base_sha256))),
         (Content::Adapter { base_sha256 }, Some(base)) => adapted(source, base, &base_sha256, device)?,
     };
-    Ok(Loaded { detector, sha256: source.sha256()? })
+    Loaded::checked(detector, source)
 }
 
 /// Loads a detector for commands that take no base of an adapter.
 pub fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
     match Content::of(source, device)? {
-        Content::Whole(detector) => Ok(Loaded { detector: *detector, sha256: source.sha256()? }),
+        Content::Whole(detector) => Loaded::checked(*detector, source),
         Content::Adapter { base_sha256 } => bail!(
             "{source} is an adapter for the detector with SHA-256 {base_sha256}, and a whole detector is needed here; \
              name one, such as the detector.safetensors that a finished run leaves beside its adapter"
@@ -228,8 +244,25 @@ fn adapted(source: &Source, base: &Source, base_sha256: &str, device: &Device) -
     Detector::load(spec, &mut Adapted::new(file, base.open()?), device).map_err(|error| source.naming(error))
 }
 
-/// Writes `model`'s parameters whose names `keep` accepts in f32, with `spec` in the header.
+/// Writes `model`'s parameters whose names `keep` accepts in f32, with `spec` in the header, and no reference.
 pub fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str) -> bool) -> Result<()> {
+    write_with(path, spec, model, None, keep)
+}
+
+/// Writes all of `model`'s parameters in f32, with `spec` and what the detector answers to the test picture in the header.
+pub fn write_whole(path: &Path, spec: &DetectorSpec, model: &Model) -> Result<()> {
+    let reference = Reference::of(spec.clone(), &mut InMemory::of(model));
+    let reference = reference.map_err(|error| files::naming(path, error))?;
+    write_with(path, spec, model, Some(reference), |_| true)
+}
+
+fn write_with(
+    path: &Path,
+    spec: &DetectorSpec,
+    model: &Model,
+    reference: Option<Reference>,
+    keep: impl Fn(&str) -> bool,
+) -> Result<()> {
     let mut tensors = Vec::new();
     for_each_parameter(model, &mut |name, shape, values| {
         if keep(&name) {
@@ -237,18 +270,18 @@ pub fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str
         }
     });
     // What integers changed, numbers of f32 do not.
-    let spec = DetectorSpec { quantization: None, ..spec.clone() };
+    let spec = DetectorSpec { quantization: None, reference, ..spec.clone() };
     let metadata = HashMap::from([(SPEC_KEY.to_string(), spec.to_json().map_err(|e| files::naming(path, e))?)]);
     write_tensors(path, tensors, Some(metadata))
 }
 
-/// [`write()`] with every parameter, the low-rank updates merged into their weights.
+/// [`write_whole()`] with the low-rank updates merged into their weights.
 pub fn write_merged(path: &Path, spec: &DetectorSpec, model: &Model, low_rank: Option<&LowRankSpec>) -> Result<()> {
-    let Some(low_rank) = low_rank else { return write(path, spec, model, |_| true) };
+    let Some(low_rank) = low_rank else { return write_whole(path, spec, model) };
     let spec = DetectorSpec { low_rank: None, ..spec.clone() };
     let mut source = Merged::new(InMemory::of(model), low_rank.clone());
     let merged = Model::load(&spec.architecture, &mut source, &Device::flex());
-    write(path, &spec, &merged.map_err(|error| files::naming(path, error))?, |_| true)
+    write_whole(path, &spec, &merged.map_err(|error| files::naming(path, error))?)
 }
 
 /// The tensors of a model.

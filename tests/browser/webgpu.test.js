@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { assertSameOpinions, nativeTogether, secondDetector } from './several-support.js';
 import { changedPage, launch, native, Scratch } from './support.js';
@@ -178,6 +179,32 @@ test('a device whose scores are no numbers gives way to the CPU', async (t) => {
   const { device, changes, report } = await score(await open(t, 'a device whose scores are no numbers'), 'webgpu');
   assert.equal(device, 'cpu');
   assert.match(changes[0].reason, /no number from 0 to 1/);
+  assertNative(report);
+});
+
+/** The detector file, whose header says that it answers so to the test picture. */
+function claiming(logits) {
+  const file = readFileSync(process.env.UNMASK_MODEL);
+  const length = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.toString('utf8', 8, 8 + length));
+  const spec = JSON.parse(header.__metadata__.unmask);
+  assert.equal(spec.reference.logits.length, 2);
+  header.__metadata__.unmask = JSON.stringify({ ...spec, reference: { logits } });
+  const changed = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(changed.length));
+  return scratch.write('claiming.safetensors', Buffer.concat([size, changed, file.subarray(8 + length)]));
+}
+
+test('a device that does not compute the detector as its file says a CPU does gives way to the CPU', async (t) => {
+  const page = await open(t);
+  await page.setInputFiles('#model', claiming([9, -9]));
+  const { error, began, changes, report } = await score(page, 'webgpu');
+  assert.equal(error, undefined);
+  assert.equal(began, 'cpu');
+  assert.equal(changes.length, 1);
+  const reason = /^the graphics device answers \[.+\] to a test picture, where a CPU answers \[9.0, -9.0\], so the CPU goes on$/;
+  assert.match(changes[0].reason, reason);
   assertNative(report);
 });
 

@@ -26,6 +26,7 @@ mod preprocessing;
 mod previewing;
 mod pulling;
 mod reduced;
+mod references;
 mod reporting;
 mod second_opinion;
 mod self_blended;

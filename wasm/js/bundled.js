@@ -4,5 +4,5 @@
  */
 export const bundled = {
   url: new URL('./unmask-lite.safetensors', import.meta.url),
-  sha256: '57ddff6663148d04b71a8e1a3a196bde6370ce382e599f812b1ace99a6b02dec',
+  sha256: 'dd0669cac25551d6767f8b8c17f5917789b0e1f776c85ef5ce2053af181a98f8',
 };

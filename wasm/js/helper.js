@@ -36,6 +36,11 @@ const TASKS = {
     scorers[index] = await wasm.Scorer.load(model, base);
   },
 
+  /** Whether the device computes the detector as a CPU does. */
+  async check({ index }) {
+    await scorers[index].check();
+  },
+
   find({ pixels, width, height, orientation }) {
     return /** @type {FaceFinder} */ (finder).find(pixels, width, height, orientation);
   },

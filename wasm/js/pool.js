@@ -150,6 +150,14 @@ class Helper {
   }
 }
 
+/**
+ * What happened to a graphics device, in words that go on after it.
+ * @param {Error} error
+ */
+function stoppedBy(error) {
+  return `stopped (${error.message.split('\n')[0]})`;
+}
+
 /** Whether it is a number from 0 to 1; NaN is neither above nor below anything. */
 function isScore(score) {
   return score >= 0 && score <= 1;
@@ -217,16 +225,27 @@ export class Pool {
    */
   async prepare(detectors) {
     this.#detectors = detectors;
-    if (!this.#gpu) {
-      await Promise.all(this.#scorers().map((helper) => helper.load(detectors)));
+    if (this.#gpu) await this.#prepareGpu(this.#gpu);
+    if (!this.#gpu) await Promise.all(this.#scorers().map((helper) => helper.load(detectors)));
+  }
+
+  /**
+   * Loads the detectors into the graphics device, which has to answer as their files say that a CPU does; it is
+   * given up where it does not.
+   * @param {Helper} gpu
+   */
+  async #prepareGpu(gpu) {
+    try {
+      await gpu.load(this.#detectors);
+    } catch (error) {
+      if (!(error instanceof BrokenHelper)) throw error;
+      this.#loseGpu(gpu, stoppedBy(error));
       return;
     }
     try {
-      await this.#gpu.load(detectors);
+      for (const index of this.#detectors.keys()) await gpu.run('check', { index });
     } catch (error) {
-      if (!(error instanceof BrokenHelper)) throw error;
-      this.#loseGpu(this.#gpu, error.message);
-      await this.prepare(detectors);
+      this.#loseGpu(gpu, error instanceof BrokenHelper ? stoppedBy(error) : error.message);
     }
   }
 
@@ -325,15 +344,18 @@ export class Pool {
       entry.reject(error);
       return;
     }
-    if (isGpu) this.#loseGpu(helper, error.message);
+    if (isGpu) this.#loseGpu(helper, stoppedBy(error));
     else entry.stopped = helper;
     this.#queue.unshift(entry);
   }
 
-  #loseGpu(gpu, reason) {
-    gpu.stop(reason);
+  /**
+   * @param {Helper} gpu
+   * @param {string} problem words after "the graphics device"
+   */
+  #loseGpu(gpu, problem) {
+    gpu.stop(problem);
     this.#gpu = null;
-    const [first] = reason.split('\n');
-    this.#onDevice({ device: 'cpu', reason: `the graphics device stopped (${first}), so the CPU goes on` });
+    this.#onDevice({ device: 'cpu', reason: `the graphics device ${problem}, so the CPU goes on` });
   }
 }

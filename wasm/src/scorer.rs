@@ -1,7 +1,9 @@
 //! A detector file, and the model in it on a device.
 
-use burn::prelude::Device;
+use burn::prelude::{Device, Tensor};
 use sha2::{Digest, Sha256};
+#[cfg(feature = "webgpu")]
+use unmask_core::detector::reference;
 use unmask_core::detector::spec::{DetectorSpec, SPEC_KEY};
 use unmask_core::detector::{Detector, Scores};
 use unmask_core::weights::{Adapted, SafetensorsFile, WeightsError};
@@ -71,12 +73,30 @@ impl Scorer {
     pub async fn score(&self, crops: Vec<u8>) -> Result<Vec<f32>, JsError> {
         let pixels = self.input.pixels(&crops, &self.detector)?;
         let answers = self.detector.model().forward(pixels).answers();
-        let answers = answers.into_data_async().await;
-        let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("the scores cannot be read back: {error:?}"));
-        let answers = answers.map_err(|error| failed(&error))?.try_into_vec::<f32>().map_err(|error| failed(&error))?;
-        let Scores { fake, uncertainty } = self.detector.scores(&answers);
+        let Scores { fake, uncertainty } = self.detector.scores(&values(answers).await?);
         Ok([fake, uncertainty].concat())
     }
+
+    /// Whether the device computes this very detector as its file says that a CPU does; of a file that says nothing, too. It
+    /// also compiles what scoring runs.
+    ///
+    /// # Errors
+    /// The difference, in words that go on after "the device"; or the device does not answer.
+    #[cfg(feature = "webgpu")]
+    pub async fn check(&self) -> Result<(), JsError> {
+        let crops = reference::crops(self.detector.spec());
+        let crops: Vec<u8> = crops.iter().flat_map(|crop| crop.pixels().iter().copied()).collect();
+        let pixels = self.input.pixels(&crops, &self.detector)?;
+        let found = values(self.detector.model().forward(pixels).logits).await?;
+        let expected = self.detector.spec().reference;
+        expected.map_or(Ok(()), |expected| expected.compare(&found)).map_err(|problem| JsError::new(&problem))
+    }
+}
+
+/// A tensor's values, read back from the device.
+async fn values(tensor: Tensor<2>) -> Result<Vec<f32>, JsError> {
+    let failed = |error: &dyn std::fmt::Debug| JsError::new(&format!("the scores cannot be read back: {error:?}"));
+    tensor.into_data_async().await.map_err(|error| failed(&error))?.try_into_vec().map_err(|error| failed(&error))
 }
 
 /// The detector that a file describes, over its base where it is an adapter.

@@ -17,6 +17,7 @@ pub use measured::{Measured, VerdictCounts};
 pub use quantization::{Quantization, QuantizationCheck};
 
 pub use super::kinds::Architecture;
+pub use super::reference::Reference;
 pub use crate::weights::LowRankSpec;
 
 use crate::face::alignment::CropSpec;
@@ -49,6 +50,9 @@ pub struct DetectorSpec {
     /// Set where weights are stored as integers: which, and what that changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
+    /// What the detector answers to a test picture, where whoever wrote the file had it answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
     /// How a crop becomes the model's input.
     pub input: InputSpec,
     /// How a face is cropped.

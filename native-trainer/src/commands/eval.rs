@@ -193,6 +193,6 @@ fn described(detector: Detector, spec: DetectorSpec) -> Detector {
 
 /// Writes the detector, and gives the file's SHA-256.
 fn write(detector: &Detector, output: &Path) -> Result<String> {
-    detector_file::write(output, detector.spec(), detector.model(), |_| true)?;
+    detector_file::write_whole(output, detector.spec(), detector.model())?;
     files::sha256(output)
 }

@@ -1,14 +1,16 @@
 //! `unmask quantize`: the same detector in a smaller file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use burn::tensor::TensorData;
 use clap::{Args, ValueEnum};
 use safetensors::Dtype;
-use unmask_core::detector::spec::{DetectorSpec, Grade, Quantization, Reliability, SPEC_KEY, TrainingStatus};
-use unmask_core::weights::{TensorSource, WeightsError, halved, to_f16};
+use unmask_core::detector::spec::{
+    DetectorSpec, Grade, Quantization, Reference, Reliability, SPEC_KEY, TrainingStatus,
+};
+use unmask_core::weights::{Quantizing, TensorSource, WeightsError, halved, to_f16};
 
 use unmask::datasets::{self, LoadOptions, Part};
 use unmask::detector_file::{self, Source};
@@ -124,9 +126,14 @@ fn to_f16_file(args: &QuantizeArgs, source: &Source) -> Result<String> {
     let naming = |error| source.naming(error);
     // Refuses what is no detector.
     let spec = source.read_spec(&file)?;
-    let description = match args.changes_description() || spec.quantization.is_some() {
-        true => described(DetectorSpec { quantization: None, ..spec }, args)?.to_json().map_err(naming)?,
-        false => file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(naming)?.to_string(),
+    let is_as_before = !args.changes_description() && spec.quantization.is_none() && spec.reference.is_none();
+    let description = match is_as_before {
+        false => {
+            let spec = described(DetectorSpec { quantization: None, ..spec }, args)?;
+            let reference = reference(&spec, source)?;
+            DetectorSpec { reference, ..spec }.to_json().map_err(naming)?
+        }
+        true => file.metadata(SPEC_KEY).ok_or(WeightsError::NotADetector).map_err(naming)?.to_string(),
     };
     let mut tensors = Vec::new();
     for name in file.names() {
@@ -140,6 +147,15 @@ fn to_f16_file(args: &QuantizeArgs, source: &Source) -> Result<String> {
     }
     write_tensors(&args.output, tensors, Some(HashMap::from([(SPEC_KEY.to_string(), description)])))?;
     Ok(String::new())
+}
+
+/// What the detector answers to the test picture with its matrices in f16; an adapter answers nothing by itself.
+fn reference(spec: &DetectorSpec, source: &Source) -> Result<Option<Reference>> {
+    if spec.adapter.is_some() {
+        return Ok(None);
+    }
+    let mut halved = Quantizing::new(source.open()?, BTreeMap::new());
+    Reference::of(spec.clone(), &mut halved).map(Some).map_err(|error| source.naming(error))
 }
 
 /// Writes the detector with weights of 8-bit integers; what is to say of it.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use unmask_core::detector::spec::{
-    Architecture, DetectorSpec, Quantization, QuantizationCheck, SPEC_KEY, TrainingStatus,
+    Architecture, DetectorSpec, Quantization, QuantizationCheck, Reference, SPEC_KEY, TrainingStatus,
 };
 use unmask_core::detector::{Detector, Group};
 use unmask_core::weights::{
@@ -188,9 +188,11 @@ impl Original<'_> {
     /// Writes the detector with these weights as integers.
     fn write(&self, chosen: &Chosen, quantization: &Quantization, output: &Path) -> Result<()> {
         let naming = |error| self.source.naming(error);
-        let spec = DetectorSpec { quantization: Some(quantization.clone()), ..self.spec.clone() };
-        let description = spec.to_json().map_err(naming)?;
         let mut source = Quantizing::new(self.source.open()?, chosen.clone());
+        let plain = DetectorSpec { adapter: None, quantization: None, ..self.spec.clone() };
+        let reference = Some(Reference::of(plain, &mut source).map_err(naming)?);
+        let spec = DetectorSpec { quantization: Some(quantization.clone()), reference, ..self.spec.clone() };
+        let description = spec.to_json().map_err(naming)?;
         let mut tensors = Vec::new();
         for name in source.names() {
             let shape =

@@ -18,6 +18,7 @@ pub(super) fn spec() -> DetectorSpec {
         architecture: Architecture::Clip(ClipConfig::vit_b_16(HeadKind::OneLayer)),
         low_rank: None,
         quantization: None,
+        reference: None,
         input: InputSpec { size: 224, mean: [0.5; 3], std: [0.5; 3], interpolation: Interpolation::Bicubic },
         crop: CropSpec { geometry: CropGeometry::Dfb, size: 256, margin: 1.3 },
         sampling: SamplingSpec { frames: 32, clip_length: None },

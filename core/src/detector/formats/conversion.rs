@@ -81,6 +81,7 @@ pub fn describe(
         input: InputSpec { size: architecture.image_size(), mean, std, interpolation: format.interpolation() },
         low_rank: None,
         quantization: None,
+        reference: None,
         crop,
         sampling: SamplingSpec {
             frames: FRAMES,

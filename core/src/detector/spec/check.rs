@@ -58,6 +58,9 @@ pub(super) fn check(spec: &DetectorSpec) -> Result<(), String> {
     if let Some(problem) = spec.quantization.as_ref().and_then(|stored| stored.check.failures().into_iter().next()) {
         return Err(format!("`quantization.check` says that {problem}"));
     }
+    if spec.reference.is_some_and(|reference| !reference.logits.iter().all(|logit| logit.is_finite())) {
+        return Err("`reference.logits` has what is no finite number".into());
+    }
     adapter(spec.adapter.as_ref())
 }
 
