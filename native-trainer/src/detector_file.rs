@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, anyhow, bail};
 use burn::prelude::*;
@@ -45,7 +46,7 @@ impl Source {
     pub fn open(&self) -> Result<SafetensorsFile<Bytes>> {
         match self {
             Self::File(path) => files::open_safetensors(path),
-            Self::Bundled => SafetensorsFile::open(Bytes::InProgram(BUNDLED_BYTES)).map_err(|e| self.naming(e)),
+            Self::Bundled => SafetensorsFile::open(Bytes::in_program(BUNDLED_BYTES)).map_err(|e| self.naming(e)),
         }
     }
 
@@ -89,13 +90,24 @@ impl Source {
 pub struct Loaded {
     /// The detector, on its device.
     pub detector: Detector,
-    /// The file's SHA-256, in hexadecimal.
-    pub sha256: String,
+    hash: FileHash,
+}
+
+/// The SHA-256 of a file, computed beside other work: of a large one it takes as long as loading it.
+struct FileHash(Arc<OnceLock<Result<String, String>>>);
+
+impl FileHash {
+    fn of(source: &Source) -> Self {
+        let (found, source) = (Arc::new(OnceLock::new()), source.clone());
+        let slot = Arc::clone(&found);
+        std::thread::spawn(move || slot.set(source.sha256().map_err(|error| format!("{error:#}"))));
+        Self(found)
+    }
 }
 
 impl Loaded {
     /// The detector of this file, which a device other than the CPU has to compute as the file says that a CPU does.
-    fn checked(detector: Detector, source: &Source) -> Result<Self> {
+    fn checked(detector: Detector, source: &Source, hash: FileHash) -> Result<Self> {
         if let Some(reference) = detector.spec().reference
             && *detector.device() != Device::flex()
         {
@@ -105,12 +117,21 @@ impl Loaded {
                 anyhow!("{source} cannot be trusted to this device, which {problem}; use `--device cpu`")
             })?;
         }
-        Ok(Self { detector, sha256: source.sha256()? })
+        Ok(Self { detector, hash })
+    }
+
+    /// The file's SHA-256, in hexadecimal.
+    ///
+    /// # Errors
+    /// The file could not be read to its end.
+    pub fn sha256(&self) -> Result<String> {
+        self.hash.0.wait().clone().map_err(|problem| anyhow!(problem))
     }
 }
 
 /// Loads a detector, or an adapter over `base`, for commands that take `--base`.
 pub fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<Loaded> {
+    let hash = FileHash::of(source);
     let detector = match (Content::of(source, device)?, base) {
         (Content::Whole(detector), None) => *detector,
         (Content::Whole(_), Some(base)) => {
@@ -119,13 +140,14 @@ pub fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<L
         (Content::Adapter { base_sha256 }, None) => return Err(source.naming(WeightsError::BaseNeeded(base_sha256))),
         (Content::Adapter { base_sha256 }, Some(base)) => adapted(source, base, &base_sha256, device)?,
     };
-    Loaded::checked(detector, source)
+    Loaded::checked(detector, source, hash)
 }
 
 /// Loads a detector for commands that take no base of an adapter.
 pub fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
+    let hash = FileHash::of(source);
     match Content::of(source, device)? {
-        Content::Whole(detector) => Loaded::checked(*detector, source),
+        Content::Whole(detector) => Loaded::checked(*detector, source, hash),
         Content::Adapter { base_sha256 } => bail!(
             "{source} is an adapter for the detector with SHA-256 {base_sha256}, and a whole detector is needed here; \
              name one, such as the detector.safetensors that a finished run leaves beside its adapter"
@@ -160,7 +182,7 @@ impl ToTrain {
             true => decomposed::layers(&source.open()?, low_rank).map_err(|problem| anyhow!("{source} {problem}"))?,
             false => Vec::new(),
         };
-        Ok(Self { source: source.clone(), sha256: loaded.sha256.clone(), spec, layers })
+        Ok(Self { source: source.clone(), sha256: loaded.sha256()?, spec, layers })
     }
 
     /// The detector with its updates: fresh ones by `seed`, or the parts of weights that they take the place of, which are kept

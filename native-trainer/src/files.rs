@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use burn::tensor::AllocationProperty;
 use sha2::{Digest, Sha256};
 use unmask_core::weights::{ReadAt, SafetensorsFile, WeightsError};
 
@@ -19,15 +20,46 @@ pub enum Bytes {
         /// Its length in bytes.
         size: u64,
     },
+    /// In memory that stays: a part of the program, or an open file that is mapped.
+    InMemory(bytes::Bytes),
+}
+
+impl Bytes {
     /// A part of the program.
-    InProgram(&'static [u8]),
+    pub fn in_program(bytes: &'static [u8]) -> Self {
+        Self::InMemory(bytes::Bytes::from_static(bytes))
+    }
+
+    /// An open file, mapped into memory where the system allows that: its tensors are then not copied, and all processes that
+    /// read it share them.
+    fn of(file: File, size: u64) -> Self {
+        match mapped(&file) {
+            Some(bytes) if bytes.len() as u64 == size => Self::InMemory(bytes),
+            _ => Self::OnDisk { file, size },
+        }
+    }
+}
+
+/// Windows lets nobody replace a file that is mapped.
+#[cfg(not(unix))]
+fn mapped(_: &File) -> Option<bytes::Bytes> {
+    None
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "memory whose bytes somebody else may change")]
+fn mapped(file: &File) -> Option<bytes::Bytes> {
+    // SAFETY: the bytes would change, or be gone, if another program wrote into the file while it is in use. Weights are replaced
+    // by renaming, as this program and others that write such files do, which leaves the mapped file as it is.
+    let map = unsafe { memmap2::Mmap::map(file) }.ok()?;
+    Some(bytes::Bytes::from_owner(map))
 }
 
 impl ReadAt for Bytes {
     fn size(&self) -> u64 {
         match self {
             Self::OnDisk { size, .. } => *size,
-            Self::InProgram(bytes) => bytes.size(),
+            Self::InMemory(bytes) => bytes.len() as u64,
         }
     }
 
@@ -37,8 +69,15 @@ impl ReadAt for Bytes {
                 .seek(SeekFrom::Start(offset))
                 .and_then(|_| file.read_exact(buffer))
                 .map_err(|error| WeightsError::Read(error.to_string())),
-            Self::InProgram(bytes) => bytes.read_at(offset, buffer),
+            Self::InMemory(bytes) => bytes.as_ref().read_at(offset, buffer),
         }
+    }
+
+    fn shared(&self, offset: u64, length: usize) -> Option<burn::tensor::Bytes> {
+        let Self::InMemory(bytes) = self else { return None };
+        let start = usize::try_from(offset).ok()?;
+        let end = start.checked_add(length).filter(|end| *end <= bytes.len())?;
+        Some(burn::tensor::Bytes::from_shared(bytes.slice(start..end), AllocationProperty::File))
     }
 }
 
@@ -70,7 +109,7 @@ pub fn open(path: &Path) -> Result<File> {
 pub fn open_safetensors(path: &Path) -> Result<SafetensorsFile<Bytes>> {
     let file = open(path)?;
     let size = file.metadata().with_context(|| format!("{} cannot be read", path.display()))?.len();
-    SafetensorsFile::open(Bytes::OnDisk { file, size }).map_err(|error| match media::is_media(path) {
+    SafetensorsFile::open(Bytes::of(file, size)).map_err(|error| match media::is_media(path) {
         true => anyhow!("{} is a video or an image and no file of weights; `unmask score` judges such", path.display()),
         false => naming(path, error),
     })
@@ -178,6 +217,22 @@ fn write_plainly(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_mapped_and_what_replaces_it_changes_nothing_of_what_was_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        write_bytes(&path, b"before").unwrap();
+        let file = open(&path).unwrap();
+        let mapped = Bytes::of(file, 6);
+        assert!(matches!(mapped, Bytes::InMemory(_)));
+        let shared = mapped.shared(2, 3).unwrap();
+        assert!(mapped.shared(4, 3).is_none() && mapped.shared(u64::MAX, 3).is_none());
+        write_bytes(&path, b"after!").unwrap();
+        drop(mapped);
+        assert_eq!(&shared[..], b"for");
+    }
 
     #[test]
     fn text_is_read_with_and_without_a_byte_order_mark() {

@@ -7,7 +7,7 @@ use burn::prelude::*;
 use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
-use unmask_core::pipeline::{Caveat, Faces, Session, SessionError, join};
+use unmask_core::pipeline::{Caveat, Faces, Session, join};
 
 use crate::ahead::{for_each_in_order, on_all_cores, timed};
 use crate::detector_file::Loaded;
@@ -124,8 +124,8 @@ impl Scorer {
         let name = input.path().display().to_string();
         let timing = stages.timing(start.elapsed());
         let report = |sitting: Sitting| sitting.finish(name.clone(), video.clone(), timing);
-        let reports: Result<Vec<Report>, SessionError> = sittings.into_iter().map(report).collect();
-        let mut reports = reports.map_err(|error| naming(input, &error.into()))?;
+        let reports: Result<Vec<Report>> = sittings.into_iter().map(report).collect();
+        let mut reports = reports.map_err(|error| naming(input, &error))?;
         let first = reports.remove(0);
         Ok(join(first, &reports))
     }
@@ -164,10 +164,10 @@ impl<'a> Sitting<'a> {
     }
 
     /// What this detector alone reports.
-    fn finish(self, input: String, video: VideoSummary, timing: Timing) -> Result<Report, SessionError> {
+    fn finish(self, input: String, video: VideoSummary, timing: Timing) -> Result<Report> {
         let spec = self.loaded.detector.spec();
-        let model = ModelInfo::new(spec, self.loaded.sha256.clone());
-        self.session.finish(input, spec, model, video, timing)
+        let model = ModelInfo::new(spec, self.loaded.sha256()?);
+        Ok(self.session.finish(input, spec, model, video, timing)?)
     }
 }
 

@@ -166,6 +166,8 @@ fn bench_prints_every_stage() {
     for stage in ["decode", "faces", "tower", "detector", "GFLOP/s", "peak memory"] {
         assert!(table.contains(stage), "no {stage} in {table}");
     }
+    let table = place.succeed(["bench", "--model", text(&detector), "--only-model", "--repeat", "1", "--bf16"]);
+    assert!(table.contains(", bf16, batch 8"), "{table}");
 }
 
 #[test]

@@ -18,6 +18,9 @@ const WASM_WORKSPACE: &str = "wasm/Cargo.toml";
 /// The workspace of these commands, which shares no compiled crate with the others and is built in seconds.
 const XTASK_WORKSPACE: &str = "xtask/Cargo.toml";
 
+/// The workspace of the benches of single operations, which nothing runs but whoever wants to know.
+const BENCHES_WORKSPACE: &str = "benches/operations/Cargo.toml";
+
 /// A microcontroller without an operating system: nothing of std can slip into a build for it.
 pub(crate) const NO_STD_TARGET: &str = "thumbv7em-none-eabihf";
 
@@ -39,12 +42,14 @@ const CHECKS: [Check; 12] = [
     Check::new("format", |shell| {
         cmd!(shell, "cargo fmt --all --check").run()?;
         cmd!(shell, "cargo fmt --manifest-path {XTASK_WORKSPACE} --all --check").run()?;
+        cmd!(shell, "cargo fmt --manifest-path {BENCHES_WORKSPACE} --all --check").run()?;
         Ok(cmd!(shell, "cargo fmt --manifest-path {WASM_WORKSPACE} --all --check").run()?)
     }),
     Check::new("house-rules", rules::check),
     Check::new("notices", notices::check),
     Check::new("clippy", |shell| {
         cmd!(shell, "cargo clippy --manifest-path {XTASK_WORKSPACE} --all-targets -- -D warnings").run()?;
+        cmd!(shell, "cargo clippy --manifest-path {BENCHES_WORKSPACE} --benches --locked -- -D warnings").run()?;
         Ok(cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings").run()?)
     }),
     Check::new("docs", |shell| {

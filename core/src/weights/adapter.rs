@@ -3,6 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use burn::tensor::Bytes;
+
 use super::{Init, QuantizedMatrix, TensorSource, WeightsError};
 
 /// Reads a tensor from the adapter where it has it, else from the base.
@@ -22,6 +24,13 @@ impl<A: TensorSource, B: TensorSource> TensorSource for Adapted<A, B> {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
         match self.adapter.read(name, shape, init) {
             Err(WeightsError::Missing(_)) if !name.starts_with("head.") => self.base.read(name, shape, init),
+            result => result,
+        }
+    }
+
+    fn bytes(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Bytes, WeightsError> {
+        match self.adapter.bytes(name, shape, init) {
+            Err(WeightsError::Missing(_)) if !name.starts_with("head.") => self.base.bytes(name, shape, init),
             result => result,
         }
     }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use burn::module::{Param, ParamId};
 use burn::prelude::*;
+use burn::tensor::{Bytes, DType};
 
 use super::quantized::check_scales;
 use super::{LowRankSpec, QuantizedMatrix, WeightsError};
@@ -29,6 +30,14 @@ pub trait TensorSource {
     /// # Errors
     /// [`WeightsError::Missing`], [`WeightsError::Shape`], [`WeightsError::Dtype`] or a failed read.
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError>;
+
+    /// What [`TensorSource::read`] gives as the bytes of a tensor, not copied where the source has them in memory.
+    ///
+    /// # Errors
+    /// Those of [`TensorSource::read`].
+    fn bytes(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Bytes, WeightsError> {
+        self.read(name, shape, init).map(Bytes::from_elems)
+    }
 
     /// The matrix `name` as integers, where it is stored so; [`TensorSource::read`] then gives the numbers they stand for.
     ///
@@ -157,15 +166,18 @@ impl<'a> Loader<'a> {
             let nothing = move |device: &Device, _| Tensor::zeros(shape, device);
             return Ok(Param::uninitialized(ParamId::new(), nothing, self.device.clone(), false, shape.into()));
         }
-        let values = self.source.read(&name, &shape, init)?;
-        if values.len() != shape.iter().product::<usize>() {
-            return Err(WeightsError::Shape { name, found: [values.len()].to_vec(), expected: shape.to_vec() });
+        let bytes = self.source.bytes(&name, &shape, init)?;
+        let found = bytes.len() / size_of::<f32>();
+        if found != shape.iter().product::<usize>() {
+            return Err(WeightsError::Shape { name, found: [found].to_vec(), expected: shape.to_vec() });
         }
-        if values.iter().any(|value| !value.is_finite()) {
+        let data = TensorData::from_bytes(bytes, shape, DType::F32);
+        let values = data.as_slice::<f32>().map_err(|error| WeightsError::Read(format!("`{name}`: {error:?}")))?;
+        if !are_finite(values) {
             return Err(WeightsError::NotFinite(name));
         }
         self.taken.push(name);
-        Ok(Param::from_data(TensorData::new(values, shape), &self.device))
+        Ok(Param::from_data(data, &self.device))
     }
 
     /// The matrix `name` as integers, where the source has it so and it stays as it is: where nothing is trained, on a CPU.
@@ -220,9 +232,18 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// Whether all values are finite numbers; without a branch for each, since a large detector has some hundred million.
+fn are_finite(values: &[f32]) -> bool {
+    values.chunks(4096).all(|some| some.iter().fold(true, |all, value| all & value.is_finite()))
+}
+
 impl<S: TensorSource + ?Sized> TensorSource for &mut S {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
         (**self).read(name, shape, init)
+    }
+
+    fn bytes(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Bytes, WeightsError> {
+        (**self).bytes(name, shape, init)
     }
 
     fn quantized(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Option<QuantizedMatrix>, WeightsError> {
@@ -241,6 +262,10 @@ impl<S: TensorSource + ?Sized> TensorSource for &mut S {
 impl<S: TensorSource + ?Sized> TensorSource for alloc::boxed::Box<S> {
     fn read(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, WeightsError> {
         (**self).read(name, shape, init)
+    }
+
+    fn bytes(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Bytes, WeightsError> {
+        (**self).bytes(name, shape, init)
     }
 
     fn quantized(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Option<QuantizedMatrix>, WeightsError> {

@@ -5,6 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use alloc::{collections::BTreeMap, format};
 
+use burn::tensor::Bytes;
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -25,6 +27,11 @@ pub trait ReadAt {
     /// # Errors
     /// [`WeightsError::Read`] if not all of it could be read.
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), WeightsError>;
+
+    /// So many bytes from `offset`, not copied, where they are in memory that stays as it is.
+    fn shared(&self, _offset: u64, _length: usize) -> Option<Bytes> {
+        None
+    }
 }
 
 impl ReadAt for &[u8] {
@@ -108,13 +115,25 @@ impl<R: ReadAt> SafetensorsFile<R> {
         }
     }
 
-    /// The type and the bytes of the tensor `name`.
-    fn stored(&mut self, name: &str) -> Result<(Dtype, Vec<u8>), WeightsError> {
+    /// The type and the bytes of the tensor `name`, which are shared where they are in memory.
+    fn stored(&mut self, name: &str) -> Result<(Dtype, Bytes), WeightsError> {
         let info = self.tensors.get(name).ok_or_else(|| WeightsError::Missing(name.to_string()))?;
         let (start, end) = info.data_offsets;
+        let offset = self.data_start + start as u64;
+        if let Some(bytes) = self.bytes.shared(offset, end - start) {
+            return Ok((info.dtype, bytes));
+        }
         let mut bytes = vec![0; end - start];
-        self.bytes.read_at(self.data_start + start as u64, &mut bytes)?;
-        Ok((info.dtype, bytes))
+        self.bytes.read_at(offset, &mut bytes)?;
+        Ok((info.dtype, Bytes::from_bytes_vec(bytes)))
+    }
+
+    /// The bytes of the tensor `name` where they are in memory, and there as a tensor of f32 has them.
+    fn shared(&self, name: &str) -> Option<Bytes> {
+        let info = self.tensors.get(name).filter(|info| info.dtype == Dtype::F32 && cfg!(target_endian = "little"))?;
+        let (start, end) = info.data_offsets;
+        let bytes = self.bytes.shared(self.data_start + start as u64, end - start)?;
+        bytes.as_ptr().cast::<f32>().is_aligned().then_some(bytes)
     }
 
     /// The tensor `name` as integers with their factors, where it is stored so.
@@ -134,7 +153,7 @@ impl<R: ReadAt> SafetensorsFile<R> {
         let (dtype, bytes) = self.stored(&factors)?;
         let scales = decode_f32(&factors, dtype, &bytes)?;
         let (_, bytes) = self.stored(name)?;
-        Ok(Some(QuantizedMatrix { values: bytes.into_iter().map(u8::cast_signed).collect(), scales }))
+        Ok(Some(QuantizedMatrix { values: bytes.iter().copied().map(u8::cast_signed).collect(), scales }))
     }
 
     fn is_integers(&self, name: &str) -> bool {
@@ -158,6 +177,13 @@ impl<R: ReadAt> TensorSource for SafetensorsFile<R> {
         }
     }
 
+    fn bytes(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Bytes, WeightsError> {
+        match self.shared(name).filter(|_| self.shape(name).is_some_and(|found| found == shape)) {
+            Some(bytes) => Ok(bytes),
+            None => self.read(name, shape, init).map(Bytes::from_elems),
+        }
+    }
+
     fn quantized(&mut self, name: &str, shape: &[usize], _init: Init) -> Result<Option<QuantizedMatrix>, WeightsError> {
         match self.shape(name) {
             Some(found) if found == shape => self.integers(name),
@@ -175,6 +201,32 @@ impl<R: ReadAt> TensorSource for SafetensorsFile<R> {
     }
 }
 
+/// Values of f16 that one core converts at a time: a large detector has some hundred million.
+const HALVES: usize = 1 << 18;
+
+/// Little-endian f16 as f32, on all cores where there are several.
+fn halves(bytes: &[u8]) -> Vec<f32> {
+    let mut values = vec![0.0; bytes.len() / 2];
+    #[cfg(feature = "threads")]
+    {
+        use rayon::prelude::*;
+        bytes.par_chunks(2 * HALVES).zip(values.par_chunks_mut(HALVES)).for_each(|(some, values)| widen(some, values));
+    }
+    #[cfg(not(feature = "threads"))]
+    bytes.chunks(2 * HALVES).zip(values.chunks_mut(HALVES)).for_each(|(some, values)| widen(some, values));
+    values
+}
+
+/// The same for some of them, by the processor's own instructions where it has any.
+fn widen(bytes: &[u8], values: &mut [f32]) {
+    let mut some = [f16::ZERO; 1024];
+    for (bytes, values) in bytes.as_chunks::<2>().0.chunks(some.len()).zip(values.chunks_mut(some.len())) {
+        let some = &mut some[..bytes.len()];
+        some.iter_mut().zip(bytes).for_each(|(half, bytes)| *half = f16::from_le_bytes(*bytes));
+        some.convert_to_f32_slice(values);
+    }
+}
+
 /// Little-endian `bytes` of type `dtype` as f32; `name` is for the error.
 ///
 /// # Errors
@@ -185,7 +237,7 @@ pub fn decode_f32(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, We
     }
     match dtype {
         Dtype::F32 => Ok(each(bytes, f32::from_le_bytes)),
-        Dtype::F16 => Ok(each(bytes, |chunk| f16::from_le_bytes(chunk).to_f32())),
+        Dtype::F16 => Ok(halves(bytes)),
         Dtype::BF16 => Ok(each(bytes, |chunk| bf16::from_le_bytes(chunk).to_f32())),
         Dtype::F64 => Ok(each(bytes, |chunk| f64::from_le_bytes(chunk) as f32)),
         other => Err(WeightsError::Dtype { name: name.to_string(), dtype: format!("{other:?}") }),
@@ -210,6 +262,60 @@ mod tests {
         assert_eq!(file.values("w").expect("values"), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert!(matches!(file.read("w", &[3, 2], Init::Zeros), Err(WeightsError::Shape { .. })));
         assert!(matches!(file.read("v", &[3, 2], Init::Zeros), Err(WeightsError::Missing(_))));
+    }
+
+    /// A file in memory, with so many bytes before it.
+    struct Resident(bytes::Bytes);
+
+    impl Resident {
+        fn new(file: &[u8], before: usize) -> Self {
+            let mut all = vec![0; before];
+            all.extend_from_slice(file);
+            Self(bytes::Bytes::from(all).slice(before..))
+        }
+    }
+
+    impl ReadAt for Resident {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), WeightsError> {
+            self.0.as_ref().read_at(offset, buffer)
+        }
+
+        fn shared(&self, offset: u64, length: usize) -> Option<Bytes> {
+            let start = offset as usize;
+            Some(Bytes::from_shared(self.0.slice(start..start + length), burn::tensor::AllocationProperty::Other))
+        }
+    }
+
+    #[test]
+    fn what_is_in_memory_is_not_copied_unless_it_lies_between_numbers() {
+        let file = small_file();
+        let copied = (0..8).filter(|before| {
+            let resident = Resident::new(&file, *before);
+            let within = resident.0.as_ptr_range();
+            let mut opened = SafetensorsFile::open(resident).expect("opens");
+            let bytes = opened.bytes("w", &[2, 3], Init::Zeros).expect("bytes");
+            assert_eq!(opened.read("w", &[2, 3], Init::Zeros).expect("values"), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+            let values = burn::tensor::TensorData::from_bytes(bytes.clone(), [6], burn::tensor::DType::F32);
+            assert_eq!(values.as_slice::<f32>().expect("f32"), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+            assert!(matches!(opened.bytes("w", &[3, 2], Init::Zeros), Err(WeightsError::Shape { .. })));
+            !within.contains(&bytes.as_ptr())
+        });
+        assert_eq!(copied.count(), 6, "two of eight places are whole numbers of f32");
+    }
+
+    #[test]
+    fn halves_are_read_in_any_number_as_one_by_one() {
+        let halves: Vec<u16> = (0..3001).map(|index| index * 21).collect();
+        let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
+        for count in [0, 1, 7, 1024, 1025, 3001] {
+            let found = decode_f32("w", Dtype::F16, &bytes[..2 * count]).expect("decoded");
+            let expected = halves[..count].iter().map(|half| f16::from_bits(*half).to_f32().to_bits());
+            assert!(found.iter().map(|value| value.to_bits()).eq(expected), "{count}");
+        }
     }
 
     /// A file with a weight of integers and factors of this type and number beside it.

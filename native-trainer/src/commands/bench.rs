@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use burn::prelude::*;
+use burn::tensor::DType;
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use unmask_core::detector::Model;
@@ -20,6 +21,7 @@ use unmask::device::DeviceChoice;
 use unmask::media::{self, Damage, OpenOptions, TimedFrame};
 use unmask::output::say;
 use unmask::speed::{Row, TOWER};
+use unmask::train::in_bf16;
 use unmask::{detector_file, int8, scoring};
 
 /// Measure the speed of each stage
@@ -34,7 +36,8 @@ Examples:
   unmask bench --only-model --int8 --device cpu
   unmask bench --model detector.safetensors --input clip.mp4 --batch 16
   unmask bench --model detector.safetensors --only-model --json
-  unmask bench --architecture xception --only-model --batch 1"
+  unmask bench --architecture xception --only-model --batch 1
+  unmask bench --architecture clip-vit-l-14 --only-model --device cuda --bf16 --batch 64"
 )]
 pub(crate) struct BenchArgs {
     /// A detector file, or the name of a pulled detector
@@ -46,6 +49,9 @@ pub(crate) struct BenchArgs {
     /// With random weights: those of linear layers are 8-bit integers
     #[arg(long, conflicts_with = "model")]
     int8: bool,
+    /// The model alone in bf16, as it is trained on GPUs
+    #[arg(long)]
+    bf16: bool,
     /// A video to decode and find faces in
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -214,11 +220,15 @@ fn tower(args: &BenchArgs, name: &str, model: &Model, architecture: &Architectur
     let clips = (args.batch as usize).div_ceil(length);
     let batch = clips * length;
     let pixels = Tensor::<5>::zeros([clips, length, 3, size, size], device);
+    let (model, pixels, bits) = match args.bf16 {
+        true => (in_bf16(model.clone(), device)?, pixels.cast(DType::BF16), ", bf16"),
+        false => (model.clone(), pixels, ""),
+    };
     let milliseconds = median_ms(args.repeat, batch, || {
         model.forward(pixels.clone()).logits.into_data();
         Ok(())
     })?;
-    let what = format!("{name}, batch {batch}");
+    let what = format!("{name}{bits}, batch {batch}");
     let flops = Some(architecture.flops());
     Ok(Row { stage: TOWER.into(), what, batch, milliseconds, flops, peak: peak_memory() })
 }

@@ -9,7 +9,7 @@ use unmask_core::detector::spec::{DetectorSpec, Measured};
 use unmask_core::metrics::Misses;
 
 use unmask::datasets::{self, LoadOptions, Part, Split, Video};
-use unmask::detector_file::{self, Loaded};
+use unmask::detector_file;
 use unmask::device::DeviceChoice;
 use unmask::evaluation::calibration::{self, Calibrated, VerdictBand};
 use unmask::evaluation::tables::{Prepared, prepare};
@@ -83,7 +83,9 @@ pub(crate) struct EvalArgs {
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
-    let Loaded { mut detector, mut sha256 } = detector_file::load(&model, base.as_ref(), &args.device.open()?)?;
+    let loaded = detector_file::load(&model, base.as_ref(), &args.device.open()?)?;
+    let mut sha256 = loaded.sha256()?;
+    let mut detector = loaded.detector;
     let frames = args.frames.map_or(detector.spec().sampling.frames, |frames| frames as usize);
     let crop = detector.spec().crop;
     let Prepared { data, attributes } = prepare(&args.data, &args.by, &args.out, crop, frames)?;

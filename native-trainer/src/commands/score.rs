@@ -153,8 +153,10 @@ fn load(models: &[Source], base: Option<&Source>, device: &Device) -> Result<Vec
         };
         spinner.finish_and_clear();
         let loaded = loaded?;
-        if detectors.iter().any(|other| other.sha256 == loaded.sha256) {
-            bail!("--model names {model} twice, or a copy of it; for a second opinion name another detector");
+        for other in &detectors {
+            if other.sha256()? == loaded.sha256()? {
+                bail!("--model names {model} twice, or a copy of it; for a second opinion name another detector");
+            }
         }
         detectors.push(loaded);
     }

@@ -36,6 +36,7 @@ mod trainer;
 mod watch;
 
 pub use outcome::{ADAPTER, DETECTOR};
+pub use precision::in_bf16;
 pub use recipe_file::{read as read_recipe, read_unchecked as read_unchecked_recipe};
 pub use resume::{Standing, discard, standing};
 pub use trainer::{Ended, Options, run};

@@ -9,6 +9,9 @@ use anyhow::{Result, bail};
 use burn::prelude::*;
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
+use unmask_core::detector::Model;
+
+use super::parameters;
 
 /// The precisions by their names in recipes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,17 +40,28 @@ impl Precision {
     }
 }
 
+/// `model` as it computes in bf16 what is no norm, for pixels in bf16: nothing of it is trained.
+///
+/// # Errors
+/// `device`, which it is on, has no bf16.
+pub fn in_bf16(model: Model, device: &Device) -> Result<Model> {
+    match device.supports_dtype(DType::BF16) {
+        true => Ok(parameters::for_training(model, |_| false, DType::BF16, false)),
+        false => bail!("this device cannot compute in bf16; leave out --bf16"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use burn::module::{Module, ModuleVisitor, Param};
     use unmask_core::detector::clip::HeadKind;
     use unmask_core::detector::efficientnet::{EfficientNetConfig, Stage};
     use unmask_core::detector::spec::Architecture;
-    use unmask_core::detector::{Model, Strategy, is_norm};
+    use unmask_core::detector::{Strategy, is_norm};
     use unmask_core::weights::Seeded;
 
     use super::super::losses::loss;
-    use super::super::parameters::{self, Named, norm};
+    use super::super::parameters::{Named, norm};
     use super::super::parity::{
         LABELS, LOSS, clip_model, clip_pixels, forward_with_masks, stored_model, tensor, values,
     };

@@ -118,7 +118,8 @@ impl<'a> Trainer<'a> {
         let to_train = low_rank.map(|low_rank| ToTrain::new(&start_source, &start, &low_rank)).transpose()?;
         let (training, validation) = load_data(options, &start.detector.spec().crop)?;
         let data = datasets::fingerprint(training.iter().chain(&validation));
-        let identity = Identity::new(recipe, start.sha256.clone(), data)?;
+        let start_sha256 = start.sha256()?;
+        let identity = Identity::new(recipe, start_sha256.clone(), data)?;
         let (spec, model, _) = start.detector.into_parts();
         let front_end = FrontEnd::new(&spec, &options.device, dtype);
         let examples = Arc::new(Examples::new(training, recipe, &spec, &front_end));
@@ -165,7 +166,7 @@ impl<'a> Trainer<'a> {
             spec,
             front_end,
             start_source,
-            start_sha256: start.sha256,
+            start_sha256,
             identity,
             examples,
             validation: if recipe.data.self_blended.is_all() { with_twins(validation) } else { validation },
