@@ -111,7 +111,8 @@ def table(title, found):
 
 
 def figure(path, results):
-    """A curve of time and one of memory for each; grey text and no background, so that it fits light and dark pages."""
+    """A curve of time and one of memory for each: linear axes, over which linear growth is straight, and grey text without
+    a background, which fits light and dark pages."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -126,9 +127,7 @@ def figure(path, results):
         for cell, index, unit, colour in ((column[0], 0, "s", "#0072b2"), (column[1], 1, "MB", "#d55e00")):
             values = [value[index] for value in found.values()]
             cell.plot(list(found), values, marker="o", markersize=3, color=colour)
-            cell.set_xscale("log", base=2)
-            cell.set_xticks(list(found), [str(point) for point in found])
-            cell.minorticks_off()
+            cell.set_xlim(0)
             cell.set_ylim(0, max(values) * 1.1)
             cell.set_ylabel(unit)
             cell.patch.set_visible(False)
