@@ -9,15 +9,11 @@
 // a server on this machine; the longest task of the page's main thread meanwhile; and `unmask score` of the same file.
 
 import { execFileSync } from 'node:child_process';
-import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { cpus, tmpdir } from 'node:os';
-import { extname, join, resolve } from 'node:path';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { chromium } from '../tests/browser/node_modules/playwright-core/index.mjs';
-
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm' };
-const FLAGS = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+import { launch, machine, median as middle, serve } from './support/browser.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -29,29 +25,15 @@ const { values: options } = parseArgs({
 });
 
 const scratch = mkdtempSync(join(tmpdir(), 'unmask-bench-'));
-const server = serve(resolve(options.page));
+const server = await serve({ folders: { '/': resolve(options.page) } });
 try {
   const clip = makeClip();
   const rounds = [];
   for (let round = 0; round < Number(options.rounds); round++) rounds.push({ ...(await inBrowser(clip)), ...natively(clip) });
   report(rounds);
 } finally {
-  server.close();
+  await server.stop();
   rmSync(scratch, { recursive: true });
-}
-
-function serve(folder) {
-  const server = createServer((request, response) => {
-    const file = join(folder, new URL(request.url, 'http://localhost').pathname);
-    if (!file.startsWith(folder) || !existsSync(file) || !statSync(file).isFile()) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', 'content-length': statSync(file).size });
-    createReadStream(file).pipe(response);
-  });
-  server.listen(0, '127.0.0.1');
-  return server;
 }
 
 function makeClip() {
@@ -63,12 +45,11 @@ function makeClip() {
 }
 
 async function inBrowser(clip) {
-  const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  const browser = await chromium.launch({ executablePath: options.chromium, args: [...FLAGS, ...sandbox] });
+  const browser = await launch(options.chromium);
   try {
     const page = await browser.newPage();
     const began = performance.now();
-    await page.goto(`http://localhost:${server.address().port}/embed.html`);
+    await page.goto(`${server.origin}/embed.html`);
     await page.evaluate(() => {
       window.longest = 0;
       new PerformanceObserver((list) => {
@@ -93,10 +74,10 @@ function natively(clip) {
 }
 
 function report(rounds) {
-  const median = (key) => rounds.map((round) => round[key]).sort((a, b) => a - b)[Math.floor(rounds.length / 2)];
+  const median = (key) => middle(rounds.map((round) => round[key]));
   const seconds = (key) => `${median(key).toFixed(1)} s`;
   const all = (key) => rounds.map((round) => round[key].toFixed(1)).join(', ');
-  console.log(`${cpus().length} × ${cpus()[0].model}, ${median('frames')} frames, medians of ${rounds.length} rounds`);
+  console.log(`${machine()}, ${median('frames')} frames, medians of ${rounds.length} rounds`);
   console.log(`first verdict in the browser   ${seconds('firstVerdict')}  (${all('firstVerdict')})`);
   console.log(`  of it scoring                ${seconds('total')}  (work of all workers: decoding ${seconds('decode')}, faces ${seconds('detect')}, model ${seconds('score')})`);
   console.log(`the native program             ${seconds('native')}  (${all('native')})`);

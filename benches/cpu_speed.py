@@ -17,37 +17,10 @@ import statistics
 import subprocess
 import tempfile
 import time
-import warnings
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import timm
-import torch
-
-# By the names of `unmask bench --architecture`: timm's name, side in pixels.
-NETWORKS = {
-    "clip-vit-b-16": ("vit_base_patch16_clip_224", 224),
-    "clip-vit-l-14": ("vit_large_patch14_clip_224", 224),
-    "efficientnet-lite0": ("efficientnet_lite0", 160),
-    "efficientnet-b0": ("efficientnet_b0", 224),
-    "efficientnet-b4": ("efficientnet_b4", 256),
-    "xception": ("legacy_xception", 256),
-}
-
-
-def exported(name, folder):
-    """The network as an ONNX file of any batch."""
-    network, side = NETWORKS[name]
-    path = Path(folder) / f"{name}.onnx"
-    model = timm.create_model(network, num_classes=2).eval()
-    pixels = torch.zeros(1, 3, side, side)
-    axes = {"pixels": {0: "batch"}, "logits": {0: "batch"}}
-    names = {"input_names": ["pixels"], "output_names": ["logits"]}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(model, pixels, path, **names, dynamic_axes=axes, dynamo=False, opset_version=17)
-    return path
+from onnx_files import NETWORKS, exported
 
 
 def by_onnxruntime(session, name, batch, repeat):

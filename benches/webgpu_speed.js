@@ -10,15 +10,11 @@
 // medians count. The first batch compiles pipelines and is told apart, as is what the device's buffers hold and how many pipelines
 // are compiled at first and later.
 
-import { createReadStream, existsSync, statSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { cpus } from 'node:os';
-import { extname, join, resolve } from 'node:path';
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { chromium } from '../tests/browser/node_modules/playwright-core/index.mjs';
+import { ask, launch, machine, median, serve } from './support/browser.js';
 
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm' };
-const FLAGS = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const WEBGPU = ['--enable-unsafe-webgpu', '--enable-features=Vulkan,WebGPU', '--ignore-gpu-blocklist'];
 
 const { values: options } = parseArgs({
@@ -93,87 +89,50 @@ const WORKERS = {
     }${COUNTING}`,
 };
 
-const server = serve();
-const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+const server = await serve({
+  folders: { '/page/': resolve(options.page), '/ort/': resolve(options.ort) },
+  files: { '/detector': resolve(options.detector), '/onnx': resolve(options.onnx) },
+  texts: { '/index.html': '<!doctype html>', ...Object.fromEntries(Object.entries(WORKERS).map(([name, text]) => [`/worker/${name}.js`, text])) },
+});
 const adapter = options.adapter === 'default' ? [] : [`--use-webgpu-adapter=${options.adapter}`];
-const browser = await chromium.launch({ executablePath: options.chromium, args: [...FLAGS, ...WEBGPU, ...adapter, ...sandbox] });
+const browser = await launch(options.chromium, ...WEBGPU, ...adapter);
 try {
   const page = await browser.newPage();
-  await page.goto(`http://localhost:${server.address().port}/`);
-  console.log(`${cpus().length} × ${cpus()[0].model}, ${options.adapter}, batches of ${options.batch}, ${new Date().toISOString().slice(0, 10)}`);
+  await page.goto(`${server.origin}/index.html`);
+  console.log(`${machine()}, ${options.adapter}, batches of ${options.batch}`);
   await measure(page, Object.keys(WORKERS).filter((name) => !options.only || name === options.only));
 } finally {
   await browser.close();
-  server.close();
-}
-
-function serve() {
-  const files = { '/detector': resolve(options.detector), '/onnx': resolve(options.onnx) };
-  const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url, 'http://localhost');
-    const [, first, ...rest] = pathname.split('/');
-    const text = first === 'worker' ? WORKERS[rest[0].replace('.js', '')] : pathname === '/' ? '<!doctype html>' : undefined;
-    if (text) {
-      response.writeHead(200, { 'content-type': first === 'worker' ? TYPES['.js'] : TYPES['.html'] }).end(text);
-      return;
-    }
-    const folder = resolve(first === 'ort' ? options.ort : options.page);
-    const file = files[pathname] ?? join(folder, ...rest);
-    if (!(files[pathname] || file.startsWith(folder)) || !existsSync(file) || !statSync(file).isFile()) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', 'content-length': statSync(file).size });
-    createReadStream(file).pipe(response);
-  });
-  server.listen(0, '127.0.0.1');
-  return server;
-}
-
-/** What a worker answers to a message. */
-async function ask(page, name, message) {
-  const answer = await page.evaluate(
-    ({ name, message }) =>
-      new Promise((resolve, reject) => {
-        window.workers ??= {};
-        const worker = (window.workers[name] ??= new Worker(`/worker/${name}.js`, { type: 'module' }));
-        worker.onmessage = ({ data }) => resolve(data);
-        worker.onerror = ({ message }) => reject(new Error(message || 'its module does not load'));
-        worker.postMessage(message);
-      }),
-    { name, message },
-  );
-  if (answer.failed) throw new Error(`${name}: ${answer.failed}`);
-  return answer;
+  await server.stop();
 }
 
 async function measure(page, names) {
   const found = Object.fromEntries(names.map((name) => [name, { turns: [] }]));
   for (const name of names) {
-    found[name].load = await ask(page, name, { start: true, batch: Number(options.batch) });
-    found[name].first = await ask(page, name, {});
+    found[name].load = await ask(page, { name }, { start: true, batch: Number(options.batch) });
+    found[name].first = await ask(page, { name }, {});
     const { load, first } = found[name];
     console.log(`${name}: loaded in ${load.took.toFixed(1)} s, first batch ${first.took.toFixed(1)} s with ${first.pipelines} pipelines`);
   }
   for (let round = 0; round < Number(options.rounds); round++) {
-    for (const name of names) found[name].turns.push(await ask(page, name, {}));
+    for (const name of names) found[name].turns.push(await ask(page, { name }, {}));
   }
   const weights = statSync(resolve(options.detector)).size;
   for (const name of names) report(name, found[name], weights);
   if (names.length === 2) {
-    console.log(`onnxruntime / ours             ${(median(found.onnxruntime.turns) / median(found.ours.turns)).toFixed(2)}`);
+    console.log(`onnxruntime / ours             ${(seconds(found.onnxruntime.turns) / seconds(found.ours.turns)).toFixed(2)}`);
   }
 }
 
-function median(turns) {
-  return turns.map(({ took }) => took).sort((a, b) => a - b)[Math.floor(turns.length / 2)];
+function seconds(turns) {
+  return median(turns.map(({ took }) => took));
 }
 
 function report(name, { first, turns }, weights) {
   const last = turns.at(-1);
-  const frame = median(turns) / Number(options.batch);
+  const frame = seconds(turns) / Number(options.batch);
   console.log(`${name.padEnd(12)} a frame     ${frame.toFixed(2)} s  (${turns.map(({ took }) => took.toFixed(1)).join(', ')} a batch)`);
-  console.log(`${name.padEnd(12)} warm-up     ${(first.took - median(turns)).toFixed(1)} s: the first batch less a later one`);
+  console.log(`${name.padEnd(12)} warm-up     ${(first.took - seconds(turns)).toFixed(1)} s: the first batch less a later one`);
   console.log(`${name.padEnd(12)} pipelines   ${first.pipelines}, and ${last.pipelines - first.pipelines} later`);
   console.log(`${name.padEnd(12)} buffers     ${(last.most / 1e6).toFixed(0)} MB at most, ${(last.most / weights).toFixed(2)} of the weights`);
 }

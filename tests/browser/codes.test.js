@@ -171,7 +171,7 @@ test('a fault of the package is internal, names the file, and the next file is s
 
 test('any file of the package that is not served makes it missing_files', async (t) => {
   const absent = (_, response) => response.writeHead(404).end();
-  for (const name of ['worker.js', 'scoring.js', 'unmask_wasm.js', 'unmask_wasm_bg.wasm', 'helper.js', 'centerface.safetensors']) {
+  for (const name of ['worker.js', 'module.js', 'scoring.js', 'unmask_relaxed.js', 'unmask_relaxed_bg.wasm', 'helper.js', 'centerface.safetensors']) {
     const server = await servePages();
     t.after(() => server.stop());
     server.handle(`/${name}`, absent);

@@ -4,23 +4,23 @@
  */
 
 import { isBroken, stopped, told } from './error.js';
-import init, { Conversion, lastPanic } from './unmask_wasm.js';
+import { start, wasm } from './module.js';
 
-const ready = init({ module_or_path: new URL('./unmask_wasm_bg.wasm', import.meta.url) });
+const ready = start();
 ready.catch(() => {});
-/** @type {Conversion | undefined} */
+/** @type {import('./unmask_wasm.js').Conversion | undefined} */
 let conversion;
 
 const TASKS = {
   /** Resolves to how many bytes the detector file will have. */
   begin({ blob, file, name, licence, format, config }) {
-    conversion = new Conversion(blob, file, name, licence, format, config);
+    conversion = new wasm.Conversion(blob, file, name, licence, format, config);
     return conversion.size;
   },
 
   /** Resolves to the next bytes; to nothing behind the last. */
   next() {
-    return /** @type {Conversion} */ (conversion).nextBytes();
+    return /** @type {import('./unmask_wasm.js').Conversion} */ (conversion).nextBytes();
   },
 };
 
@@ -32,6 +32,6 @@ self.addEventListener('message', async (/** @type {MessageEvent} */ { data: { ta
     const value = TASKS[task](message);
     self.postMessage({ value }, value instanceof Uint8Array ? [value.buffer] : []);
   } catch (error) {
-    self.postMessage({ error: isBroken(error) ? stopped(error, lastPanic) : told(error) });
+    self.postMessage({ error: isBroken(error) ? stopped(error, () => wasm.lastPanic()) : told(error) });
   }
 });

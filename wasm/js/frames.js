@@ -17,7 +17,7 @@
  */
 
 import { UnmaskError } from './error.js';
-import { refuseLarge } from './unmask_wasm.js';
+import { wasm } from './module.js';
 
 /** Frames that a decoder is given ahead of those that came out of it. */
 const DECODE_AHEAD = 8;
@@ -141,7 +141,7 @@ export async function* foreignFrame(file, refusal) {
     throw refusal;
   }
   try {
-    refuseLarge(bitmap.width, bitmap.height);
+    wasm.refuseLarge(bitmap.width, bitmap.height);
     yield { time: 0, ...drawn(bitmap, bitmap.width, bitmap.height), orientation: 1 };
   } finally {
     bitmap.close();

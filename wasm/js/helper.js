@@ -5,8 +5,9 @@
  */
 
 import { isBroken, stopped, told } from './error.js';
+import * as cpu from './module.js';
 
-/** The module's exports, those of the CPU's module or of WebGPU's. @type {any} */
+/** The module's exports, those of a CPU's module or of WebGPU's. @type {any} */
 let wasm;
 /** @type {FaceFinder | undefined} */
 let finder;
@@ -15,9 +16,14 @@ const scorers = [];
 
 const TASKS = {
   /** Makes the module ready, and the face finder where its weights are given. */
-  async start({ module, gpu, faceWeights }) {
-    wasm = gpu ? await import('./unmask_gpu.js') : await import('./unmask_wasm.js');
-    await wasm.default({ module_or_path: gpu ? new URL('./unmask_gpu_bg.wasm', import.meta.url) : module });
+  async start({ relaxed, compiled, gpu, faceWeights }) {
+    if (gpu) {
+      wasm = await import('./unmask_gpu.js');
+      await wasm.default({ module_or_path: new URL('./unmask_gpu_bg.wasm', import.meta.url) });
+    } else {
+      await cpu.start({ relaxed, compiled });
+      wasm = cpu.wasm;
+    }
     if (faceWeights) finder = new wasm.FaceFinder(...faceWeights.map((weights) => new Uint8Array(weights)));
   },
 

@@ -14,7 +14,7 @@ const FACE_WEIGHTS = [new URL('./centerface.safetensors', import.meta.url), new 
 /**
  * Opens the detector files (each over its base, where it is an adapter), checks them and loads them into helpers. What is
  * wrong with one of them is told with its name.
- * @param {WebAssembly.Module} module
+ * @param {{ relaxed: boolean, compiled: WebAssembly.Module }} module
  * @param {{ models: Files[], device: string }} request
  * @returns {Promise<Opened>}
  */
@@ -24,7 +24,7 @@ export async function openDetectors(module, { models: files, device }, { tell, c
   check();
   /** @type {Opened | null} */
   let opened = null;
-  const pool = new Pool({ module, faceWeights }, (change) => {
+  const pool = new Pool({ ...module, faceWeights }, (change) => {
     if (opened) opened.description.device = change.device;
     (opened?.listener ?? tell)({ stage: 'device', ...change });
   });

@@ -11,7 +11,7 @@
  *   the size of a frame as displayed, and where that is known, how it is laid for that and coded before
  */
 import { codedOf, drawn, pixelsOf } from './frames.js';
-import { toRgb } from './unmask_wasm.js';
+import { wasm } from './module.js';
 
 /**
  * The sampled frames of a video whose index is known, each shown at its time.
@@ -153,6 +153,6 @@ function codedAs({ width, height }, orientation) {
     height: high,
     stretched: { width: 1, height: 1 },
     convert: (planes, format, { width, height }, _, matrix, fullRange) =>
-      matrix ? toRgb(planes, format, width, height, matrix, fullRange ?? false) : undefined,
+      matrix ? wasm.toRgb(planes, format, width, height, matrix, fullRange ?? false) : undefined,
   };
 }

@@ -176,7 +176,7 @@ export class Pool {
   #closed = false;
 
   /**
-   * @param {object} parts the compiled module and the bytes of the face finder's weights
+   * @param {object} parts the compiled module, which of the two it is, and the bytes of the face finder's weights
    * @param {(change: { device: 'cpu', reason: string }) => void} onDevice is told when the CPU has to take over from WebGPU
    */
   constructor(parts, onDevice) {

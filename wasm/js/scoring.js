@@ -1,4 +1,4 @@
-import { Scoring } from './unmask_wasm.js';
+import { wasm } from './module.js';
 import { UnmaskError } from './error.js';
 import { BrokenHelper } from './pool.js';
 import { openSource } from './sources.js';
@@ -14,7 +14,7 @@ export async function scoreInput(opened, { file, name, frames, everybody }, cont
   const source = await run.open(file, frames ?? opened.description.frames);
   const specs = opened.models.map(({ spec }) => spec);
   const hashes = opened.models.map(({ sha256 }) => sha256);
-  const scoring = new Scoring(specs, hashes, everybody);
+  const scoring = new wasm.Scoring(specs, hashes, everybody);
   try {
     const first = await run.takeFrames(scoring, source);
     const surroundings = { input: name, video: source.summary(first), timing_s: run.timing(), caveats: source.caveats() };

@@ -5,6 +5,7 @@
  * @import { Frame } from './frames.js'
  * @import { Playing } from './messages.d.ts'
  * @import { Caveat, Report } from './unmask.d.ts'
+ * @import { PictureFile, VideoFile } from './unmask_wasm.js'
  *
  * @typedef {{ width: number, height: number }} Size
  * @typedef {{ code: Caveat['code'], words?: string }} Noted a caveat, in its usual words where it has none
@@ -16,8 +17,8 @@
  * @property {() => Noted[]} caveats what weakens the answer, once all frames were there
  * @property {() => void} free ends it
  */
-import { PictureFile, VideoFile, mediaKind, pictureRefusal } from './unmask_wasm.js';
 import { decoderConfig, foreignFrame, pictureFrames, videoFrames } from './frames.js';
+import { wasm } from './module.js';
 import { evenFrames, liveFrames, plannedFrames } from './played.js';
 
 /**
@@ -31,10 +32,10 @@ export async function openSource(file, count, ask) {
   if (!file) return playedSource(await ask('open'), count, ask);
   let video;
   try {
-    const kind = mediaKind(file);
-    if (kind === 'picture') return pictureSource(new PictureFile(file, count));
+    const kind = wasm.mediaKind(file);
+    if (kind === 'picture') return pictureSource(new wasm.PictureFile(file, count));
     if (kind === 'foreign') return foreignSource(file);
-    video = new VideoFile(file, count);
+    video = new wasm.VideoFile(file, count);
   } catch (error) {
     if (error.code !== 'unsupported_container') throw error;
     return playedSource(await openedOr(error, ask), count, ask);
@@ -109,7 +110,7 @@ function pictureSource(pictures) {
  */
 function foreignSource(file) {
   return {
-    frames: foreignFrame(file, pictureRefusal(file)),
+    frames: foreignFrame(file, wasm.pictureRefusal(file)),
     total: 1,
     summary: (first) => summary('still', first),
     caveats: () => [],

@@ -1,9 +1,9 @@
 /**
  * The worker behind a `Detector`: decodes, has its helpers find faces and score them, and makes the report.
  */
-import init, { lastPanic } from './unmask_wasm.js';
 import { heard, told, UnmaskError } from './error.js';
 import { openDetectors } from './loading.js';
+import { compile, hasRelaxed, start as startModule, wasm } from './module.js';
 import { scoreInput } from './scoring.js';
 
 /** Requests that are to stop, by their number. */
@@ -14,7 +14,8 @@ const cancelled = new Set();
  */
 let opened = null;
 /** The module, compiled once for this worker and its helpers. */
-const module = WebAssembly.compileStreaming(fetch(new URL('./unmask_wasm_bg.wasm', import.meta.url)));
+const relaxed = hasRelaxed();
+const module = compile(relaxed);
 /** Requests are worked off one after the other. */
 let queue = start();
 queue.catch(() => {});
@@ -41,7 +42,7 @@ self.addEventListener('message', (/** @type {MessageEvent} */ { data: request })
 
 async function start() {
   try {
-    await init({ module_or_path: await module });
+    await startModule({ relaxed, compiled: await module });
   } catch (error) {
     const way = "check that all of Unmask's files are served, and try again";
     throw new UnmaskError('missing_files', `Unmask's module could not be started (${error.message}); ${way}`);
@@ -101,7 +102,7 @@ async function load(request, control) {
   await hold(request.lock);
   opened?.pool.close();
   opened = null;
-  opened = await openDetectors(await module, request, control);
+  opened = await openDetectors({ relaxed, compiled: await module }, request, control);
   return opened.description;
 }
 
@@ -131,7 +132,7 @@ function fail({ id, name }, error) {
 
 function lastPanicOrNull() {
   try {
-    return lastPanic();
+    return wasm.lastPanic();
   } catch {
     return null;
   }

@@ -1,5 +1,7 @@
 // The page's end of its service worker: the copy for when there is no network, and the record of every request.
 
+import { hasRelaxed } from './module.js';
+
 /** What the service worker saw, by address: requests of workers are in no list that a page can read. */
 const seen = new Map();
 
@@ -30,7 +32,7 @@ async function register() {
   if (document.readyState !== 'complete') {
     await new Promise((resolve) => window.addEventListener('load', resolve, { once: true }));
   }
-  active.postMessage({ type: 'keep' });
+  active.postMessage({ type: 'keep', relaxed: hasRelaxed() });
 }
 
 /**

@@ -12,6 +12,9 @@ const REFERENCE = /["'(](?:\.\/)?([\w-][\w./-]*\.(?:js|css|wasm|svg|png|webmanif
 const NO_FILE = /_bg\.js$/;
 /** More than half of all bytes, and of use only where the browser has WebGPU. */
 const GPU_MODULE = /\/unmask_gpu[^/]*$/;
+/** Of these two a browser uses one. */
+const RELAXED_MODULE = /\/unmask_relaxed[^/]*$/;
+const COMMON_MODULE = /\/unmask_wasm[^/]*$/;
 
 const channel = new BroadcastChannel('unmask-requests');
 
@@ -20,7 +23,7 @@ self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim(
 
 self.addEventListener('message', (event) => {
   if (event.data?.type !== 'keep') return;
-  const kept = keep().then(
+  const kept = keep(event.data.relaxed).then(
     (bytes) => ({ type: 'kept', bytes }),
     (error) => ({ type: 'not-kept', reason: error.message }),
   );
@@ -71,11 +74,14 @@ async function copies() {
   return (await caches.keys()).filter((name) => name.startsWith(PREFIX));
 }
 
-/** Makes the copy of what is served now; resolves to its size in bytes. Without a network the copy that is there counts. */
-async function keep() {
+/**
+ * Makes the copy of what is served now, with the module that the browser uses; resolves to its size in bytes. Without a network
+ * the copy that is there counts.
+ */
+async function keep(relaxed) {
   let files;
   try {
-    files = await ownFiles();
+    files = await ownFiles(relaxed ? COMMON_MODULE : RELAXED_MODULE);
   } catch (error) {
     const copy = await completeCopy();
     if (!copy) throw error;
@@ -92,8 +98,8 @@ async function keep() {
   return bytes;
 }
 
-/** Everything that the page consists of: what `index.html` names, what that names, and so on. */
-async function ownFiles() {
+/** Everything that the page consists of: what `index.html` names, what that names, and so on, but for the `unused`. */
+async function ownFiles(unused) {
   const files = new Map();
   const asked = new Set();
   const waiting = [self.registration.scope];
@@ -110,14 +116,15 @@ async function ownFiles() {
     // They tell how the body travelled, not how it is kept.
     for (const name of ['content-encoding', 'content-length', 'transfer-encoding']) headers.delete(name);
     files.set(address, { body, headers });
-    if (TEXT.test(address)) waiting.push(...references(address, new TextDecoder().decode(body)));
+    if (TEXT.test(address)) waiting.push(...references(address, new TextDecoder().decode(body), unused));
   }
   return files;
 }
 
-function references(address, text) {
+function references(address, text, unused) {
   const found = [...text.matchAll(REFERENCE)].map(([, name]) => new URL(name, address).href);
-  const isOfUse = (reference) => !NO_FILE.test(reference) && ('gpu' in self.navigator || !GPU_MODULE.test(reference));
+  const ofNoUse = [NO_FILE, unused, ...('gpu' in self.navigator ? [] : [GPU_MODULE])];
+  const isOfUse = (reference) => !ofNoUse.some((names) => names.test(reference));
   return found.filter((reference) => reference.startsWith(self.registration.scope) && isOfUse(reference));
 }
 

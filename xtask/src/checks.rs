@@ -2,7 +2,7 @@
 //!
 //! On a cold machine nearly all time goes into dependencies, which are built for each of: metadata (clippy, which the
 //! documentation then shares), metadata with CUDA, metadata for browsers, a target without std, kernels for graphics devices,
-//! optimised code (tests), the unit tests of what is compiled for browsers, and the two modules that browsers load.
+//! optimised code (tests), the unit tests of what is compiled for browsers, and the modules that browsers load.
 
 use std::time::{Duration, Instant};
 
@@ -71,9 +71,10 @@ const CHECKS: [Check; 12] = [
     Check::new("browser", browser::test),
 ];
 
-/// The lints over what is compiled for browsers: with WebGPU, whose module has all that the other has but one function.
+/// The lints over what is compiled for browsers: with WebGPU, whose module has all that the others have but one function, and with
+/// relaxed vector instructions.
 fn check_for_browsers(shell: &Shell) -> Result<()> {
-    let programs = "-p unmask-wasm -p unmask-web --features unmask-wasm/webgpu".split(' ');
+    let programs = "-p unmask-wasm -p unmask-web --features unmask-wasm/webgpu,unmask-wasm/relaxed-simd".split(' ');
     cmd!(shell, "cargo clippy --manifest-path {WASM_WORKSPACE} --target {WASM_TARGET} {programs...} -- -D warnings")
         .run()?;
     Ok(cmd!(shell, "cargo clippy --manifest-path {WASM_WORKSPACE} --workspace --all-targets -- -D warnings").run()?)

@@ -34,9 +34,15 @@ struct Module {
     name: &'static str,
 }
 
-const MODULES: [Module; 3] = [
+const MODULES: [Module; 4] = [
     Module { build: "-p unmask-web --bins", profile: "wasm", file: "unmask-web.wasm", name: "unmask-web" },
     Module { build: "-p unmask-wasm --lib", profile: "wasm", file: "unmask_wasm.wasm", name: "unmask_wasm" },
+    Module {
+        build: "-p unmask-wasm --lib --features relaxed-simd",
+        profile: "wasm",
+        file: "unmask_wasm.wasm",
+        name: "unmask_relaxed",
+    },
     Module {
         build: "-p unmask-wasm --lib --no-default-features --features webgpu",
         profile: "wasm-gpu",

@@ -3,12 +3,12 @@
 
 use alloc::vec::Vec;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::geometry::Axis;
 use crate::ops::Activation;
 use crate::ops::cpu::buffers::{Buffer, unwritten};
-use crate::ops::cpu::parallel::for_each_task;
+use crate::ops::cpu::parallel::{for_each_task, processor};
 use crate::ops::cpu::product::{Packed, Rows, Target, product};
 
 /// Floats that a piece of work reads: few enough to stay in a cache near the core.
@@ -32,7 +32,7 @@ impl Direct {
         if output.is_empty() {
             return output;
         }
-        let processor = Arch::new();
+        let processor = processor();
         let rows = (READ_AT_ONCE / (self.columns.input * self.channels * self.rows.stride)).clamp(1, self.rows.output);
         let mut pieces = Vec::new();
         for (image, output) in input.chunks_exact(image_length).zip(output.chunks_exact_mut(output_length)) {

@@ -8,7 +8,6 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType, Flex, Shape, backend_extension};
 use burn::prelude::*;
 use burn::tensor::DType;
-use pulp::Arch;
 
 use super::direct::Direct;
 use super::geometry::Steps;
@@ -17,6 +16,7 @@ use super::residual::{self, Block, Taps};
 use super::{ChannelAffine, is_on_cpu};
 use crate::ops::cpu::buffers::put_back_tensors;
 use crate::ops::cpu::flex::{contiguous, dims, forward, tensor};
+use crate::ops::cpu::parallel::processor;
 use crate::ops::cpu::product::{Filters, Packed, Packing};
 use crate::ops::{Activation, KeptLayout};
 
@@ -267,7 +267,7 @@ impl Layer<Flex> {
             _ => by_place(&self.weight),
         };
         let layer = Self { weight, scale: self.scale.clone(), shift: self.shift.clone() }.readable();
-        Arch::new().dispatch(Packing(&layer.filters()))
+        processor().dispatch(Packing(&layer.filters()))
     }
 
     /// The weight `[out, in]`, whatever its layout, and the rest of the layer.

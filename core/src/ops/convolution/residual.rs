@@ -8,14 +8,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::geometry::Axis;
 use super::kernels::Depthwise;
 use crate::ops::Activation;
 use crate::ops::cpu::buffers::{put_back, unwritten};
 use crate::ops::cpu::linear::{Input, multiplied};
-use crate::ops::cpu::parallel::{cores, for_each_task};
+use crate::ops::cpu::parallel::{cores, for_each_task, processor};
 use crate::ops::cpu::product::{Filters, Packed, Rows, Scratch, Target, padded, product};
 use crate::ops::cpu::vector::activated;
 
@@ -82,7 +82,7 @@ impl Block<'_> {
         let images = input.len().checked_div(image_length).unwrap_or(0);
         let mut output = unwritten(images * output_length);
         let least = if packed.expand.is_some() { LEAST_ROWS } else { FEW_ROWS };
-        let processor = Arch::new();
+        let processor = processor();
         let pieces_an_image = cores().div_ceil(images).min(rows.output / least).max(1);
         let piece_rows = rows.output.div_ceil(pieces_an_image);
         let mut pieces = Vec::new();
@@ -110,7 +110,7 @@ impl Block<'_> {
 
     /// The block's weights laid out.
     pub(super) fn packed(&self) -> PackedBlock {
-        Arch::new().dispatch(Packing(self))
+        processor().dispatch(Packing(self))
     }
 
     fn inputs(&self) -> usize {

@@ -5,10 +5,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::buffers::{Buffer, unwritten};
-use super::parallel::{cores, for_each_task, map_tasks, shares};
+use super::parallel::{cores, for_each_task, map_tasks, processor, shares};
 use super::product::{Filters, Packed, Rows, TILE, Target, product};
 use super::vector::exp;
 
@@ -41,7 +41,7 @@ impl Attention<'_> {
         if output.is_empty() {
             return output;
         }
-        let processor = Arch::new();
+        let processor = processor();
         let heads: Vec<Head> = (0..batch * heads).map(|index| Head { attention: self, index }).collect();
         let packed = map_tasks(processor, heads);
         let pieces = cores().div_ceil(batch).max(queries.div_ceil(QUERIES));

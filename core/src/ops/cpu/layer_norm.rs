@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::buffers::unwritten;
-use super::parallel::{cores, for_each_task, shares};
+use super::parallel::{cores, for_each_task, processor, shares};
 
 /// Numbers of the longest vector.
 const LONGEST: usize = 16;
@@ -28,7 +28,7 @@ pub(in crate::ops) fn layer_norm(input: &[f32], weight: &[f32], bias: &[f32], ep
         let input = &input[share.start * width..share.end * width];
         tasks.push(Piece { input, weight, bias, epsilon, output });
     }
-    for_each_task(Arch::new(), tasks);
+    for_each_task(processor(), tasks);
     output
 }
 

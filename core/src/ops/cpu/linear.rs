@@ -5,12 +5,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use burn::backend::flex::FlexTensor;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::buffers::unwritten;
 use super::flex::{contiguous, forward};
 use super::kept::KeptLayout;
-use super::parallel::{cores, for_each_task, shares};
+use super::parallel::{cores, for_each_task, processor, shares};
 use super::product::{Filters, Packed, Packing, Rows, TILE, Target, product};
 use crate::ops::Activation;
 
@@ -38,7 +38,7 @@ impl Weights<'_> {
             Some(bias) => contiguous(bias.clone()).storage::<f32>().to_vec(),
             None => vec![0.0; outputs],
         };
-        Arch::new().dispatch(Packing(&Filters {
+        processor().dispatch(Packing(&Filters {
             weights: &weight.storage()[layout.start_offset()..],
             strides: [layout.strides()[1].unsigned_abs(), layout.strides()[0].unsigned_abs()],
             depth,
@@ -112,7 +112,7 @@ pub(in crate::ops) fn multiplied(
         let residual = residual.map(|residual| &residual[share.start * outputs..share.end * outputs]);
         tasks.push(Piece { packed, input, origins: &input.origins[share], activation, residual, output });
     }
-    for_each_task(Arch::new(), tasks);
+    for_each_task(processor(), tasks);
     output
 }
 

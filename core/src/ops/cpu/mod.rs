@@ -18,6 +18,8 @@ pub(super) mod linear;
 pub(super) mod parallel;
 #[cfg(feature = "simd")]
 pub(super) mod product;
+#[cfg(all(test, feature = "simd"))]
+mod product_tests;
 #[cfg(feature = "simd")]
 pub(super) mod vector;
 

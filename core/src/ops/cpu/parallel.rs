@@ -10,12 +10,28 @@ use alloc::vec::Vec;
 
 #[cfg(feature = "simd")]
 use pulp::Arch as Processor;
+#[cfg(all(feature = "simd", target_arch = "wasm32", target_feature = "simd128"))]
+use pulp::core_arch::wasm;
 #[cfg(feature = "threads")]
 use rayon::prelude::*;
 
+/// The instructions to compute with: the widest that this processor has. What WebAssembly has is known when it is compiled, since a
+/// module is valid with all of its instructions or not at all.
+pub(in crate::ops) fn processor() -> Processor {
+    #[cfg(not(all(feature = "simd", target_arch = "wasm32", target_feature = "simd128")))]
+    return Processor::new();
+    #[cfg(all(feature = "simd", target_arch = "wasm32", target_feature = "simd128", not(feature = "relaxed-simd")))]
+    return Processor::Simd128(pulp::wasm::Simd128 { simd128: wasm::Simd128::new_unchecked() });
+    #[cfg(all(feature = "relaxed-simd", target_arch = "wasm32", target_feature = "simd128"))]
+    return Processor::RelaxedSimd(pulp::wasm::RelaxedSimd {
+        simd128: wasm::Simd128::new_unchecked(),
+        relaxed_simd: wasm::RelaxedSimd::new_unchecked(),
+    });
+}
+
 /// Calls `work` with the number and the values of every `length` of `values`; the last may be shorter.
 pub(in crate::ops) fn for_each_chunk(values: &mut [f32], length: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    let processor = Processor::new();
+    let processor = processor();
     #[cfg(feature = "threads")]
     let chunks = values.par_chunks_mut(length).enumerate();
     #[cfg(not(feature = "threads"))]
@@ -91,7 +107,7 @@ pub(in crate::ops) fn for_each_chunk_pair(
     other_length: usize,
     work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
-    let processor = Processor::new();
+    let processor = processor();
     #[cfg(feature = "threads")]
     let chunks = values.par_chunks_mut(length).zip(others.par_chunks_mut(other_length)).enumerate();
     #[cfg(not(feature = "threads"))]

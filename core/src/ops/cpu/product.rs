@@ -1,7 +1,7 @@
 //! Matrix products: of tokens and a linear layer's weights, of pixels and a convolution's.
 //!
-//! A few rows by two vectors of outputs are summed at a time, in registers, and what follows the sum (factor, summand,
-//! activation, residual) is done before they are stored. The weights are laid out for that once: the two vectors of
+//! A few rows by some vectors of outputs ([`panel_vectors`]) are summed at a time, in registers, and what follows the sum (factor, summand,
+//! activation, residual) is done before they are stored. The weights are laid out for that once: the vectors of
 //! each input side by side. Rows are read where they lie, in runs: a token is one, what a kernel meets of an image is one for each row
 //! of the kernel. Of many rows and long sums a part is taken at a time that stays in a cache near the core
 //! ([`ROWS`], [`DEPTH`]). Every sum runs over the inputs in their order, wherever its row falls in a tile.
@@ -17,15 +17,14 @@ use super::parallel::for_each_piece;
 use super::vector::activated;
 use crate::ops::Activation;
 
-/// Vectors of outputs that are summed together.
-const VECTORS: usize = 2;
-/// Rows that are summed together, where registers are wide and many, and elsewhere.
+/// Rows that are summed together at most: of this all pieces of work are multiples.
 pub(in crate::ops) const TILE: usize = 8;
-const SMALL_TILE: usize = 4;
 /// Rows that are multiplied with all weights before the next are.
 const ROWS: usize = 96;
 /// Inputs that are summed before those after them are.
 const DEPTH: usize = 768;
+/// Numbers of the vectors of WebAssembly, NEON and SSE.
+const SHORT: usize = 4;
 /// Floats of a cache line: a vector that lies across two of them takes two loads.
 const LINE: usize = 16;
 
@@ -85,7 +84,7 @@ pub(in crate::ops) struct Filters<'a> {
 /// [`Filters`] laid out for [`product`] with vectors of one length.
 #[derive(Debug)]
 pub(in crate::ops) struct Packed {
-    /// For every two vectors of outputs, and for the last one if it has no other: `[depth, vectors * lanes]`.
+    /// For each group of vectors of outputs: `[depth, vectors * lanes]`.
     panels: Aligned,
     depth: usize,
     outputs: usize,
@@ -107,7 +106,7 @@ impl WithSimd for Packing<'_> {
 
 impl Packed {
     pub(in crate::ops) fn new<S: Simd>(filters: &Filters) -> Self {
-        let (depth, outputs, wide) = (filters.depth, filters.scale.len(), VECTORS * S::F32_LANES);
+        let (depth, outputs, wide) = (filters.depth, filters.scale.len(), most_vectors::<S>() * S::F32_LANES);
         let mut panels = Aligned::zeros(depth * outputs.next_multiple_of(S::F32_LANES));
         let length = depth * outputs.next_multiple_of(S::F32_LANES);
         for_each_piece(&mut panels.values_mut()[..length], depth * wide, |index, panel| {
@@ -160,7 +159,14 @@ pub(in crate::ops) fn padded(values: &[f32], lanes: usize) -> Vec<f32> {
 /// Vectors of the next panel where so many outputs are left.
 #[inline(always)]
 fn panel_vectors<S: Simd>(outputs: usize) -> usize {
-    outputs.div_ceil(S::F32_LANES).min(VECTORS)
+    outputs.div_ceil(S::F32_LANES).min(most_vectors::<S>())
+}
+
+/// Vectors of outputs that are summed together at most. Of short ones more, with fewer rows: each number of a row is spread over a vector
+/// first, and that counts as much as a sum.
+#[inline(always)]
+const fn most_vectors<S: Simd>() -> usize {
+    if S::F32_LANES == SHORT { 4 } else { 2 }
 }
 
 /// Rows that are read.
@@ -187,26 +193,6 @@ pub(in crate::ops) struct Target<'a> {
 /// Stores `activation(row · weights * scale + shift) + residual` for every row.
 #[inline(always)]
 pub(in crate::ops) fn product<S: Simd>(simd: S, packed: &Packed, rows: &Rows, target: &mut Target) {
-    if S::F32_LANES >= LINE {
-        all_parts::<S, TILE>(simd, packed, rows, target);
-    } else {
-        all_parts::<S, SMALL_TILE>(simd, packed, rows, target);
-    }
-}
-
-/// A part of the rows, of the runs, and of each of these.
-#[derive(Clone)]
-struct Part {
-    rows: Range<usize>,
-    runs: Range<usize>,
-    within: Range<usize>,
-    /// Whether sums begin and end with it.
-    is_first: bool,
-    is_last: bool,
-}
-
-#[inline(always)]
-fn all_parts<S: Simd, const P: usize>(simd: S, packed: &Packed, rows: &Rows, target: &mut Target) {
     let (count, runs) = (rows.origins.len(), rows.runs.len());
     // Short runs are taken together, or else one after the other, and long ones in pieces.
     let (groups, pieces) = match packed.depth <= DEPTH {
@@ -224,22 +210,39 @@ fn all_parts<S: Simd, const P: usize>(simd: S, packed: &Packed, rows: &Rows, tar
                 is_first: step == 0,
                 is_last: step + 1 == groups * pieces,
             };
-            all_panels::<S, P>(simd, packed, rows, &part, target);
+            all_panels::<S>(simd, packed, rows, &part, target);
         }
     }
 }
 
+/// A part of the rows, of the runs, and of each of these.
+#[derive(Clone)]
+struct Part {
+    rows: Range<usize>,
+    runs: Range<usize>,
+    within: Range<usize>,
+    /// Whether sums begin and end with it.
+    is_first: bool,
+    is_last: bool,
+}
+
 #[inline(always)]
-fn all_panels<S: Simd, const P: usize>(simd: S, packed: &Packed, rows: &Rows, part: &Part, target: &mut Target) {
+fn all_panels<S: Simd>(simd: S, packed: &Packed, rows: &Rows, part: &Part, target: &mut Target) {
     let mut rest = packed.panels.values();
     let mut first = 0;
     while first < packed.outputs {
         let vectors = panel_vectors::<S>(packed.outputs - first);
         let (weights, after) = rest.split_at(packed.depth * vectors * S::F32_LANES);
         let panel = Panel { packed, weights, first };
-        match vectors {
-            VECTORS => panel.product::<S, P, VECTORS>(simd, rows, part, target),
-            _ => panel.product::<S, P, 1>(simd, rows, part, target),
+        // As many rows as leave all sums in registers, of which there are 16, or 32 where vectors are longest. Compilers of
+        // WebAssembly keep few of these for themselves: 9 sums are fast there and 10 are not.
+        match (S::F32_LANES, vectors) {
+            (SHORT, 4) => panel.product::<S, 2, 4>(simd, rows, part, target),
+            (SHORT, 3) => panel.product::<S, 3, 3>(simd, rows, part, target),
+            (LINE, 2) => panel.product::<S, TILE, 2>(simd, rows, part, target),
+            (LINE, _) => panel.product::<S, TILE, 1>(simd, rows, part, target),
+            (_, 2) => panel.product::<S, 4, 2>(simd, rows, part, target),
+            _ => panel.product::<S, 4, 1>(simd, rows, part, target),
         }
         rest = after;
         first += vectors * S::F32_LANES;
@@ -274,7 +277,7 @@ impl Panel<'_> {
                     *row = &rows.values[origin + rows.runs[index]..][part.within.clone()];
                 }
                 let weights = &self.weights[(index * rows.run + part.within.start) * V * S::F32_LANES..];
-                add_products::<S, P, V>(simd, &mut sums, &cut, weights);
+                sums = add_products::<S, P, V>(simd, sums, &cut, weights);
             }
             for (sums, place) in sums.iter().zip(&target.places[tile..tile + count]) {
                 let place = *place + self.first;
@@ -334,15 +337,16 @@ impl Panel<'_> {
     }
 }
 
-/// Adds to `sums` the products of each row with the weights `[row length, V vectors]`.
+/// `sums` and the products of each row with the weights `[row length, V vectors]`. They are passed by value: a compiler that sees only a
+/// place to change writes it to memory at every input.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "with iterators the compiler keeps some of the sums in memory")]
 fn add_products<S: Simd, const P: usize, const V: usize>(
     simd: S,
-    sums: &mut [[S::f32s; V]; P],
+    mut sums: [[S::f32s; V]; P],
     rows: &[&[f32]; P],
     weights: &[f32],
-) {
+) -> [[S::f32s; V]; P] {
     let depth = rows[0].len();
     // All of one length, as the compiler then knows.
     let mut cut: [&[f32]; P] = [&[]; P];
@@ -360,4 +364,5 @@ fn add_products<S: Simd, const P: usize, const V: usize>(
             }
         }
     }
+    sums
 }

@@ -12,7 +12,7 @@ use super::forward::{Block, Form, Layer, Map, Maps, Places, Taps, fill, pack};
 use super::outer::{Run, add_outer};
 use super::rows::{GradientRow, Met, Ring, add_tap_products, filter_row};
 use crate::ops::cpu::buffers::Buffer;
-use crate::ops::cpu::parallel::map_tasks;
+use crate::ops::cpu::parallel::{map_tasks, processor};
 use crate::ops::cpu::product::{Aligned, Packed};
 
 /// Which gradients are asked for; those of the norms cost nothing.
@@ -81,7 +81,7 @@ pub(super) fn layer_gradients(norm: &Norm, sums: &Sums, weights: Option<Vec<f32>
 impl Block<'_> {
     /// All gradients, from that of the output.
     pub(super) fn backward(&self, gradient: &[f32], input: &[f32], maps: &Maps, wanted: Wanted) -> BlockGradients {
-        let (processor, form) = (Arch::new(), &self.form);
+        let (processor, form) = (processor(), &self.form);
         let Maps { expanded, filtered, projected } = maps;
         let parts = self.output_sums(processor, gradient, projected);
         let pixels = form.images * form.output_pixels();

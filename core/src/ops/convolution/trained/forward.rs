@@ -10,7 +10,7 @@ use super::super::kernels::{Bounds, Depthwise};
 use super::super::norm_kernels::{Norm, Running};
 use super::rows::{Met, Ring, filter_row};
 use crate::ops::cpu::buffers::Buffer;
-use crate::ops::cpu::parallel::{for_each_chunk, map_tasks};
+use crate::ops::cpu::parallel::{for_each_chunk, map_tasks, processor};
 use crate::ops::cpu::product::{Aligned, Filters, Packed, Packing, Rows, Target, product};
 
 /// A convolution and the norm after it.
@@ -145,7 +145,7 @@ impl Parts {
 impl Block<'_> {
     /// `[images, rows, columns, in]` to `[images, rows, columns, out]`, and what lies between.
     pub(super) fn forward(&self, input: &[f32]) -> (Vec<f32>, Maps) {
-        let processor = Arch::new();
+        let processor = processor();
         let expanded = self.expand.as_ref().map(|layer| self.expand(processor, layer, input));
         let filtered = self.filter(processor, expanded.as_ref(), input);
         let projected = self.project(processor, &filtered);

@@ -4,7 +4,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::super::geometry::Axis;
 use super::super::kernels::Bounds;
@@ -13,7 +13,7 @@ use super::backward::{Added, LayerGradients, all_sums, layer_gradients, matrix};
 use super::forward::{Layer, Map, Parts, Places, pack};
 use super::outer::{Run, add_outer};
 use crate::ops::cpu::buffers::Buffer;
-use crate::ops::cpu::parallel::map_tasks;
+use crate::ops::cpu::parallel::{map_tasks, processor};
 use crate::ops::cpu::product::{Aligned, Packed};
 
 /// A convolution, its norm and its activation.
@@ -108,7 +108,7 @@ impl SingleForm {
 impl Single<'_> {
     /// `[images, rows, columns, in]` to `[images, rows, columns, out]`, and what the convolution made.
     pub(super) fn forward(&self, input: &[f32]) -> (Vec<f32>, Map) {
-        let (processor, form, layer) = (Arch::new(), &self.form, &self.layer);
+        let (processor, form, layer) = (processor(), &self.form, &self.layer);
         let packed = pack(processor, layer.weights, [form.depth(), form.outputs], [1, form.depth()]);
         let images = form.parts().images_a_part();
         let mut values = Buffer::unwritten(form.images * form.output_image());
@@ -129,7 +129,7 @@ impl Single<'_> {
         map: &Map,
         wanted: (bool, bool),
     ) -> (Option<Vec<f32>>, LayerGradients) {
-        let (processor, form) = (Arch::new(), &self.form);
+        let (processor, form) = (processor(), &self.form);
         let (images, outputs) = (form.parts().images_a_part(), form.outputs);
         let (outer, inner) = (images * form.output_image(), images * form.input_image());
         let norm = &map.norm;
