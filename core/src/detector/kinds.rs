@@ -111,6 +111,15 @@ impl Output {
         Self { features, logits, uncertainty: None, views: Vec::new(), penalties: Vec::new() }
     }
 
+    /// The rows of several outputs of scoring, one after the other.
+    #[cfg(feature = "threads")]
+    fn of_parts(outputs: Vec<Self>) -> Self {
+        let uncertainty: Option<Vec<_>> = outputs.iter().map(|output| output.uncertainty.clone()).collect();
+        let (features, logits) = outputs.into_iter().map(|output| (output.features, output.logits)).unzip();
+        let uncertainty = uncertainty.map(|parts| Tensor::cat(parts, 0));
+        Self { uncertainty, ..Self::new(Tensor::cat(features, 0), Tensor::cat(logits, 0)) }
+    }
+
     /// What a score is made of, in one tensor that is read back at once: the logits `[clips, 2]`, and for models that say
     /// so the uncertainty as a third column.
     pub fn answers(self) -> Tensor<2> {
@@ -119,6 +128,21 @@ impl Output {
             None => self.logits,
         }
     }
+}
+
+/// The clips in as many parts as there are cores, where that is more than one and they are on the CPU.
+#[cfg(feature = "threads")]
+fn parts(clips: &Tensor<5>) -> Option<Vec<Tensor<5>>> {
+    let count = clips.dims()[0];
+    let parts = rayon::current_num_threads().min(count);
+    if parts < 2 || clips.device() != Device::flex() {
+        return None;
+    }
+    let part = |index: usize| {
+        let (start, end) = (count * index / parts, count * (index + 1) / parts);
+        clips.clone().narrow(0, start, end - start)
+    };
+    Some((0..parts).map(part).collect())
 }
 
 /// Declares [`Architecture`] and [`Model`] with a case for each model: its name here, its name in detector files, its sizes and
@@ -263,8 +287,15 @@ impl Model {
         Ok(model)
     }
 
-    /// [`Model::forward_in`] to score.
+    /// [`Model::forward_in`] to score. On a CPU the clips are shared out to the cores, each of which takes its own through all
+    /// layers: between layers nobody waits for others.
     pub fn forward(&self, clips: Tensor<5>) -> Output {
+        #[cfg(feature = "threads")]
+        if let Some(parts) = parts(&clips) {
+            use rayon::prelude::*;
+            let forward = |part| self.forward_in(part, &mut Pass::scoring());
+            return Output::of_parts(parts.into_par_iter().map(forward).collect());
+        }
         self.forward_in(clips, &mut Pass::scoring())
     }
 

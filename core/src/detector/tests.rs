@@ -10,8 +10,9 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 
 use super::clip::{ClipConfig, HeadKind};
+use super::dicome::DicomeConfig;
 use super::stan::StanConfig;
-use super::{Architecture, Model, Strategy, parameters};
+use super::{Architecture, Model, Output, Strategy, parameters};
 use crate::layers::{Chance, Pass};
 use crate::weights::{Init, Seeded, TensorSource, WeightsError};
 
@@ -110,6 +111,22 @@ fn each_image_of_a_batch_scores_as_it_does_alone() {
         let alone: Vec<f32> =
             model.forward(pixels.clone().narrow(0, index, 1)).logits.into_data().try_into_vec().expect("f32");
         assert!(alone.iter().zip(&together[2 * index..]).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}
+
+#[test]
+fn clips_shared_out_to_the_cores_score_as_they_do_on_one() {
+    let Architecture::Clip(clip) = tiny(HeadKind::OneLayer) else { panic!("no CLIP") };
+    let dicome = DicomeConfig { clip: clip.clone(), features: 8, latent: 4, inside: 8, head: 8 };
+    for architecture in [Architecture::Clip(clip), Architecture::Dicome(dicome)] {
+        let model = Model::load(&architecture, &mut Seeded::new(3), &Device::flex()).expect("loads");
+        let (pixels, _) = crate::ops::testing::tensor([7, 1, 3, 32, 32], 5);
+        let values = |output: Output| -> Vec<f32> { output.answers().into_data().try_into_vec().expect("f32") };
+        let features = model.forward(pixels.clone()).features.dims();
+        let (shared, whole) =
+            (values(model.forward(pixels.clone())), values(model.forward_in(pixels, &mut Pass::scoring())));
+        assert_eq!((features[0], shared.len()), (7, whole.len()));
+        assert!(shared.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-6), "{shared:?} {whole:?}");
     }
 }
 
