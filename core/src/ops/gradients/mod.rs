@@ -6,6 +6,8 @@
 mod attention;
 mod layer_norm;
 mod linear;
+#[cfg(test)]
+mod tests;
 
 use alloc::vec;
 use alloc::vec::Vec;
