@@ -367,6 +367,9 @@ test('after the first visit the page works without a network, and a new build re
   await kept();
   const first = await copies();
   assert.equal(first.length, 1);
+  const addresses = await page.evaluate(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url), first[0]);
+  const modules = addresses.map((address) => /unmask_(?:wasm|relaxed)_bg\.wasm$/.exec(address)?.[0]).filter(Boolean);
+  assert.deepEqual(modules, ['unmask_relaxed_bg.wasm'], 'of two modules the one that this browser uses');
   server.state.build = 2;
   await page.reload();
   await kept();

@@ -17,10 +17,11 @@ use rayon::prelude::*;
 
 /// The instructions to compute with: the widest that this processor has. What WebAssembly has is known when it is compiled, since a
 /// module is valid with all of its instructions or not at all.
+#[cfg(feature = "simd")]
 pub(in crate::ops) fn processor() -> Processor {
-    #[cfg(not(all(feature = "simd", target_arch = "wasm32", target_feature = "simd128")))]
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     return Processor::new();
-    #[cfg(all(feature = "simd", target_arch = "wasm32", target_feature = "simd128", not(feature = "relaxed-simd")))]
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(feature = "relaxed-simd")))]
     return Processor::Simd128(pulp::wasm::Simd128 { simd128: wasm::Simd128::new_unchecked() });
     #[cfg(all(feature = "relaxed-simd", target_arch = "wasm32", target_feature = "simd128"))]
     return Processor::RelaxedSimd(pulp::wasm::RelaxedSimd {
@@ -172,11 +173,12 @@ impl<F: Fn(usize, &mut [f32], &mut [f32])> pulp::WithSimd for PiecePair<'_, F> {
 struct Processor;
 
 #[cfg(not(feature = "simd"))]
-impl Processor {
-    fn new() -> Self {
-        Self
-    }
+fn processor() -> Processor {
+    Processor
+}
 
+#[cfg(not(feature = "simd"))]
+impl Processor {
     fn dispatch(&self, piece: impl Run) {
         piece.run();
     }
