@@ -5,12 +5,13 @@
 //   python benches/vit_b16.py target/vit-b16        # says what it needs
 //   python benches/onnx_files.py target/onnx efficientnet-lite0
 //   target/release/unmask import --from hf-clip --input target/vit-b16/clip.safetensors --output target/vit-b16/detector.safetensors
-//   target/release/unmask quantize --dtype int8 --model target/vit-b16/detector.safetensors --data FACES --output target/vit-b16/int8.safetensors
-//   node benches/browser_cpu_speed.js [--rounds 5] [--threads 1,2] [--only vit-b16,vit-b16-int8,efficientnet-lite0] [--modules unmask_relaxed,unmask_wasm]
+//   python benches/integers.py target/vit-b16/detector.safetensors target/vit-b16/int8.safetensors
+//   node benches/browser_cpu_speed.js [--rounds 5] [--threads 1,2] [--only vit-b16,efficientnet-lite0] [--modules unmask_relaxed]
 //
 // Ours are helpers, workers that score a frame each; onnxruntime-web's are threads of one worker, for which the page is isolated
 // from other origins. All take turns in one browser, a few frames each, and medians count. `--modules` are ours: the one for relaxed
-// vector instructions and the one for all browsers. onnxruntime-web computes in f32; FACES is a folder that `unmask preprocess` wrote.
+// vector instructions and the one for all browsers; onnxruntime-web computes in f32. A helper's memory is that of its module, which
+// never becomes less.
 
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -37,15 +38,15 @@ const NETWORKS = {
   'efficientnet-lite0': { detector: 'models/unmask-lite.safetensors', onnx: `${options.onnx}/efficientnet-lite0.onnx`, side: 160, frames: 50 },
 };
 
-/** What each worker answers with: how long its work took, in milliseconds. */
+/** What each worker answers with: how long its work took, in milliseconds, and the bytes of its module's memory. */
 const ANSWERING = `
   let run;
   onmessage = async ({ data }) => {
     try {
       if (data.start) run = await start(data);
       const began = performance.now();
-      await run(data.frames);
-      postMessage({ took: performance.now() - began });
+      await run.frames(data.frames);
+      postMessage({ took: performance.now() - began, bytes: run.memory?.buffer.byteLength });
     } catch (error) {
       postMessage({ failed: String(error?.message ?? error) });
     }
@@ -55,14 +56,15 @@ const WORKERS = {
   helper: `
     async function start({ module, detector }) {
       const wasm = await import('/page/' + module + '.js');
-      await wasm.default({ module_or_path: new URL('/page/' + module + '_bg.wasm', location.href) });
+      const { memory } = await wasm.default({ module_or_path: new URL('/page/' + module + '_bg.wasm', location.href) });
       const blob = await (await fetch(detector)).blob();
       const { crop } = JSON.parse(wasm.readSpec(blob));
       const scorer = await wasm.Scorer.load(blob, undefined);
       const crops = Uint8Array.from({ length: crop.size ** 2 * 3 }, (_, index) => (index * 7919) % 251);
-      return async (frames) => {
-        for (let frame = 0; frame < frames; frame++) await scorer.score(crops);
+      const frames = async (count) => {
+        for (let frame = 0; frame < count; frame++) await scorer.score(crops);
       };
+      return { frames, memory };
     }${ANSWERING}`,
   onnxruntime: `
     import * as ort from '/ort/ort.wasm.min.mjs';
@@ -71,10 +73,11 @@ const WORKERS = {
       Object.assign(ort.env.wasm, { wasmPaths: '/ort/', numThreads: threads });
       const session = await ort.InferenceSession.create(new Uint8Array(await (await fetch(onnx)).arrayBuffer()), { executionProviders: ['wasm'] });
       const pixels = Float32Array.from({ length: 3 * side ** 2 }, (_, index) => ((index * 7919) % 251) / 125 - 1);
-      return async (frames) => {
+      const frames = async (count) => {
         const input = { [session.inputNames[0]]: new ort.Tensor('float32', pixels, [1, 3, side, side]) };
-        for (let frame = 0; frame < frames; frame++) await session.run(input);
+        for (let frame = 0; frame < count; frame++) await session.run(input);
       };
+      return { frames };
     }${ANSWERING}`,
 };
 
@@ -100,7 +103,7 @@ const server = await serve({
 const browser = await launch(options.chromium);
 try {
   console.log(`${machine()}; ms a frame, batches of one: median (least to most) of ${options.rounds} turns; ratio: above 1, ours is faster`);
-  console.log('| network | threads | ours | onnxruntime-web, f32 | ratio |\n|---|---|---|---|---|');
+  console.log('| network | threads | ours | onnxruntime-web, f32 | ratio | memory of a helper |\n|---|---|---|---|---|---|');
   for (const network of names) {
     for (const threads of options.threads.split(',').map(Number)) await measure(network, threads);
   }
@@ -118,18 +121,20 @@ async function measure(network, threads) {
   // The first frame is not counted, since code is compiled and weights are laid out in it.
   for (const { workers, start } of all) await Promise.all(workers.map((worker) => ask(page, worker, { ...start, start: true, frames: 1 })));
   for (let round = 0; round < Number(options.rounds); round++) {
-    for (const { workers, turns } of all) {
+    for (const side of all) {
+      const { workers, turns } = side;
       // One worker with threads does as many frames as helpers together.
       const each = (frames * threads) / workers.length;
       const answers = await Promise.all(workers.map((worker) => ask(page, worker, { frames: each })));
       turns.push(Math.max(...answers.map(({ took }) => took)) / (frames * threads));
+      side.bytes = answers[0].bytes;
     }
   }
   await page.close();
   const theirs = all.at(-1).turns;
-  for (const { name, turns } of all.slice(0, -1)) {
+  for (const { name, turns, bytes } of all.slice(0, -1)) {
     const ratio = (median(theirs) / median(turns)).toFixed(2);
-    console.log(`| ${network}, ${name} | ${threads} | ${shown(turns)} | ${shown(theirs)} | ${ratio} |`);
+    console.log(`| ${network}, ${name} | ${threads} | ${shown(turns)} | ${shown(theirs)} | ${ratio} | ${Math.round(bytes / 1e6)} MB |`);
   }
 }
 

@@ -17,6 +17,8 @@ use super::cpu::{
     self,
     flex::{contiguous, dims, tensor},
 };
+#[cfg(feature = "autodiff")]
+use super::extension::ComposedGradients;
 use super::extension::{Optional, cast};
 
 /// `softmax(q · kᵀ / sqrt(d / heads) + bias) · v` for each head, heads side by side in the last dimension. The softmax is
@@ -165,7 +167,7 @@ impl FusedAttention for Flex {
 }
 
 #[cfg(feature = "autodiff")]
-impl<B: Backend, C: CheckpointStrategy> FusedAttention for Autodiff<B, C> {}
+impl<B: ComposedGradients, C: CheckpointStrategy> FusedAttention for Autodiff<B, C> {}
 
 /// Attention in burn's own operations.
 pub(super) fn composed<B: FusedAttention>(

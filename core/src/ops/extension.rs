@@ -40,6 +40,20 @@ impl<B: Backend> Optional<B> {
     }
 }
 
+/// A backend whose operations get their gradients from burn, which knows those of the default bodies' operations. burn's
+/// backend for CPUs is none, where there are bodies with gradients of their own (`gradients`).
+#[cfg(feature = "autodiff")]
+pub(super) trait ComposedGradients: Backend {}
+
+#[cfg(all(feature = "autodiff", not(feature = "simd")))]
+impl ComposedGradients for burn::backend::Flex {}
+
+#[cfg(all(feature = "autodiff", feature = "cube"))]
+impl ComposedGradients for burn_cubecl::CubeBackend {}
+
+#[cfg(all(feature = "autodiff", feature = "fusion"))]
+impl<B: burn::backend::fusion::FusionBackend> ComposedGradients for burn::backend::fusion::Fusion<B> {}
+
 /// The tensor in this type; the same tensor where it has it already.
 pub(super) fn cast<B: Backend>(tensor: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
     if tensor.dtype() == dtype { tensor } else { B::float_cast(tensor, FloatDType::from(dtype)) }

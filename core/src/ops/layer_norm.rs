@@ -16,6 +16,8 @@ use super::cpu::{
     self,
     flex::{contiguous, tensor},
 };
+#[cfg(feature = "autodiff")]
+use super::extension::ComposedGradients;
 use super::extension::cast;
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`, mean and biased variance over the last dimension. It is
@@ -79,7 +81,7 @@ impl FusedLayerNorm for Flex {
 }
 
 #[cfg(feature = "autodiff")]
-impl<B: Backend, C: CheckpointStrategy> FusedLayerNorm for Autodiff<B, C> {}
+impl<B: ComposedGradients, C: CheckpointStrategy> FusedLayerNorm for Autodiff<B, C> {}
 
 /// The norm in burn's own operations.
 pub(super) fn composed<B: Backend>(

@@ -17,6 +17,8 @@ use super::cpu::{
     self,
     flex::{contiguous, tensor},
 };
+#[cfg(feature = "autodiff")]
+use super::extension::ComposedGradients;
 use super::extension::{Optional, cast};
 use super::{Activation, KeptLayout};
 
@@ -124,7 +126,7 @@ impl FusedLinear for Flex {
 }
 
 #[cfg(feature = "autodiff")]
-impl<B: Backend, C: CheckpointStrategy> FusedLinear for Autodiff<B, C> {}
+impl<B: ComposedGradients, C: CheckpointStrategy> FusedLinear for Autodiff<B, C> {}
 
 /// The linear layer in burn's own operations.
 pub(super) fn composed<B: Backend>(

@@ -19,6 +19,8 @@ mod cpu;
 #[cfg(feature = "cube")]
 mod device;
 mod extension;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+mod gradients;
 mod layer_norm;
 mod linear;
 mod patch_embedding;

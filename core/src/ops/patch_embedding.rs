@@ -123,4 +123,4 @@ impl FusedPatchEmbedding for Flex {
 }
 
 #[cfg(feature = "autodiff")]
-impl<B: Backend, C: CheckpointStrategy> FusedPatchEmbedding for Autodiff<B, C> {}
+impl<B: Backend, C: CheckpointStrategy> FusedPatchEmbedding for Autodiff<B, C> where Self: FusedLinear {}

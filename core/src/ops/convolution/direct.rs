@@ -93,6 +93,7 @@ impl WithSimd for Piece<'_> {
                 places: &places,
                 residual: None,
                 activation: self.convolution.activation,
+                slopes: None,
             },
         );
     }

@@ -254,7 +254,12 @@ impl WithSimd for Piece<'_> {
             let pixels = Rows { values: filtered.values(), origins: &origins, runs: &[0], run: channels };
             let residual = self.block.residual.then(|| &self.image[first * columns.output * outputs..]);
             let activation = self.block.after;
-            product(simd, project, &pixels, &mut Target { values: output, places: &places, activation, residual });
+            product(
+                simd,
+                project,
+                &pixels,
+                &mut Target { values: output, places: &places, activation, residual, slopes: None },
+            );
         }
     }
 }
@@ -278,6 +283,7 @@ fn expand<S: Simd>(simd: S, block: &Block, packed: &PackedBlock, image: &[f32], 
                 places: &places,
                 activation: block.inside,
                 residual: None,
+                slopes: None,
             };
             if !places.is_empty() {
                 product(simd, filters, &pixels, target);

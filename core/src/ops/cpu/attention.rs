@@ -58,12 +58,12 @@ impl Attention<'_> {
         output
     }
 
-    fn head_width(&self) -> usize {
+    pub(in crate::ops) fn head_width(&self) -> usize {
         self.width / self.heads
     }
 
     /// The biases of queries from `first` on in head `head` of image `image`.
-    fn bias(&self, image: usize, head: usize, first: usize) -> Option<&[f32]> {
+    pub(in crate::ops) fn bias(&self, image: usize, head: usize, first: usize) -> Option<&[f32]> {
         let bias = self.bias?;
         let length = self.heads * self.queries * self.keys;
         let image = if bias.len() == length { 0 } else { image };
@@ -138,13 +138,14 @@ impl WithSimd for Piece<'_> {
                 simd,
                 &packed.keys,
                 &rows,
-                &mut Target { values: &mut scores, places: &by_row, residual, activation: None },
+                &mut Target { values: &mut scores, places: &by_row, residual, activation: None, slopes: None },
             );
             for row in scores.chunks_exact_mut(keys) {
                 softmax(simd, row);
             }
             let rows = Rows { values: &scores, origins: &by_row, runs: &[0], run: keys };
-            let target = &mut Target { values: self.output, places: &places, residual: None, activation: None };
+            let target =
+                &mut Target { values: self.output, places: &places, residual: None, activation: None, slopes: None };
             product(simd, &packed.values, &rows, target);
         }
     }
@@ -152,7 +153,7 @@ impl WithSimd for Piece<'_> {
 
 /// Numbers whose exponentials are divided by the sum of these.
 #[inline(always)]
-fn softmax<S: Simd>(simd: S, row: &mut [f32]) {
+pub(in crate::ops) fn softmax<S: Simd>(simd: S, row: &mut [f32]) {
     let (vectors, end) = S::as_mut_simd_f32s(row);
     let mut largest = simd.splat_f32s(f32::NEG_INFINITY);
     for x in &*vectors {

@@ -6,9 +6,8 @@ use pulp::{Simd, WithSimd};
 
 use super::buffers::unwritten;
 use super::parallel::{cores, for_each_task, processor, shares};
+use super::vector::sum;
 
-/// Numbers of the longest vector.
-const LONGEST: usize = 16;
 /// Numbers of a piece of work.
 const LEAST: usize = 16 * 1024;
 
@@ -53,8 +52,9 @@ impl WithSimd for Piece<'_> {
     }
 }
 
+/// The mean, negative, and what the distance from it is multiplied by.
 #[inline(always)]
-fn normalise<S: Simd>(simd: S, row: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, output: &mut [f32]) {
+pub(in crate::ops) fn statistics<S: Simd>(simd: S, row: &[f32], epsilon: f32) -> (S::f32s, S::f32s) {
     let count = row.len() as f32;
     let mean = sum(
         simd,
@@ -74,7 +74,12 @@ fn normalise<S: Simd>(simd: S, row: &[f32], weight: &[f32], bias: &[f32], epsilo
         },
     );
     let factor = 1.0 / libm::sqrtf(squares / count + epsilon);
-    let factor = simd.splat_f32s(factor);
+    (minus, simd.splat_f32s(factor))
+}
+
+#[inline(always)]
+fn normalise<S: Simd>(simd: S, row: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, output: &mut [f32]) {
+    let (minus, factor) = statistics(simd, row, epsilon);
     let (rows, row_end) = S::as_simd_f32s(row);
     let (weights, weight_end) = S::as_simd_f32s(weight);
     let (biases, bias_end) = S::as_simd_f32s(bias);
@@ -88,31 +93,4 @@ fn normalise<S: Simd>(simd: S, row: &[f32], weight: &[f32], bias: &[f32], epsilo
         let x = simd.mul_f32s(simd.add_f32s(x, minus), factor);
         simd.partial_store_f32s(output_end, simd.mul_add_e_f32s(x, weight, bias));
     }
-}
-
-/// The sum of `of` each number.
-#[inline(always)]
-fn sum<S: Simd>(simd: S, row: &[f32], of: impl Fn(S::f32s) -> S::f32s) -> f32 {
-    /// Sums that do not wait for each other.
-    const SUMS: usize = 4;
-    let (vectors, end) = S::as_simd_f32s(row);
-    let (groups, rest) = vectors.as_chunks::<SUMS>();
-    let mut sums = [simd.splat_f32s(0.0); SUMS];
-    for group in groups {
-        for (sum, x) in sums.iter_mut().zip(group) {
-            *sum = simd.add_f32s(*sum, of(*x));
-        }
-    }
-    for (sum, x) in sums.iter_mut().zip(rest) {
-        *sum = simd.add_f32s(*sum, of(*x));
-    }
-    let [a, b, c, d] = sums;
-    let mut total = simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)));
-    if !end.is_empty() {
-        // What lies beyond the row's end does not count, whatever `of` makes of it.
-        let mut last = [0.0; LONGEST];
-        simd.partial_store_f32s(&mut last[..end.len()], of(simd.partial_load_f32s(end)));
-        total += last[..end.len()].iter().sum::<f32>();
-    }
-    total
 }

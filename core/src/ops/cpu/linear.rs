@@ -91,12 +91,37 @@ pub(in crate::ops) fn linear(
     multiplied(input, &weights.packed(kept), activation, residual)
 }
 
+/// [`linear`] of weights that are trained or lie below others that are, and the activation's slopes, `[rows, out]`, where there
+/// is one. Nothing is kept: weights change, and where they do not, memory is dearer than laying them out.
+#[cfg(feature = "autodiff")]
+pub(in crate::ops) fn linear_with_slopes(
+    input: &Input,
+    weights: &Weights,
+    activation: Option<Activation>,
+    residual: Option<&[f32]>,
+) -> (Vec<f32>, Option<Vec<f32>>) {
+    let packed = weights.laid_out();
+    let mut slopes = activation.map(|_| unwritten(input.origins.len() * packed.outputs()));
+    let output = products(input, &packed, activation, residual, slopes.as_deref_mut());
+    (output, slopes)
+}
+
 /// `activation(rows · weights * scale + shift) + residual`, `[rows, out]`.
 pub(in crate::ops) fn multiplied(
     input: &Input,
     packed: &Packed,
     activation: Option<Activation>,
     residual: Option<&[f32]>,
+) -> Vec<f32> {
+    products(input, packed, activation, residual, None)
+}
+
+fn products(
+    input: &Input,
+    packed: &Packed,
+    activation: Option<Activation>,
+    residual: Option<&[f32]>,
+    mut slopes: Option<&mut [f32]>,
 ) -> Vec<f32> {
     let (rows, outputs) = (input.origins.len(), packed.outputs());
     let mut output = unwritten(rows * outputs);
@@ -110,7 +135,12 @@ pub(in crate::ops) fn multiplied(
         let (output, after) = rest.split_at_mut(share.len() * outputs);
         rest = after;
         let residual = residual.map(|residual| &residual[share.start * outputs..share.end * outputs]);
-        tasks.push(Piece { packed, input, origins: &input.origins[share], activation, residual, output });
+        let slopes = slopes.take().map(|all| {
+            let (of_share, rest) = all.split_at_mut(share.len() * outputs);
+            slopes = Some(rest);
+            of_share
+        });
+        tasks.push(Piece { packed, input, origins: &input.origins[share], activation, residual, slopes, output });
     }
     for_each_task(processor(), tasks);
     output
@@ -123,6 +153,7 @@ struct Piece<'a> {
     origins: &'a [usize],
     activation: Option<Activation>,
     residual: Option<&'a [f32]>,
+    slopes: Option<&'a mut [f32]>,
     output: &'a mut [f32],
 }
 
@@ -131,9 +162,9 @@ impl WithSimd for Piece<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { packed, input, origins, activation, residual, output } = self;
+        let Self { packed, input, origins, activation, residual, slopes, output } = self;
         let places: Vec<usize> = (0..origins.len()).map(|row| row * packed.outputs()).collect();
         let rows = Rows { values: input.values, origins, runs: &input.runs, run: input.run };
-        product(simd, packed, &rows, &mut Target { values: output, places: &places, activation, residual });
+        product(simd, packed, &rows, &mut Target { values: output, places: &places, activation, residual, slopes });
     }
 }

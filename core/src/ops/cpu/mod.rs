@@ -2,13 +2,16 @@
 //!
 //! Everything works on slices of f32. [`product`] has the matrix products, [`vector`] functions of vectors, [`parallel`] shares
 //! work out to the cores, and [`kept`] keeps what is computed of weights. The operations' own bodies stand
-//! on these: [`linear`], [`attention`] and [`layer_norm`] here, the convolutions in their folder.
+//! on these: [`linear`], [`attention`] and [`layer_norm`] here, with what training asks of them in [`gradients`], the
+//! convolutions in their folder.
 
 #[cfg(feature = "simd")]
 pub(super) mod attention;
 #[cfg(feature = "simd")]
 pub(super) mod buffers;
 pub(super) mod flex;
+#[cfg(all(feature = "simd", feature = "autodiff"))]
+pub(super) mod gradients;
 #[cfg(feature = "simd")]
 pub(super) mod kept;
 #[cfg(feature = "simd")]

@@ -14,7 +14,7 @@ use pulp::{Simd, WithSimd};
 
 use super::buffers::Buffer;
 use super::parallel::for_each_piece;
-use super::vector::activated;
+use super::vector::{activated, activated_with_slope};
 use crate::ops::Activation;
 
 /// Rows that are summed together at most: of this all pieces of work are multiples.
@@ -85,7 +85,7 @@ pub(in crate::ops) struct Filters<'a> {
 #[derive(Debug)]
 pub(in crate::ops) struct Packed {
     /// For each group of vectors of outputs: `[depth, vectors * lanes]`.
-    panels: Aligned,
+    panels: Scratch,
     depth: usize,
     outputs: usize,
     scale: Vec<f32>,
@@ -107,16 +107,16 @@ impl WithSimd for Packing<'_> {
 impl Packed {
     pub(in crate::ops) fn new<S: Simd>(filters: &Filters) -> Self {
         let (depth, outputs, wide) = (filters.depth, filters.scale.len(), most_vectors::<S>() * S::F32_LANES);
-        let mut panels = Aligned::zeros(depth * outputs.next_multiple_of(S::F32_LANES));
         let length = depth * outputs.next_multiple_of(S::F32_LANES);
+        let mut panels = Scratch::unwritten(length);
         for_each_piece(&mut panels.values_mut()[..length], depth * wide, |index, panel| {
             let first = index * wide;
-            lay_out(
-                filters,
-                first..(first + wide).min(outputs),
-                panel,
-                panel_vectors::<S>(outputs - first) * S::F32_LANES,
-            );
+            let wide = panel_vectors::<S>(outputs - first) * S::F32_LANES;
+            let outputs = first..(first + wide).min(outputs);
+            if outputs.len() < wide {
+                panel.fill(0.0);
+            }
+            lay_out(filters, outputs, panel, wide);
         });
         let [scale, shift] = [filters.scale, filters.shift].map(|values| padded(values, S::F32_LANES));
         Self { panels, depth, outputs, scale, shift }
@@ -188,6 +188,8 @@ pub(in crate::ops) struct Target<'a> {
     pub(in crate::ops) activation: Option<Activation>,
     /// What is added at the end, in the places of `values`.
     pub(in crate::ops) residual: Option<&'a [f32]>,
+    /// Where the activation's slope at each sum is stored as well, in the places of `values`.
+    pub(in crate::ops) slopes: Option<&'a mut [f32]>,
 }
 
 /// Stores `activation(row · weights * scale + shift) + residual` for every row.
@@ -319,21 +321,34 @@ impl Panel<'_> {
         for (index, sum) in sums.iter().enumerate() {
             let used = self.used::<S>(index);
             let place = place + index * S::F32_LANES..place + index * S::F32_LANES + used;
-            let value = simd.mul_add_e_f32s(*sum, scale[index], shift[index]);
-            let mut value = activated(simd, value, target.activation);
-            let values = &mut target.values[place.clone()];
-            if used == S::F32_LANES {
-                if let Some(residual) = target.residual {
-                    value = simd.add_f32s(value, S::as_simd_f32s(&residual[place]).0[0]);
+            let sum = simd.mul_add_e_f32s(*sum, scale[index], shift[index]);
+            let mut value = match &mut target.slopes {
+                None => activated(simd, sum, target.activation),
+                Some(slopes) => {
+                    let (value, slope) = activated_with_slope(simd, sum, target.activation);
+                    store_vector(simd, &mut slopes[place.clone()], slope);
+                    value
                 }
-                S::as_mut_simd_f32s(values).0[0] = value;
-            } else {
-                if let Some(residual) = target.residual {
-                    value = simd.add_f32s(value, simd.partial_load_f32s(&residual[place]));
-                }
-                simd.partial_store_f32s(values, value);
+            };
+            if let Some(residual) = target.residual {
+                let residual = &residual[place.clone()];
+                let added = match used == S::F32_LANES {
+                    true => S::as_simd_f32s(residual).0[0],
+                    false => simd.partial_load_f32s(residual),
+                };
+                value = simd.add_f32s(value, added);
             }
+            store_vector(simd, &mut target.values[place], value);
         }
+    }
+}
+
+/// Stores as many numbers of the vector as there are places.
+#[inline(always)]
+fn store_vector<S: Simd>(simd: S, places: &mut [f32], vector: S::f32s) {
+    match places.len() == S::F32_LANES {
+        true => S::as_mut_simd_f32s(places).0[0] = vector,
+        false => simd.partial_store_f32s(places, vector),
     }
 }
 

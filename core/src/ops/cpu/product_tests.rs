@@ -78,7 +78,12 @@ impl WithSimd for &Case {
         let runs: Vec<usize> = (0..runs).map(|index| index * run).collect();
         let rows = Rows { values: &self.x, origins: &origins, runs: &runs, run };
         let (activation, residual) = (self.activation, self.residual.as_deref());
-        product(simd, &packed, &rows, &mut Target { values: &mut values, places: &places, activation, residual });
+        product(
+            simd,
+            &packed,
+            &rows,
+            &mut Target { values: &mut values, places: &places, activation, residual, slopes: None },
+        );
         values
     }
 }

@@ -57,6 +57,44 @@ pub(in crate::ops) fn activated<S: Simd>(simd: S, x: S::f32s, activation: Option
     }
 }
 
+/// The activation of each number, and its slope there. Where a clamp bends, the slope is 0, as in PyTorch.
+#[inline(always)]
+pub(in crate::ops) fn activated_with_slope<S: Simd>(
+    simd: S,
+    x: S::f32s,
+    activation: Option<Activation>,
+) -> (S::f32s, S::f32s) {
+    /// `1 / sqrt(2π)`
+    const DENSITY: f32 = 0.398_942_3;
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    let value = activated(simd, x, activation);
+    let slope = match activation {
+        None => one,
+        Some(Activation::Relu) => simd.select_f32s(simd.less_than_f32s(zero, x), one, zero),
+        Some(Activation::Relu6) => {
+            let is_below = simd.select_f32s(simd.less_than_f32s(x, simd.splat_f32s(6.0)), one, zero);
+            simd.select_f32s(simd.less_than_f32s(zero, x), is_below, zero)
+        }
+        Some(Activation::QuickGelu) => return swish(simd, x, 1.702),
+        Some(Activation::Silu) => return swish(simd, x, 1.0),
+        Some(Activation::Gelu) => {
+            let (share, fall) = normal(simd, x);
+            let slope = simd.mul_add_e_f32s(simd.mul_f32s(x, simd.splat_f32s(DENSITY)), fall, share);
+            return (simd.mul_f32s(x, share), slope);
+        }
+    };
+    (value, slope)
+}
+
+/// `x * sigmoid(factor * x)`, and its slope `s + factor * x * s * (1 - s)`.
+#[inline(always)]
+fn swish<S: Simd>(simd: S, x: S::f32s, factor: f32) -> (S::f32s, S::f32s) {
+    let share = sigmoid(simd, simd.mul_f32s(x, simd.splat_f32s(factor)));
+    let value = simd.mul_f32s(x, share);
+    let rest = simd.mul_f32s(simd.sub_f32s(simd.splat_f32s(1.0), share), simd.splat_f32s(factor));
+    (value, simd.mul_add_e_f32s(value, rest, share))
+}
+
 /// `1 / (1 + e^-x)` to within 3e-7, by the rational function that Eigen and ONNX Runtime use: cheaper than an exponential, which
 /// counts where the sums before it are short. NaN stays NaN.
 #[inline(always)]
@@ -79,9 +117,16 @@ fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.select_f32s(is_far_below, simd.splat_f32s(0.0), found)
 }
 
-/// `x * Φ(x)`, with the complementary error function by formula 7.1.26 of Abramowitz and Stegun, whose error is below 1.5e-7.
+/// `x * Φ(x)`.
 #[inline(always)]
 fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    simd.mul_f32s(x, normal(simd, x).0)
+}
+
+/// `Φ(x)` and `e^(-x² / 2)`, with the complementary error function by formula 7.1.26 of Abramowitz and Stegun, whose error is
+/// below 1.5e-7.
+#[inline(always)]
+fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     const POLYNOMIAL: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
     let splat = |value| simd.splat_f32s(value);
     let one = splat(1.0);
@@ -94,7 +139,36 @@ fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let fall = exp(simd, simd.neg_f32s(simd.mul_f32s(scaled, scaled)));
     let beyond = simd.mul_f32s(simd.mul_f32s(simd.mul_f32s(sum, place), fall), splat(0.5));
     let is_negative = simd.less_than_f32s(x, splat(0.0));
-    simd.mul_f32s(x, simd.select_f32s(is_negative, beyond, simd.sub_f32s(one, beyond)))
+    (simd.select_f32s(is_negative, beyond, simd.sub_f32s(one, beyond)), fall)
+}
+
+/// The sum of `of` each number.
+#[inline(always)]
+pub(in crate::ops) fn sum<S: Simd>(simd: S, row: &[f32], of: impl Fn(S::f32s) -> S::f32s) -> f32 {
+    /// Numbers of the longest vector.
+    const LONGEST: usize = 16;
+    /// Sums that do not wait for each other.
+    const SUMS: usize = 4;
+    let (vectors, end) = S::as_simd_f32s(row);
+    let (groups, rest) = vectors.as_chunks::<SUMS>();
+    let mut sums = [simd.splat_f32s(0.0); SUMS];
+    for group in groups {
+        for (sum, x) in sums.iter_mut().zip(group) {
+            *sum = simd.add_f32s(*sum, of(*x));
+        }
+    }
+    for (sum, x) in sums.iter_mut().zip(rest) {
+        *sum = simd.add_f32s(*sum, of(*x));
+    }
+    let [a, b, c, d] = sums;
+    let mut total = simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)));
+    if !end.is_empty() {
+        // What lies beyond the row's end does not count, whatever `of` makes of it.
+        let mut last = [0.0; LONGEST];
+        simd.partial_store_f32s(&mut last[..end.len()], of(simd.partial_load_f32s(end)));
+        total += last[..end.len()].iter().sum::<f32>();
+    }
+    total
 }
 
 #[cfg(test)]
@@ -141,6 +215,42 @@ mod tests {
         }
         let beyond = Arch::new().dispatch(Mapped(&[f32::NEG_INFINITY, -1e9, f32::INFINITY, f32::NAN], None));
         assert!(beyond[0] < 1e-37 && beyond[1] < 1e-37 && beyond[2] > 1e38 && beyond[3].is_nan(), "{beyond:?}");
+    }
+
+    /// The slopes of an activation.
+    struct Slopes<'a>(&'a [f32], Option<Activation>);
+
+    impl WithSimd for Slopes<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+            let mut buffer = [0.0; 64];
+            let mut slope_of = |value: &f32| {
+                let x = simd.splat_f32s(*value);
+                let (y, slope) = activated_with_slope(simd, x, self.1);
+                simd.partial_store_f32s(&mut buffer[..S::F32_LANES], simd.sub_f32s(y, activated(simd, x, self.1)));
+                assert_eq!(buffer[0], 0.0, "the activation is the same as without the slope");
+                simd.partial_store_f32s(&mut buffer[..S::F32_LANES], slope);
+                buffer[0]
+            };
+            self.0.iter().map(&mut slope_of).collect()
+        }
+    }
+
+    #[test]
+    fn slopes_are_those_of_the_formulas() {
+        // Off the places where a clamp bends.
+        let grid: Vec<f32> = grid(-12.0, 12.0).into_iter().map(|x| x + 1e-4).collect();
+        for activation in Activation::NONE_OR_ANY {
+            let found = Arch::new().dispatch(Slopes(&grid, activation));
+            let of = |x: f64| activation.map_or(x, |activation| activation.of_scalar(x));
+            for (x, found) in grid.iter().zip(found) {
+                let (x, step) = (f64::from(*x), 1e-5);
+                let expected = (of(x + step) - of(x - step)) / (2.0 * step);
+                assert!((f64::from(found) - expected).abs() < 3e-6, "{activation:?} at {x}: {expected}, not {found}");
+            }
+        }
     }
 
     #[test]

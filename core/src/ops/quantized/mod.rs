@@ -4,12 +4,16 @@
 //! multiplied with the weight's integers and added up in 32 bits, exactly; and the sums become numbers by the factors of
 //! input and weight. Every processor gives the same sums.
 
+#[cfg(any(all(target_arch = "wasm32", feature = "simd"), all(test, feature = "simd")))]
+mod dots;
 #[cfg(feature = "int8")]
 mod rows;
 #[cfg(feature = "int8")]
 mod rten;
 #[cfg(test)]
 mod tests;
+#[cfg(any(all(target_arch = "wasm32", feature = "simd"), all(test, feature = "simd")))]
+mod wasm;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,6 +30,7 @@ use super::Activation;
 use super::cpu::buffers::{put_back_tensors, unwritten};
 use super::cpu::flex::{contiguous, tensor};
 use super::extension::Optional;
+use crate::weights::MULTIPLIED;
 
 /// A weight `[out, in]` of integers with a factor for each output, laid out for products. The clones share it.
 #[derive(Clone, Debug)]
@@ -43,9 +48,26 @@ trait IntegerProduct: Debug + Send + Sync {
     fn shape(&self) -> [usize; 2];
 }
 
+/// Inputs at most, of which sums of `255 · 64` are within 32 bits, less the bytes for zero.
+const MOST_INPUTS: usize = (i32::MAX / (2 * 255 * 64)) as usize;
+
+/// Whether a weight of these integers is multiplied, which every processor does exactly within ±[`MULTIPLIED`].
+#[cfg_attr(
+    not(any(feature = "int8", target_arch = "wasm32")),
+    allow(dead_code, reason = "nothing multiplies integers then")
+)]
+fn is_multiplied(integers: &[i8], factors: &[f32], [outputs, inputs]: [usize; 2]) -> bool {
+    let is_exact = integers.iter().all(|value| value.unsigned_abs() <= MULTIPLIED.unsigned_abs());
+    let is_whole = integers.len() == outputs * inputs && factors.len() == outputs && outputs * inputs > 0;
+    inputs <= MOST_INPUTS && is_exact && is_whole
+}
+
 /// What follows a product.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "int8"), allow(dead_code, reason = "nothing multiplies integers then"))]
+#[cfg_attr(
+    not(any(feature = "int8", target_arch = "wasm32")),
+    allow(dead_code, reason = "nothing multiplies integers then")
+)]
 struct After<'a> {
     /// `[out]`
     bias: Option<&'a [f32]>,
@@ -56,9 +78,13 @@ struct After<'a> {
 
 impl QuantizedWeight {
     /// A weight `[out, in]` of `integers`, row by row, with a factor for each row; `None` where nothing here multiplies them:
-    /// in builds without the feature `int8`, and for integers beyond ±[`MULTIPLIED`](crate::weights::MULTIPLIED).
-    #[cfg_attr(not(feature = "int8"), allow(unused_variables))]
+    /// in builds without the feature `int8`, or for WebAssembly without `simd`, and for integers beyond ±[`MULTIPLIED`].
+    #[cfg_attr(not(any(feature = "int8", all(target_arch = "wasm32", feature = "simd"))), allow(unused_variables))]
     pub fn new(integers: &[i8], factors: &[f32], shape: [usize; 2]) -> Option<Self> {
+        #[cfg(all(target_arch = "wasm32", feature = "simd"))]
+        if let Some(packed) = wasm::Packed::new(dots::fastest(), integers, factors, shape) {
+            return Some(Self(Arc::new(packed)));
+        }
         #[cfg(feature = "int8")]
         if let Some(packed) = rten::Packed::new(integers, factors, shape) {
             return Some(Self(Arc::new(packed)));

@@ -11,8 +11,7 @@ use rten_simd::SimdOp;
 use rten_tensor::NdTensorView;
 
 use super::rows::{Finish, Scale, quantize};
-use super::{After, IntegerProduct};
-use crate::weights::MULTIPLIED;
+use super::{After, IntegerProduct, is_multiplied};
 
 /// Sums at most that are kept until they are made numbers, so that they stay in a cache.
 const SUMS: usize = 1024 * 1024;
@@ -23,9 +22,6 @@ const TILE: usize = 8;
 const ROWS: usize = 8;
 
 type Products = GemmExecutor<u8, i8, i32>;
-
-/// Inputs at most, of which sums of `255 · 64` are within 32 bits, less the bytes for zero.
-const MOST_INPUTS: usize = (i32::MAX / (2 * 255 * 64)) as usize;
 
 /// A weight as the processor's kernel reads it.
 pub(super) struct Packed {
@@ -38,11 +34,9 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// A weight of integers that every processor multiplies exactly; `None` where one of them is too large for that.
+    /// A weight of integers; `None` for those that are not [multiplied](is_multiplied).
     pub(super) fn new(integers: &[i8], factors: &[f32], [outputs, inputs]: [usize; 2]) -> Option<Self> {
-        let is_exact = integers.iter().all(|value| value.unsigned_abs() <= MULTIPLIED.unsigned_abs());
-        let is_whole = integers.len() == outputs * inputs && factors.len() == outputs && outputs * inputs > 0;
-        if inputs > MOST_INPUTS || !(is_exact && is_whole) {
+        if !is_multiplied(integers, factors, [outputs, inputs]) {
             return None;
         }
         let rows = NdTensorView::from_data([outputs, inputs], integers);

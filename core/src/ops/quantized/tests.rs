@@ -1,12 +1,15 @@
-//! The layer beside its formula, computed slowly and clearly.
+//! The layer beside its formula, computed slowly and clearly: by the body for this processor, and by the one for WebAssembly with
+//! integers as either of its kinds of instructions has them.
 #![cfg(feature = "int8")]
 
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use burn::prelude::*;
 
-use super::{QuantizedWeight, quantized_linear};
+use super::dots::Slow;
+use super::{IntegerProduct, QuantizedWeight, quantized_linear, wasm};
 use crate::ops::Activation;
 use crate::ops::testing::values;
 use crate::weights::{MULTIPLIED, QuantizedMatrix};
@@ -40,6 +43,18 @@ fn integers(row: &[f32]) -> (Vec<i64>, f32) {
     (row.iter().map(|x| byte(x) as i64).collect(), factor)
 }
 
+/// The weight as each body has it.
+fn all(integers: &[i8], factors: &[f32], shape: [usize; 2]) -> [Option<QuantizedWeight>; 3] {
+    fn of<P: IntegerProduct + 'static>(packed: P) -> QuantizedWeight {
+        QuantizedWeight(Arc::new(packed))
+    }
+    [
+        QuantizedWeight::new(integers, factors, shape),
+        wasm::Packed::new(Slow::<0>, integers, factors, shape).map(of),
+        wasm::Packed::new(Slow::<64>, integers, factors, shape).map(of),
+    ]
+}
+
 struct Layer {
     x: Vec<f32>,
     matrix: QuantizedMatrix,
@@ -63,18 +78,23 @@ impl Layer {
         }
     }
 
-    fn weight(&self) -> QuantizedWeight {
+    fn weights(&self) -> [QuantizedWeight; 3] {
         let [_, inputs, outputs] = self.shape;
-        QuantizedWeight::new(&self.matrix.values, &self.matrix.scales, [outputs, inputs]).expect("within the limit")
+        all(&self.matrix.values, &self.matrix.scales, [outputs, inputs]).map(|weight| weight.expect("within the limit"))
     }
 
-    fn operation(&self) -> Vec<f32> {
+    /// What each body makes of the layer.
+    fn operations(&self) -> [Vec<f32>; 3] {
+        self.weights().map(|weight| self.operation(&weight))
+    }
+
+    fn operation(&self, weight: &QuantizedWeight) -> Vec<f32> {
         let ([rows, inputs, outputs], device) = (self.shape, Device::flex());
         let x = Tensor::<3>::from_data(TensorData::new(self.x.clone(), [1, rows, inputs]), &device);
         let bias = self.bias.as_ref().map(|bias| Tensor::from_data(bias.as_slice(), &device));
         let residual = self.residual.as_ref();
         let residual = residual.map(|r| Tensor::from_data(TensorData::new(r.clone(), [1, rows, outputs]), &device));
-        let output = quantized_linear(x, &self.weight(), bias, self.activation, residual);
+        let output = quantized_linear(x, weight, bias, self.activation, residual);
         assert_eq!(output.dims(), [1, rows, outputs]);
         output.into_data().try_into_vec().expect("f32")
     }
@@ -102,13 +122,15 @@ impl Layer {
 fn the_layer_is_its_formula_at_every_shape() {
     for (index, shape) in SHAPES.iter().cycle().take(2 * SHAPES.len() + 3).enumerate() {
         let layer = Layer::new(*shape, index);
-        let (found, expected) = (layer.operation(), layer.formula());
+        let expected = layer.formula();
         let largest = expected.iter().fold(1.0f64, |largest, value| largest.max(value.abs()));
-        for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            let name = format!("{shape:?}, {:?}, place {place}", layer.activation);
-            assert!((f64::from(*found) - expected).abs() <= 2e-6 * largest, "{name}: {found} is not {expected}");
+        for (body, found) in layer.operations().iter().enumerate() {
+            for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let name = format!("{shape:?}, {:?}, body {body}, place {place}", layer.activation);
+                assert!((f64::from(*found) - expected).abs() <= 2e-6 * largest, "{name}: {found} is not {expected}");
+            }
+            assert_eq!(found.len(), expected.len());
         }
-        assert_eq!(found.len(), expected.len());
     }
 }
 
@@ -116,7 +138,9 @@ fn the_layer_is_its_formula_at_every_shape() {
 fn the_weight_is_given_back_as_it_was() {
     for shape in SHAPES {
         let layer = Layer::new(shape, 0);
-        assert_eq!(layer.weight().dequantized(), layer.matrix.dequantized(), "{shape:?}");
+        for weight in layer.weights() {
+            assert_eq!(weight.dequantized(), layer.matrix.dequantized(), "{shape:?}");
+        }
     }
 }
 
@@ -127,13 +151,14 @@ fn it_comes_near_the_product_of_the_numbers() {
     let matrix = QuantizedMatrix::of(&weight, outputs, MULTIPLIED);
     let layer =
         Layer { x: x.clone(), matrix, bias: None, residual: None, activation: None, shape: [rows, inputs, outputs] };
-    let found = layer.operation();
     let dot = |row: &[f32], weights: &[f32]| row.iter().zip(weights).map(|(a, b)| a * b).sum::<f32>();
     let exact: Vec<f32> = x.chunks(inputs).flat_map(|row| weight.chunks(inputs).map(move |w| dot(row, w))).collect();
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
-    let error = square(&mut found.iter().zip(&exact).map(|(a, b)| a - b)) / square(&mut exact.iter().copied());
-    // Two roundings of uniform numbers, to 1 of 128 and of 255 steps.
-    assert!(error.sqrt() > 1e-3 && error.sqrt() < 1e-2, "{}", error.sqrt());
+    for found in layer.operations() {
+        let error = square(&mut found.iter().zip(&exact).map(|(a, b)| a - b)) / square(&mut exact.iter().copied());
+        // Two roundings of uniform numbers, to 1 of 128 and of 255 steps.
+        assert!(error.sqrt() > 1e-3 && error.sqrt() < 1e-2, "{}", error.sqrt());
+    }
 }
 
 #[test]
@@ -143,9 +168,10 @@ fn what_is_not_finite_makes_its_row_so_and_no_other() {
             let mut layer = Layer::new([3, 41, 20], 0);
             layer.activation = Some(Activation::Relu6);
             layer.x[41 + place] = strange;
-            let found = layer.operation();
-            assert!(found[20..40].iter().all(|value| value.is_nan()), "{strange} at {place}: {found:?}");
-            assert!(found[..20].iter().chain(&found[40..]).all(|value| value.is_finite()));
+            for found in layer.operations() {
+                assert!(found[20..40].iter().all(|value| value.is_nan()), "{strange} at {place}: {found:?}");
+                assert!(found[..20].iter().chain(&found[40..]).all(|value| value.is_finite()));
+            }
         }
     }
 }
@@ -159,21 +185,24 @@ fn rows_of_zeros_of_one_sign_and_of_extremes_are_multiplied() {
     layer.x[48..72].iter_mut().for_each(|x| *x = -x.abs() - 3.0);
     layer.x[72..96].iter_mut().for_each(|x| *x *= 1e-38);
     layer.x[96..].iter_mut().for_each(|x| *x *= 3e33);
-    let (found, expected) = (layer.operation(), layer.formula());
-    for (row, (found, expected)) in found.chunks(6).zip(expected.chunks(6)).enumerate() {
-        let largest = expected.iter().fold(1e-30f64, |largest, value| largest.max(value.abs()));
-        for (found, expected) in found.iter().zip(expected) {
-            assert!((f64::from(*found) - expected).abs() <= 2e-6 * largest, "row {row}: {found} is not {expected}");
+    let expected = layer.formula();
+    for found in layer.operations() {
+        for (row, (found, expected)) in found.chunks(6).zip(expected.chunks(6)).enumerate() {
+            let largest = expected.iter().fold(1e-30f64, |largest, value| largest.max(value.abs()));
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((f64::from(*found) - expected).abs() <= 2e-6 * largest, "row {row}: {found} is not {expected}");
+            }
         }
     }
 }
 
 #[test]
 fn integers_that_some_processors_would_not_add_up_exactly_are_not_taken() {
-    assert!(QuantizedWeight::new(&[64, -64], &[1.0], [1, 2]).is_some());
-    assert!(QuantizedWeight::new(&[64, 65], &[1.0], [1, 2]).is_none());
-    assert!(QuantizedWeight::new(&[64, i8::MIN], &[1.0], [1, 2]).is_none());
-    assert!(QuantizedWeight::new(&[64, 1], &[1.0, 1.0], [1, 2]).is_none());
+    let taken = |integers: &[i8], factors: &[f32]| all(integers, factors, [1, 2]).map(|weight| weight.is_some());
+    assert_eq!(taken(&[64, -64], &[1.0]), [true; 3]);
+    assert_eq!(taken(&[64, 65], &[1.0]), [false; 3]);
+    assert_eq!(taken(&[64, i8::MIN], &[1.0]), [false; 3]);
+    assert_eq!(taken(&[64, 1], &[1.0, 1.0]), [false; 3]);
 }
 
 #[test]
@@ -191,5 +220,7 @@ fn the_largest_sums_are_exact() {
         shape: [2, inputs, 2],
     };
     let sum = 255.0 * 64.0 * inputs as f32;
-    assert_eq!(layer.operation(), [sum, -sum, -sum, sum]);
+    for found in layer.operations() {
+        assert_eq!(found, [sum, -sum, -sum, sum]);
+    }
 }

@@ -18,7 +18,7 @@ use crate::ops::convolution::Steps;
 use crate::ops::convolution::composed::{self, Convolutions};
 use crate::ops::convolution::kernels::Bounds;
 use crate::ops::convolution::norm::{self, BatchNorms};
-use crate::ops::extension::Optional;
+use crate::ops::extension::{ComposedGradients, Optional};
 use crate::ops::linear::FusedLinear;
 use crate::ops::{Activation, KeptLayout};
 
@@ -76,7 +76,9 @@ impl<B: ConvolutionGradients> Backward<B, 2> for Depthwise {
 }
 
 /// A kernel has a gradient where nothing follows it; the affine and the activation are operations of burn's.
-impl<B: Convolutions + ConvolutionGradients, C: CheckpointStrategy> Convolutions for Autodiff<B, C> {
+impl<B: ComposedGradients + Convolutions + ConvolutionGradients, C: CheckpointStrategy> Convolutions
+    for Autodiff<B, C>
+{
     fn pointwise(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,

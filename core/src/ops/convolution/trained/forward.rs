@@ -273,7 +273,12 @@ impl Places {
         let count = output.len() / packed.outputs();
         let pixels = Rows { values: input, origins: &self.origins[..count], runs: &[0], run: depth };
         let places = &self.targets[..count];
-        product(simd, packed, &pixels, &mut Target { values: output, places, activation: None, residual });
+        product(
+            simd,
+            packed,
+            &pixels,
+            &mut Target { values: output, places, activation: None, residual, slopes: None },
+        );
     }
 }
 
