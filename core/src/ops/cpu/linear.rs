@@ -91,16 +91,17 @@ pub(in crate::ops) fn linear(
     multiplied(input, &weights.packed(kept), activation, residual)
 }
 
-/// [`linear`] of weights that are trained or lie below others that are, and the activation's slopes, `[rows, out]`, where there
-/// is one. Nothing is kept: weights change, and where they do not, memory is dearer than laying them out.
+/// [`linear`], and the activation's slopes, `[rows, out]`, where there is one. Of weights that are trained nothing is `kept`: they
+/// are others in the next step.
 #[cfg(feature = "autodiff")]
 pub(in crate::ops) fn linear_with_slopes(
     input: &Input,
     weights: &Weights,
     activation: Option<Activation>,
     residual: Option<&[f32]>,
+    kept: Option<&KeptLayout>,
 ) -> (Vec<f32>, Option<Vec<f32>>) {
-    let packed = weights.laid_out();
+    let packed = kept.map_or_else(|| Arc::new(weights.laid_out()), |kept| weights.packed(kept));
     let mut slopes = activation.map(|_| unwritten(input.origins.len() * packed.outputs()));
     let output = products(input, &packed, activation, residual, slopes.as_deref_mut());
     (output, slopes)

@@ -8,7 +8,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 
-use super::{are_f32, register};
+use super::{are_f32, computes_anew, register};
 use crate::ops::cpu::buffers::put_back_tensors;
 use crate::ops::cpu::flex::{contiguous, tensor};
 use crate::ops::cpu::gradients::layer_norm::Norm;
@@ -51,7 +51,7 @@ impl<C: CheckpointStrategy> FusedLayerNorm for Autodiff<Flex, C> {
         bias: FloatTensor<Self>,
         epsilon: f64,
     ) -> FloatTensor<Self> {
-        if !are_f32::<C>([&input, &weight, &bias]) {
+        if computes_anew::<C>() || !are_f32::<C>([&input, &weight, &bias]) {
             return composed::<Self>(input, weight, bias, epsilon);
         }
         let nodes = [input.node(), weight.node(), bias.node()];

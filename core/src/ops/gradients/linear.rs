@@ -1,14 +1,16 @@
 //! The linear layer with its gradients.
 
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex, Shape};
 
-use super::{apart, are_f32, register};
+use super::{apart, are_f32, computes_anew, register};
 use crate::ops::cpu::buffers::put_back_tensors;
 use crate::ops::cpu::flex::{contiguous, tensor};
 use crate::ops::cpu::gradients::linear::{multiply, of_input, of_weights};
@@ -20,8 +22,8 @@ use crate::ops::{Activation, KeptLayout};
 /// What a layer remembers for its gradients.
 #[derive(Clone, Debug)]
 struct Saved {
-    /// The input, where the weight is trained.
-    input: Option<FlexTensor>,
+    /// The node of the input, where the weight is trained: burn keeps its numbers, or finds them again.
+    input: Option<NodeId>,
     /// The weight, where the input has gradients.
     weight: Option<FlexTensor>,
     /// The slopes of the activation.
@@ -37,10 +39,11 @@ struct LinearStep;
 impl Backward<Flex, 4> for LinearStep {
     type State = Saved;
 
-    fn backward(self, ops: Ops<Saved, 4>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Saved, 4>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let [input_node, weight_node, bias_node, residual_node] =
             ops.parents.map(|parent| parent.map(|parent| parent.id));
         let Saved { input, weight, slopes, shape, outputs } = ops.state;
+        let input: Option<FlexTensor> = input.map(|node| contiguous(checkpointer.retrieve_node_output(node)));
         let mut gradient = contiguous(gradients.consume::<Flex>(&ops.node));
         if let Some(residual) = residual_node {
             gradients.register::<Flex>(residual, gradient.clone());
@@ -72,13 +75,21 @@ impl<C: CheckpointStrategy> FusedLinear for Autodiff<Flex, C> {
         bias: Optional<Self>,
         activation: Option<Activation>,
         residual: Optional<Self>,
-        _kept: KeptLayout,
+        kept: KeptLayout,
     ) -> FloatTensor<Self> {
         let (bias, residual) = (bias.given(), residual.given());
         if !are_f32::<C>([&input, &weight].into_iter().chain(&bias).chain(&residual)) {
             return composed::<Self>(input, weight, Optional::of(bias), activation, Optional::of(residual));
         }
-        let (has_gradient, is_trained) = (input.is_tracked(), weight.is_tracked());
+        if let Some(activation) = activation.filter(|_| computes_anew::<C>()) {
+            let output = Self::fused_linear(input, weight, Optional::of(bias), None, Optional::Absent, kept);
+            let output = activation.apply_on::<Self>(output);
+            return match residual {
+                Some(residual) => Self::float_add(output, residual),
+                None => output,
+            };
+        }
+        let (has_gradient, kept_input) = (input.is_tracked(), weight.is_tracked().then(|| input.clone()));
         let ((input, input_node), (weight, weight_node)) = (input.into_parts(), weight.into_parts());
         let ((bias_node, bias), (residual_node, residual)) = (apart::<C>(bias), apart::<C>(residual));
         let (input, residual) = (contiguous(input), residual.map(contiguous));
@@ -91,22 +102,19 @@ impl<C: CheckpointStrategy> FusedLinear for Autodiff<Flex, C> {
             &Weights { weight: &weight, bias: bias.as_ref() },
             activation,
             residual.as_ref().map(|residual| residual.storage()),
+            kept_input.is_none().then_some(&kept),
         );
         let slopes = slopes.map(|slopes| tensor(slopes, output_shape.clone()));
         let output = tensor(output, output_shape);
-        put_back_tensors(residual);
+        put_back_tensors([input].into_iter().chain(residual));
         let nodes = [input_node, weight_node, bias_node, residual_node];
         match LinearStep.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(step) => {
-                let (input, spare) = if is_trained { (Some(input), None) } else { (None, Some(input)) };
-                put_back_tensors(spare);
+            OpsKind::Tracked(mut step) => {
+                let input = kept_input.map(|input| step.checkpoint(&input));
                 let weight = has_gradient.then_some(weight);
                 step.finish(Saved { input, weight, slopes, shape, outputs }, output)
             }
-            OpsKind::UnTracked(step) => {
-                put_back_tensors([input].into_iter().chain(slopes));
-                step.finish(output)
-            }
+            OpsKind::UnTracked(step) => step.finish(output),
         }
     }
 }

@@ -11,9 +11,10 @@ mod tests;
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::any::TypeId;
 
 use burn::backend::autodiff::NodeId;
-use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::flex::FlexTensor;
@@ -24,6 +25,12 @@ use super::cpu::flex::tensor;
 
 /// A tensor of `Autodiff<Flex>`.
 type Tracked<C> = FloatTensor<Autodiff<Flex, C>>;
+
+/// Whether gradients come with checkpointing: burn then computes anew what takes little, to keep less. It does so of its own
+/// operations, so activations and norms are those.
+fn computes_anew<C: CheckpointStrategy>() -> bool {
+    TypeId::of::<C>() == TypeId::of::<BalancedCheckpointing>()
+}
 
 /// Whether all of these are f32.
 fn are_f32<'a, C: CheckpointStrategy>(tensors: impl IntoIterator<Item = &'a Tracked<C>>) -> bool {
