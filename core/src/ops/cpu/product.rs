@@ -6,7 +6,6 @@
 //! of the kernel. Of many rows and long sums a part is taken at a time that stays in a cache near the core
 //! ([`ROWS`], [`DEPTH`]). Every sum runs over the inputs in their order, wherever its row falls in a tile.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::{DerefMut, Range};
 
@@ -38,9 +37,10 @@ pub(in crate::ops) struct Aligned<V = Vec<f32>> {
 /// Aligned numbers that are put back when dropped.
 pub(in crate::ops) type Scratch = Aligned<Buffer>;
 
+#[cfg(feature = "autodiff")]
 impl Aligned {
     pub(in crate::ops) fn zeros(length: usize) -> Self {
-        Self::within(vec![0.0; length + LINE])
+        Self::within(alloc::vec![0.0; length + LINE])
     }
 }
 
