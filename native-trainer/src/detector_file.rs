@@ -8,9 +8,10 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, anyhow, bail};
 use burn::prelude::*;
+use burn::tensor::DType;
 use sha2::{Digest, Sha256};
 use unmask_core::detector::spec::{AdapterSpec, DetectorSpec, LowRankSpec, Reference, SPEC_KEY};
-use unmask_core::detector::{Detector, Model, Values, for_each_parameter, reference};
+use unmask_core::detector::{Detector, FrontEnd, Model, Values, for_each_parameter, reference};
 use unmask_core::weights::{Adapted, Init, Merged, SafetensorsFile, Started, TensorSource, WeightsError};
 
 use crate::decomposed::{self, Decomposed, Kept};
@@ -273,7 +274,15 @@ pub fn write(path: &Path, spec: &DetectorSpec, model: &Model, keep: impl Fn(&str
 
 /// Writes all of `model`'s parameters in f32, with `spec` and what the detector answers to the test picture in the header.
 pub fn write_whole(path: &Path, spec: &DetectorSpec, model: &Model) -> Result<()> {
-    let reference = Reference::of(spec.clone(), &mut InMemory::of(model));
+    let reference = match spec.quantization.is_none() && model.devices().iter().all(|device| *device == Device::flex())
+    {
+        // As it is, so that its weights are not in memory once more.
+        true => {
+            let front_end = FrontEnd::new(spec, &Device::flex(), DType::F32);
+            Reference::by(&Detector::from_parts(spec.clone(), model.clone(), front_end))
+        }
+        false => Reference::of(spec.clone(), &mut InMemory::of(model)),
+    };
     let reference = reference.map_err(|error| files::naming(path, error))?;
     write_with(path, spec, model, Some(reference), |_| true)
 }

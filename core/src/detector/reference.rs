@@ -31,9 +31,16 @@ impl Reference {
     /// The reference of the detector that `spec` describes, and whose tensors `source` has. It computes on the CPU.
     ///
     /// # Errors
-    /// Those of [`Detector::load`], and [`WeightsError::Read`] where the logits are no finite numbers.
+    /// Those of [`Detector::load`] and of [`Reference::by`].
     pub fn of(spec: DetectorSpec, source: &mut dyn TensorSource) -> Result<Self, WeightsError> {
-        let detector = Detector::load(spec, &mut Numbers(source), &Device::flex())?;
+        Self::by(&Detector::load(spec, &mut Numbers(source), &Device::flex())?)
+    }
+
+    /// What this detector answers, which is on the CPU and multiplies no integers.
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`] where the logits are no finite numbers.
+    pub fn by(detector: &Detector) -> Result<Self, WeightsError> {
         let logits = detector.logits(&crops(detector.spec())).into_data().try_into_vec();
         let logits: Vec<f32> = logits.map_err(|error| WeightsError::Read(format!("{error:?}")))?;
         match logits.as_slice() {
