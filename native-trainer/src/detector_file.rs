@@ -112,8 +112,7 @@ impl Loaded {
         if let Some(reference) = detector.spec().reference
             && *detector.device() != Device::flex()
         {
-            let answer = detector.logits(&reference::crops(detector.spec())).into_data().try_into_vec::<f32>();
-            let answer = answer.map_err(|error| anyhow!("the device's answers cannot be read back: {error:?}"))?;
+            let answer = reference::answer(&detector).map_err(|error| source.naming(error))?;
             reference.compare(&answer).map_err(|problem| {
                 anyhow!("{source} cannot be trusted to this device, which {problem}; use `--device cpu`")
             })?;

@@ -15,8 +15,7 @@ use crate::training::{arguments, easy_set, recipe_from};
 fn said_and_answered(model: &Path) -> (Option<Reference>, Vec<f32>) {
     let loaded = detector_file::load_whole(&Source::File(model.to_owned()), &Device::flex()).expect("loads");
     let detector = loaded.detector;
-    let logits = detector.logits(&reference::crops(detector.spec())).into_data().try_into_vec().expect("f32");
-    (detector.spec().reference, logits)
+    (detector.spec().reference, reference::answer(&detector).expect("an answer"))
 }
 
 fn assert_answers_so(model: &Path) {
@@ -67,8 +66,7 @@ fn the_bundled_detector_answers_as_its_file_says() {
     let loaded = detector_file::load_whole(&Source::Bundled, &Device::flex()).expect("loads");
     let detector = loaded.detector;
     let said = detector.spec().reference.expect("a reference");
-    let answered: Vec<f32> =
-        detector.logits(&reference::crops(detector.spec())).into_data().try_into_vec().expect("f32");
+    let answered = reference::answer(&detector).expect("an answer");
     assert!(
         said.logits.iter().zip(&answered).all(|(said, found)| (said - found).abs() < 1e-3),
         "{said:?} {answered:?}"

@@ -130,19 +130,12 @@ impl Output {
     }
 }
 
-/// The clips in as many parts as there are cores, where that is more than one and they are on the CPU.
+/// The clips in a part for each core at most, where that is more than one and they are on the CPU.
 #[cfg(feature = "threads")]
 fn parts(clips: &Tensor<5>) -> Option<Vec<Tensor<5>>> {
-    let count = clips.dims()[0];
-    let parts = rayon::current_num_threads().min(count);
-    if parts < 2 || clips.device() != Device::flex() {
-        return None;
-    }
-    let part = |index: usize| {
-        let (start, end) = (count * index / parts, count * (index + 1) / parts);
-        clips.clone().narrow(0, start, end - start)
-    };
-    Some((0..parts).map(part).collect())
+    let (count, cores) = (clips.dims()[0], rayon::current_num_threads());
+    let is_shared = cores.min(count) > 1 && clips.device() == Device::flex();
+    is_shared.then(|| clips.clone().split(count.div_ceil(cores), 0))
 }
 
 /// Declares [`Architecture`] and [`Model`] with a case for each model: its name here, its name in detector files, its sizes and

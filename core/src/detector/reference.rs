@@ -41,8 +41,7 @@ impl Reference {
     /// # Errors
     /// [`WeightsError::Read`] where the logits are no finite numbers.
     pub fn by(detector: &Detector) -> Result<Self, WeightsError> {
-        let logits = detector.logits(&crops(detector.spec())).into_data().try_into_vec();
-        let logits: Vec<f32> = logits.map_err(|error| WeightsError::Read(format!("{error:?}")))?;
+        let logits = answer(detector)?;
         match logits.as_slice() {
             [real, fake] if real.is_finite() && fake.is_finite() => Ok(Self { logits: [*real, *fake] }),
             _ => Err(WeightsError::Read(format!("its logits are {logits:?}"))),
@@ -69,6 +68,15 @@ impl Reference {
 pub fn crops(spec: &DetectorSpec) -> Vec<RgbImage> {
     let side = spec.crop.size;
     (0..spec.clip_length().max(1)).filter_map(|frame| RgbImage::new(side, side, levels(side, frame))).collect()
+}
+
+/// The logits of [`crops`], from whatever device the detector is on.
+///
+/// # Errors
+/// [`WeightsError::Read`] where they cannot be read back.
+pub fn answer(detector: &Detector) -> Result<Vec<f32>, WeightsError> {
+    let logits = detector.logits(&crops(detector.spec())).into_data().try_into_vec();
+    logits.map_err(|error| WeightsError::Read(format!("the answer cannot be read back: {error:?}")))
 }
 
 /// The bytes of one frame.
@@ -145,13 +153,10 @@ mod tests {
     fn a_detector_answers_as_its_reference_says_and_one_with_another_weight_does_not() {
         let (spec, mut file) = lite();
         let reference = Reference::of(spec.clone(), &mut file).unwrap();
-        let answer = |detector: &Detector| -> Vec<f32> {
-            detector.logits(&crops(detector.spec())).into_data().try_into_vec().unwrap()
-        };
         let detector = Detector::load(spec.clone(), &mut file, &Device::flex()).unwrap();
-        reference.compare(&answer(&detector)).unwrap();
+        reference.compare(&answer(&detector).unwrap()).unwrap();
         let changed = Detector::load(spec, &mut Changed(file), &Device::flex()).unwrap();
-        let problem = reference.compare(&answer(&changed)).unwrap_err();
+        let problem = reference.compare(&answer(&changed).unwrap()).unwrap_err();
         assert!(problem.contains("where a CPU answers"), "{problem}");
     }
 
