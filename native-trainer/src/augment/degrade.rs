@@ -50,11 +50,11 @@ impl Degradation {
     /// What its strengths are, for people.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Jpeg => "JPEG quality",
+            Self::Jpeg => "Quality of JPEG",
             Self::Blur => "Gaussian blur, kernel in pixels",
-            Self::Resize => "reduced by this factor",
-            Self::Noise => "noise, deviation in levels",
-            Self::Brightness => "brightness in percent",
+            Self::Resize => "Reduced by this factor",
+            Self::Noise => "Noise, deviation in levels",
+            Self::Brightness => "Brightness in percent",
             Self::Video => "H.264, constant rate factor",
         }
     }

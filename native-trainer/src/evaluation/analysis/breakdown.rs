@@ -1,6 +1,6 @@
 //! The AUC of videos by what they are: manipulation, size of the face, blur, compression, and every column of a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use unmask_core::metrics::{Bootstrap, Ranking, Scored, Undefined};
@@ -126,7 +126,7 @@ impl Part {
 /// The fakes of each manipulation with all reals.
 fn by_manipulation<'a>(videos: &'a [ScoredVideo<'a>]) -> Vec<(String, Vec<&'a ScoredVideo<'a>>)> {
     let fakes = videos.iter().filter(|video| video.label == Label::Fake);
-    let names: std::collections::BTreeSet<&str> = fakes.map(|video| video.manipulation).collect();
+    let names: BTreeSet<&str> = fakes.map(|video| video.manipulation).collect();
     let with_reals = |name: &str| {
         videos.iter().filter(|video| video.label == Label::Real || video.manipulation == name).collect::<Vec<_>>()
     };

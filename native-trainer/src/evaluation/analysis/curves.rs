@@ -1,14 +1,14 @@
 //! ROC, precision-recall and reliability: a line for each data set, told by colour, dashes and marker, with its name beside it.
 
 use anyhow::Result;
-use unmask_core::metrics::ScoreBin;
+use unmask_core::metrics::{CALIBRATION_BINS, ScoreBin};
 
 use super::{Drawn, Level, NAME, sorted_out};
 use crate::evaluation::csv_files::table;
 use crate::evaluation::markdown::cell;
-use crate::figures::axes::{Axes, Scale};
+use crate::figures::axes::{Axes, SMALL, Scale};
 use crate::figures::marks::{Dashes, Style};
-use crate::figures::{Figure, GREY, shortened};
+use crate::figures::{Figure, GREY, Lettering, shortened};
 
 /// Bins of a reliability diagram with fewer samples than this are drawn open.
 const FEW: u64 = 10;
@@ -80,9 +80,8 @@ pub(super) fn precision_recall(level: &Level) -> Result<Drawn> {
 
 /// How many of the samples of about one score are fake, against that score.
 pub(super) fn reliability(level: &Level) -> Result<Drawn> {
-    let bins = unmask_core::metrics::CALIBRATION_BINS;
     let (given, left_out) =
-        sorted_out(level, |ranking| Ok((ranking.expected_calibration_error()?, ranking.bins(bins)?)));
+        sorted_out(level, |ranking| Ok((ranking.expected_calibration_error()?, ranking.bins(CALIBRATION_BINS)?)));
     let title = format!("Reliability of {}", level.name);
     let rows: Vec<_> = given.iter().flat_map(|(name, _, (_, bins))| bins.iter().map(move |bin| (*name, bin))).collect();
     let csv = table(["dataset", "low", "high", "reals", "fakes", "mean_score", "fake_part"], &rows, |(name, bin)| {
@@ -150,6 +149,6 @@ fn diagonal(figure: &mut Figure, axes: &Axes) {
 
 /// A line of explanation below a plot.
 fn note(figure: &mut Figure, axes: &Axes, words: &str) {
-    let lettering = crate::figures::Lettering::new(crate::figures::axes::SMALL).coloured(GREY);
+    let lettering = Lettering::new(SMALL).coloured(GREY);
     figure.text(words, (axes.corner[0], axes.corner[1] + axes.size[1] + 56.0), lettering);
 }

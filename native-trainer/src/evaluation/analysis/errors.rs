@@ -1,5 +1,7 @@
 //! The most confident errors: real videos with the highest scores and fakes with the lowest, each with the frame that misled most.
 
+use std::path::Path;
+
 use anyhow::Result;
 use image::RgbImage as Picture;
 use image::imageops::{self, FilterType};
@@ -39,7 +41,7 @@ struct Wrong<'a> {
 
 /// Writes the sheet and its data into `folder`; `seen` are the clips of `predictions`, one by one, of these videos.
 pub(super) fn write(
-    folder: &std::path::Path,
+    folder: &Path,
     scored: &[ScoredVideo],
     videos: &[Video],
     (seen, predictions): (&[Seen], &[Prediction]),

@@ -11,10 +11,10 @@ use crate::augment::degrade::Degradation;
 use crate::datasets::{Label, Video};
 use crate::evaluation::csv_files::table;
 use crate::evaluation::{Prediction, ScoredVideo, group};
-use crate::figures::Figure;
 use crate::figures::axes::{Axes, Scale};
 use crate::figures::marks::Style;
-use crate::predict::{ClipCrops, predict_each, predictions, progress_bar};
+use crate::figures::{Figure, GREY, Lettering};
+use crate::predict::{ClipCrops, SeenClip, predict_each, predictions, progress_bar};
 
 /// What noise and movements of the camera are drawn from, always the same.
 const SEED: u64 = 0;
@@ -61,7 +61,7 @@ pub fn measure(
                     degradation.apply(images(clips)?, &keys, *strength, SEED)
                 };
                 let mut logits = Vec::new();
-                let keep = |clip: crate::predict::SeenClip| {
+                let keep = |clip: SeenClip| {
                     logits.push(clip.logits);
                     Ok(())
                 };
@@ -117,12 +117,15 @@ fn drawn(points: &[Point]) -> Result<Drawn> {
     })?;
     let title = "AUC and mean scores of videos on degraded crops".to_owned();
     let rows = Degradation::ALL.len().div_ceil(ACROSS) as f64;
-    let mut figure = Figure::new(PANEL[0] * ACROSS as f64, PANEL[1] * rows + 40.0);
+    let mut figure = Figure::new(PANEL[0] * ACROSS as f64, PANEL[1] * rows + 56.0);
     for (index, degradation) in Degradation::ALL.into_iter().enumerate() {
         let corner = [60.0 + PANEL[0] * (index % ACROSS) as f64, 40.0 + PANEL[1] * (index / ACROSS) as f64];
         panel(&mut figure, corner, degradation, points);
     }
-    legend(&mut figure, PANEL[1] * rows + 18.0);
+    let mut sets: Vec<&str> = points.iter().map(|point| point.dataset.as_str()).collect();
+    sets.sort_unstable();
+    sets.dedup();
+    legend(&mut figure, PANEL[1] * rows + 18.0, sets.len());
     Ok(Drawn { name: "robustness".to_owned(), title, figure: Some(figure), csv, left_out: Vec::new() })
 }
 
@@ -156,11 +159,15 @@ fn panel(figure: &mut Figure, corner: [f64; 2], degradation: Degradation, points
     }
 }
 
-fn legend(figure: &mut Figure, y: f64) {
+fn legend(figure: &mut Figure, y: f64, sets: usize) {
     for (index, (words, _)) in LINES.iter().enumerate() {
         let (style, x) = (Style::of(index), 60.0 + 220.0 * index as f64);
         figure.line(&[(x, y), (x + 34.0, y)], style.colour, 2.0, style.dashes);
         figure.marker(style.marker, (x + 17.0, y), 4.0, style.colour, true);
-        figure.text(*words, (x + 42.0, y), crate::figures::Lettering::new(12.0));
+        figure.text(*words, (x + 42.0, y), Lettering::new(12.0));
+    }
+    if sets > 1 {
+        let words = format!("each the mean of {sets} data sets; the CSV has them one by one");
+        figure.text(words, (60.0, y + 22.0), Lettering::new(11.0).coloured(GREY));
     }
 }
