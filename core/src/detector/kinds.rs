@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::explain::rollout::Weighted;
 use super::groups::{Group, Strategy};
 use super::models::{clip, dicome, efficientnet, stan, tall, timesformer, udd, vit, xception};
-use crate::layers::Pass;
+use crate::layers::{Pass, TapKind};
 use crate::weights::{Listed, Loader, Seeded, TensorSource, WeightsError};
 
 /// What a detector's description says of a model: which it is, its sizes, and what follows from them.
@@ -67,6 +68,22 @@ pub trait Sizes {
     /// Whether it says how little it knows of what it scores ([`Output::uncertainty`]).
     fn says_uncertainty(&self) -> bool {
         false
+    }
+
+    /// What of a forward pass shows where it looked: attention for transformers, else the last maps.
+    fn tapped(&self) -> TapKind {
+        TapKind::Maps
+    }
+
+    /// How much each patch of each frame counts, by the attention of all layers in the order of the forward pass; of models whose
+    /// attention is tapped.
+    fn rolled_out(&self, _layers: &[Weighted], _clip: usize) -> Vec<Vec<f32>> {
+        Vec::new()
+    }
+
+    /// The square map of a clip by its frames; of models whose maps are tapped.
+    fn by_frame(&self, map: Vec<f32>) -> Vec<Vec<f32>> {
+        [map].to_vec()
     }
 
     /// How such a model is usually tuned where its pretrained weights are to stay.

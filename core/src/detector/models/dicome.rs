@@ -14,8 +14,9 @@ use burn::tensor::activation::softplus;
 use serde::{Deserialize, Serialize};
 
 use super::clip::{ClipConfig, Tower};
+use crate::detector::explain::rollout::Weighted;
 use crate::detector::{Network, Output, Sizes, Strategy, flatten_clips};
-use crate::layers::{LayerNorm, Linear, Pass};
+use crate::layers::{LayerNorm, Linear, Pass, TapKind};
 use crate::ops::Activation;
 use crate::weights::{Loader, WeightsError};
 
@@ -73,6 +74,14 @@ impl Sizes for DicomeConfig {
 
     fn normalisation(&self) -> [[f32; 3]; 2] {
         self.clip.normalisation()
+    }
+
+    fn tapped(&self) -> TapKind {
+        self.clip.tapped()
+    }
+
+    fn rolled_out(&self, layers: &[Weighted], clip: usize) -> Vec<Vec<f32>> {
+        self.clip.rolled_out(layers, clip)
     }
 
     fn is_new(&self, tensor: &str) -> bool {

@@ -270,10 +270,7 @@ impl Trunk {
         }
         x = self.blocks.iter().fold(x, |x, block| block.forward(x, pass));
         let maps = self.last.iter().fold(x, |x, layer| layer.forward(x, relu, pass));
-        if let Some(taps) = pass.taps() {
-            taps.maps = Some(maps.clone());
-        }
-        maps
+        pass.through_maps(maps)
     }
 }
 

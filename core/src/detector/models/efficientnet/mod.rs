@@ -172,10 +172,7 @@ impl Trunk {
         let x = self.stem.forward(pixels.permute([0, 2, 3, 1]), self.stem_steps, activation, pass);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, pass));
         let maps = self.last.forward(x, Steps::same(1), activation, pass);
-        if let Some(taps) = pass.taps() {
-            taps.maps = Some(maps.clone());
-        }
-        maps
+        pass.through_maps(maps)
     }
 }
 
