@@ -3,7 +3,7 @@
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
 //! [`checkpoint`] and [`peft`] read and write models, [`int8`] makes them small, [`output`] shows reports, [`report`] writes them as files and
-//! pages. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
+//! pages, [`watch`] scores what arrives in a folder. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {
@@ -40,6 +40,7 @@ pub mod device;
 #[path = "../../tests/support/encoders.rs"]
 mod encoders;
 pub mod evaluation;
+mod file_print;
 pub mod files;
 pub mod hub;
 pub mod int8;
@@ -60,3 +61,4 @@ pub mod speed;
 pub mod tensors;
 pub mod train;
 pub mod twins;
+pub mod watch;

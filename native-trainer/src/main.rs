@@ -40,6 +40,7 @@ enum Command {
     Forward(commands::forward::ForwardArgs),
     Bench(commands::bench::BenchArgs),
     Preview(commands::preview::PreviewArgs),
+    Watch(commands::watch::WatchArgs),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Forward(args) => commands::forward::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Watch(args) => commands::watch::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -12,5 +12,7 @@ pub(crate) mod preview;
 pub(crate) mod pull;
 pub(crate) mod quantize;
 pub(crate) mod score;
+mod scorer;
 mod shard;
 pub(crate) mod train;
+pub(crate) mod watch;

@@ -44,7 +44,8 @@ pub use content::is_media;
 pub use error::MediaError;
 #[cfg(test)]
 use inputs::Found;
-pub use inputs::{Input, LeftOut, expand};
+pub(crate) use inputs::is_around;
+pub use inputs::{Input, LeftOut, expand, file_in_folder};
 use notes::Notes;
 pub use programs::Programs;
 
