@@ -29,6 +29,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Score(commands::score::ScoreArgs),
+    Explain(Box<commands::explain::ExplainArgs>),
     Train(commands::train::TrainArgs),
     Eval(commands::eval::EvalArgs),
     Compare(commands::compare::CompareArgs),
@@ -46,6 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Score(args) => commands::score::run(&args),
+        Command::Explain(args) => commands::explain::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => commands::compare::run(&args),

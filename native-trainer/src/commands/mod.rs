@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod eval;
+pub(crate) mod explain;
 pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;

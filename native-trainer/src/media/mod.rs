@@ -7,7 +7,7 @@
 //!
 //! Of a video, `probe` asks ffprobe what it is, `packets` lists its frames, `plan` decides which are decoded
 //! and in which runs, `video` works the plan off, `decode` is one run of ffmpeg, called by `command`;
-//! `messages` understands its words, `ending` finds ends that it does not miss, `children` ends it. [`recode`] sends pictures through video codecs and back. `still` decodes images with what `jpeg` and `tiff` know of their files, `animation` those that move.
+//! `messages` understands its words, `ending` finds ends that it does not miss, `children` ends it. [`recode`] sends pictures through video codecs and back, [`film`] makes a video of pictures. `still` decodes images with what `jpeg` and `tiff` know of their files, `animation` those that move.
 
 mod animation;
 mod children;
@@ -16,6 +16,7 @@ mod content;
 mod decode;
 mod ending;
 mod error;
+pub mod film;
 mod inputs;
 mod jpeg;
 mod messages;
