@@ -40,6 +40,7 @@ pub mod device;
 #[path = "../../tests/support/encoders.rs"]
 mod encoders;
 pub mod evaluation;
+pub mod explain;
 mod file_print;
 pub mod files;
 pub mod hub;

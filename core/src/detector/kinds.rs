@@ -105,6 +105,12 @@ pub trait Network: Module {
 
     /// Normalised pixels `[clips, T, 3, h, w]` to a row for each clip.
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output;
+
+    /// The gradient of the margin, the logit of fake less that of real, at features `[n, d]`, where these are the mean over the
+    /// last maps: `[n, d]`.
+    fn margin_gradient(&self, _features: Tensor<2>) -> Option<Tensor<2>> {
+        None
+    }
 }
 
 /// What a model says about its inputs, a row for each clip.
@@ -201,6 +207,12 @@ macro_rules! kinds {
         }
 
         impl Model {
+            fn margin_gradient_of(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+                match self {
+                    $($(#[cfg($condition)])? Self::$kind(network) => network.margin_gradient(features),)+
+                }
+            }
+
             fn network_forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
                 match self {
                     $($(#[cfg($condition)])? Self::$kind(network) => network.forward(clips, pass),)+
@@ -313,5 +325,11 @@ impl Model {
     /// [`Architecture::clip_length`]. Activations have the pixels' type, features and logits are f32.
     pub fn forward_in(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
         self.network_forward(clips, pass)
+    }
+
+    /// The gradient of the margin, the logit of fake less that of real, at features `[n, d]`: `[n, d]`; of models whose features are the
+    /// mean over their last maps.
+    pub fn margin_gradient(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        self.margin_gradient_of(features)
     }
 }

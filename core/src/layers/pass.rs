@@ -33,7 +33,7 @@ pub struct Taps {
     /// columns and sum to 1.
     pub attention: Vec<Tapped>,
     /// Of [`TapKind::Maps`]: the last feature maps before pooling, channels last: `[n, rows, columns, d]`.
-    pub maps: Option<Tapped>,
+    pub maps: Option<Tensor<4>>,
 }
 
 /// What is to be kept of a forward pass.
@@ -45,7 +45,7 @@ pub enum TapKind {
     Maps,
 }
 
-/// A tensor of a forward pass.
+/// The attention of a layer.
 #[derive(Debug)]
 pub struct Tapped {
     /// What it was.
@@ -67,16 +67,10 @@ impl Taps {
         }
     }
 
-    /// To keep values of this kind with what their gradients are read by. Everything that follows the first of them is
-    /// differentiated.
+    /// To keep attention with what its gradients are read by. Everything that follows the first of it is differentiated.
     #[cfg(feature = "autodiff")]
-    pub fn probing(kind: TapKind, device: &Device) -> Self {
-        Self { probed: Some(device.clone().autodiff()), ..Self::new(kind) }
-    }
-
-    /// What is kept.
-    pub fn kind(&self) -> TapKind {
-        self.kind
+    pub fn probing_attention(device: &Device) -> Self {
+        Self { probed: Some(device.clone().autodiff()), ..Self::new(TapKind::Attention) }
     }
 
     /// The attention of a layer, to go on with.
@@ -84,13 +78,6 @@ impl Taps {
         let (tapped, weights) = self.tapped(weights);
         self.attention.push(tapped);
         weights
-    }
-
-    /// The last feature maps, to go on with.
-    pub fn keep_maps(&mut self, maps: Tensor<4>) -> Tensor<4> {
-        let (tapped, maps) = self.tapped(maps);
-        self.maps = Some(tapped);
-        maps
     }
 
     #[cfg(feature = "autodiff")]
@@ -147,10 +134,10 @@ impl<'a> Pass<'a> {
 
     /// The last feature maps, kept where they are asked for, to go on with.
     pub fn through_maps(&mut self, maps: Tensor<4>) -> Tensor<4> {
-        match self.taps(TapKind::Maps) {
-            Some(taps) => taps.keep_maps(maps),
-            None => maps,
+        if let Some(taps) = self.taps(TapKind::Maps) {
+            taps.maps = Some(maps.clone());
         }
+        maps
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 use unmask_core::detector::Detector;
 use unmask_core::detector::explain::EvidenceMap;
 use unmask_core::image::{Interpolation, RgbImage};
@@ -21,7 +22,7 @@ const GROUPS: usize = 10;
 const COARSE: usize = 4;
 
 /// How a score moves with a map's order.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Faithfulness {
     /// By how much P(fake) moves towards the other class with the hottest fifth hidden.
     pub moved: f64,
@@ -32,6 +33,27 @@ pub struct Faithfulness {
     /// The salience-guided faithfulness coefficient, from -1 to 1 (Wu et al., "On the Faithfulness of Vision Transformer
     /// Explanations", CVPR 2024, arXiv 2404.01415, algorithm 1): whether parts with more heat move the score more.
     pub saco: f64,
+}
+
+impl Faithfulness {
+    /// Adds what another map measures.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.moved += other.moved;
+        self.deletion += other.deletion;
+        self.insertion += other.insertion;
+        self.saco += other.saco;
+    }
+
+    /// The mean, where it is the sum of so many.
+    pub(super) fn over(self, count: usize) -> Self {
+        let count = count.max(1) as f64;
+        Self {
+            moved: self.moved / count,
+            deletion: self.deletion / count,
+            insertion: self.insertion / count,
+            saco: self.saco / count,
+        }
+    }
 }
 
 /// Measures a map of a crop by a detector of single frames; `fake` says whether what speaks for a fake is explained.

@@ -3,12 +3,13 @@
 //! An input is scored first, as ever, and then decoded once more: `walk` cuts the faces of its report out of the frames again and has
 //! the core explain them ([`unmask_core::detector::explain`]), so that no frame is held longer than its clip takes. `heat` lays maps over
 //! pictures, `sheet` sets faces side by side, `document` writes the numbers; [`faithfulness`] measures whether what a map
-//! shows is what the detector's answer came from.
+//! shows is what the detector's answer came from, and [`measuring`] does so over data sets.
 
 mod document;
 pub mod faithfulness;
 mod heat;
 mod lettering;
+pub mod measuring;
 mod sheet;
 mod walk;
 

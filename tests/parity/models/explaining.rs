@@ -17,7 +17,7 @@ use super::temporal::{load_timesformer, tall, timesformer};
 fn assert_maps(name: &str, architecture: &Architecture, model: &Model, pictures: &str) {
     let (expected, device) = (Golden::open("explain"), Device::flex());
     let pixels = Golden::open(pictures).clips("pixel_values", &device);
-    let asked = Asked::of(model, architecture, pixels.clone());
+    let asked = Asked::of(model, architecture, pixels.clone()).expect("it is explained");
     let (answers, maps) = asked.maps(asked.values.clone().into_data()).expect("maps");
     let error = relative_error(&answers, &values(model.forward(pixels).answers()));
     assert!(error < GRADIENT_TOLERANCE, "{name}: the answers of a pass that is tapped are off by {error}");

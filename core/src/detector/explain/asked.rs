@@ -4,21 +4,24 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use burn::prelude::*;
+use burn::tensor::DType;
 use burn::tensor::activation::relu;
 
 use super::rollout::Weighted;
 use super::{EvidenceMap, Explanation};
-use crate::detector::{Architecture, Detector, Model};
+use crate::detector::{Architecture, Detector, Model, Output};
 use crate::image::RgbImage;
-use crate::layers::{Pass, TapKind, Tapped, Taps};
+#[cfg(feature = "autodiff")]
+use crate::layers::Tapped;
+use crate::layers::{Pass, TapKind, Taps};
 use crate::weights::WeightsError;
 
 /// Explains clips of as many crops as the detector sees together.
 ///
 /// # Errors
-/// [`WeightsError::Read`] where the device's answer cannot be read back or is not a number.
+/// [`WeightsError::Read`] where the device's answer cannot be read back or is not a number, and those of [`Asked::of`].
 pub fn explain(detector: &Detector, crops: &[RgbImage]) -> Result<Vec<Explanation>, WeightsError> {
-    let asked = Asked::of(detector.model(), &detector.spec().architecture, detector.preprocess(crops));
+    let asked = Asked::of(detector.model(), &detector.spec().architecture, detector.preprocess(crops))?;
     let values = asked.values.clone().into_data();
     asked.explanations(detector, values)
 }
@@ -35,23 +38,18 @@ pub struct Asked {
 
 impl Asked {
     /// Asks a model of `architecture` about normalised pixels `[clips, T, 3, h, w]`.
-    pub fn of(model: &Model, architecture: &Architecture, pixels: Tensor<5>) -> Self {
-        let kind = architecture.sizes().tapped();
-        let mut taps = Taps::probing(kind, &pixels.device());
-        let output = model.forward_in(pixels, &mut Pass::scoring().tapped(&mut taps));
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`] for models that this build cannot explain ([`can_explain`](super::can_explain)).
+    pub fn of(model: &Model, architecture: &Architecture, pixels: Tensor<5>) -> Result<Self, WeightsError> {
+        let (output, evidence) = match architecture.sizes().tapped() {
+            TapKind::Maps => by_maps(model, pixels)?,
+            TapKind::Attention => by_attention(model, pixels)?,
+        };
         let [clips, _] = output.logits.dims();
-        let margins = output.logits.clone().narrow(1, 1, 1) - output.logits.clone().narrow(1, 0, 1);
-        let mut gradients = margins.sum().backward();
-        let mut parts = [flat(output.answers().without_autodiff())].to_vec();
+        let mut parts = [flat(output.answers())].to_vec();
         let mut shapes = Vec::new();
-        for Tapped { values, probe } in taps.attention.into_iter().chain(taps.maps) {
-            let gradient = probe.and_then(|probe| probe.grad_remove(&mut gradients));
-            // What nothing of the answer came through has no gradient.
-            let gradient = gradient.unwrap_or_else(|| values.zeros_like());
-            let evidence = match kind {
-                TapKind::Attention => values * gradient,
-                TapKind::Maps => cam(values, gradient),
-            };
+        for evidence in evidence {
             // Heads are averaged after what speaks against was left out; a map has one.
             let side = |evidence: Tensor<4>| relu(evidence).mean_dim(1);
             let (fake, real) = (side(evidence.clone()), side(evidence.neg()));
@@ -59,7 +57,7 @@ impl Asked {
             shapes.push([batch, rows, columns]);
             parts.extend([flat(fake), flat(real)]);
         }
-        Self { architecture: architecture.clone(), clips, shapes, values: Tensor::cat(parts, 0) }
+        Ok(Self { architecture: architecture.clone(), clips, shapes, values: Tensor::cat(parts, 0) })
     }
 
     /// The explanations by the detector that was asked, from the numbers that were read back.
@@ -109,11 +107,43 @@ impl Asked {
     }
 }
 
-/// Grad-CAM before what is negative is left out: maps `[n, h, w, d]` weighted by the mean of each channel's gradient and added up,
-/// `[n, 1, h, w]`.
-fn cam(maps: Tensor<4>, gradient: Tensor<4>) -> Tensor<4> {
-    let weights = gradient.mean_dim(1).mean_dim(2);
-    (maps * weights).sum_dim(3).permute([0, 3, 1, 2])
+/// Grad-CAM before what is negative is left out, `[n, 1, h, w]`: the maps `[n, h, w, d]` weighted by each channel's mean gradient and
+/// added up. Features are the mean over places, so a place's gradient is that of the features, divided by their number.
+fn by_maps(model: &Model, pixels: Tensor<5>) -> Result<(Output, Vec<Tensor<4>>), WeightsError> {
+    let mut taps = Taps::new(TapKind::Maps);
+    let output = model.forward_in(pixels, &mut Pass::scoring().tapped(&mut taps));
+    let gradient = model.margin_gradient(output.features.clone());
+    let (Some(maps), Some(gradient)) = (taps.maps, gradient) else {
+        return Err(WeightsError::Read("such a model has no maps to explain it by".into()));
+    };
+    let ([_, rows, columns, _], [count, width]) = (maps.dims(), gradient.dims());
+    let weights = gradient.reshape([count, 1, 1, width]) / (rows * columns) as f64;
+    let cam = (maps.cast(DType::F32) * weights).sum_dim(3).permute([0, 3, 1, 2]);
+    Ok((output, [cam].to_vec()))
+}
+
+/// Of each layer its attention times the gradient, `[batch, heads, rows, columns]`.
+#[cfg(feature = "autodiff")]
+fn by_attention(model: &Model, pixels: Tensor<5>) -> Result<(Output, Vec<Tensor<4>>), WeightsError> {
+    let mut taps = Taps::probing_attention(&pixels.device());
+    let mut output = model.forward_in(pixels, &mut Pass::scoring().tapped(&mut taps));
+    let margins = output.logits.clone().narrow(1, 1, 1) - output.logits.clone().narrow(1, 0, 1);
+    let mut gradients = margins.sum().backward();
+    let mut evidence = Vec::with_capacity(taps.attention.len());
+    for Tapped { values, probe } in taps.attention {
+        let gradient = probe.and_then(|probe| probe.grad_remove(&mut gradients));
+        // What nothing of the answer came through has no gradient.
+        evidence.push(gradient.map_or_else(|| values.zeros_like(), |gradient| values.clone() * gradient));
+    }
+    output.logits = output.logits.without_autodiff();
+    output.uncertainty = output.uncertainty.map(|uncertainty| uncertainty.without_autodiff());
+    Ok((output, evidence))
+}
+
+/// Attention is weighted by gradients, which this build has not.
+#[cfg(not(feature = "autodiff"))]
+fn by_attention(_: &Model, _: Tensor<5>) -> Result<(Output, Vec<Tensor<4>>), WeightsError> {
+    Err(WeightsError::Read("a transformer is explained by gradients, which this build has not".into()))
 }
 
 fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {

@@ -6,9 +6,11 @@
 //! are weighted by their mean gradient: Grad-CAM (Selvaraju et al., 2017). What makes the margin larger speaks for a fake, what makes
 //! it smaller for a real face.
 //!
+//! Grad-CAM needs no backward pass: the features are the mean over the last maps, and a head's gradient is written down
+//! ([`Head::margin_gradient`](crate::layers::Head::margin_gradient)). Attention needs one, and a build with gradients.
+//!
 //! A map says what the answer came from, not what is wrong with the face: it is about the detector.
 
-#[cfg(feature = "autodiff")]
 mod asked;
 pub mod rollout;
 #[cfg(all(test, feature = "autodiff"))]
@@ -16,8 +18,15 @@ mod tests;
 
 use alloc::vec::Vec;
 
-#[cfg(feature = "autodiff")]
+use super::Architecture;
+use crate::layers::TapKind;
+
 pub use asked::{Asked, explain};
+
+/// Whether this build can explain a detector of this architecture.
+pub fn can_explain(architecture: &Architecture) -> bool {
+    cfg!(feature = "autodiff") || architecture.sizes().tapped() == TapKind::Maps
+}
 
 /// What a clip's score came from.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,6 +7,7 @@
 //! little evidence of any kind, the uncertainty is near 1.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use burn::prelude::*;
 use burn::tensor::DType;

@@ -260,6 +260,10 @@ impl Network for Tall {
         output.penalties.extend(consistency.map(|penalty| (CONSISTENCY, penalty)));
         output
     }
+
+    fn margin_gradient(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        Some(self.head.margin_gradient(features))
+    }
 }
 
 impl Tall {

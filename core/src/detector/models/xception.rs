@@ -296,4 +296,8 @@ impl Network for Xception {
         let features = mean_over_places(self.trunk.maps(flatten_clips(clips), pass));
         Output::new(features.clone(), self.head.forward(features))
     }
+
+    fn margin_gradient(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        Some(self.head.margin_gradient(features))
+    }
 }

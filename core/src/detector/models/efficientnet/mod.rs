@@ -205,6 +205,10 @@ impl Network for EfficientNet {
         let features = mean_over_places(self.trunk.maps(flatten_clips(clips), pass));
         Output::new(features.clone(), self.head.forward(features))
     }
+
+    fn margin_gradient(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        Some(self.head.margin_gradient(features))
+    }
 }
 
 #[cfg(test)]
