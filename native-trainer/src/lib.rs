@@ -3,7 +3,7 @@
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
 //! [`checkpoint`] and [`peft`] read and write models, [`int8`] makes them small, [`output`] shows reports, [`report`] writes them as files and
-//! pages. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
+//! pages, [`provenance`] is what such a file rests on. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {
@@ -50,6 +50,7 @@ pub mod peft;
 pub mod predict;
 pub mod preprocess;
 mod progress;
+pub mod provenance;
 mod random;
 pub mod report;
 pub mod scoring;

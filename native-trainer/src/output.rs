@@ -248,7 +248,7 @@ mod tests {
     fn frame(score: Option<f32>) -> FrameReport {
         let (bounds, landmarks) = ([0.0; 4], [[0.0; 2]; 5]);
         let face = FaceReport { track: 0, bounds, landmarks, confidence: 1.0, score, uncertainty: None };
-        FrameReport { time_s: 0.0, faces: vec![face] }
+        FrameReport { time_s: 0.0, faces: vec![face], left_out: None }
     }
 
     #[test]

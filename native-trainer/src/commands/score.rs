@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use burn::prelude::*;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use unmask_core::pipeline::Faces;
 use unmask_core::pipeline::report::Report;
 
@@ -17,6 +18,7 @@ use unmask::device::DeviceChoice;
 use unmask::media::pipe::{self, Piped};
 use unmask::media::{self, Damage, Input, LeftOut, MediaError};
 use unmask::output::{Format, Output, say};
+use unmask::provenance::{DetectorFacts, Gathering, Run, Settings};
 use unmask::report::{Pictures, ReportFolder};
 use unmask::scoring::{ScoreOptions, Scorer, face_finder};
 
@@ -95,8 +97,13 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         },
         damage: args.damaged,
     };
+    let facts = folder.is_some().then(|| facts(&models, base.as_ref(), &detectors)).transpose()?;
     let first = detectors.remove(0);
     let scorer = Scorer::new(first, detectors, finder, options);
+    let run = facts.map(|detectors| {
+        let device = if device == Device::flex() { "cpu".to_owned() } else { args.device.to_string() };
+        Run::new(detectors, Settings::new(scorer.frames(), options.faces, options.damage, device))
+    });
     let Given { inputs, failures, left_out, pipes: _pipes } = expand(args);
     let mut failed = !failures.is_empty();
     let mut output = Output::new(format(args), is_single(args));
@@ -117,12 +124,16 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         fail(&mut output, &mut folder, input, error)?;
     }
     for (name, input) in &inputs {
-        let mut pictures = folder.is_some().then(Pictures::default);
+        let (mut pictures, made) = (folder.is_some().then(Pictures::default), Timestamp::now());
+        let gathering = folder.is_some().then(|| Gathering::start(input));
         match score_one(&scorer, input, name, pictures.as_mut()) {
             Ok(report) => {
                 output.report(&report)?;
-                if let (Some(folder), Some(pictures)) = (&mut folder, &pictures) {
-                    folder.add(input, &report, scorer.spec(), pictures)?;
+                if let (Some(folder), Some(pictures), Some(gathering), Some(run)) =
+                    (&mut folder, &pictures, gathering, &run)
+                {
+                    let document = run.document(report, gathering.finish()?, made);
+                    folder.add(input, &document, scorer.spec(), pictures)?;
                 }
             }
             Err(error) => fail(&mut output, &mut folder, name, &error)?,
@@ -134,6 +145,14 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         say!("report: {}", page.display());
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What the provenance of a report says of the detectors.
+fn facts(models: &[Source], base: Option<&Source>, detectors: &[Loaded]) -> Result<Vec<DetectorFacts>> {
+    let facts = |(source, loaded): (&Source, &Loaded)| {
+        DetectorFacts::new(source, base, loaded.detector.spec(), loaded.sha256()?)
+    };
+    models.iter().zip(detectors).map(facts).collect()
 }
 
 /// Loads the detectors that were named: one, or an adapter over its base, or several that are whole and differ.
