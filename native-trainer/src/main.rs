@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
   unmask score videos/ --jsonl > scores.jsonl        score all videos in a folder, one JSON document a line
   unmask pull gend-clip-l-14                         fetch a published detector
   unmask score clip.mp4 --model gend-clip-l-14       score with that
+  unmask verify reports/clip.mp4.json                check a report that `unmask score --report` wrote
 
 Exit status: 0 done (also when no face was found), 1 an input or a step failed, 2 wrong usage."
 )]
@@ -40,6 +41,7 @@ enum Command {
     Forward(commands::forward::ForwardArgs),
     Bench(commands::bench::BenchArgs),
     Preview(commands::preview::PreviewArgs),
+    Verify(commands::verify::VerifyArgs),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Forward(args) => commands::forward::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Verify(args) => commands::verify::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -38,3 +38,4 @@ mod trained;
 mod training;
 mod uncertainty;
 mod verdicts;
+mod verifying;

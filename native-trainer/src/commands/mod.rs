@@ -14,3 +14,4 @@ pub(crate) mod quantize;
 pub(crate) mod score;
 mod shard;
 pub(crate) mod train;
+pub(crate) mod verify;
