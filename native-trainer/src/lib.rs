@@ -3,7 +3,7 @@
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
 //! [`checkpoint`] and [`peft`] read and write models, [`int8`] makes them small, [`output`] shows reports, [`report`] writes them as files and
-//! pages, [`provenance`] is what such a file rests on, and [`verify`] checks one. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
+//! pages, [`provenance`] is what such a file rests on and [`verify`] checks, [`credentials`] reads what a file says under a signature. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {
@@ -32,6 +32,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod compare;
 pub mod counts;
+pub mod credentials;
 pub mod datasets;
 mod decomposed;
 pub mod detector_file;

@@ -42,6 +42,8 @@ enum Command {
     Bench(commands::bench::BenchArgs),
     Preview(commands::preview::PreviewArgs),
     Verify(commands::verify::VerifyArgs),
+    #[command(name = unmask::credentials::SUBCOMMAND, hide = true)]
+    ReadCredentials(commands::credentials::ReadCredentialsArgs),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Verify(args) => commands::verify::run(&args),
+        Command::ReadCredentials(args) => commands::credentials::run(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

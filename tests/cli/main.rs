@@ -9,6 +9,7 @@ mod clips;
 mod compare;
 mod comparing;
 mod converting;
+mod credentials;
 mod data_sets;
 #[path = "../support/encoders.rs"]
 mod encoders;

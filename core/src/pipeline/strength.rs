@@ -127,17 +127,20 @@ impl Strength {
             LikelihoodRatio { low, counted: ratio(right.part, wrong.part), high: ratio(right.high, wrong.low) };
         let level = StrengthLevel::of(low);
         let given = match (likelihood_ratio.counted, likelihood_ratio.high) {
-            (None, _) => format!("to {trues}, and to none of the {falses}, so at least {} times as often", figure(low)),
+            (None, _) => format!(
+                "to {trues}, and to none of the {falses}, so at least {} times as often",
+                figure(low, libm::floor)
+            ),
             (Some(counted), Some(high)) => format!(
                 "{} times as often to {trues} as to {falses} ({} to {} with so few counted)",
-                figure(counted),
-                figure(low),
-                figure(high)
+                figure(counted, libm::round),
+                figure(low, libm::floor),
+                figure(high, libm::ceil)
             ),
             (Some(counted), None) => format!(
                 "{} times as often to {trues} as to {falses} (at least {} with so few counted)",
-                figure(counted),
-                figure(low)
+                figure(counted, libm::round),
+                figure(low, libm::floor)
             ),
         };
         let support = match level {
@@ -170,12 +173,15 @@ impl Part {
     }
 }
 
-/// One digit behind the point below 10, and none above; never rounded up.
-fn figure(value: f64) -> String {
+/// How a figure is rounded: limits outwards.
+type Rounding = fn(f64) -> f64;
+
+/// One digit behind the point below 10, and none above.
+fn figure(value: f64, round: Rounding) -> String {
     if value < 10.0 {
-        format!("{:.1}", libm::floor(value * 10.0) / 10.0).trim_end_matches(".0").to_string()
+        format!("{:.1}", round(value * 10.0) / 10.0).trim_end_matches(".0").to_string()
     } else {
-        format!("{:.0}", libm::floor(value))
+        format!("{:.0}", round(value))
     }
 }
 
@@ -198,17 +204,17 @@ mod tests {
     }
 
     /// The limits of the parts are SciPy 1.17.1's, `binomtest(count, total).proportion_ci(method="wilson")`: of 140 of 200
-    /// 0.6331728775593431 to 0.7592904836672373, of 3 of 301 0.0033952818 to 0.0288885776, of 0 of 301 0 to 0.0126014973.
+    /// 0.6332093162728073 to 0.7592525531762860, of 3 of 301 0.0033952818 to 0.0288885776, of 0 of 301 0 to 0.0126014973.
     #[test]
     fn the_level_is_by_the_lower_limit_and_never_by_what_was_counted() {
         let found = strength(Verdict::LikelyFake, &measured([250, 48, 3], [0, 60, 140]));
         let ratio = found.likelihood_ratio.unwrap();
         assert!((ratio.counted.unwrap() - 0.7 / (3.0 / 301.0)).abs() < 1e-9, "{ratio:?}");
-        assert!((ratio.low - 0.633_172_877_559 / 0.028_888_577_708).abs() < 1e-6, "{ratio:?}");
-        assert!((ratio.high.unwrap() - 0.759_290_483_667 / 0.003_395_281_774).abs() < 1e-6, "{ratio:?}");
+        assert!((ratio.low - 0.633_209_316_273 / 0.028_888_577_708).abs() < 1e-6, "{ratio:?}");
+        assert!((ratio.high.unwrap() - 0.759_252_553_176 / 0.003_395_281_774).abs() < 1e-6, "{ratio:?}");
         assert_eq!(found.level, StrengthLevel::Moderate);
         let words = "where it was counted (phones), this verdict was given 70 times as often to fakes as to real videos (21 to \
-                     223 with so few counted): moderate support for it";
+                     224 with so few counted): moderate support for it";
         assert_eq!(found.words, words);
     }
 
@@ -217,7 +223,7 @@ mod tests {
         let found = strength(Verdict::LikelyFake, &measured([301, 0, 0], [0, 60, 140]));
         let ratio = found.likelihood_ratio.unwrap();
         assert_eq!((ratio.counted, ratio.high), (None, None));
-        assert!((ratio.low - 0.633_172_877_559 / 0.012_601_497_301).abs() < 1e-6, "{ratio:?}");
+        assert!((ratio.low - 0.633_209_316_273 / 0.012_601_497_301).abs() < 1e-6, "{ratio:?}");
         assert!(
             found.words.contains("to fakes, and to none of the real videos, so at least 50 times as often"),
             "{found:?}"

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod compare;
+pub(crate) mod credentials;
 pub(crate) mod eval;
 pub(crate) mod forward;
 pub(crate) mod import;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use burn::prelude::*;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,12 +13,13 @@ use unmask_core::pipeline::Faces;
 use unmask_core::pipeline::report::Report;
 
 use crate::commands::shard::Shard;
+use unmask::credentials::Looking;
 use unmask::detector_file::{self, Loaded, Source};
 use unmask::device::DeviceChoice;
 use unmask::media::pipe::{self, Piped};
 use unmask::media::{self, Damage, Input, LeftOut, MediaError};
 use unmask::output::{Format, Output, say};
-use unmask::provenance::{DetectorFacts, Gathering, Run, Settings};
+use unmask::provenance::{DetectorFacts, Document, Gathering, Run, Settings};
 use unmask::report::{Pictures, ReportFolder};
 use unmask::scoring::{ScoreOptions, Scorer, face_finder};
 
@@ -123,16 +124,20 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     for (input, error) in &failures {
         fail(&mut output, &mut folder, input, error)?;
     }
+    let program = std::env::current_exe().context("the program does not find its own file")?;
     for (name, input) in &inputs {
         let (mut pictures, made) = (folder.is_some().then(Pictures::default), Timestamp::now());
-        let gathering = folder.is_some().then(|| Gathering::start(input));
-        match score_one(&scorer, input, name, pictures.as_mut()) {
+        let (gathering, looking) = (folder.is_some().then(|| Gathering::start(input)), Looking::start(&program, input));
+        let scored = score_one(&scorer, input, name, pictures.as_mut());
+        let credentials = looking.finish();
+        match scored {
             Ok(report) => {
-                output.report(&report)?;
+                let document = Document { report, content_credentials: Some(credentials), provenance: None };
+                output.document(&document)?;
                 if let (Some(folder), Some(pictures), Some(gathering), Some(run)) =
                     (&mut folder, &pictures, gathering, &run)
                 {
-                    let document = run.document(report, gathering.finish()?, made);
+                    let document = run.complete(document, gathering.finish()?, made);
                     folder.add(input, &document, scorer.spec(), pictures)?;
                 }
             }

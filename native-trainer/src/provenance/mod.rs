@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use unmask_core::pipeline::report::{Report, Unused};
 
+use crate::credentials::Credentials;
+
 pub use input::{Gathering, InputFacts, Prints, prints};
 pub use program::{DetectorFacts, ProgramFacts, Run, Settings};
 
@@ -20,6 +22,9 @@ pub struct Document {
     /// What was found.
     #[serde(flatten)]
     pub report: Report,
+    /// What the file says under a signature, which changes nothing of the report; absent where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_credentials: Option<Credentials>,
     /// Where it comes from; absent where nobody asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,

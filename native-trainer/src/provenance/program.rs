@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::pipeline::Faces;
-use unmask_core::pipeline::report::Report;
 
 use super::{Document, FrameUse, InputFacts, Provenance};
 use crate::detector_file::Source;
@@ -129,17 +128,17 @@ impl Run {
         Self { program, detectors, settings }
     }
 
-    /// The report with where it comes from; it was `made` then.
-    pub fn document(&self, report: Report, input: InputFacts, made: Timestamp) -> Document {
+    /// The document with where it comes from; it was `made` then.
+    pub fn complete(&self, document: Document, input: InputFacts, made: Timestamp) -> Document {
         let provenance = Provenance {
             made: made.to_string(),
             input,
-            frames: FrameUse::of(&report, self.settings.frames),
+            frames: FrameUse::of(&document.report, self.settings.frames),
             detectors: self.detectors.clone(),
             settings: self.settings.clone(),
             program: self.program.wait().clone(),
         };
-        Document { report, provenance: Some(provenance) }
+        Document { provenance: Some(provenance), ..document }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A page needs no script and no network, and says so to the browser. `words` says things in sentences, `domain` for what they
 //! hold, `timeline` lays out the figure, `frame_use` counts frames by why they count, `facts` lists what can be checked,
-//! `pictures` keeps what is shown, `second` sets several detectors side by side, `page` and `index` fill the templates in
+//! `pictures` keeps what is shown, `second` sets several detectors side by side, `signed` shows content credentials, `page` and `index` fill the templates in
 //! `templates/`, which escape all that they are given.
 
 mod domain;
@@ -13,6 +13,7 @@ mod index;
 mod page;
 mod pictures;
 mod second;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -68,6 +69,7 @@ impl ReportFolder {
             spec,
             pictures,
             title: &title,
+            credentials: document.content_credentials.as_ref(),
             provenance: document.provenance.as_ref(),
             made: &now(),
             json: &json_name,

@@ -10,8 +10,10 @@ use super::figures::{clock, figure, percent, spread, threshold};
 use super::frame_use::{self, FrameRow};
 use super::pictures::{EXTREMES, Pictures, ScoredFace};
 use super::second::Opinions;
+use super::signed::Signed;
 use super::timeline::{Timeline, timeline};
 use super::words::{self, VerdictWords, scores_of};
+use crate::credentials::Credentials;
 use crate::provenance::Provenance;
 
 /// People whose faces are shown at most.
@@ -28,6 +30,8 @@ pub(super) struct Subject<'a> {
     pub(super) pictures: &'a Pictures,
     /// What the input is called in headings.
     pub(super) title: &'a str,
+    /// What the file says under a signature, where somebody looked.
+    pub(super) credentials: Option<&'a Credentials>,
     /// Where the report comes from, where that is known.
     pub(super) provenance: Option<&'a Provenance>,
     /// When it was judged.
@@ -53,6 +57,7 @@ pub(super) struct Page<'a> {
     rests_on: Vec<String>,
     cannot_know: Vec<String>,
     domain: Vec<String>,
+    signed: Option<Signed>,
     timeline: Option<Timeline>,
     frames: Vec<FramePicture>,
     faces: Vec<FaceRow>,
@@ -131,6 +136,7 @@ impl<'a> Page<'a> {
             rests_on: words::rests_on(report, spec),
             cannot_know: words::cannot_know(report),
             domain: domain::words(report),
+            signed: subject.credentials.map(Signed::new),
             timeline: timeline(report, &spec.calibration),
             frames: frames(report, pictures),
             faces: faces(report, pictures),

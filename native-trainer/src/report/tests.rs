@@ -10,6 +10,7 @@ use unmask_core::pipeline::report::*;
 use unmask_core::pipeline::{Caveat, CaveatCode, ClipView, Faces, Strength};
 
 use super::*;
+use crate::credentials::{Action, Credentials, State};
 use crate::media::Damage;
 use crate::provenance::{DetectorFacts, Gathering, Run, Settings};
 
@@ -106,8 +107,16 @@ fn pictures_of(report: &Report) -> Pictures {
 fn page_of(report: &Report, spec: &DetectorSpec, title: &str) -> String {
     let pictures = pictures_of(report);
     let json = format!("{title}.json");
-    let subject =
-        Subject { report, spec, pictures: &pictures, title, provenance: None, made: "24 November 2026", json: &json };
+    let subject = Subject {
+        report,
+        spec,
+        pictures: &pictures,
+        title,
+        credentials: None,
+        provenance: None,
+        made: "24 November 2026",
+        json: &json,
+    };
     Page::new(&subject).render().unwrap()
 }
 
@@ -126,7 +135,9 @@ fn document_of(input: &Input, report: &Report) -> Document {
     };
     let settings = Settings::new(report.frames.len(), Faces::Largest, Damage::Refuse, "cpu".to_string());
     let facts = Gathering::start(input).finish().unwrap();
-    Run::new(vec![detector], settings).document(report.clone(), facts, Timestamp::UNIX_EPOCH)
+    let content_credentials = Some(Credentials::default());
+    let document = Document { report: report.clone(), content_credentials, provenance: None };
+    Run::new(vec![detector], settings).complete(document, facts, Timestamp::UNIX_EPOCH)
 }
 
 /// A folder of reports with what was given to it, and its place.
@@ -295,6 +306,7 @@ fn people_who_were_not_scored_are_named_as_such() {
         spec: &spec,
         pictures: &pictures,
         title: "clip.mp4",
+        credentials: None,
         provenance: None,
         made: "today",
         json: "clip.mp4.json",
@@ -422,4 +434,51 @@ fn the_page_counts_the_frames_that_count_and_the_others_by_their_reason() {
         assert!(page.contains(&format!("{what}</th><td class=\"number\">{frames}</td>")), "{what}: {page}");
     }
     assert!(!page.contains("not decoded"), "{page}");
+}
+
+#[test]
+fn content_credentials_are_shown_as_what_they_are_and_escaped() {
+    let report = report_of(&[0.5; 4]);
+    let pictures = pictures_of(&report);
+    let page = |credentials: &Credentials| {
+        let spec = spec();
+        let subject = Subject {
+            report: &report,
+            spec: &spec,
+            pictures: &pictures,
+            title: "clip.mp4",
+            credentials: Some(credentials),
+            provenance: None,
+            made: "today",
+            json: "clip.mp4.json",
+        };
+        Page::new(&subject).render().unwrap()
+    };
+    let none = page(&Credentials::default());
+    assert!(none.contains("There are none. Most files have none"), "{none}");
+    let action = Action {
+        action: "c2pa.created".to_string(),
+        software: Some("<script>".to_string()),
+        source_type: Some("trainedAlgorithmicMedia".to_string()),
+        ..Action::default()
+    };
+    let signed = Credentials {
+        state: State::Valid,
+        signer: Some("<b>A Camera</b>".to_string()),
+        actions: vec![action],
+        source_types: vec!["trainedAlgorithmicMedia".to_string()],
+        ..Credentials::default()
+    };
+    let valid = page(&signed);
+    for words in [
+        "as it was signed by &#60;b&#62;A Camera&#60;/b&#62;",
+        "anybody can sign under any name",
+        "made by a trained model (AI)",
+        "<th scope=\"row\">created</th><td></td><td>&#60;script&#62;</td>",
+        "They have no part in the verdict above",
+    ] {
+        assert!(valid.contains(words), "no {words} in {valid}");
+    }
+    let broken = page(&Credentials { state: State::Broken, ..signed });
+    assert!(broken.contains("not as they were signed") && !broken.contains("The file is as it was signed"), "{broken}");
 }
