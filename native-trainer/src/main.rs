@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
   unmask score videos/ --jsonl > scores.jsonl        score all videos in a folder, one JSON document a line
   unmask pull gend-clip-l-14                         fetch a published detector
   unmask score clip.mp4 --model gend-clip-l-14       score with that
+  unmask verify reports/clip.mp4.json                check a report that `unmask score --report` wrote
 
 Exit status: 0 done (also when no face was found), 1 an input or a step failed, 2 wrong usage."
 )]
@@ -42,6 +43,9 @@ enum Command {
     Bench(commands::bench::BenchArgs),
     Preview(commands::preview::PreviewArgs),
     Watch(commands::watch::WatchArgs),
+    Verify(commands::verify::VerifyArgs),
+    #[command(name = unmask::credentials::SUBCOMMAND, hide = true)]
+    ReadCredentials(commands::credentials::ReadCredentialsArgs),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Watch(args) => commands::watch::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::ReadCredentials(args) => commands::credentials::run(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

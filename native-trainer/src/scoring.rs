@@ -167,6 +167,7 @@ impl Scorer {
             fps: opened.info.fps,
             duration_s: opened.info.duration_s,
             frames_sampled: looked_at,
+            frame_count: opened.info.frame_count,
         };
         let name = input.path().display().to_string();
         let timing = stages.timing(start.elapsed());

@@ -9,10 +9,12 @@ mod clips;
 mod compare;
 mod comparing;
 mod converting;
+mod credentials;
 mod data_sets;
 #[path = "../support/encoders.rs"]
 mod encoders;
 mod evaluating;
+mod explaining;
 mod filming;
 mod importing;
 mod inputs;
@@ -38,4 +40,5 @@ mod trained;
 mod training;
 mod uncertainty;
 mod verdicts;
+mod verifying;
 mod watching;

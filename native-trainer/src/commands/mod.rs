@@ -2,6 +2,8 @@
 
 pub(crate) mod bench;
 pub(crate) mod compare;
+pub(crate) mod credentials;
+mod desk;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod forward;
@@ -16,4 +18,5 @@ pub(crate) mod score;
 mod scorer;
 mod shard;
 pub(crate) mod train;
+pub(crate) mod verify;
 pub(crate) mod watch;

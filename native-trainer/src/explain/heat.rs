@@ -51,12 +51,23 @@ pub(super) fn canvas(image: &RgbImage) -> Canvas {
     Canvas::from_raw(image.width() as u32, image.height() as u32, image.pixels().to_vec()).unwrap_or_default()
 }
 
+/// The largest value of a clip's maps, of both classes, by which all of them can be compared; 0 where nothing speaks for any.
+pub(crate) fn largest(maps: &[EvidenceMap]) -> f32 {
+    maps.iter().flat_map(|map| map.fake.iter().chain(&map.real)).copied().fold(0.0, f32::max)
+}
+
+/// [`crop`] as an image of the core.
+pub(crate) fn heated(crop: &RgbImage, values: &[f32], side: usize, largest: f32) -> RgbImage {
+    let (width, height) = (crop.width(), crop.height());
+    RgbImage::new(width, height, self::crop(crop, values, side, largest).into_raw()).unwrap_or_else(|| crop.clone())
+}
+
 /// A crop under `values` of a map of `side` × `side` squares, of which `largest` is the hottest.
 pub(super) fn crop(crop: &RgbImage, values: &[f32], side: usize, largest: f32) -> Canvas {
     let mut picture = canvas(crop);
     let heat = EvidenceMap::enlarged(values, side, crop.width());
     for (pixel, heat) in picture.pixels_mut().zip(heat) {
-        *pixel = heated(grey(*pixel), part(heat, largest));
+        *pixel = mixed(grey(*pixel), part(heat, largest));
     }
     picture
 }
@@ -97,7 +108,7 @@ fn lay(picture: &mut Canvas, face: &ExplainedFace, spec: &CropSpec, side: Side, 
             }
             let heat = heat.get(v as usize * spec.size + u as usize).copied().unwrap_or(0.0);
             let pixel = picture.get_pixel_mut(x, y);
-            *pixel = heated(grey(*pixel), part(heat, face.largest));
+            *pixel = mixed(grey(*pixel), part(heat, face.largest));
         }
     }
 }
@@ -144,11 +155,11 @@ fn grey(Rgb([red, green, blue]): Rgb<u8>) -> f32 {
 }
 
 /// A grey level under heat from 0 to 1.
-fn heated(grey: f32, heat: f32) -> Rgb<u8> {
+fn mixed(grey: f32, heat: f32) -> Rgb<u8> {
     let colour = colorous::MAGMA.eval_continuous(f64::from(0.25 + 0.75 * heat));
     let cover = COVER * heat.sqrt();
-    let mixed = |colour: u8| (grey * (1.0 - cover) + f32::from(colour) * cover).round() as u8;
-    Rgb([mixed(colour.r), mixed(colour.g), mixed(colour.b)])
+    let level = |colour: u8| (grey * (1.0 - cover) + f32::from(colour) * cover).round() as u8;
+    Rgb([level(colour.r), level(colour.g), level(colour.b)])
 }
 
 #[cfg(test)]
@@ -159,7 +170,7 @@ mod tests {
     fn heat_is_lighter_the_hotter_it_is_on_any_picture() {
         for grey in [0.0, 60.0, 120.0, 190.0] {
             let luminance = |heat: f32| {
-                let Rgb([red, green, blue]) = heated(grey, heat);
+                let Rgb([red, green, blue]) = mixed(grey, heat);
                 0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
             };
             assert!((luminance(0.0) - grey).abs() < 1.0);
