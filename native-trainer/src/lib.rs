@@ -3,7 +3,8 @@
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
 //! [`checkpoint`] and [`peft`] read and write models, [`int8`] makes them small, [`output`] shows reports, [`report`] writes them as files and
-//! pages, [`watch`] scores what arrives in a folder. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
+//! pages, [`watch`] scores what arrives in a folder, [`serve`] what is handed in
+//! by HTTP. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {
@@ -54,6 +55,7 @@ mod progress;
 mod random;
 pub mod report;
 pub mod scoring;
+pub mod serve;
 #[cfg(test)]
 #[path = "../../tests/support/data.rs"]
 mod shared_data;

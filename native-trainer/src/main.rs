@@ -41,6 +41,7 @@ enum Command {
     Bench(commands::bench::BenchArgs),
     Preview(commands::preview::PreviewArgs),
     Watch(commands::watch::WatchArgs),
+    Serve(commands::serve::ServeArgs),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Watch(args) => commands::watch::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
