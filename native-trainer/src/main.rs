@@ -43,6 +43,7 @@ enum Command {
     Bench(commands::bench::BenchArgs),
     Preview(commands::preview::PreviewArgs),
     Watch(commands::watch::WatchArgs),
+    Serve(commands::serve::ServeArgs),
     Verify(commands::verify::VerifyArgs),
     #[command(name = unmask::credentials::SUBCOMMAND, hide = true)]
     ReadCredentials(commands::credentials::ReadCredentialsArgs),
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Watch(args) => commands::watch::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::ReadCredentials(args) => commands::credentials::run(&args).map(|()| ExitCode::SUCCESS),
     };

@@ -86,6 +86,14 @@ impl Scorer {
         self.detectors().map(|loaded| loaded.detector.spec()).collect()
     }
 
+    /// What reports say of the detectors, the first one's first.
+    ///
+    /// # Errors
+    /// A detector's file could not be read to its end.
+    pub fn models(&self) -> Result<Vec<ModelInfo>> {
+        self.detectors().map(|loaded| Ok(ModelInfo::new(loaded.detector.spec(), loaded.sha256()?))).collect()
+    }
+
     /// Scores one input; `pictures` collects what a page shows of it, where one is wanted, with the scores of the first detector,
     /// and `progress` is told after each step how many frames went through and how many there will be.
     pub fn score(

@@ -32,6 +32,7 @@ mod references;
 mod reporting;
 mod second_opinion;
 mod self_blended;
+mod serving;
 #[path = "../support/data.rs"]
 mod shared_data;
 mod strays;

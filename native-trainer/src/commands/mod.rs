@@ -16,6 +16,7 @@ pub(crate) mod pull;
 pub(crate) mod quantize;
 pub(crate) mod score;
 mod scorer;
+pub(crate) mod serve;
 mod shard;
 pub(crate) mod train;
 pub(crate) mod verify;
