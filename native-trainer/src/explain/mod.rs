@@ -27,7 +27,6 @@ use crate::media::film::Film;
 use crate::media::{Input, OpenOptions};
 
 pub use heat::Side;
-pub(crate) use heat::{heated, largest};
 pub use walk::{ExplainedFace, ExplainedFrame, for_each_frame};
 
 use document::Document;

@@ -11,7 +11,6 @@ use unmask_core::image::RgbImage;
 use unmask_core::pipeline::aggregate;
 use unmask_core::pipeline::report::{FaceReport, Report};
 
-use super::heat;
 use crate::media::{self, Input, OpenOptions, TimedFrame};
 
 /// A frame with the faces in it that have scores.
@@ -131,7 +130,7 @@ impl Walk<'_> {
         aggregate::complete(&mut crops, self.detector.spec().clip_length().max(1));
         let Some(explanation) = explain::explain(self.detector, &crops)?.into_iter().next() else { return Ok(()) };
         let maps = explanation.maps;
-        let largest = heat::largest(&maps);
+        let largest = explain::largest(&maps);
         let sum: f32 = maps.iter().flat_map(|map| map.fake.iter().chain(&map.real)).sum();
         for (Gathered { index, face, crop }, map) in gathered.into_iter().zip(maps.iter()) {
             let own: f32 = map.fake.iter().chain(&map.real).sum();

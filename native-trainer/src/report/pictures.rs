@@ -9,12 +9,13 @@ use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use unmask_core::detector::Detector;
-use unmask_core::detector::explain::explain;
+use unmask_core::detector::explain::heat::over;
+use unmask_core::detector::explain::{explain, largest};
 use unmask_core::image::{Interpolation, RgbImage};
 use unmask_core::pipeline::ClipView;
 
 use crate::augment::compressed;
-use crate::explain::{Side, heated, largest};
+use crate::explain::Side;
 
 /// Longer side of a frame as it is shown, in pixels.
 const FRAME_SIDE: usize = 640;
@@ -67,7 +68,7 @@ impl ScoredFace {
         let side = Side::of(self.score);
         let largest = largest(&explanation.maps);
         self.heat = explanation.maps.get(self.middle).map(|map| {
-            let picture = shrunk(&heated(crop, side.values(map), map.side, largest), FACE_SIDE);
+            let picture = shrunk(&over(crop, side.values(map), map.side, largest), FACE_SIDE);
             Heat { picture, side }
         });
         Ok(())
