@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use unmask_core::detector::spec::{Grade, Measured, Reliability, TrainingStatus, VerdictCounts};
-use unmask_core::pipeline::report::{InputKind, Unused, ModelInfo, Verdict};
+use unmask_core::pipeline::report::{InputKind, ModelInfo, Unused, Verdict};
 use unmask_core::pipeline::strength::StrengthLevel;
 use unmask_core::pipeline::{CaveatCode, Opinion, Strength};
 
