@@ -194,7 +194,7 @@ fn summary(report: &Report) -> String {
     }
     let own = report.model.error_rates.as_ref().filter(|_| report.opinions.is_empty()).cloned();
     let rates = report.score.map_or(Vec::new(), |_| own.into_iter().chain(opinions::error_rates(report)).collect());
-    for words in rates {
+    for words in rates.iter().chain(report.strength.as_ref().map(|strength| &strength.words)) {
         let _ = writeln!(text, "  {}", style(words).dim());
     }
     let _ = writeln!(text, "  {}", style(provenance(report)).dim());
