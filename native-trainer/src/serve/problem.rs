@@ -26,11 +26,6 @@ impl Problem {
     pub(super) fn bad(code: &'static str, words: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, words)
     }
-
-    /// The system did not do its part.
-    pub(super) fn of_system(words: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "system", words)
-    }
 }
 
 /// A code and its sentence, as answers and failed jobs have them.
