@@ -15,6 +15,9 @@ fn clip(name: &str) -> Vec<u8> {
     std::fs::read(sample(name)).expect("read")
 }
 
+/// A wrong request (method, address, header lines, body), and the status and the code that it is refused with.
+type Wrong<'a> = (&'a str, &'a str, &'a [&'a str], &'a [u8], u16, &'a str);
+
 /// A document without what differs from run to run.
 fn timeless(mut report: Value) -> Value {
     report.as_object_mut().expect("an object").remove("timing_s").expect("times");
@@ -80,7 +83,7 @@ fn whatever_is_wrong_with_a_request_is_answered_with_a_code_and_one_sentence() {
     let unknown = format!("/jobs/{:032x}", 7);
     let large = vec![0; (1 << 20) + 1];
     let document = ["Content-Type: application/json"];
-    let cases: [(&str, &str, &[&str], &[u8], u16, &str); 19] = [
+    let cases: [Wrong; 19] = [
         ("GET", "/nothing", &[], b"", 404, "not_found"),
         ("GET", "/jobs", &[], b"", 405, "method_not_allowed"),
         ("PUT", "/health", &[], b"", 405, "method_not_allowed"),

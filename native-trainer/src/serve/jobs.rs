@@ -233,7 +233,8 @@ impl Jobs {
 
     /// Remembers what became of a job, unless it was cancelled meanwhile.
     pub(super) fn finish(&self, work: Work, outcome: Result<Report>) {
-        let json = outcome.and_then(|report| Ok(serde_json::to_string(&report)?));
+        // As `score` prints it, to the last digit.
+        let json = outcome.and_then(|report| Ok(serde_json::to_value(&report)?.to_string()));
         let state = json.map_or_else(|error| State::Failed(format!("{error:#}")), |json| State::Done(json.into()));
         let Work { id, source, .. } = work;
         // The file is gone before anybody hears that the job has ended.
@@ -310,8 +311,7 @@ impl Table {
     fn document(&self, id: &str) -> Option<Value> {
         let job = self.jobs.get(id)?;
         let state = job.state.borrow();
-        let mut document =
-            json!({ "id": id, "state": state.name(), "input": job.name, "created": job.created.to_string() });
+        let mut document = json!({ "id": id, "state": state.name(), "input": job.name, "created": stamp(job.created) });
         match &*state {
             State::Queued => document["ahead"] = self.queue.iter().take_while(|queued| *queued != id).count().into(),
             State::Running { done, expected } => document["frames"] = json!({ "done": done, "expected": expected }),
@@ -321,6 +321,11 @@ impl Table {
         }
         Some(document)
     }
+}
+
+/// A time as RFC 3339 has it.
+fn stamp(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 #[cfg(test)]

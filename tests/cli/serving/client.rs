@@ -54,7 +54,10 @@ impl Server {
         let temporary = place.path("temporary");
         std::fs::create_dir(&temporary).expect("made");
         let mut command = place.unmask();
-        command.args(["serve", "--port", "0", "--model", text(&detector), "--frames", "1"]).args(more);
+        command.args(["serve", "--port", "0", "--model", text(&detector)]).args(more);
+        if !more.contains(&"--frames") {
+            command.args(["--frames", "1"]);
+        }
         command.env("TMPDIR", &temporary).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the program starts");
         let mut line = String::new();
