@@ -1,9 +1,11 @@
 //! From an input to its report: frames, faces, crops and scores, with decoding and finding faces ahead of scoring.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use burn::prelude::*;
+use unmask_core::detector::Detector;
 use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
@@ -11,7 +13,7 @@ use unmask_core::pipeline::{Caveat, Faces, Session, join};
 
 use crate::ahead::{for_each_in_order, on_all_cores, timed};
 use crate::detector_file::Loaded;
-use crate::media::{self, Damage, Input, OpenOptions, TimedFrame};
+use crate::media::{self, Damage, Input, MediaError, OpenOptions, TimedFrame};
 use crate::report::Pictures;
 
 /// The face finder's weights, part of the program.
@@ -64,6 +66,16 @@ impl Scorer {
         self.options.frames.or(own).unwrap_or_default()
     }
 
+    /// The first detector.
+    pub fn detector(&self) -> &Detector {
+        &self.first.detector
+    }
+
+    /// How inputs are opened.
+    pub fn open_options(&self) -> OpenOptions {
+        OpenOptions { frames: self.frames(), damage: self.options.damage }
+    }
+
     /// What the first detector's file says about it.
     pub fn spec(&self) -> &DetectorSpec {
         self.first.detector.spec()
@@ -74,16 +86,57 @@ impl Scorer {
         self.detectors().map(|loaded| loaded.detector.spec()).collect()
     }
 
+    /// What reports say of the detectors, the first one's first.
+    ///
+    /// # Errors
+    /// A detector's file could not be read to its end.
+    pub fn models(&self) -> Result<Vec<ModelInfo>> {
+        self.detectors().map(|loaded| Ok(ModelInfo::new(loaded.detector.spec(), loaded.sha256()?))).collect()
+    }
+
     /// Scores one input; `pictures` collects what a page shows of it, where one is wanted, with the scores of the first detector,
     /// and `progress` is told after each step how many frames went through and how many there will be.
     pub fn score(
         &self,
         input: &Input,
-        mut pictures: Option<&mut Pictures>,
+        pictures: Option<&mut Pictures>,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Report> {
+        self.score_while(input, pictures, |done, expected| {
+            progress(done, expected);
+            true
+        })
+    }
+
+    /// As [`Self::score`], where report and errors call the input by `name`: a copy is not to be named by the place where it
+    /// lies. Ends with an error as soon as `progress` says that nobody wants to go on.
+    ///
+    /// # Errors
+    /// The input cannot be read, or `progress` gave `false`.
+    pub fn score_as(
+        &self,
+        input: &Input,
+        name: &str,
+        pictures: Option<&mut Pictures>,
+        progress: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Report> {
+        let named = |error: anyhow::Error| match error.downcast::<MediaError>() {
+            Ok(error) if input.path() != Path::new(name) => error.about(Path::new(name)).into(),
+            Ok(error) => error.into(),
+            Err(error) => error,
+        };
+        let report = self.score_while(input, pictures, progress).map_err(named)?;
+        Ok(Report { input: name.to_owned(), ..report })
+    }
+
+    fn score_while(
+        &self,
+        input: &Input,
+        mut pictures: Option<&mut Pictures>,
+        mut progress: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Report> {
         let start = Instant::now();
-        let opened = media::open(input, &OpenOptions { frames: self.frames(), damage: self.options.damage })?;
+        let opened = media::open(input, &self.open_options())?;
         let expected = opened.info.frame_count.map_or(self.frames(), |count| self.frames().min(count as usize));
         let mut sittings: Vec<Sitting> =
             self.detectors().map(|loaded| Sitting::new(loaded, self.options.faces)).collect();
@@ -104,8 +157,10 @@ impl Scorer {
             })
             .map_err(|error| naming(input, &error))?;
             looked_at += 1;
-            progress(looked_at, expected);
-            Ok(())
+            match progress(looked_at, expected) {
+                true => Ok(()),
+                false => Err(anyhow!("{}: scoring was stopped; ask for it again", input.path().display())),
+            }
         })?;
         stages.decode += waits.items;
         stages.detect += waits.work;
@@ -120,6 +175,7 @@ impl Scorer {
             fps: opened.info.fps,
             duration_s: opened.info.duration_s,
             frames_sampled: looked_at,
+            frame_count: opened.info.frame_count,
         };
         let name = input.path().display().to_string();
         let timing = stages.timing(start.elapsed());

@@ -10,10 +10,12 @@ mod clips;
 mod compare;
 mod comparing;
 mod converting;
+mod credentials;
 mod data_sets;
 #[path = "../support/encoders.rs"]
 mod encoders;
 mod evaluating;
+mod explaining;
 mod filming;
 mod importing;
 mod inputs;
@@ -31,6 +33,7 @@ mod references;
 mod reporting;
 mod second_opinion;
 mod self_blended;
+mod serving;
 #[path = "../support/data.rs"]
 mod shared_data;
 mod strays;
@@ -39,3 +42,5 @@ mod trained;
 mod training;
 mod uncertainty;
 mod verdicts;
+mod verifying;
+mod watching;
