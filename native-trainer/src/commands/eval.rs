@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use unmask_core::detector::Detector;
 use unmask_core::detector::spec::{DetectorSpec, Measured};
@@ -94,6 +94,9 @@ pub(crate) struct EvalArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
+    if args.robustness {
+        Degradation::check_all(&Programs::from_environment()).context("--robustness compresses crops as a video")?;
+    }
     let (model, base) = detector_file::resolve_with_base(&args.model, args.base.as_deref())?;
     let loaded = detector_file::load(&model, base.as_ref(), &args.device.open()?)?;
     let mut sha256 = loaded.sha256()?;
@@ -116,7 +119,12 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if args.calibrate.is_some() {
         check_calibration_data(is_reported, &validation)?;
     }
-    let validation_logits = logits(&detector, &validation, frames, args.self_blended, "validation")?;
+    let twins = Twins::to_measure(crop);
+    let images = |video: &Video, crops: &[usize]| match args.self_blended {
+        true => twins.images(video, crops),
+        false => stored_crops(video, crops),
+    };
+    let validation_logits = predict_visibly(&detector, &validation, frames, "validation", images)?;
     if let Some(output) = &args.calibrate {
         let mut fitted = Calibrated::fit(&validation, &validation_logits, args.mistakes);
         if let Some(verdicts) = args.verdicts {
@@ -133,14 +141,6 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         (false, true) => Thresholds::default(),
         (false, false) => Thresholds::choose(&predictions(&validation, &validation_logits, temperature))?,
     };
-    let twins = Twins::to_measure(crop);
-    let images = |video: &Video, crops: &[usize]| match args.self_blended {
-        true => twins.images(video, crops),
-        false => stored_crops(video, crops),
-    };
-    if args.robustness {
-        Degradation::check_all(&Programs::from_environment())?;
-    }
     let seen = look(&detector, &videos, frames, "videos", images)?;
     let logits: Vec<ClipLogits> = seen.iter().map(|clip| clip.logits).collect();
     let predictions = predictions(&videos, &logits, temperature);
@@ -169,22 +169,6 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     say!("{}", evaluation::document(&summary));
     say!("written to {}", args.out.display());
     Ok(())
-}
-
-/// Runs the detector over videos with a progress bar.
-fn logits(
-    detector: &Detector,
-    videos: &[Video],
-    frames: usize,
-    self_blended: bool,
-    what: &str,
-) -> Result<Vec<ClipLogits>> {
-    let twins = Twins::to_measure(detector.spec().crop);
-    let images = |video: &Video, crops: &[usize]| match self_blended {
-        true => twins.images(video, crops),
-        false => stored_crops(video, crops),
-    };
-    predict_visibly(detector, videos, frames, what, images)
 }
 
 /// Refuses to calibrate where there is nothing to do it on, or nothing but what is reported.

@@ -168,10 +168,10 @@ pub fn folder(out: &Path) -> Result<PathBuf> {
 }
 
 /// Sorts out the data sets that do not give what a figure shows, each with the reason.
-fn sorted_out<'a, T>(
-    level: &'a Level,
+fn sorted_out<T>(
+    level: &Level,
     value: impl Fn(&Ranking) -> Result<T, Undefined>,
-) -> (Vec<(&'a str, &'a Ranking, T)>, Vec<String>) {
+) -> (Vec<(&str, &Ranking, T)>, Vec<String>) {
     let (mut given, mut left_out) = (Vec::new(), Vec::new());
     for (name, ranking) in &level.sets {
         match value(ranking) {
