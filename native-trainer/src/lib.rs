@@ -44,6 +44,7 @@ pub mod device;
 mod encoders;
 pub mod evaluation;
 pub mod explain;
+pub mod figures;
 mod file_print;
 pub mod files;
 pub mod hub;

@@ -1,6 +1,7 @@
 //! The program `unmask`, run as a user runs it.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
+mod analysing;
 mod bad_input;
 mod bundled;
 mod clip_models;
