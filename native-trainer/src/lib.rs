@@ -3,8 +3,9 @@
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
 //! [`checkpoint`] and [`peft`] read and write models, [`int8`] makes them small, [`output`] shows reports, [`report`] writes them as files and
-//! pages, [`watch`] scores what arrives in a folder, [`serve`] what is handed in
-//! by HTTP. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
+//! pages, [`provenance`] is what such a file rests on and [`verify`] checks, [`credentials`] reads what a file says under a signature,
+//! [`watch`] scores what arrives in a folder, [`serve`] what is handed in by HTTP. What all models share is in `unmask-core`. Errors are sentences for people: which file, and
+//! the way out.
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {
@@ -33,6 +34,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod compare;
 pub mod counts;
+pub mod credentials;
 pub mod datasets;
 mod decomposed;
 pub mod detector_file;
@@ -41,6 +43,8 @@ pub mod device;
 #[path = "../../tests/support/encoders.rs"]
 mod encoders;
 pub mod evaluation;
+pub mod explain;
+pub mod figures;
 mod file_print;
 pub mod files;
 pub mod hub;
@@ -52,6 +56,7 @@ pub mod peft;
 pub mod predict;
 pub mod preprocess;
 mod progress;
+pub mod provenance;
 mod random;
 pub mod report;
 pub mod scoring;
@@ -63,4 +68,5 @@ pub mod speed;
 pub mod tensors;
 pub mod train;
 pub mod twins;
+pub mod verify;
 pub mod watch;

@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
   unmask score videos/ --jsonl > scores.jsonl        score all videos in a folder, one JSON document a line
   unmask pull gend-clip-l-14                         fetch a published detector
   unmask score clip.mp4 --model gend-clip-l-14       score with that
+  unmask verify reports/clip.mp4.json                check a report that `unmask score --report` wrote
 
 Exit status: 0 done (also when no face was found), 1 an input or a step failed, 2 wrong usage."
 )]
@@ -29,6 +30,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Score(commands::score::ScoreArgs),
+    Explain(Box<commands::explain::ExplainArgs>),
     Train(commands::train::TrainArgs),
     Eval(commands::eval::EvalArgs),
     Compare(commands::compare::CompareArgs),
@@ -42,11 +44,15 @@ enum Command {
     Preview(commands::preview::PreviewArgs),
     Watch(commands::watch::WatchArgs),
     Serve(commands::serve::ServeArgs),
+    Verify(commands::verify::VerifyArgs),
+    #[command(name = unmask::credentials::SUBCOMMAND, hide = true)]
+    ReadCredentials(commands::credentials::ReadCredentialsArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Score(args) => commands::score::run(&args),
+        Command::Explain(args) => commands::explain::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => commands::compare::run(&args),
@@ -60,6 +66,8 @@ fn main() -> ExitCode {
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Watch(args) => commands::watch::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::ReadCredentials(args) => commands::credentials::run(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

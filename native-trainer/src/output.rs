@@ -11,8 +11,10 @@ use unmask_core::detector::spec::Grade;
 use unmask_core::pipeline::report::{FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Verdict};
 use unmask_core::pipeline::verdict::MIN_FRAMES;
 
+use crate::credentials::{self, Credentials};
 use crate::media::LeftOut;
 use crate::opinions;
+use crate::provenance::Document;
 
 /// How reports are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,17 @@ impl Output {
     pub fn report(&mut self, report: &Report) -> Result<()> {
         match self.format {
             Format::Human => print(&summary(report)),
-            _ => self.document(serde_json::to_value(report).context("the report cannot be written as JSON")?),
+            _ => self.value(serde_json::to_value(report).context("the report cannot be written as JSON")?),
+        }
+    }
+
+    /// Prints a report with what its file says under a signature.
+    pub fn document(&mut self, document: &Document) -> Result<()> {
+        match self.format {
+            Format::Human => {
+                print(&format!("{}{}", summary(&document.report), signed(document.content_credentials.as_ref())))
+            }
+            _ => self.value(serde_json::to_value(document).context("the report cannot be written as JSON")?),
         }
     }
 
@@ -51,7 +63,7 @@ impl Output {
         eprintln!("error: {error:#}");
         match self.format {
             Format::Human => Ok(()),
-            _ => self.document(failed(input, error)),
+            _ => self.value(failed(input, error)),
         }
     }
 
@@ -64,7 +76,7 @@ impl Output {
             _ => {
                 let listed = |file: &LeftOut| json!({ "path": file.path.display().to_string(), "reason": file.reason });
                 let listed: Vec<Value> = left_out.iter().map(listed).collect();
-                self.document(
+                self.value(
                     json!({ "version": REPORT_VERSION, "input": folder.display().to_string(), "left_out": listed }),
                 )
             }
@@ -84,7 +96,7 @@ impl Output {
         print(&format!("{}\n", serde_json::to_string_pretty(&document).context("the reports cannot be written")?))
     }
 
-    fn document(&mut self, document: Value) -> Result<()> {
+    fn value(&mut self, document: Value) -> Result<()> {
         if self.format == Format::JsonLines {
             return print(&format!("{document}\n"));
         }
@@ -182,11 +194,19 @@ fn summary(report: &Report) -> String {
     }
     let own = report.model.error_rates.as_ref().filter(|_| report.opinions.is_empty()).cloned();
     let rates = report.score.map_or(Vec::new(), |_| own.into_iter().chain(opinions::error_rates(report)).collect());
-    for words in rates {
+    for words in rates.iter().chain(report.strength.as_ref().map(|strength| &strength.words)) {
         let _ = writeln!(text, "  {}", style(words).dim());
     }
     let _ = writeln!(text, "  {}", style(provenance(report)).dim());
     text
+}
+
+/// What the file says under a signature, in a line or two; nothing where it says nothing.
+fn signed(credentials: Option<&Credentials>) -> String {
+    let said = credentials
+        .into_iter()
+        .flat_map(|found| credentials::sentence(found).into_iter().chain(credentials::claim(found)));
+    said.map(|words| format!("  {} {words}\n", style("content credentials:").bold())).collect()
 }
 
 /// An uncertainty after a score, where the detector says it.
@@ -253,7 +273,7 @@ mod tests {
     fn frame(score: Option<f32>) -> FrameReport {
         let (bounds, landmarks) = ([0.0; 4], [[0.0; 2]; 5]);
         let face = FaceReport { track: 0, bounds, landmarks, confidence: 1.0, score, uncertainty: None };
-        FrameReport { time_s: 0.0, faces: vec![face] }
+        FrameReport { time_s: 0.0, faces: vec![face], left_out: None }
     }
 
     #[test]

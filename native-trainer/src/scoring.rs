@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use burn::prelude::*;
+use unmask_core::detector::Detector;
 use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
@@ -63,6 +64,16 @@ impl Scorer {
     pub fn frames(&self) -> usize {
         let own = self.detectors().map(|loaded| loaded.detector.spec().sampling.frames).max();
         self.options.frames.or(own).unwrap_or_default()
+    }
+
+    /// The first detector.
+    pub fn detector(&self) -> &Detector {
+        &self.first.detector
+    }
+
+    /// How inputs are opened.
+    pub fn open_options(&self) -> OpenOptions {
+        OpenOptions { frames: self.frames(), damage: self.options.damage }
     }
 
     /// What the first detector's file says about it.
@@ -125,7 +136,7 @@ impl Scorer {
         mut progress: impl FnMut(usize, usize) -> bool,
     ) -> Result<Report> {
         let start = Instant::now();
-        let opened = media::open(input, &OpenOptions { frames: self.frames(), damage: self.options.damage })?;
+        let opened = media::open(input, &self.open_options())?;
         let expected = opened.info.frame_count.map_or(self.frames(), |count| self.frames().min(count as usize));
         let mut sittings: Vec<Sitting> =
             self.detectors().map(|loaded| Sitting::new(loaded, self.options.faces)).collect();
@@ -164,6 +175,7 @@ impl Scorer {
             fps: opened.info.fps,
             duration_s: opened.info.duration_s,
             frames_sampled: looked_at,
+            frame_count: opened.info.frame_count,
         };
         let name = input.path().display().to_string();
         let timing = stages.timing(start.elapsed());

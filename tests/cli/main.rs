@@ -1,6 +1,7 @@
 //! The program `unmask`, run as a user runs it.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
+mod analysing;
 mod bad_input;
 mod bundled;
 mod clip_models;
@@ -9,10 +10,12 @@ mod clips;
 mod compare;
 mod comparing;
 mod converting;
+mod credentials;
 mod data_sets;
 #[path = "../support/encoders.rs"]
 mod encoders;
 mod evaluating;
+mod explaining;
 mod filming;
 mod importing;
 mod inputs;
@@ -39,4 +42,5 @@ mod trained;
 mod training;
 mod uncertainty;
 mod verdicts;
+mod verifying;
 mod watching;

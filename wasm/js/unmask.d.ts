@@ -97,6 +97,8 @@ export type ErrorCode =
   | 'in_use'
   /** The module, a worker or the device stopped. */
   | 'stopped'
+  /** A page cannot show where such a detector looked. */
+  | 'cannot_explain'
   /** The detector was disposed of before. */
   | 'disposed'
   /** The element's attributes ask for something that there is not (from the API that is a `TypeError`), or a detector is given twice. */
@@ -158,6 +160,29 @@ export interface ScoreOptions {
   signal?: AbortSignal;
 }
 
+export interface ExplainOptions {
+  /** How many faces, evenly spaced over the input. Default: 6. */
+  faces?: number;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * A face and where the detector looked in it, as PNG. In `fake` and `real` light parts are what speaks for either class; the two can be
+ * compared with each other. They are about the detector: they do not show that something is wrong with the face, or where.
+ */
+export interface Explained {
+  /** Which of the report's frames it is in. */
+  frame: number;
+  time_s: number;
+  track: number;
+  score: number;
+  /** The aligned crop, as the detector saw it. */
+  face: Blob;
+  fake: Blob;
+  real: Blob;
+}
+
 export type Verdict = 'likely_fake' | 'likely_real' | 'uncertain' | 'no_face';
 
 /** What weakens an answer, for programs. */
@@ -194,6 +219,28 @@ export interface Model {
   reliability: { grade: 'untrained' | 'uncalibrated' | 'weak' | 'calibrated'; words: string };
   /** How often its verdicts are wrong, in a sentence for people; null where its file does not say. */
   error_rates: string | null;
+  /** What those were counted from: the verdicts on which videos; absent where its file does not say. */
+  measured?: { videos: string; real: VerdictCounts; fake: VerdictCounts };
+}
+
+/** How many videos got which verdict, and of how many people or sources they are, where that is known. */
+export interface VerdictCounts {
+  likely_real: number;
+  uncertain: number;
+  likely_fake: number;
+  groups?: number;
+}
+
+/** Why a person, or a frame, has no part in the verdict. */
+export type Unused = 'no_face' | 'other_person' | 'too_small' | 'too_blurred' | 'drawn' | 'too_brief';
+
+/** How strongly a plain verdict speaks for what it says, by how often it was given where it was true and where not. */
+export interface Strength {
+  level: 'unknown' | 'none' | 'weak' | 'moderate' | 'moderately_strong' | 'strong' | 'very_strong';
+  /** One sentence without a full stop. */
+  words: string;
+  /** How many times as often it was given where it was true: as counted, and between which limits; absent where nobody counted. */
+  likelihood_ratio?: { low: number; counted?: number; high?: number };
 }
 
 /** What one of several detectors says. */
@@ -205,6 +252,8 @@ export interface Opinion {
   /** How little it knows of the person whose score that is, 0 to 1; absent of detectors that do not say. */
   uncertainty?: number;
   reason: string | null;
+  /** How strong its own verdict is; absent where it decides nothing. */
+  strength?: Strength;
   /** What weakens this detector's answer and not the others'. */
   caveats: CaveatCode[];
 }
@@ -223,6 +272,8 @@ export interface Report {
   uncertainty?: number;
   /** Why the verdict is not a plain one, in one sentence. */
   reason: string | null;
+  /** How strong the verdict is; absent where nothing was decided. */
+  strength?: Strength;
   /** What weakens the answer; each code once. */
   caveats: Caveat[];
   /**
@@ -239,10 +290,21 @@ export interface Report {
     fps: number | null;
     duration_s: number | null;
     frames_sampled: number;
+    /** Frames of the whole input; the native program counts them. */
+    frame_count?: number;
   };
-  tracks: { id: number; score: number | null; uncertainty?: number; frames: number }[];
+  tracks: {
+    id: number;
+    score: number | null;
+    uncertainty?: number;
+    frames: number;
+    /** Why the person has no part in the verdict, if so. */
+    left_out?: Unused;
+  }[];
   frames: {
     time_s: number;
+    /** Why nobody in it has a part in the verdict, if so. */
+    left_out?: Unused;
     faces: {
       track: number;
       /** Left, top, width, height. */
@@ -319,6 +381,12 @@ export class Detector {
    * options are a `TypeError`.
    */
   score(input: File | Blob | HTMLVideoElement, options?: ScoreOptions): Promise<Report>;
+  /**
+   * Shows where the detector, of several the first, looked in some faces of whoever has the highest score; `report` is what `score` gave of
+   * the same file, which is decoded once more. Convolutional networks and Swin transformers are explained in a page; for other
+   * transformers it rejects with `cannot_explain`.
+   */
+  explain(input: File | Blob, report: Report, options?: ExplainOptions): Promise<Explained[]>;
   /** Ends the workers and frees their memory. What is being scored is rejected. */
   dispose(): void;
 }

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use unmask_core::detector::spec::{Grade, Reliability, TrainingStatus};
-use unmask_core::pipeline::report::{InputKind, ModelInfo, Verdict};
-use unmask_core::pipeline::{CaveatCode, Opinion};
+use unmask_core::detector::spec::{Grade, Measured, Reliability, TrainingStatus, VerdictCounts};
+use unmask_core::pipeline::report::{InputKind, ModelInfo, Unused, Verdict};
+use unmask_core::pipeline::strength::StrengthLevel;
+use unmask_core::pipeline::{CaveatCode, Opinion, Strength};
 
 const DECLARATIONS: &str = include_str!("../js/unmask.d.ts");
 
@@ -86,19 +87,24 @@ fn the_unions_of_reports_are_the_enums_of_the_core() {
     assert_eq!(union("  training:"), variants::<TrainingStatus>());
     assert_eq!(union("reliability: { grade:"), variants::<Grade>());
     assert_eq!(union("    kind:"), variants::<InputKind>());
+    assert_eq!(union("export type Unused ="), variants::<Unused>());
+    assert_eq!(union("  level:"), variants::<StrengthLevel>());
 }
 
 #[test]
 fn an_opinion_and_its_model_have_the_fields_that_are_declared() {
     let reliability = Reliability { grade: Grade::Weak, words: "made up".to_owned() };
     let (name, sha256, training) = ("a".to_owned(), "00".to_owned(), TrainingStatus::Trained);
-    let model = ModelInfo { name, sha256, training, reliability, error_rates: None };
+    let (real, fake) = (VerdictCounts::default(), VerdictCounts::default());
+    let measured = Some(Measured { videos: "made up".to_owned(), real, fake });
+    let model = ModelInfo { name, sha256, training, reliability, error_rates: None, measured };
     let opinion = Opinion {
         model,
         verdict: Verdict::Uncertain,
         score: None,
         uncertainty: Some(0.5),
         reason: None,
+        strength: Some(Strength::of_several()),
         caveats: Vec::new(),
     };
     let opinion = serde_json::to_value(opinion).expect("JSON");
@@ -107,6 +113,7 @@ fn an_opinion_and_its_model_have_the_fields_that_are_declared() {
     assert_eq!(fields("Opinion"), keys(&opinion));
     assert_eq!(fields("Model"), keys(&opinion["model"]));
     assert!(fields("Report").contains("uncertainty"), "{:?}", fields("Report"));
+    assert!(fields("Report").contains("strength"), "{:?}", fields("Report"));
     assert!(fields("Report").contains("opinions"), "{:?}", fields("Report"));
 }
 

@@ -10,6 +10,7 @@ pub mod report;
 pub mod sampling;
 
 mod session;
+pub mod strength;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
@@ -19,3 +20,4 @@ pub use error::SessionError;
 pub use opinion::{Opinion, join};
 pub use people::Faces;
 pub use session::{Batch, ClipView, Session};
+pub use strength::Strength;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::caveat::{Caveat, CaveatCode};
 use super::report::{ModelInfo, Report, Verdict};
+use super::strength::Strength;
 use crate::detector::spec::TrainingStatus;
 
 /// What one of several detectors says of an input.
@@ -29,6 +30,9 @@ pub struct Opinion {
     pub uncertainty: Option<f32>,
     /// Why its verdict is not a plain one, in one sentence.
     pub reason: Option<String>,
+    /// How strongly its own verdict speaks for what it says, where it decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<Strength>,
     /// What weakens this detector's answer and not the others'.
     pub caveats: Vec<CaveatCode>,
 }
@@ -42,6 +46,7 @@ impl From<&Report> for Opinion {
             score: report.score,
             uncertainty: report.uncertainty,
             reason: report.reason.clone(),
+            strength: report.strength.clone(),
             caveats: report.caveats.iter().map(|caveat| caveat.code).filter(|code| is_own(*code)).collect(),
         }
     }
@@ -72,7 +77,8 @@ pub fn join(first: Report, others: &[Report]) -> Report {
     }
     let score = mean(opinions.iter().filter_map(|opinion| opinion.score));
     let caveats = joint_caveats(&first, others, &names(&opinions));
-    Report { verdict, score, uncertainty: None, reason, caveats, opinions, ..first }
+    let strength = verdict.is_decided().then(Strength::of_several);
+    Report { verdict, score, uncertainty: None, reason, strength, caveats, opinions, ..first }
 }
 
 /// What several detectors say together, and why where that is not plain.
@@ -165,12 +171,21 @@ mod tests {
             training: TrainingStatus::Trained,
             reliability: Reliability { grade: Grade::Weak, words: format!("{name} is weak") },
             error_rates: None,
+            measured: None,
         }
     }
 
     fn opinion(name: &str, verdict: Verdict, score: f32) -> Opinion {
         let score = (verdict != Verdict::NoFace).then_some(score);
-        Opinion { model: model(name), verdict, score, uncertainty: None, reason: None, caveats: Vec::new() }
+        Opinion {
+            model: model(name),
+            verdict,
+            score,
+            uncertainty: None,
+            reason: None,
+            strength: None,
+            caveats: Vec::new(),
+        }
     }
 
     fn because(name: &str, reason: &str) -> Opinion {
@@ -186,7 +201,7 @@ mod tests {
     /// The report of one detector on two people, with these scores.
     fn report(name: &str, verdict: Verdict, tracks: [Option<f32>; 2]) -> Report {
         let score = tracks.into_iter().flatten().reduce(f32::max);
-        let track = |(id, score)| TrackReport { id, score, uncertainty: None, frames: 8 };
+        let track = |(id, score)| TrackReport { id, score, uncertainty: None, frames: 8, left_out: None };
         let tracks = tracks.into_iter().enumerate().map(track).collect();
         let caveats =
             vec![CaveatCode::Dark.into(), Caveat::with_words(CaveatCode::WeakDetector, model(name).reliability.words)];
@@ -198,10 +213,19 @@ mod tests {
             score,
             uncertainty: None,
             reason: None,
+            strength: None,
             caveats,
             opinions: Vec::new(),
             model: model(name),
-            video: VideoSummary { kind: InputKind::Video, width, height, fps, duration_s, frames_sampled: 8 },
+            video: VideoSummary {
+                kind: InputKind::Video,
+                width,
+                height,
+                fps,
+                duration_s,
+                frames_sampled: 8,
+                frame_count: None,
+            },
             tracks,
             frames: Vec::new(),
             timing_s: Timing::default(),

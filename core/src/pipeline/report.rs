@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::caveat::Caveat;
 use super::opinion::Opinion;
+use super::strength::Strength;
 use crate::detector::spec::{DetectorSpec, Measured, Reliability, Training, TrainingStatus};
 
 /// The version of the report's layout.
@@ -30,6 +31,9 @@ pub struct Report {
     pub uncertainty: Option<f32>,
     /// Why the verdict is not a plain one, in one sentence.
     pub reason: Option<String>,
+    /// How strongly a plain verdict speaks for what it says; absent where nothing was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<Strength>,
     /// What weakens the answer, in the order of [`CaveatCode`](super::CaveatCode); each code once.
     #[serde(default)]
     pub caveats: Vec<Caveat>,
@@ -101,6 +105,9 @@ pub struct ModelInfo {
     /// How often its verdicts are wrong, in one sentence without a full stop, where its file says on what that was counted.
     #[serde(default)]
     pub error_rates: Option<String>,
+    /// What those were counted from: the verdicts on which videos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
 }
 
 impl ModelInfo {
@@ -114,6 +121,7 @@ impl ModelInfo {
             training: status,
             reliability: spec.training.reliability(),
             error_rates,
+            measured: spec.calibration.measured.clone(),
         }
     }
 }
@@ -147,6 +155,27 @@ pub struct VideoSummary {
     pub duration_s: Option<f64>,
     /// How many frames were looked at.
     pub frames_sampled: usize,
+    /// How many frames the input has, where somebody counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_count: Option<u64>,
+}
+
+/// Why a person, or a frame, has no part in the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unused {
+    /// No face was found in the frame.
+    NoFace,
+    /// Another person was asked for.
+    OtherPerson,
+    /// The person's face is too small to judge.
+    TooSmall,
+    /// The person's face is too blurred to judge, or the blurred copy of another.
+    TooBlurred,
+    /// The person's face looks drawn.
+    Drawn,
+    /// The person is seen in too few frames.
+    TooBrief,
 }
 
 /// One person over time.
@@ -162,6 +191,10 @@ pub struct TrackReport {
     pub uncertainty: Option<f32>,
     /// In how many sampled frames it was seen.
     pub frames: usize,
+    /// Why the person has no part in the verdict, if so. How good faces are is judged over all of a person's frames, so that a few
+    /// blurred ones among sharp ones count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<Unused>,
 }
 
 /// One frame.
@@ -171,6 +204,9 @@ pub struct FrameReport {
     pub time_s: f64,
     /// The faces found, largest first.
     pub faces: Vec<FaceReport>,
+    /// Why nobody in it has a part in the verdict, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<Unused>,
 }
 
 /// One face in one frame.

@@ -15,8 +15,10 @@ use super::caveat::{Caveat, CaveatCode};
 use super::error::SessionError;
 use super::people::{Clip, Faces, People};
 use super::report::{
-    FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, Verdict, VideoSummary,
+    FaceReport, FrameReport, InputKind, ModelInfo, REPORT_VERSION, Report, Timing, TrackReport, Unused, Verdict,
+    VideoSummary,
 };
+use super::strength::Strength;
 use super::verdict::{Evidence, MIN_FRAMES, Quality, TrackQuality, judge};
 use crate::detector::Scores;
 use crate::detector::spec::{DetectorSpec, Grade};
@@ -51,6 +53,10 @@ pub struct ClipView<'a> {
     pub frame: usize,
     /// That crop.
     pub crop: &'a RgbImage,
+    /// All crops of the clip, as many as the detector sees together.
+    pub clip: &'a [RgbImage],
+    /// Which of them the middle one is.
+    pub middle: usize,
 }
 
 impl Batch {
@@ -75,7 +81,13 @@ impl Batch {
         let length = self.crops.len() / self.clips.len().max(1);
         self.clips.iter().zip(self.crops.chunks(length.max(1))).filter_map(|(((track, _), faces), crops)| {
             let middle = faces.len() / 2;
-            Some(ClipView { track: *track, frame: faces.get(middle)?.frame, crop: crops.get(middle)? })
+            Some(ClipView {
+                track: *track,
+                frame: faces.get(middle)?.frame,
+                crop: crops.get(middle)?,
+                clip: crops,
+                middle,
+            })
         })
     }
 }
@@ -119,6 +131,7 @@ impl Batch {
 ///     fps: Some(25.0),
 ///     duration_s: Some(0.24),
 ///     frames_sampled: 6,
+///     frame_count: None,
 /// };
 /// let model = ModelInfo::new(&spec, "its file's SHA-256".to_string());
 /// let report = session.finish("clip.mp4".to_string(), &spec, model, video, Timing::default()).unwrap();
@@ -177,7 +190,7 @@ impl Session {
             let bounds = [bounds.x, bounds.y, bounds.width, bounds.height];
             reports.push(FaceReport { track, bounds, landmarks, confidence, score: None, uncertainty: None });
         }
-        self.frames.push(FrameReport { time_s, faces: reports });
+        self.frames.push(FrameReport { time_s, faces: reports, left_out: None });
     }
 
     /// Notes what weakens the answer and is not seen in frames. Of two with one code the first counts.
@@ -274,8 +287,13 @@ impl Session {
         }
         self.forget_scores_of_others(&counted);
         let still = video.kind == InputKind::Still;
-        let tracks = self.track_reports();
+        let mut tracks = self.track_reports();
         let qualities = track_qualities(&self.qualities, tracks.len());
+        for (track, quality) in tracks.iter_mut().zip(&qualities) {
+            let counts = counted.binary_search(&track.id).is_ok();
+            track.left_out = if counts { quality.left_out(still) } else { Some(Unused::OtherPerson) };
+        }
+        self.frames.iter_mut().for_each(|frame| frame.left_out = left_out(frame, &tracks));
         let evidence = |id: &usize| {
             let TrackReport { score, uncertainty, .. } = tracks[*id];
             Some(Evidence { score: score?, uncertainty, quality: qualities[*id] })
@@ -296,6 +314,8 @@ impl Session {
         }
         caveats.sort_by_key(|caveat| caveat.code);
         caveats.dedup_by_key(|caveat| caveat.code);
+        let judged = tracks.iter().filter(|track| track.left_out.is_none()).count();
+        let strength = Strength::of(judgement.verdict, model.measured.as_ref(), video.kind, judged);
         Ok(Report {
             version: REPORT_VERSION,
             input,
@@ -303,6 +323,7 @@ impl Session {
             score: judgement.score,
             uncertainty: judgement.uncertainty,
             reason: judgement.reason,
+            strength,
             caveats,
             opinions: Vec::new(),
             model,
@@ -340,7 +361,8 @@ impl Session {
         let mut reports: Vec<TrackReport> = Vec::new();
         for face in self.frames.iter().flat_map(|frame| &frame.faces) {
             while reports.len() <= face.track {
-                reports.push(TrackReport { id: reports.len(), score: None, uncertainty: None, frames: 0 });
+                let id = reports.len();
+                reports.push(TrackReport { id, score: None, uncertainty: None, frames: 0, left_out: None });
             }
             reports[face.track].frames += 1;
         }
@@ -350,6 +372,21 @@ impl Session {
         }
         reports
     }
+}
+
+/// Why nobody in a frame has a part in the verdict, if so: of whoever comes nearest to one.
+fn left_out(frame: &FrameReport, tracks: &[TrackReport]) -> Option<Unused> {
+    let of_faces = frame.faces.iter().filter_map(|face| tracks.get(face.track)).map(|track| track.left_out);
+    let mut nearest = Unused::NoFace;
+    for reason in of_faces {
+        match reason? {
+            Unused::NoFace => {}
+            Unused::OtherPerson if nearest != Unused::NoFace => {}
+            reason if matches!(nearest, Unused::NoFace | Unused::OtherPerson) => nearest = reason,
+            _ => {}
+        }
+    }
+    Some(nearest)
 }
 
 /// The mean over the clips of a track.

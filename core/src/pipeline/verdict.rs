@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::report::Verdict;
+use super::report::{Unused, Verdict};
 use crate::detector::spec::{Calibration, TrainingStatus};
 use crate::face::quality::CropQuality;
 
@@ -94,19 +94,37 @@ impl TrackQuality {
     }
 
     /// Why this track cannot be judged, if so.
-    pub(super) fn weakness(&self, still: bool) -> Option<String> {
+    pub(super) fn left_out(&self, still: bool) -> Option<Unused> {
         if self.eye_distance < MIN_EYE_DISTANCE {
-            Some(format!("the face is too small to judge (its eyes are {:.0} pixels apart)", self.eye_distance))
+            Some(Unused::TooSmall)
         } else if self.sharpness < MIN_SHARPNESS || self.is_outshone {
-            Some("the face is too blurred to judge".to_string())
+            Some(Unused::TooBlurred)
         } else if self.shading < MIN_SHADING {
-            Some("the face has even surfaces between sharp lines, as drawings have, or filmed faces after very strong compression or in glaring \
-                 light".to_string())
+            Some(Unused::Drawn)
         } else if !still && self.frames < MIN_FRAMES {
-            let frames = if self.frames == 1 { "1 frame".to_string() } else { format!("{} frames", self.frames) };
-            Some(format!("the face is seen in only {frames}, which is too few to judge"))
+            Some(Unused::TooBrief)
         } else {
             None
+        }
+    }
+
+    /// The same in words.
+    pub(super) fn weakness(&self, still: bool) -> Option<String> {
+        match self.left_out(still)? {
+            Unused::TooSmall => {
+                Some(format!("the face is too small to judge (its eyes are {:.0} pixels apart)", self.eye_distance))
+            }
+            Unused::TooBlurred => Some("the face is too blurred to judge".to_string()),
+            Unused::Drawn => Some(
+                "the face has even surfaces between sharp lines, as drawings have, or filmed faces after very strong compression \
+                 or in glaring light"
+                    .to_string(),
+            ),
+            Unused::TooBrief => {
+                let frames = if self.frames == 1 { "1 frame".to_string() } else { format!("{} frames", self.frames) };
+                Some(format!("the face is seen in only {frames}, which is too few to judge"))
+            }
+            Unused::NoFace | Unused::OtherPerson => None,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 pub(crate) mod bench;
 pub(crate) mod compare;
+pub(crate) mod credentials;
+mod desk;
 pub(crate) mod eval;
+pub(crate) mod explain;
 pub(crate) mod forward;
 pub(crate) mod import;
 pub(crate) mod info;
@@ -16,4 +19,5 @@ mod scorer;
 pub(crate) mod serve;
 mod shard;
 pub(crate) mod train;
+pub(crate) mod verify;
 pub(crate) mod watch;

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::scorer::{ScorerArgs, under_bar};
+use super::desk::{Desk, Maps};
+use super::scorer::ScorerArgs;
 use crate::commands::shard::Shard;
 use unmask::media::pipe::{self, Piped};
 use unmask::media::{self, Input, LeftOut, MediaError};
 use unmask::output::{Format, Output, say};
-use unmask::report::{Pictures, ReportFolder};
+use unmask::report::ReportFolder;
 
 /// Score videos and images: was the face manipulated?
 #[derive(Args, Debug)]
@@ -38,6 +39,9 @@ pub(crate) struct ScoreArgs {
     /// Also write each report into this folder: as JSON, and as a page to look at; of several inputs, an index too
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+    /// With --report: whether pages show where the detector looked
+    #[arg(long, value_enum, default_value = "decided", requires = "report")]
+    maps: Maps,
     /// Score only every Nth input, starting with the Ith
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -47,7 +51,7 @@ pub(crate) struct ScoreArgs {
 pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let part = args.shard.map(|shard| shard.to_string().replace('/', "-of-"));
     let mut folder = args.report.as_deref().map(|folder| ReportFolder::create(folder, part)).transpose()?;
-    let scorer = args.scorer.open()?;
+    let desk = Desk::open(&args.scorer, args.report.as_ref().map(|_| args.maps))?;
     let Given { inputs, failures, left_out, pipes: _pipes } = expand(args);
     let mut failed = !failures.is_empty();
     let mut output = Output::new(format(args), is_single(args));
@@ -68,19 +72,18 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         fail(&mut output, &mut folder, input, error)?;
     }
     for (name, input) in &inputs {
-        let mut pictures = folder.is_some().then(Pictures::default);
-        match under_bar(&scorer, input, name, pictures.as_mut()) {
-            Ok(report) => {
-                output.report(&report)?;
-                if let (Some(folder), Some(pictures)) = (&mut folder, &pictures) {
-                    folder.add(input, &report, scorer.spec(), pictures)?;
+        match desk.score(input, name) {
+            Ok(said) => {
+                output.document(&said.document)?;
+                if let Some(folder) = &mut folder {
+                    desk.write(folder, input, &said)?;
                 }
             }
             Err(error) => fail(&mut output, &mut folder, name, &error)?,
         }
     }
     output.finish()?;
-    let page = folder.map(|folder| folder.finish(&scorer.specs())).transpose()?.flatten();
+    let page = folder.map(|folder| folder.finish(&desk.scorer.specs())).transpose()?.flatten();
     if let (Some(page), Format::Human) = (page, format(args)) {
         say!("report: {}", page.display());
     }

@@ -7,15 +7,19 @@
 //!
 //! Of a video, `probe` asks ffprobe what it is, `packets` lists its frames, `plan` decides which are decoded
 //! and in which runs, `video` works the plan off, `decode` is one run of ffmpeg, called by `command`;
-//! `messages` understands its words, `ending` finds ends that it does not miss, `children` ends it. [`recode`] sends pictures through video codecs and back. `still` decodes images with what `jpeg` and `tiff` know of their files, `animation` those that move.
+//! `messages` understands its words, `ending` finds ends that it does not miss, `children` ends it. [`facts`] is what a file says of itself, with its edit lists from
+//! `edits`; [`recode`] sends pictures through video codecs and back, [`film`] makes a video of pictures. `still` decodes images with what `jpeg` and `tiff` know of their files, `animation` those that move.
 
 mod animation;
 mod children;
 mod command;
 mod content;
 mod decode;
+mod edits;
 mod ending;
 mod error;
+pub mod facts;
+pub mod film;
 mod inputs;
 mod jpeg;
 mod messages;

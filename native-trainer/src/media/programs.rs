@@ -60,6 +60,12 @@ impl Programs {
         &self.ffmpeg
     }
 
+    /// The first line of what ffmpeg says of its version; none where it does not start.
+    pub fn version(&self) -> Option<String> {
+        let output = Command::new(&self.ffmpeg).arg("-version").stdin(Stdio::null()).output().ok()?;
+        String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+    }
+
     /// A command that calls `program` with nothing on its standard input and both outputs piped.
     pub(super) fn command(&self, program: Program) -> Command {
         let mut command = Command::new(self.name(program));

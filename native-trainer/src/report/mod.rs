@@ -1,15 +1,19 @@
 //! A folder of reports: for each input the JSON document and a page for people, and an index of several.
 //!
-//! A page needs no script and no network, and says so to the browser. `words` says things in sentences, `timeline` lays out
-//! the figure, `pictures` keeps what is shown, `second` sets several
-//! detectors side by side, `page` and `index` fill the templates in `templates/`, which escape
-//! all that they are given.
+//! A page needs no script and no network, and says so to the browser. `words` says things in sentences, `domain` for what they
+//! hold, `timeline` lays out the figure, `frame_use` counts frames by why they count, `facts` lists what can be checked,
+//! `pictures` keeps what is shown, `second` sets several detectors side by side, `signed` shows content credentials, `page` and `index` fill the templates in
+//! `templates/`, which escape all that they are given.
 
+mod domain;
+mod facts;
 mod figures;
+mod frame_use;
 mod index;
 mod page;
 mod pictures;
 mod second;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -22,10 +26,10 @@ use anyhow::{Context, Result};
 use askama::Template;
 use jiff::Timestamp;
 use unmask_core::detector::spec::DetectorSpec;
-use unmask_core::pipeline::report::Report;
 
 use crate::files;
 use crate::media::{Input, LeftOut};
+use crate::provenance::Document;
 
 use index::{Entry, Index};
 use page::{Page, Subject};
@@ -55,20 +59,18 @@ impl ReportFolder {
     }
 
     /// Writes the report of an input, as JSON and as a page.
-    pub fn add(&mut self, input: &Input, report: &Report, spec: &DetectorSpec, pictures: &Pictures) -> Result<()> {
+    pub fn add(&mut self, input: &Input, document: &Document, spec: &DetectorSpec, pictures: &Pictures) -> Result<()> {
         let (title, name) = self.names.of(input);
         let json_name = format!("{name}.json");
-        files::write_bytes(&self.folder.join(&json_name), &json(report)?)?;
-        let input_sha256 = match input {
-            Input::Video(path) | Input::Image(path) => Some(files::sha256(path)?),
-            Input::Frames { .. } => None,
-        };
+        files::write_bytes(&self.folder.join(&json_name), &json(document)?)?;
+        let report = &document.report;
         let subject = Subject {
             report,
             spec,
             pictures,
             title: &title,
-            input_sha256: input_sha256.as_deref(),
+            credentials: document.content_credentials.as_ref(),
+            provenance: document.provenance.as_ref(),
             made: &now(),
             json: &json_name,
         };
@@ -107,8 +109,8 @@ impl ReportFolder {
     }
 }
 
-fn json(report: &Report) -> Result<Vec<u8>> {
-    let mut json = serde_json::to_vec_pretty(report).context("the report cannot be written as JSON")?;
+fn json(document: &Document) -> Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(document).context("the report cannot be written as JSON")?;
     json.push(b'\n');
     Ok(json)
 }

@@ -4,12 +4,17 @@ use askama::Template;
 use unmask_core::detector::spec::{DetectorSpec, Grade};
 use unmask_core::pipeline::report::{InputKind, ModelInfo, Report, TrackReport, Verdict, VideoSummary};
 
-use super::figures::{clock, count, figure, percent, spread, threshold};
+use super::domain;
+use super::facts::{self, Facts};
+use super::figures::{clock, figure, percent, spread, threshold};
+use super::frame_use::{self, FrameRow};
 use super::pictures::{EXTREMES, Pictures, ScoredFace};
 use super::second::Opinions;
+use super::signed::Signed;
 use super::timeline::{Timeline, timeline};
 use super::words::{self, VerdictWords, scores_of};
-use crate::output::grade;
+use crate::credentials::Credentials;
+use crate::provenance::Provenance;
 
 /// People whose faces are shown at most.
 const MAX_SHOWN: usize = 4;
@@ -17,8 +22,6 @@ const MAX_SHOWN: usize = 4;
 const FRAMES_WITHOUT_FACE: usize = 3;
 /// How long the region at an end of the scale is, in parts of one, if a word goes below it beside the threshold.
 const END_ROOM: f64 = 0.2;
-/// What digests are called.
-const SHA256: &str = "SHA-256";
 
 /// Everything that a page is made of.
 pub(super) struct Subject<'a> {
@@ -27,8 +30,10 @@ pub(super) struct Subject<'a> {
     pub(super) pictures: &'a Pictures,
     /// What the input is called in headings.
     pub(super) title: &'a str,
-    /// SHA-256 of the input, where it is one file.
-    pub(super) input_sha256: Option<&'a str>,
+    /// What the file says under a signature, where somebody looked.
+    pub(super) credentials: Option<&'a Credentials>,
+    /// Where the report comes from, where that is known.
+    pub(super) provenance: Option<&'a Provenance>,
     /// When it was judged.
     pub(super) made: &'a str,
     /// Name of the file beside the page with the same figures.
@@ -47,13 +52,19 @@ pub(super) struct Page<'a> {
     caveats: Vec<String>,
     scale: Option<Scale>,
     uncertainty: Option<String>,
+    strength: Option<(String, String)>,
     opinions: Option<Opinions>,
     rests_on: Vec<String>,
     cannot_know: Vec<String>,
+    domain: Vec<String>,
+    signed: Option<Signed>,
     timeline: Option<Timeline>,
     frames: Vec<FramePicture>,
     faces: Vec<FaceRow>,
+    /// Whether faces have maps.
+    has_heat: bool,
     people: Vec<Person>,
+    frame_use: Vec<FrameRow>,
     facts: Vec<Facts>,
 }
 
@@ -99,6 +110,13 @@ struct FacePicture {
     time: String,
     score: String,
     alt: String,
+    heat: Option<HeatPicture>,
+}
+
+/// Where the detector looked in a face.
+struct HeatPicture {
+    url: String,
+    alt: String,
 }
 
 /// A row in the table of people.
@@ -109,29 +127,10 @@ struct Person {
     score: Option<[String; 3]>,
 }
 
-/// A group of facts.
-struct Facts {
-    title: &'static str,
-    rows: Vec<Fact>,
-}
-
-struct Fact {
-    name: &'static str,
-    value: String,
-    /// Whether it is a digest, which is long and looked at letter by letter.
-    is_digest: bool,
-}
-
-impl Facts {
-    fn new(title: &'static str, rows: Vec<(&'static str, String)>) -> Self {
-        let fact = |(name, value)| Fact { name, value, is_digest: name == SHA256 };
-        Self { title, rows: rows.into_iter().filter(|(_, value)| !value.is_empty()).map(fact).collect() }
-    }
-}
-
 impl<'a> Page<'a> {
     pub(super) fn new(subject: &Subject<'a>) -> Self {
         let Subject { report, spec, pictures, .. } = *subject;
+        let faces = faces(report, pictures);
         Self {
             title: subject.title,
             made: subject.made,
@@ -142,14 +141,19 @@ impl<'a> Page<'a> {
             caveats: report.caveats.iter().map(|caveat| words::sentence(&caveat.words)).collect(),
             scale: scale(report, spec),
             uncertainty: words::uncertainty(report, spec),
+            strength: words::strength(report),
             opinions: Opinions::of(report),
             rests_on: words::rests_on(report, spec),
             cannot_know: words::cannot_know(report),
+            domain: domain::words(report),
+            signed: subject.credentials.map(Signed::new),
             timeline: timeline(report, &spec.calibration),
             frames: frames(report, pictures),
-            faces: faces(report, pictures),
+            has_heat: faces.iter().any(|row| row.faces.iter().any(|face| face.heat.is_some())),
+            faces,
             people: report.tracks.iter().map(|track| person(report, track)).collect(),
-            facts: facts(subject),
+            frame_use: subject.provenance.map_or_else(Vec::new, |provenance| frame_use::rows(&provenance.frames)),
+            facts: facts::groups(subject),
         }
     }
 }
@@ -161,17 +165,9 @@ fn is_untrained(report: &Report) -> bool {
 }
 
 /// The detectors that scored, the first that was named first.
-fn models(report: &Report) -> impl Iterator<Item = &ModelInfo> {
+pub(super) fn models(report: &Report) -> impl Iterator<Item = &ModelInfo> {
     let others = report.opinions.iter().skip(1).map(|opinion| &opinion.model);
     std::iter::once(&report.model).chain(others)
-}
-
-fn facts(subject: &Subject<'_>) -> Vec<Facts> {
-    let report = subject.report;
-    let others = models(report).skip(1).map(|model| Facts::new("Another detector", model_rows(model)));
-    let mut facts = vec![video_facts(subject), detector_facts(report, subject.spec)];
-    facts.extend(others.chain([time_facts(report)]));
-    facts
 }
 
 /// The score on its scale; none without a face, and none of several detectors, whose thresholds differ.
@@ -200,7 +196,7 @@ fn byline(video: &VideoSummary) -> String {
 }
 
 /// Up to two decimals, none where they are zeros.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
@@ -265,7 +261,11 @@ fn face_rows(report: &Report, faces: &[ScoredFace], track: usize, several: bool)
         let time = clock(report.frames.get(face.frame).map_or(0.0, |frame| frame.time_s));
         let score = figure(face.score);
         let alt = format!("The face of person {} at {time}, score {score}", track + 1);
-        Some(FacePicture { url: face.url()?, time, score, alt })
+        let heat = face.heat().map(|(url, side)| {
+            let alt = format!("What {} in it, by the detector: the lighter, the more", side.words());
+            HeatPicture { url, alt }
+        });
+        Some(FacePicture { url: face.url()?, time, score, alt, heat })
     };
     let row = |title: String, faces: Vec<&ScoredFace>| FaceRow {
         title,
@@ -303,53 +303,4 @@ fn person(report: &Report, track: &TrackReport) -> Person {
         span: format!("{first} to {last}"),
         score: score.map(|score| [figure(score) + &unsure, figure(least), figure(most)]),
     }
-}
-
-fn video_facts(subject: &Subject<'_>) -> Facts {
-    let Report { input, video, .. } = subject.report;
-    let mut rows = vec![("Input", input.clone())];
-    rows.extend(subject.input_sha256.map(|sha256| (SHA256, sha256.to_owned())));
-    rows.push(("Size", format!("{} × {} pixels as displayed", video.width, video.height)));
-    rows.extend(video.duration_s.map(|seconds| ("Length", format!("{seconds:.2} s"))));
-    rows.extend(video.fps.map(|fps| ("Frame rate", format!("{} a second", rounded(fps)))));
-    rows.push(("Looked at", count(video.frames_sampled, "frame")));
-    Facts::new("Input", rows)
-}
-
-fn detector_facts(report: &Report, spec: &DetectorSpec) -> Facts {
-    let calibration = &spec.calibration;
-    let mut rows = model_rows(&report.model);
-    rows.extend([
-        ("Training", spec.training.summary.clone()),
-        (
-            "Thresholds",
-            format!(
-                "likely real up to {}, likely fake from {}",
-                threshold(calibration.real_below),
-                threshold(calibration.fake_above)
-            ),
-        ),
-    ]);
-    rows.extend(spec.base_model.clone().map(|base| ("Made from", base)));
-    rows.extend(spec.licence.clone().map(|licence| ("Licence", licence)));
-    Facts::new("Detector", rows)
-}
-
-/// Which detector it is, and its grade with what that means.
-fn model_rows(ModelInfo { name, sha256, reliability, .. }: &ModelInfo) -> Vec<(&'static str, String)> {
-    let worth = format!("{}: {}", grade(reliability.grade), reliability.words);
-    vec![("Name", name.clone()), (SHA256, sha256.clone()), ("Worth", worth)]
-}
-
-fn time_facts(report: &Report) -> Facts {
-    let timing = &report.timing_s;
-    let seconds = |value: f64| format!("{value:.2} s");
-    let rows = vec![
-        ("Waiting for frames", seconds(timing.decode)),
-        ("Finding faces", seconds(timing.detect)),
-        ("Scoring", seconds(timing.score)),
-        ("In all", seconds(timing.total)),
-        ("Program", concat!("unmask ", env!("CARGO_PKG_VERSION")).to_owned()),
-    ];
-    Facts::new("Time taken", rows)
 }

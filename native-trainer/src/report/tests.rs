@@ -7,9 +7,12 @@ use unmask_core::detector::spec::*;
 use unmask_core::face::alignment::{CropGeometry, CropSpec};
 use unmask_core::image::{Interpolation, RgbImage};
 use unmask_core::pipeline::report::*;
-use unmask_core::pipeline::{Caveat, CaveatCode, ClipView};
+use unmask_core::pipeline::{Caveat, CaveatCode, ClipView, Faces, Strength};
 
 use super::*;
+use crate::credentials::{Action, Credentials, State};
+use crate::media::Damage;
+use crate::provenance::{DetectorFacts, Gathering, Run, Settings};
 
 pub(super) fn spec() -> DetectorSpec {
     DetectorSpec {
@@ -48,7 +51,7 @@ pub(super) fn report_of(scores: &[f32]) -> Report {
     let frames: Vec<FrameReport> = scores
         .iter()
         .enumerate()
-        .map(|(index, score)| FrameReport { time_s: index as f64 / 2.0, faces: vec![face(*score)] })
+        .map(|(index, score)| FrameReport { time_s: index as f64 / 2.0, faces: vec![face(*score)], left_out: None })
         .collect();
     let mean = scores.iter().sum::<f32>() / scores.len() as f32;
     let length = scores.len() as f64 / 2.0;
@@ -59,6 +62,7 @@ pub(super) fn report_of(scores: &[f32]) -> Report {
         score: Some(mean),
         uncertainty: None,
         reason: None,
+        strength: None,
         caveats: Vec::new(),
         opinions: Vec::new(),
         model: ModelInfo::new(&spec(), "ab".repeat(32)),
@@ -69,8 +73,9 @@ pub(super) fn report_of(scores: &[f32]) -> Report {
             fps: Some(25.0),
             duration_s: Some(length),
             frames_sampled: scores.len(),
+            frame_count: None,
         },
-        tracks: vec![TrackReport { id: 0, score: Some(mean), uncertainty: None, frames: scores.len() }],
+        tracks: vec![TrackReport { id: 0, score: Some(mean), uncertainty: None, frames: scores.len(), left_out: None }],
         frames,
         timing_s: Timing::default(),
     }
@@ -92,7 +97,9 @@ fn pictures_of(report: &Report) -> Pictures {
     for (index, frame) in report.frames.iter().enumerate() {
         pictures.frame(&grey(160, index as u8));
         for face in &frame.faces {
-            let view = ClipView { track: face.track, frame: index, crop: &grey(64, index as u8) };
+            let crop = grey(64, index as u8);
+            let clip = std::slice::from_ref(&crop);
+            let view = ClipView { track: face.track, frame: index, crop: &crop, clip, middle: 0 };
             pictures.face(&view, face.score.unwrap());
         }
     }
@@ -102,9 +109,37 @@ fn pictures_of(report: &Report) -> Pictures {
 fn page_of(report: &Report, spec: &DetectorSpec, title: &str) -> String {
     let pictures = pictures_of(report);
     let json = format!("{title}.json");
-    let subject =
-        Subject { report, spec, pictures: &pictures, title, input_sha256: None, made: "24 November 2026", json: &json };
+    let subject = Subject {
+        report,
+        spec,
+        pictures: &pictures,
+        title,
+        credentials: None,
+        provenance: None,
+        made: "24 November 2026",
+        json: &json,
+    };
     Page::new(&subject).render().unwrap()
+}
+
+/// A report with its provenance, of which the files alone are real.
+fn document_of(input: &Input, report: &Report) -> Document {
+    let detector = DetectorFacts {
+        argument: "made-up.safetensors".to_string(),
+        name: "made-up".to_string(),
+        sha256: report.model.sha256.clone(),
+        bytes: 7,
+        base: None,
+        real_below: 0.35,
+        fake_above: 0.65,
+        temperature: 1.0,
+        training: "made up".to_string(),
+    };
+    let settings = Settings::new(report.frames.len(), Faces::Largest, Damage::Refuse, "cpu".to_string());
+    let facts = Gathering::start(input).finish().unwrap();
+    let content_credentials = Some(Credentials::default());
+    let document = Document { report: report.clone(), content_credentials, provenance: None };
+    Run::new(vec![detector], settings).complete(document, facts, Timestamp::UNIX_EPOCH)
 }
 
 /// A folder of reports with what was given to it, and its place.
@@ -114,7 +149,9 @@ fn folder_of(reports: &[(&str, Report)]) -> (tempfile::TempDir, Option<PathBuf>)
     for (name, report) in reports {
         let path = place.path().join(name);
         std::fs::write(&path, b"a video").unwrap();
-        folder.add(&Input::Video(path), report, &spec(), &pictures_of(report)).unwrap();
+        let input = Input::Video(path);
+        let document = document_of(&input, report);
+        folder.add(&input, &document, &spec(), &pictures_of(report)).unwrap();
     }
     let first = folder.finish(&[&spec()]).unwrap();
     (place, first)
@@ -255,7 +292,13 @@ fn people_who_were_not_scored_are_named_as_such() {
     let mut report = report_of(&[0.9; 4]);
     let other = FaceReport { track: 1, score: None, ..report.frames[0].faces[0].clone() };
     let mut shown = report.clone();
-    report.tracks.push(TrackReport { id: 1, score: None, uncertainty: None, frames: 1 });
+    report.tracks.push(TrackReport {
+        id: 1,
+        score: None,
+        uncertainty: None,
+        frames: 1,
+        left_out: Some(Unused::OtherPerson),
+    });
     report.frames[0].faces.push(other);
     shown.frames = report.frames.clone();
     let pictures = pictures_of(&report_of(&[0.9; 4]));
@@ -265,7 +308,8 @@ fn people_who_were_not_scored_are_named_as_such() {
         spec: &spec,
         pictures: &pictures,
         title: "clip.mp4",
-        input_sha256: None,
+        credentials: None,
+        provenance: None,
         made: "today",
         json: "clip.mp4.json",
     };
@@ -291,7 +335,10 @@ fn one_input_gets_a_page_and_several_an_index_with_links() {
 fn the_json_beside_a_page_is_the_report_and_the_page_links_to_it() {
     let report = report_of(&[0.2, 0.4]);
     let (place, _) = folder_of(&[("a.mp4", report.clone())]);
-    assert_eq!(serde_json::from_str::<Report>(&read(place.path(), "a.mp4.json")).unwrap(), report);
+    let written = read(place.path(), "a.mp4.json");
+    assert_eq!(serde_json::from_str::<Report>(&written).unwrap(), report);
+    let document: Document = serde_json::from_str(&written).unwrap();
+    assert_eq!(document, document_of(&Input::Video(place.path().join("a.mp4")), &report));
     let page = read(place.path(), "a.mp4.html");
     assert!(page.contains("href=\"a.mp4.json\""));
     // SHA-256 of "a video", by sha256sum.
@@ -350,4 +397,90 @@ fn the_index_names_all_detectors_and_what_each_says() {
     let index = Index::new(&entries, &[], &[], &[&first, &second], "today").render().unwrap();
     assert!(index.contains("Judged by 2 detectors together: made-up, &#60;other&#62;."), "{index}");
     assert!(index.contains("made-up: likely fake, 0.90 · &#60;other&#62;: likely real, 0.10"), "{index}");
+}
+
+#[test]
+fn the_page_says_how_strong_the_answer_is_and_for_what_it_holds() {
+    let counts = |likely_real, likely_fake| VerdictCounts { likely_real, uncertain: 0, likely_fake, groups: Some(50) };
+    let measured = Measured { videos: "phones".to_string(), real: counts(99, 1), fake: counts(10, 90) };
+    let mut report = Report { verdict: Verdict::LikelyFake, ..report_of(&[0.9; 4]) };
+    for (measured, level, holds) in [
+        (None, "not known", "counted on no videos, so nobody knows"),
+        (Some(measured), "weak support", "counted on 100 real videos of 50 people or sources and 100 fakes of 50"),
+    ] {
+        report.strength = Strength::of(report.verdict, measured.as_ref(), InputKind::Video, 1);
+        report.model.measured = measured;
+        let page = page_of(&report, &spec(), "clip.mp4");
+        assert!(page.contains(&format!("<b>Strength of this answer: {level}.</b>")), "{page}");
+        assert!(page.contains(holds), "{page}");
+    }
+    let undecided = page_of(&report_of(&[0.5; 4]), &spec(), "clip.mp4");
+    assert!(!undecided.contains("Strength of this answer"), "{undecided}");
+}
+
+#[test]
+fn the_page_counts_the_frames_that_count_and_the_others_by_their_reason() {
+    let mut report = report_of(&[0.9, 0.9, 0.9, 0.9, 0.9, 0.9]);
+    report.video.frame_count = Some(200);
+    report.frames[4].left_out = Some(Unused::OtherPerson);
+    report.frames[5].left_out = Some(Unused::NoFace);
+    let (place, _) = folder_of(&[("a.mp4", report)]);
+    let page = read(place.path(), "a.mp4.html");
+    for (what, frames) in [
+        ("In the whole input", 200),
+        ("Not looked at: between those that were", 194),
+        ("Left out: no face found", 1),
+        ("Left out: only people who were not asked for", 1),
+        ("Used for the verdict", 4),
+    ] {
+        assert!(page.contains(&format!("{what}</th><td class=\"number\">{frames}</td>")), "{what}: {page}");
+    }
+    assert!(!page.contains("not decoded"), "{page}");
+}
+
+#[test]
+fn content_credentials_are_shown_as_what_they_are_and_escaped() {
+    let report = report_of(&[0.5; 4]);
+    let pictures = pictures_of(&report);
+    let page = |credentials: &Credentials| {
+        let spec = spec();
+        let subject = Subject {
+            report: &report,
+            spec: &spec,
+            pictures: &pictures,
+            title: "clip.mp4",
+            credentials: Some(credentials),
+            provenance: None,
+            made: "today",
+            json: "clip.mp4.json",
+        };
+        Page::new(&subject).render().unwrap()
+    };
+    let none = page(&Credentials::default());
+    assert!(none.contains("There are none. Most files have none"), "{none}");
+    let action = Action {
+        action: "c2pa.created".to_string(),
+        software: Some("<script>".to_string()),
+        source_type: Some("trainedAlgorithmicMedia".to_string()),
+        ..Action::default()
+    };
+    let signed = Credentials {
+        state: State::Valid,
+        signer: Some("<b>A Camera</b>".to_string()),
+        actions: vec![action],
+        source_types: vec!["trainedAlgorithmicMedia".to_string()],
+        ..Credentials::default()
+    };
+    let valid = page(&signed);
+    for words in [
+        "as it was signed by &#60;b&#62;A Camera&#60;/b&#62;",
+        "anybody can sign under any name",
+        "made by a trained model (AI)",
+        "<th scope=\"row\">created</th><td></td><td>&#60;script&#62;</td>",
+        "They have no part in the verdict above",
+    ] {
+        assert!(valid.contains(words), "no {words} in {valid}");
+    }
+    let broken = page(&Credentials { state: State::Broken, ..signed });
+    assert!(broken.contains("not as they were signed") && !broken.contains("The file is as it was signed"), "{broken}");
 }

@@ -2,6 +2,7 @@
 
 use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::pipeline::report::{InputKind, Report, TrackReport, Verdict};
+use unmask_core::pipeline::strength::StrengthLevel;
 
 use super::figures::{clock, count, figure, spread, threshold};
 use super::second;
@@ -91,6 +92,17 @@ pub(super) fn uncertainty(report: &Report, spec: &DetectorSpec) -> Option<String
         figure(uncertainty),
         threshold(spec.calibration.uncertainty_limit()),
     ))
+}
+
+/// How strong the answer is, in a word or two and in a sentence; of several detectors what is known of them together.
+pub(super) fn strength(report: &Report) -> Option<(String, String)> {
+    let strength = report.strength.as_ref()?;
+    let level = match strength.level {
+        StrengthLevel::Unknown => "not known".to_owned(),
+        StrengthLevel::None => "no support".to_owned(),
+        level => format!("{} support", level.words()),
+    };
+    Some((level, sentence(&strength.words)))
 }
 
 /// What no such report can know.
