@@ -2,7 +2,7 @@
 //!
 //! `routes` says which requests there are and `openapi.json` describes them; `guard` turns away who may not ask, `upload` takes
 //! bytes in, `folders` says which files may be named, `jobs` keeps the queue and the results, `worker` scores, `spool` holds what
-//! was uploaded, `connections` speaks HTTP. Every refusal is a [`problem::Problem`]: a status, a code and one sentence.
+//! was uploaded, `connections` speaks HTTP. Every refusal is a `Problem`: a status, a code and one sentence.
 
 mod connections;
 mod folders;
