@@ -3,7 +3,8 @@
 //! [`media`] brings frames, [`scoring`] makes reports of them, [`datasets`] and [`preprocess`] bring what is trained on, [`augment`]
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
 //! [`checkpoint`] and [`peft`] read and write models, [`int8`] makes them small, [`output`] shows reports, [`report`] writes them as files and
-//! pages, [`provenance`] is what such a file rests on and [`verify`] checks, [`credentials`] reads what a file says under a signature. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
+//! pages, [`provenance`] is what such a file rests on and [`verify`] checks, [`credentials`] reads what a file says under a signature,
+//! [`watch`] scores what arrives in a folder. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {
@@ -41,6 +42,8 @@ pub mod device;
 #[path = "../../tests/support/encoders.rs"]
 mod encoders;
 pub mod evaluation;
+pub mod explain;
+mod file_print;
 pub mod files;
 pub mod hub;
 pub mod int8;
@@ -63,3 +66,4 @@ pub mod tensors;
 pub mod train;
 pub mod twins;
 pub mod verify;
+pub mod watch;

@@ -30,6 +30,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Score(commands::score::ScoreArgs),
+    Explain(Box<commands::explain::ExplainArgs>),
     Train(commands::train::TrainArgs),
     Eval(commands::eval::EvalArgs),
     Compare(commands::compare::CompareArgs),
@@ -44,11 +45,13 @@ enum Command {
     Verify(commands::verify::VerifyArgs),
     #[command(name = unmask::credentials::SUBCOMMAND, hide = true)]
     ReadCredentials(commands::credentials::ReadCredentialsArgs),
+    Watch(commands::watch::WatchArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Score(args) => commands::score::run(&args),
+        Command::Explain(args) => commands::explain::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => commands::compare::run(&args),
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Verify(args) => commands::verify::run(&args),
         Command::ReadCredentials(args) => commands::credentials::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Watch(args) => commands::watch::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

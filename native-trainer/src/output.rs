@@ -63,7 +63,7 @@ impl Output {
         eprintln!("error: {error:#}");
         match self.format {
             Format::Human => Ok(()),
-            _ => self.value(json!({ "version": REPORT_VERSION, "input": input, "error": format!("{error:#}") })),
+            _ => self.value(failed(input, error)),
         }
     }
 
@@ -103,6 +103,11 @@ impl Output {
         self.documents.push(document);
         Ok(())
     }
+}
+
+/// The document of an input that failed.
+pub fn failed(input: &str, error: &anyhow::Error) -> Value {
+    json!({ "version": REPORT_VERSION, "input": input, "error": format!("{error:#}") })
 }
 
 /// Prints a line as `println!` does, but ends the program quietly where the reader went away. For functions that return

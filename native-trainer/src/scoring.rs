@@ -1,9 +1,11 @@
 //! From an input to its report: frames, faces, crops and scores, with decoding and finding faces ahead of scoring.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use burn::prelude::*;
+use unmask_core::detector::Detector;
 use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::face::finder::{FaceFinder, FindOptions};
 use unmask_core::pipeline::report::{ModelInfo, Report, Timing, VideoSummary};
@@ -11,7 +13,7 @@ use unmask_core::pipeline::{Caveat, Faces, Session, join};
 
 use crate::ahead::{for_each_in_order, on_all_cores, timed};
 use crate::detector_file::Loaded;
-use crate::media::{self, Damage, Input, OpenOptions, TimedFrame};
+use crate::media::{self, Damage, Input, MediaError, OpenOptions, TimedFrame};
 use crate::report::Pictures;
 
 /// The face finder's weights, part of the program.
@@ -54,7 +56,8 @@ impl Scorer {
         Self { first, others, finder, options }
     }
 
-    fn detectors(&self) -> impl Iterator<Item = &Loaded> {
+    /// The detectors, the first one first.
+    pub fn detectors(&self) -> impl Iterator<Item = &Loaded> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
@@ -62,6 +65,21 @@ impl Scorer {
     pub fn frames(&self) -> usize {
         let own = self.detectors().map(|loaded| loaded.detector.spec().sampling.frames).max();
         self.options.frames.or(own).unwrap_or_default()
+    }
+
+    /// The first detector.
+    pub fn detector(&self) -> &Detector {
+        &self.first.detector
+    }
+
+    /// What the user chose.
+    pub fn options(&self) -> ScoreOptions {
+        self.options
+    }
+
+    /// How inputs are opened.
+    pub fn open_options(&self) -> OpenOptions {
+        OpenOptions { frames: self.frames(), damage: self.options.damage }
     }
 
     /// What the first detector's file says about it.
@@ -79,11 +97,44 @@ impl Scorer {
     pub fn score(
         &self,
         input: &Input,
-        mut pictures: Option<&mut Pictures>,
+        pictures: Option<&mut Pictures>,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Report> {
+        self.score_while(input, pictures, |done, expected| {
+            progress(done, expected);
+            true
+        })
+    }
+
+    /// As [`Self::score`], where report and errors call the input by `name`: a copy is not to be named by the place where it
+    /// lies. Ends with an error as soon as `progress` says that nobody wants to go on.
+    ///
+    /// # Errors
+    /// The input cannot be read, or `progress` gave `false`.
+    pub fn score_as(
+        &self,
+        input: &Input,
+        name: &str,
+        pictures: Option<&mut Pictures>,
+        progress: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Report> {
+        let named = |error: anyhow::Error| match error.downcast::<MediaError>() {
+            Ok(error) if input.path() != Path::new(name) => error.about(Path::new(name)).into(),
+            Ok(error) => error.into(),
+            Err(error) => error,
+        };
+        let report = self.score_while(input, pictures, progress).map_err(named)?;
+        Ok(Report { input: name.to_owned(), ..report })
+    }
+
+    fn score_while(
+        &self,
+        input: &Input,
+        mut pictures: Option<&mut Pictures>,
+        mut progress: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Report> {
         let start = Instant::now();
-        let opened = media::open(input, &OpenOptions { frames: self.frames(), damage: self.options.damage })?;
+        let opened = media::open(input, &self.open_options())?;
         let expected = opened.info.frame_count.map_or(self.frames(), |count| self.frames().min(count as usize));
         let mut sittings: Vec<Sitting> =
             self.detectors().map(|loaded| Sitting::new(loaded, self.options.faces)).collect();
@@ -104,8 +155,10 @@ impl Scorer {
             })
             .map_err(|error| naming(input, &error))?;
             looked_at += 1;
-            progress(looked_at, expected);
-            Ok(())
+            match progress(looked_at, expected) {
+                true => Ok(()),
+                false => Err(anyhow!("{}: scoring was stopped; ask for it again", input.path().display())),
+            }
         })?;
         stages.decode += waits.items;
         stages.detect += waits.work;

@@ -40,3 +40,4 @@ mod training;
 mod uncertainty;
 mod verdicts;
 mod verifying;
+mod watching;

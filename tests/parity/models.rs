@@ -9,6 +9,8 @@ mod support;
 
 #[path = "models/convolutional.rs"]
 mod convolutional;
+#[path = "models/explaining.rs"]
+mod explaining;
 #[path = "models/temporal.rs"]
 mod temporal;
 #[path = "models/transformers.rs"]

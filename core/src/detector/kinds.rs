@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::explain::rollout::Weighted;
 use super::groups::{Group, Strategy};
 use super::models::{clip, dicome, efficientnet, stan, tall, timesformer, udd, vit, xception};
-use crate::layers::Pass;
+use crate::layers::{Pass, TapKind};
 use crate::weights::{Listed, Loader, Seeded, TensorSource, WeightsError};
 
 /// What a detector's description says of a model: which it is, its sizes, and what follows from them.
@@ -69,6 +70,22 @@ pub trait Sizes {
         false
     }
 
+    /// What of a forward pass shows where it looked: attention for transformers, else the last maps.
+    fn tapped(&self) -> TapKind {
+        TapKind::Maps
+    }
+
+    /// How much each patch of each frame counts, by the attention of all layers in the order of the forward pass; of models whose
+    /// attention is tapped.
+    fn rolled_out(&self, _layers: &[Weighted], _clip: usize) -> Vec<Vec<f32>> {
+        Vec::new()
+    }
+
+    /// The square map of a clip by its frames; of models whose maps are tapped.
+    fn by_frame(&self, map: Vec<f32>) -> Vec<Vec<f32>> {
+        [map].to_vec()
+    }
+
     /// How such a model is usually tuned where its pretrained weights are to stay.
     fn usual_strategy(&self) -> Strategy {
         Strategy::LayerNorm
@@ -88,6 +105,12 @@ pub trait Network: Module {
 
     /// Normalised pixels `[clips, T, 3, h, w]` to a row for each clip.
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output;
+
+    /// The gradient of the margin, the logit of fake less that of real, at features `[n, d]`, where these are the mean over the
+    /// last maps: `[n, d]`.
+    fn margin_gradient(&self, _features: Tensor<2>) -> Option<Tensor<2>> {
+        None
+    }
 }
 
 /// What a model says about its inputs, a row for each clip.
@@ -184,6 +207,12 @@ macro_rules! kinds {
         }
 
         impl Model {
+            fn margin_gradient_of(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+                match self {
+                    $($(#[cfg($condition)])? Self::$kind(network) => network.margin_gradient(features),)+
+                }
+            }
+
             fn network_forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
                 match self {
                     $($(#[cfg($condition)])? Self::$kind(network) => network.forward(clips, pass),)+
@@ -296,5 +325,11 @@ impl Model {
     /// [`Architecture::clip_length`]. Activations have the pixels' type, features and logits are f32.
     pub fn forward_in(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
         self.network_forward(clips, pass)
+    }
+
+    /// The gradient of the margin, the logit of fake less that of real, at features `[n, d]`: `[n, d]`; of models whose features are the
+    /// mean over their last maps.
+    pub fn margin_gradient(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        self.margin_gradient_of(features)
     }
 }

@@ -1,9 +1,10 @@
 //! What scores a face: one file a model in [`models`], the list of them in `kinds`, and [`Detector`] around whichever it is.
 //!
 //! [`spec`] is the document in a detector file's header, [`formats`] reads other people's checkpoints, [`FrontEnd`] makes a
-//! model's input of crops, [`clips`] a probability of its logits, and [`mod@reference`] tells whether a device computes it rightly.
+//! model's input of crops, [`clips`] a probability of its logits, [`mod@explain`] shows what they came from, and [`mod@reference`] tells whether a device computes it rightly.
 
 pub mod clips;
+pub mod explain;
 pub mod formats;
 mod front_end;
 mod groups;

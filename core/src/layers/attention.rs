@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 
-use super::{Linear, Pass};
+use super::{Linear, Pass, TapKind};
 use crate::ops;
 use crate::weights::{Loader, WeightsError};
 
@@ -85,12 +85,11 @@ impl Attention {
         residual: Option<Tensor<3>>,
         pass: &mut Pass,
     ) -> Tensor<3> {
-        let attended = match pass.taps() {
+        let attended = match pass.taps(TapKind::Attention) {
             None => ops::attention(query, key, value, self.heads, bias),
             Some(taps) => {
-                let (attended, weights) = ops::attention_with_weights(query, key, value, self.heads, bias);
-                taps.attention.push(weights);
-                attended
+                let (_, weights) = ops::attention_with_weights(query, key, value.clone(), self.heads, bias);
+                ops::attended(taps.keep_attention(weights), value)
             }
         };
         self.output.forward_with(attended, None, residual)

@@ -74,4 +74,22 @@ impl Head {
             .enumerate()
             .fold(features, |x, (index, layer)| layer.forward_with(x, (index < last).then_some(Activation::Relu), None))
     }
+
+    /// The gradient of the margin, the logit of fake less that of real, at features `[n, d]`: `[n, d]`.
+    pub fn margin_gradient(&self, features: Tensor<2>) -> Tensor<2> {
+        let Some((last, hidden)) = self.layers.split_last() else { return features.zeros_like() };
+        let [count, _] = features.dims();
+        let (mut x, mut active) = (features, Vec::with_capacity(hidden.len()));
+        for layer in hidden {
+            x = layer.forward_with(x, Some(Activation::Relu), None);
+            active.push(x.clone().greater_elem(0.0).float());
+        }
+        let weight = last.whole_weight();
+        let [_, width] = weight.dims();
+        let margin = weight.clone().narrow(0, 1, 1) - weight.narrow(0, 0, 1);
+        let through = |gradient: Tensor<2>, (layer, active): (&Linear, Tensor<2>)| {
+            (gradient * active).matmul(layer.whole_weight())
+        };
+        hidden.iter().zip(active).rev().fold(margin.expand([count, width]), through)
+    }
 }

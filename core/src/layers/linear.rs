@@ -131,6 +131,19 @@ impl Linear {
         Ok(Self { weight, bias, low_rank, kept: KeptLayout::default(), quantized })
     }
 
+    /// The weight with its update, `[out, in]`.
+    pub fn whole_weight(&self) -> Tensor<2> {
+        let weight = self.weight.val();
+        let [_, input] = weight.dims();
+        match &self.low_rank {
+            Some(low_rank) => {
+                let each = Tensor::<2>::eye(input, &weight.device().without_autodiff());
+                weight + low_rank.forward(each).transpose()
+            }
+            None => weight,
+        }
+    }
+
     /// `[…, in]` to `[…, out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_with(x, None, None)

@@ -25,7 +25,7 @@ pub use head::{HEAD_HIDDEN, Head, HeadKind};
 pub use linear::{Linear, LowRank, Residual};
 pub use mlp::Mlp;
 pub use norm::{BatchNorm, LayerNorm, l2_normalise};
-pub use pass::{Chance, Pass, Taps};
+pub use pass::{Chance, Pass, TapKind, Tapped, Taps};
 pub use patches::PatchEmbedding;
 pub use pooling::mean_over_places;
 pub use squeeze_excite::SqueezeExcite;

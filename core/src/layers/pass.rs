@@ -22,13 +22,76 @@ pub struct Chance<'a> {
     labels: &'a [usize],
 }
 
-/// What explanations are made of: what a forward pass went through.
-#[derive(Debug, Default)]
+/// What explanations are made of: what a forward pass went through, and what its answer's gradients are asked by.
+#[derive(Debug)]
 pub struct Taps {
-    /// The attention of each layer in the model's order, `[n, heads, tokens, tokens]`: rows attend to columns and sum to 1.
-    pub attention: Vec<Tensor<4>>,
-    /// The last feature maps before pooling, channels last: `[n, rows, columns, d]`.
+    kind: TapKind,
+    /// The device of probes, which is differentiated; none where nobody asks for gradients.
+    #[cfg(feature = "autodiff")]
+    probed: Option<Device>,
+    /// Of [`TapKind::Attention`]: the attention of each layer in the order of the forward pass, `[n, heads, K, L]`: rows attend to
+    /// columns and sum to 1.
+    pub attention: Vec<Tapped>,
+    /// Of [`TapKind::Maps`]: the last feature maps before pooling, channels last: `[n, rows, columns, d]`.
     pub maps: Option<Tensor<4>>,
+}
+
+/// What is to be kept of a forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapKind {
+    /// Who attends to whom.
+    Attention,
+    /// The last feature maps.
+    Maps,
+}
+
+/// The attention of a layer.
+#[derive(Debug)]
+pub struct Tapped {
+    /// What it was.
+    pub values: Tensor<4>,
+    /// Zeros that were added to it, whose gradient is its own: burn keeps gradients of leaves alone.
+    #[cfg(feature = "autodiff")]
+    pub probe: Option<Tensor<4>>,
+}
+
+impl Taps {
+    /// To keep values of this kind.
+    pub fn new(kind: TapKind) -> Self {
+        Self {
+            kind,
+            #[cfg(feature = "autodiff")]
+            probed: None,
+            attention: Vec::new(),
+            maps: None,
+        }
+    }
+
+    /// To keep attention with what its gradients are read by. Everything that follows the first of it is differentiated.
+    #[cfg(feature = "autodiff")]
+    pub fn probing_attention(device: &Device) -> Self {
+        Self { probed: Some(device.clone().autodiff()), ..Self::new(TapKind::Attention) }
+    }
+
+    /// The attention of a layer, to go on with.
+    pub fn keep_attention(&mut self, weights: Tensor<4>) -> Tensor<4> {
+        let (tapped, weights) = self.tapped(weights);
+        self.attention.push(tapped);
+        weights
+    }
+
+    #[cfg(feature = "autodiff")]
+    fn tapped(&self, values: Tensor<4>) -> (Tapped, Tensor<4>) {
+        let Some(device) = &self.probed else { return (Tapped { values: values.clone(), probe: None }, values) };
+        let probe = Tensor::<4>::zeros(values.dims(), (device, values.dtype())).require_grad();
+        let plain = values.clone().without_autodiff();
+        (Tapped { values: plain, probe: Some(probe.clone()) }, values + probe)
+    }
+
+    #[cfg(not(feature = "autodiff"))]
+    fn tapped(&self, values: Tensor<4>) -> (Tapped, Tensor<4>) {
+        (Tapped { values: values.clone() }, values)
+    }
 }
 
 impl<'a> Pass<'a> {
@@ -64,9 +127,17 @@ impl<'a> Pass<'a> {
         self.moments.as_deref_mut()
     }
 
-    /// Where to keep what explanations need.
-    pub fn taps(&mut self) -> Option<&mut Taps> {
-        self.taps.as_deref_mut()
+    /// Where to keep what explanations of this kind need, if they are asked for.
+    pub fn taps(&mut self, kind: TapKind) -> Option<&mut Taps> {
+        self.taps.as_deref_mut().filter(|taps| taps.kind == kind)
+    }
+
+    /// The last feature maps, kept where they are asked for, to go on with.
+    pub fn through_maps(&mut self, maps: Tensor<4>) -> Tensor<4> {
+        if let Some(taps) = self.taps(TapKind::Maps) {
+            taps.maps = Some(maps.clone());
+        }
+        maps
     }
 }
 

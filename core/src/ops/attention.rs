@@ -75,6 +75,18 @@ pub fn attention_with_weights(
     (Tensor::from_dispatch(attended), Tensor::from_dispatch(weights))
 }
 
+/// What attention by these weights finds: `weights · v` for each head, heads side by side in the last dimension.
+///
+/// # Shapes
+/// - weights: `[batch, heads, K, L]`; value: `[batch, L, d]`, `d` a multiple of `heads`
+/// - output: `[batch, K, d]`
+pub fn attended(weights: Tensor<4>, value: Tensor<3>) -> Tensor<3> {
+    let ([batch, heads, queries, keys], [_, _, width]) = (weights.dims(), value.dims());
+    let weights = weights.cast(value.dtype());
+    let value: Tensor<4> = value.reshape([batch, keys, heads, width / heads]).swap_dims(1, 2);
+    weights.matmul(value).swap_dims(1, 2).reshape([batch, queries, width])
+}
+
 /// Panics unless the shapes fit each other.
 fn check(query: &Tensor<3>, key: &Tensor<3>, value: &Tensor<3>, heads: usize, bias: Option<&Tensor<4>>) {
     let ([batch, queries, width], [others, tokens, depth]) = (query.dims(), key.dims());

@@ -30,7 +30,7 @@ mod quantized;
 mod table;
 
 pub use activation::Activation;
-pub use attention::{attention, attention_with_weights};
+pub use attention::{attended, attention, attention_with_weights};
 pub use convolution::{
     Axis, ChannelAffine, InvertedResidual, InvertedResidualOfBatch, Moments, NormedConvolution, Padding,
     SeparableConvolution, Steps, bare_depthwise, batch_norm, convolution, convolution_kept, convolution_of_batch,

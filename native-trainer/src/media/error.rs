@@ -195,6 +195,11 @@ impl MediaError {
         }
     }
 
+    /// Whether this is about the programs that read videos and would be said of any file.
+    pub fn is_of_programs(&self) -> bool {
+        matches!(self, Self::FfmpegMissing { .. } | Self::WrongProgram { .. })
+    }
+
     /// The same about `name`: what was given, where the file is only a copy of it.
     pub fn about(mut self, name: &Path) -> Self {
         match &mut self {

@@ -172,7 +172,7 @@ fn media_by_folder(root: &Path, found: &mut Found) -> Vec<(PathBuf, Vec<Input>)>
 const LOOP: &str = "a link to a folder around it";
 
 /// Whether a link leads to a folder that it lies in itself, also above where the search began.
-fn is_around(link: &Path) -> bool {
+pub(crate) fn is_around(link: &Path) -> bool {
     let place = link.parent().and_then(|parent| parent.canonicalize().ok());
     link.canonicalize().ok().zip(place).is_some_and(|(target, place)| target.is_dir() && place.starts_with(target))
 }
@@ -181,6 +181,18 @@ fn is_around(link: &Path) -> bool {
 enum Rejected {
     LeftOut(&'static str),
     Failed(MediaError),
+}
+
+/// The input that one file of a folder is, whatever lies beside it; none where it is no input, with the reason.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn file_in_folder(path: &Path) -> Result<Result<Input, &'static str>, MediaError> {
+    match media_file(path) {
+        Ok(input) => Ok(Ok(input)),
+        Err(Rejected::LeftOut(reason)) => Ok(Err(reason)),
+        Err(Rejected::Failed(error)) => Err(error),
+    }
 }
 
 /// The input that a file of a folder is.

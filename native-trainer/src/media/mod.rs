@@ -8,7 +8,7 @@
 //! Of a video, `probe` asks ffprobe what it is, `packets` lists its frames, `plan` decides which are decoded
 //! and in which runs, `video` works the plan off, `decode` is one run of ffmpeg, called by `command`;
 //! `messages` understands its words, `ending` finds ends that it does not miss, `children` ends it. [`facts`] is what a file says of itself, with its edit lists from
-//! `edits`; [`recode`] sends pictures through video codecs and back. `still` decodes images with what `jpeg` and `tiff` know of their files, `animation` those that move.
+//! `edits`; [`recode`] sends pictures through video codecs and back, [`film`] makes a video of pictures. `still` decodes images with what `jpeg` and `tiff` know of their files, `animation` those that move.
 
 mod animation;
 mod children;
@@ -19,6 +19,7 @@ mod edits;
 mod ending;
 mod error;
 pub mod facts;
+pub mod film;
 mod inputs;
 mod jpeg;
 mod messages;
@@ -47,7 +48,8 @@ pub use content::is_media;
 pub use error::MediaError;
 #[cfg(test)]
 use inputs::Found;
-pub use inputs::{Input, LeftOut, expand};
+pub(crate) use inputs::is_around;
+pub use inputs::{Input, LeftOut, expand, file_in_folder};
 use notes::Notes;
 pub use programs::Programs;
 

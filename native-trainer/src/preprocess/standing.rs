@@ -1,22 +1,13 @@
 //! How a source stands to what the manifest says of its video: seen to, replaced since, or another file altogether.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 
 use crate::datasets::manifest::{Known, SourcePrint};
 use crate::datasets::source::Source;
-use crate::files;
+use crate::file_print::{self, shortened};
 use crate::media::Input;
-
-/// Bytes of a file at its start, in its middle and at its end that go into its print: reading all of every file again would
-/// take as long as decoding it.
-const SAMPLE: u64 = 1 << 16;
-/// Digits of a hash that are kept.
-const DIGITS: usize = 16;
 
 /// How a source stands to a line of the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +55,7 @@ pub(super) fn root_print(root: &Path) -> String {
 
 /// When the file, or the last of a folder's frames, was written to.
 fn modified_ms(source: &Source) -> Option<u64> {
-    let of_file = |path: &Path| {
-        let modified = path.metadata().ok()?.modified().ok()?;
-        Some(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
-    };
+    let of_file = |path: &Path| Some(file_print::modified_ms(&path.metadata().ok()?));
     match &source.input {
         Input::Frames { files, .. } => files.iter().filter_map(|file| of_file(file)).max(),
         input => of_file(input.path()),
@@ -76,33 +64,17 @@ fn modified_ms(source: &Source) -> Option<u64> {
 
 /// The hash of a file's size and some of its bytes, or of the names and sizes of a folder's frames.
 fn sample(source: &Source) -> Option<String> {
-    let mut hasher = Sha256::new();
     match &source.input {
         Input::Frames { files, .. } => {
+            let mut hasher = Sha256::new();
             for file in files {
                 hasher.update(file.file_name()?.as_encoded_bytes());
                 hasher.update(file.metadata().ok()?.len().to_le_bytes());
             }
+            Some(shortened(hasher))
         }
-        input => {
-            let mut file = File::open(input.path()).ok()?;
-            let size = file.metadata().ok()?.len();
-            hasher.update(size.to_le_bytes());
-            for start in [0, size.saturating_sub(SAMPLE) / 2, size.saturating_sub(SAMPLE)] {
-                file.seek(SeekFrom::Start(start)).ok()?;
-                let mut bytes = Vec::new();
-                (&mut file).take(SAMPLE).read_to_end(&mut bytes).ok()?;
-                hasher.update(&bytes);
-            }
-        }
+        input => file_print::sample(input.path()).ok(),
     }
-    Some(shortened(hasher))
-}
-
-fn shortened(hasher: Sha256) -> String {
-    let mut digits = files::hex(hasher);
-    digits.truncate(DIGITS);
-    digits
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn xception() -> Architecture {
     })
 }
 
-fn stages(sizes: &[[usize; 5]]) -> Vec<Stage> {
+pub(crate) fn stages(sizes: &[[usize; 5]]) -> Vec<Stage> {
     let stage = |[repeats, kernel, stride, expansion, channels]: [usize; 5]| Stage {
         repeats,
         kernel,

@@ -75,7 +75,7 @@ impl Format for TimeSformerNames {
 
 static TIMESFORMER: TimeSformerNames = TimeSformerNames;
 
-fn timesformer() -> Architecture {
+pub(crate) fn timesformer() -> Architecture {
     let stage = |[repeats, kernel, stride, expansion, channels]: [usize; 5]| Stage {
         repeats,
         kernel,
@@ -123,7 +123,7 @@ impl<S: TensorSource> TensorSource for Zeroed<S> {
     }
 }
 
-fn load_timesformer(zero: &'static str, device: &Device) -> Model {
+pub(crate) fn load_timesformer(zero: &'static str, device: &Device) -> Model {
     let golden = Golden::open("timesformer_tiny");
     let source = Checkpoint::new(golden.file(), &TIMESFORMER).expect("its names are known");
     Model::load(&timesformer(), &mut Zeroed { source, zero }, device).expect("loads")
@@ -183,7 +183,7 @@ fn swin(windows: [usize; 4]) -> SwinConfig {
     }
 }
 
-fn tall(graph_nodes: Option<usize>) -> Architecture {
+pub(crate) fn tall(graph_nodes: Option<usize>) -> Architecture {
     let head = HeadKind::OneLayer;
     Architecture::Tall(TallConfig { swin: swin([4, 4, 4, 2]), head, drop_path: 0.0, hidden: 0, graph_nodes })
 }

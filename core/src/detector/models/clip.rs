@@ -11,8 +11,9 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
+use crate::detector::explain::rollout::{self, Weighted};
 use crate::detector::{Network, Output, Sizes, flatten_clips};
-use crate::layers::{Attention, Head, LayerNorm, Mlp, Pass, l2_normalise};
+use crate::layers::{Attention, Head, LayerNorm, Mlp, Pass, TapKind, l2_normalise};
 pub use crate::layers::{HEAD_HIDDEN, HeadKind};
 use crate::ops::{self, Activation, KeptLayout};
 use crate::weights::{Init, Loader, WeightsError};
@@ -125,6 +126,14 @@ impl Sizes for ClipConfig {
     fn normalisation(&self) -> [[f32; 3]; 2] {
         CLIP_NORMALISATION
     }
+
+    fn tapped(&self) -> TapKind {
+        TapKind::Attention
+    }
+
+    fn rolled_out(&self, layers: &[Weighted], clip: usize) -> Vec<Vec<f32>> {
+        [rollout::of_class_token(layers, clip, 0)].to_vec()
+    }
 }
 
 /// One encoder layer: attention, then perceptron, each after a layer norm and around a residual.
@@ -211,7 +220,7 @@ impl Tower {
     /// Normalised pixels `[n, 3, h, w]` to the pooled output `[n, d]`. Of the last layer only the class token is computed, since
     /// nothing else of it is read, but for taps.
     pub(super) fn pooled(&self, pixels: Tensor<4>, pass: &mut Pass) -> Tensor<2> {
-        let Some((last, others)) = self.layers.split_last().filter(|_| pass.taps().is_none()) else {
+        let Some((last, others)) = self.layers.split_last().filter(|_| pass.taps(TapKind::Attention).is_none()) else {
             return self.pool(self.tokens(pixels, pass));
         };
         let x = others.iter().fold(self.embed(pixels), |x, layer| layer.forward(x, pass));

@@ -7,6 +7,7 @@
 //! little evidence of any kind, the uncertainty is near 1.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use burn::prelude::*;
 use burn::tensor::DType;
@@ -14,8 +15,9 @@ use burn::tensor::activation::softplus;
 use serde::{Deserialize, Serialize};
 
 use super::clip::{ClipConfig, Tower};
+use crate::detector::explain::rollout::Weighted;
 use crate::detector::{Network, Output, Sizes, Strategy, flatten_clips};
-use crate::layers::{LayerNorm, Linear, Pass};
+use crate::layers::{LayerNorm, Linear, Pass, TapKind};
 use crate::ops::Activation;
 use crate::weights::{Loader, WeightsError};
 
@@ -73,6 +75,14 @@ impl Sizes for DicomeConfig {
 
     fn normalisation(&self) -> [[f32; 3]; 2] {
         self.clip.normalisation()
+    }
+
+    fn tapped(&self) -> TapKind {
+        self.clip.tapped()
+    }
+
+    fn rolled_out(&self, layers: &[Weighted], clip: usize) -> Vec<Vec<f32>> {
+        self.clip.rolled_out(layers, clip)
     }
 
     fn is_new(&self, tensor: &str) -> bool {

@@ -16,8 +16,9 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use super::clip::{ClipConfig, EMBEDDING_DEVIATION, EncoderLayer, Tower};
+use crate::detector::explain::rollout::{self, SpaceTime, Weighted};
 use crate::detector::{Group, Network, Output, Sizes, Strategy, flatten_clips};
-use crate::layers::{Attention, Head, LayerNorm, Linear, Pass, keep_probability, l2_normalise, pass_by};
+use crate::layers::{Attention, Head, LayerNorm, Linear, Pass, TapKind, keep_probability, l2_normalise, pass_by};
 use crate::ops;
 use crate::weights::{Init, Loader, WeightsError};
 
@@ -123,6 +124,37 @@ impl Sizes for StanConfig {
         self.clip.normalisation()
     }
 
+    fn tapped(&self) -> TapKind {
+        TapKind::Attention
+    }
+
+    /// Back through the branch's layers, each of which is given the tower's tokens beside it, and the tower's layers.
+    fn rolled_out(&self, layers: &[Weighted], clip: usize) -> Vec<Vec<f32>> {
+        let (frames, patches) = (self.clip_length, self.clip.patches());
+        let alone = self.clip.depth - self.branch_depth;
+        let (below, beside) = layers.split_at(alone.min(layers.len()));
+        let taps = match self.time_module {
+            TimeModule::Attention => 3,
+            TimeModule::Conv => 2,
+        };
+        let mut branch = SpaceTime::of_class_token(frames, patches);
+        let mut tower = alloc::vec![alloc::vec![0.0; 1 + patches]; frames];
+        tower.iter_mut().for_each(|tokens| tokens[0] = 1.0 / frames as f32);
+        for taps in beside.chunks_exact(taps).rev() {
+            let [layer, between @ .., within] = taps else { continue };
+            branch = branch.within_frames(within, clip);
+            branch = between.iter().fold(branch, |branch, time| branch.over_time(time, clip));
+            for (frame, (tokens, given)) in tower.iter_mut().zip(&branch.patches).enumerate() {
+                tokens[0] += branch.class / frames as f32;
+                tokens[1..].iter_mut().zip(given).for_each(|(token, given)| *token += given);
+                *tokens =
+                    rollout::through(core::slice::from_ref(layer), clip * frames + frame, core::mem::take(tokens));
+            }
+        }
+        let frame = |(frame, tokens)| rollout::through(below, clip * frames + frame, tokens).split_off(1);
+        tower.into_iter().enumerate().map(frame).collect()
+    }
+
     /// The temporal layers and the time embeddings are what no CLIP has.
     fn group(&self, tensor: &str) -> Group {
         match Group::by_name(tensor) {
@@ -207,7 +239,7 @@ impl TemporalLayer {
     fn forward(&self, tokens: ClipTokens, keep: f32, pass: &mut Pass) -> ClipTokens {
         let [clips, frames, patches, width] = tokens.patches.dims();
         let x = tokens.patches.swap_dims(1, 2).reshape([clips * patches, frames, width]);
-        let mixed = self.mix(x.clone());
+        let mixed = self.mix(x.clone(), pass);
         let mixed = pass_by(mixed.reshape([clips, patches * frames, width]), keep, pass).reshape(x.dims());
         let x = self.fc.forward_with(mixed, None, Some(x));
         let patches = x.reshape([clips, patches, frames, width]).swap_dims(1, 2);
@@ -215,15 +247,14 @@ impl TemporalLayer {
     }
 
     /// `[n, T, d]` to the same shape.
-    fn mix(&self, x: Tensor<3>) -> Tensor<3> {
+    fn mix(&self, x: Tensor<3>, pass: &mut Pass) -> Tensor<3> {
         let x = match &self.conv {
             Some(conv) => conv.forward(x),
             None => x,
         };
         let x = self.norm.forward(x);
         match &self.attention {
-            // What attends over time is not kept: taps are of tokens of one frame.
-            Some(attention) => attention.forward(x, None, &mut Pass::scoring()),
+            Some(attention) => attention.forward(x, None, pass),
             None => x,
         }
     }

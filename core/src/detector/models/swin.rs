@@ -369,11 +369,7 @@ impl Swin {
 
     /// The last map `[n, h, w, d]` through the last layer norm, and its mean over the map, `[n, d]`.
     pub fn pool(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<2> {
-        let normed = self.norm.forward(x);
-        if let Some(taps) = pass.taps() {
-            taps.maps = Some(normed.clone());
-        }
-        mean_over_places(normed)
+        mean_over_places(pass.through_maps(self.norm.forward(x)))
     }
 }
 

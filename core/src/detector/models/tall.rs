@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::IMAGENET_NORMALISATION;
 use super::swin::{Swin, SwinConfig};
+use crate::detector::explain::EvidenceMap;
 use crate::detector::{Network, Output, Sizes, Strategy};
 use crate::layers::{BatchNorm, Head, HeadKind, Linear, Pass};
 use crate::ops::{self, ChannelAffine};
@@ -122,6 +123,18 @@ impl Sizes for TallConfig {
 
     fn normalisation(&self) -> [[f32; 3]; 2] {
         IMAGENET_NORMALISATION
+    }
+
+    /// Each frame is a quarter of the picture. A map of odd side has no whole number of places in a quarter, so it is made twice as
+    /// fine.
+    fn by_frame(&self, map: Vec<f32>) -> Vec<Vec<f32>> {
+        let side = map.len().isqrt();
+        let fine = EvidenceMap::enlarged(&map, side, ACROSS * side);
+        let quarter = |frame: usize| {
+            let (top, left) = (frame / ACROSS * side, frame % ACROSS * side);
+            fine.chunks_exact(ACROSS * side).skip(top).take(side).flat_map(|row| row[left..][..side].to_vec()).collect()
+        };
+        (0..FRAMES).map(quarter).collect()
     }
 
     fn is_new(&self, tensor: &str) -> bool {
@@ -246,6 +259,10 @@ impl Network for Tall {
         let mut output = Output::new(features.clone(), self.head.forward(features));
         output.penalties.extend(consistency.map(|penalty| (CONSISTENCY, penalty)));
         output
+    }
+
+    fn margin_gradient(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        Some(self.head.margin_gradient(features))
     }
 }
 

@@ -16,8 +16,9 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use super::efficientnet::{EfficientNetConfig, Trunk};
+use crate::detector::explain::rollout::{SpaceTime as Relevance, Weighted};
 use crate::detector::{Network, Output, Sizes, Strategy, flatten_clips};
-use crate::layers::{Attention, Head, LayerNorm, Linear, Mlp, Pass, dropout};
+use crate::layers::{Attention, Head, LayerNorm, Linear, Mlp, Pass, TapKind, dropout};
 use crate::ops::Activation;
 use crate::weights::{Init, Loader, WeightsError};
 
@@ -115,6 +116,20 @@ impl Sizes for TimeSformerConfig {
         [[0.45; 3], [0.225; 3]]
     }
 
+    fn tapped(&self) -> TapKind {
+        TapKind::Attention
+    }
+
+    /// To the places of the convolutional network's last map, each of which sees much of a frame.
+    fn rolled_out(&self, layers: &[Weighted], clip: usize) -> Vec<Vec<f32>> {
+        let start = Relevance::of_class_token(self.clip_length, self.places());
+        let back = |tokens: Relevance, block: &[Weighted]| match block {
+            [time, within] => tokens.within_frames(within, clip).over_time(time, clip),
+            _ => tokens,
+        };
+        layers.chunks(2).rev().fold(start, back).patches
+    }
+
     fn is_new(&self, tensor: &str) -> bool {
         tensor.starts_with("time.")
     }
@@ -181,8 +196,7 @@ impl SpaceTimeBlock {
     fn over_time(&self, tokens: ClipTokens, pass: &mut Pass) -> ClipTokens {
         let shape @ [clips, places, frames, width] = tokens.places.dims();
         let x = tokens.places.reshape([clips * places, frames, width]);
-        // What attends over time is not kept: taps are of tokens of one frame.
-        let mixed = self.temporal_attention.forward(self.temporal_norm.forward(x.clone()), None, &mut Pass::scoring());
+        let mixed = self.temporal_attention.forward(self.temporal_norm.forward(x.clone()), None, pass);
         let mixed = dropout(mixed, self.dropout, pass);
         let places = self.temporal_fc.forward_with(mixed, None, Some(x)).reshape(shape);
         ClipTokens { places, ..tokens }

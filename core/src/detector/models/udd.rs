@@ -16,8 +16,9 @@ use burn::tensor::activation::log_softmax;
 use serde::{Deserialize, Serialize};
 
 use super::clip::{ClipConfig, Tower};
+use crate::detector::explain::rollout::Weighted;
 use crate::detector::{Network, Output, Sizes, Strategy, flatten_clips};
-use crate::layers::{Chance, Head, Linear, Pass, l2_normalise};
+use crate::layers::{Chance, Head, Linear, Pass, TapKind, l2_normalise};
 use crate::ops::Activation;
 use crate::weights::{Loader, WeightsError};
 
@@ -86,6 +87,14 @@ impl Sizes for UddConfig {
 
     fn normalisation(&self) -> [[f32; 3]; 2] {
         self.clip.normalisation()
+    }
+
+    fn tapped(&self) -> TapKind {
+        self.clip.tapped()
+    }
+
+    fn rolled_out(&self, layers: &[Weighted], clip: usize) -> Vec<Vec<f32>> {
+        self.clip.rolled_out(layers, clip)
     }
 
     fn is_new(&self, tensor: &str) -> bool {

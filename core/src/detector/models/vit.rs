@@ -14,8 +14,9 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use super::rope::Rotation;
+use crate::detector::explain::rollout::{self, Weighted};
 use crate::detector::{Network, Output, Sizes, flatten_clips};
-use crate::layers::{Attention, Head, HeadKind, LayerNorm, Mlp, Pass, PatchEmbedding, l2_normalise};
+use crate::layers::{Attention, Head, HeadKind, LayerNorm, Mlp, Pass, PatchEmbedding, TapKind, l2_normalise};
 use crate::ops::Activation;
 use crate::weights::{Init, Loader, WeightsError};
 
@@ -172,6 +173,27 @@ impl Sizes for VitConfig {
     fn normalisation(&self) -> [[f32; 3]; 2] {
         self.normalisation
     }
+
+    fn tapped(&self) -> TapKind {
+        TapKind::Attention
+    }
+
+    fn rolled_out(&self, layers: &[Weighted], clip: usize) -> Vec<Vec<f32>> {
+        let patches = match (self.family, layers.split_last()) {
+            // The learnt query takes from all tokens after the last layer.
+            (VitFamily::Perception { .. }, Some((pool, layers))) => {
+                rollout::through(layers, clip, pool.led(clip, &[1.0])).split_off(self.others())
+            }
+            (VitFamily::PlainMean, _) => {
+                let each = 1.0 / self.patches() as f32;
+                let read =
+                    (0..self.others() + self.patches()).map(|token| if token < self.others() { 0.0 } else { each });
+                rollout::through(layers, clip, read.collect()).split_off(self.others())
+            }
+            _ => rollout::of_class_token(layers, clip, self.others() - 1),
+        };
+        [patches].to_vec()
+    }
 }
 
 /// One layer: attention, then perceptron, each after a layer norm and around a residual.
@@ -268,11 +290,10 @@ impl Pool {
     }
 
     /// Tokens `[n, L, d]` to one `[n, d]`.
-    fn forward(&self, tokens: Tensor<3>) -> Tensor<2> {
+    fn forward(&self, tokens: Tensor<3>, pass: &mut Pass) -> Tensor<2> {
         let [count, _, width] = tokens.dims();
         let query = self.latent.val().cast(tokens.dtype()).reshape([1, 1, width]).expand([count, 1, width]);
-        // What one query finds is not kept: taps are of tokens that attend to each other.
-        let found = self.attention.forward_from(query, tokens, None, &mut Pass::scoring());
+        let found = self.attention.forward_from(query, tokens, None, pass);
         self.mlp.forward(self.norm.forward(found.clone()), Some(found)).reshape([count, width])
     }
 }
@@ -362,14 +383,14 @@ impl VitTower {
         let config = &self.config;
         let rotation = Rotation::of(config.family, config, &pixels.device());
         // Nothing but the class token is read of the last layer, but for taps.
-        let class_alone = config.family == VitFamily::Plain && pass.taps().is_none();
+        let class_alone = config.family == VitFamily::Plain && pass.taps(TapKind::Attention).is_none();
         let whole = self.layers.len() - usize::from(class_alone);
         let (layers, last) = self.layers.split_at(whole);
         let x = layers.iter().fold(self.embed(pixels), |x, layer| layer.forward(x, rotation.as_ref(), pass));
         let x = last.iter().fold(x, |x, layer| layer.forward_class(x, pass));
         let [count, tokens, width] = x.dims();
         if let Some(pool) = &self.pool {
-            return l2_normalise(pool.forward(self.norm.forward(x)));
+            return l2_normalise(pool.forward(self.norm.forward(x), pass));
         }
         let class = |x: Tensor<3>| self.norm.forward(x.narrow(1, 0, 1).reshape([count, width])).cast(DType::F32);
         match config.family {

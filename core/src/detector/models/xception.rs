@@ -270,10 +270,7 @@ impl Trunk {
         }
         x = self.blocks.iter().fold(x, |x, block| block.forward(x, pass));
         let maps = self.last.iter().fold(x, |x, layer| layer.forward(x, relu, pass));
-        if let Some(taps) = pass.taps() {
-            taps.maps = Some(maps.clone());
-        }
-        maps
+        pass.through_maps(maps)
     }
 }
 
@@ -298,5 +295,9 @@ impl Network for Xception {
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
         let features = mean_over_places(self.trunk.maps(flatten_clips(clips), pass));
         Output::new(features.clone(), self.head.forward(features))
+    }
+
+    fn margin_gradient(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        Some(self.head.margin_gradient(features))
     }
 }

@@ -169,7 +169,7 @@ impl<F: Fn(usize, &mut [f32], &mut [f32])> pulp::WithSimd for PiecePair<'_, F> {
 
 /// Stands in where nothing is chosen at run time.
 #[cfg(not(feature = "simd"))]
-struct Processor;
+pub(in crate::ops) struct Processor;
 
 #[cfg(not(feature = "simd"))]
 impl Processor {

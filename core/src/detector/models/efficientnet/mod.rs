@@ -172,10 +172,7 @@ impl Trunk {
         let x = self.stem.forward(pixels.permute([0, 2, 3, 1]), self.stem_steps, activation, pass);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, pass));
         let maps = self.last.forward(x, Steps::same(1), activation, pass);
-        if let Some(taps) = pass.taps() {
-            taps.maps = Some(maps.clone());
-        }
-        maps
+        pass.through_maps(maps)
     }
 }
 
@@ -207,6 +204,10 @@ impl Network for EfficientNet {
     fn forward(&self, clips: Tensor<5>, pass: &mut Pass) -> Output {
         let features = mean_over_places(self.trunk.maps(flatten_clips(clips), pass));
         Output::new(features.clone(), self.head.forward(features))
+    }
+
+    fn margin_gradient(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        Some(self.head.margin_gradient(features))
     }
 }
 

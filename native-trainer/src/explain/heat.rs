@@ -1,0 +1,197 @@
+//! Maps over pictures. Heat is light on a picture without colours, so that it is seen by any eye and on paper: its colours grow lighter with
+//! every step (magma, of matplotlib), from nothing to nearly white.
+
+use image::{Rgb, RgbImage as Canvas};
+use unmask_core::detector::explain::EvidenceMap;
+use unmask_core::face::alignment::{CropSpec, Similarity, template};
+use unmask_core::image::RgbImage;
+
+use super::lettering::{self, Weight};
+use super::walk::{ExplainedFace, ExplainedFrame};
+
+/// What evidence is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What makes the score larger.
+    Fake,
+    /// What makes it smaller.
+    Real,
+}
+
+impl Side {
+    /// The one that a score leans to.
+    pub fn of(score: f32) -> Self {
+        if score >= 0.5 { Self::Fake } else { Self::Real }
+    }
+
+    /// Its values of a map.
+    pub fn values(self, map: &EvidenceMap) -> &[f32] {
+        match self {
+            Self::Fake => &map.fake,
+            Self::Real => &map.real,
+        }
+    }
+
+    /// What is shown, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Fake => "speaks for fake",
+            Self::Real => "speaks for real",
+        }
+    }
+}
+
+/// How much of a picture heat hides at most.
+const COVER: f32 = 0.8;
+/// Longer side of a frame with maps, in pixels.
+const LONGEST: usize = 1280;
+
+/// `image` as a canvas.
+pub(super) fn canvas(image: &RgbImage) -> Canvas {
+    Canvas::from_raw(image.width() as u32, image.height() as u32, image.pixels().to_vec()).unwrap_or_default()
+}
+
+/// A crop under `values` of a map of `side` × `side` squares, of which `largest` is the hottest.
+pub(super) fn crop(crop: &RgbImage, values: &[f32], side: usize, largest: f32) -> Canvas {
+    let mut picture = canvas(crop);
+    let heat = EvidenceMap::enlarged(values, side, crop.width());
+    for (pixel, heat) in picture.pixels_mut().zip(heat) {
+        *pixel = heated(grey(*pixel), part(heat, largest));
+    }
+    picture
+}
+
+/// A frame, made smaller where it is large, with boxes, scores and what speaks for `side` in its faces.
+pub(super) fn frame(frame: &ExplainedFrame, spec: &CropSpec, side: Side) -> Canvas {
+    let longest = frame.image.width().max(frame.image.height());
+    let scale = (LONGEST as f32 / longest as f32).min(1.0);
+    let size = [frame.image.width(), frame.image.height()].map(|length| ((length as f32 * scale) as usize).max(1));
+    let small = match scale < 1.0 {
+        true => frame.image.resize(size[0], size[1], unmask_core::image::Interpolation::Bilinear),
+        false => frame.image.clone(),
+    };
+    let mut picture = canvas(&small);
+    frame.faces.iter().for_each(|face| lay(&mut picture, face, spec, side, scale));
+    frame.faces.iter().for_each(|face| name(&mut picture, face, scale));
+    picture
+}
+
+/// Lays a face's map where its crop was cut out of the frame.
+fn lay(picture: &mut Canvas, face: &ExplainedFace, spec: &CropSpec, side: Side, scale: f32) {
+    let points = face.landmarks.map(|point| point.map(|coordinate| coordinate * scale));
+    let Some(to_crop) = Similarity::estimate(&points, &template(spec.geometry, spec.size, spec.margin)) else { return };
+    let size = spec.size as f64;
+    let heat = EvidenceMap::enlarged(side.values(&face.map), face.map.side, spec.size);
+    let corners = [[0.0, 0.0], [size, 0.0], [0.0, size], [size, size]].map(|corner| to_crop.inverse().apply(corner));
+    let range = |axis: usize, length: u32| {
+        let values = corners.iter().map(|corner| corner[axis]);
+        let (low, high) = (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max));
+        low.max(0.0) as u32..(high.max(0.0).ceil() as u32).min(length)
+    };
+    let (columns, rows) = (range(0, picture.width()), range(1, picture.height()));
+    for y in rows {
+        for x in columns.clone() {
+            let [u, v] = to_crop.apply([f64::from(x), f64::from(y)]);
+            if u < 0.0 || v < 0.0 || u >= size || v >= size {
+                continue;
+            }
+            let heat = heat.get(v as usize * spec.size + u as usize).copied().unwrap_or(0.0);
+            let pixel = picture.get_pixel_mut(x, y);
+            *pixel = heated(grey(*pixel), part(heat, face.largest));
+        }
+    }
+}
+
+/// Draws a face's box and its score.
+fn name(picture: &mut Canvas, face: &ExplainedFace, scale: f32) {
+    let [left, top, width, height] = face.bounds.map(|length| (length * scale).round() as i64);
+    let size = (picture.height() as f32 / 28.0).clamp(11.0, 30.0);
+    for (grow, level) in [(-1, 0), (1, 0), (0, 255)] {
+        outline(picture, [left - grow, top - grow, width + 2 * grow, height + 2 * grow], level);
+    }
+    let words = format!("P(fake) {:.2}", face.score);
+    let y = if (top as f32) < size * 1.3 { (top + height) as f32 + 3.0 } else { top as f32 - size * 1.25 };
+    lettering::write_outlined(picture, &words, [left as f32, y], size, Weight::Bold);
+}
+
+/// A rectangle one pixel wide, as far as it lies within the picture.
+fn outline(picture: &mut Canvas, [left, top, width, height]: [i64; 4], level: u8) {
+    let mut dot = |x: i64, y: i64| {
+        if let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y))
+            && let Some(pixel) = picture.get_pixel_mut_checked(x, y)
+        {
+            *pixel = Rgb([level; 3]);
+        }
+    };
+    for x in left..=left + width {
+        dot(x, top);
+        dot(x, top + height);
+    }
+    for y in top..=top + height {
+        dot(left, y);
+        dot(left + width, y);
+    }
+}
+
+/// A value in parts of the largest.
+fn part(value: f32, largest: f32) -> f32 {
+    if largest > 0.0 { (value / largest).clamp(0.0, 1.0) } else { 0.0 }
+}
+
+/// The pixel without its colour (BT.601), a little darker, so that heat is lighter than it.
+fn grey(Rgb([red, green, blue]): Rgb<u8>) -> f32 {
+    0.75 * (0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue))
+}
+
+/// A grey level under heat from 0 to 1.
+fn heated(grey: f32, heat: f32) -> Rgb<u8> {
+    let colour = colorous::MAGMA.eval_continuous(f64::from(0.25 + 0.75 * heat));
+    let cover = COVER * heat.sqrt();
+    let mixed = |colour: u8| (grey * (1.0 - cover) + f32::from(colour) * cover).round() as u8;
+    Rgb([mixed(colour.r), mixed(colour.g), mixed(colour.b)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heat_is_lighter_the_hotter_it_is_on_any_picture() {
+        for grey in [0.0, 60.0, 120.0, 190.0] {
+            let luminance = |heat: f32| {
+                let Rgb([red, green, blue]) = heated(grey, heat);
+                0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
+            };
+            assert!((luminance(0.0) - grey).abs() < 1.0);
+            let hottest = luminance(1.0);
+            assert!((0..10).all(|step| luminance(step as f32 / 10.0) <= hottest + 1.0) && hottest > 150.0);
+        }
+    }
+
+    #[test]
+    fn a_map_lies_on_the_frame_where_the_face_was_cut_out() {
+        let spec = CropSpec { size: 64, ..CropSpec::DEEPFAKEBENCH };
+        let landmarks = template(spec.geometry, spec.size, spec.margin).map(|[x, y]| [x / 2.0 + 20.0, y / 2.0 + 10.0]);
+        let image = RgbImage::new(80, 60, vec![100; 80 * 60 * 3]).unwrap();
+        // Only the lower right quarter of the crop is hot.
+        let map = EvidenceMap { side: 2, fake: vec![0.0, 0.0, 0.0, 1.0], real: vec![0.0; 4] };
+        let face = ExplainedFace {
+            track: 0,
+            score: 0.9,
+            bounds: [22.0, 12.0, 28.0, 28.0],
+            landmarks,
+            crop: image.clone(),
+            map,
+            largest: 1.0,
+            share: 1.0,
+        };
+        let mut picture = canvas(&image);
+        lay(&mut picture, &face, &spec, Side::Fake, 1.0);
+        let level = |x, y| i32::from(picture.get_pixel(x, y).0[0]);
+        assert_eq!(level(10, 5), 100, "outside of the crop nothing changes");
+        assert_eq!(level(22, 12), 75, "a cold corner is grey");
+        assert!(level(50, 40) > 180, "the hot corner: {}", level(50, 40));
+        lay(&mut picture, &face, &spec, Side::Real, 1.0);
+        assert!(picture.get_pixel(50, 40).0[0] < 200);
+    }
+}
