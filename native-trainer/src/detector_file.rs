@@ -91,10 +91,6 @@ impl Source {
 pub struct Loaded {
     /// The detector, on its device.
     pub detector: Detector,
-    /// Where it came from.
-    pub source: Source,
-    /// The detector that it changes, where it is an adapter.
-    pub base: Option<Source>,
     hash: FileHash,
 }
 
@@ -112,7 +108,7 @@ impl FileHash {
 
 impl Loaded {
     /// The detector of this file, which a device other than the CPU has to compute as the file says that a CPU does.
-    fn checked(detector: Detector, source: &Source, base: Option<&Source>, hash: FileHash) -> Result<Self> {
+    fn checked(detector: Detector, source: &Source, hash: FileHash) -> Result<Self> {
         if let Some(reference) = detector.spec().reference
             && *detector.device() != Device::flex()
         {
@@ -121,7 +117,7 @@ impl Loaded {
                 anyhow!("{source} cannot be trusted to this device, which {problem}; use `--device cpu`")
             })?;
         }
-        Ok(Self { detector, source: source.clone(), base: base.cloned(), hash })
+        Ok(Self { detector, hash })
     }
 
     /// The file's SHA-256, in hexadecimal.
@@ -144,14 +140,14 @@ pub fn load(source: &Source, base: Option<&Source>, device: &Device) -> Result<L
         (Content::Adapter { base_sha256 }, None) => return Err(source.naming(WeightsError::BaseNeeded(base_sha256))),
         (Content::Adapter { base_sha256 }, Some(base)) => adapted(source, base, &base_sha256, device)?,
     };
-    Loaded::checked(detector, source, base, hash)
+    Loaded::checked(detector, source, hash)
 }
 
 /// Loads a detector for commands that take no base of an adapter.
 pub fn load_whole(source: &Source, device: &Device) -> Result<Loaded> {
     let hash = FileHash::of(source);
     match Content::of(source, device)? {
-        Content::Whole(detector) => Loaded::checked(*detector, source, None, hash),
+        Content::Whole(detector) => Loaded::checked(*detector, source, hash),
         Content::Adapter { base_sha256 } => bail!(
             "{source} is an adapter for the detector with SHA-256 {base_sha256}, and a whole detector is needed here; \
              name one, such as the detector.safetensors that a finished run leaves beside its adapter"

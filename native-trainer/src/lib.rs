@@ -4,7 +4,8 @@
 //! changes it, [`train`] trains, [`evaluation`] and [`compare`] measure, [`hub`] brings published weights, [`detector_file`],
 //! [`checkpoint`] and [`peft`] read and write models, [`int8`] makes them small, [`output`] shows reports, [`report`] writes them as files and
 //! pages, [`provenance`] is what such a file rests on and [`verify`] checks, [`credentials`] reads what a file says under a signature,
-//! [`watch`] scores what arrives in a folder. What all models share is in `unmask-core`. Errors are sentences for people: which file, and the way out.
+//! [`watch`] scores what arrives in a folder, [`serve`] what is handed in by HTTP. What all models share is in `unmask-core`. Errors are sentences for people: which file, and
+//! the way out.
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {
@@ -43,6 +44,7 @@ pub mod device;
 mod encoders;
 pub mod evaluation;
 pub mod explain;
+pub mod figures;
 mod file_print;
 pub mod files;
 pub mod hub;
@@ -58,6 +60,7 @@ pub mod provenance;
 mod random;
 pub mod report;
 pub mod scoring;
+pub mod serve;
 #[cfg(test)]
 #[path = "../../tests/support/data.rs"]
 mod shared_data;

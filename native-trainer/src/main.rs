@@ -42,10 +42,11 @@ enum Command {
     Forward(commands::forward::ForwardArgs),
     Bench(commands::bench::BenchArgs),
     Preview(commands::preview::PreviewArgs),
+    Watch(commands::watch::WatchArgs),
+    Serve(commands::serve::ServeArgs),
     Verify(commands::verify::VerifyArgs),
     #[command(name = unmask::credentials::SUBCOMMAND, hide = true)]
     ReadCredentials(commands::credentials::ReadCredentialsArgs),
-    Watch(commands::watch::WatchArgs),
 }
 
 fn main() -> ExitCode {
@@ -63,9 +64,10 @@ fn main() -> ExitCode {
         Command::Forward(args) => commands::forward::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => commands::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Preview(args) => commands::preview::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Watch(args) => commands::watch::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::ReadCredentials(args) => commands::credentials::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Watch(args) => commands::watch::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

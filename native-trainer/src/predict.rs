@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use burn::tensor::Tensor;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use unmask_core::detector::Detector;
@@ -36,18 +37,59 @@ impl ClipLogits {
     }
 }
 
+/// A clip as the model saw it.
+pub struct SeenClip<'a> {
+    /// The model's answer.
+    pub logits: ClipLogits,
+    /// What the model made of it before its head, `[d]`.
+    pub features: &'a [f32],
+    /// Its crops.
+    pub pictures: &'a [RgbImage],
+}
+
+/// Which crops of which video a clip is of.
+pub type ClipCrops<'a> = (&'a Video, Vec<usize>);
+
 /// Runs `detector` over `frames` evenly spaced crops of each video, in clips as [`aggregate`] has them. `images` brings the
 /// crops of a video by their indices; `progress` is told how many videos are done.
 ///
 /// # Errors
-/// Those of `images`; and a video without crops, or for which the detector gives no finite number, by its name.
+/// Those of [`predict_each`].
 pub fn predict(
     detector: &Detector,
     videos: &[Video],
     frames: usize,
     images: impl Fn(&Video, &[usize]) -> Result<Vec<RgbImage>> + Sync,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize),
 ) -> Result<Vec<ClipLogits>> {
+    let mut found = Vec::new();
+    let keep = |clip: SeenClip| {
+        found.push(clip.logits);
+        Ok(())
+    };
+    predict_each(detector, videos, frames, one_by_one(images), keep, progress)?;
+    Ok(found)
+}
+
+/// Brings the clips of a batch each for itself.
+pub fn one_by_one(
+    images: impl Fn(&Video, &[usize]) -> Result<Vec<RgbImage>> + Sync,
+) -> impl Fn(&[ClipCrops]) -> Result<Vec<Vec<RgbImage>>> {
+    move |clips| clips.par_iter().map(|(video, crops)| images(video, crops)).collect()
+}
+
+/// As [`predict`], with the crops of a batch of clips brought together, and each clip shown to `each` with its answer.
+///
+/// # Errors
+/// Those of `images` and `each`; and a video without crops, or for which the detector gives no finite number, by its name.
+pub fn predict_each(
+    detector: &Detector,
+    videos: &[Video],
+    frames: usize,
+    images: impl Fn(&[ClipCrops]) -> Result<Vec<Vec<RgbImage>>>,
+    mut each: impl FnMut(SeenClip) -> Result<()>,
+    mut progress: impl FnMut(usize),
+) -> Result<()> {
     let length = detector.spec().clip_length();
     let clips: Vec<(usize, Vec<usize>)> = videos
         .iter()
@@ -57,33 +99,36 @@ pub fn predict(
     if let Some(video) = videos.iter().find(|video| video.crops.is_empty()) {
         bail!("{} has no crops to score; preprocess it again", video.identity());
     }
-    let mut predictions = Vec::with_capacity(clips.len());
     for group in clips.chunks((BATCH / length).max(1)) {
-        let pictures: Vec<Vec<RgbImage>> =
-            group.par_iter().map(|(video, crops)| images(&videos[*video], crops)).collect::<Result<_>>()?;
+        let wanted: Vec<ClipCrops> = group.iter().map(|(video, crops)| (&videos[*video], crops.clone())).collect();
+        let pictures = images(&wanted)?;
         let output = detector.model().forward(detector.preprocess(&pictures.concat()));
-        let answers: Vec<f32> = output
-            .answers()
-            .into_data()
-            .try_into_vec()
-            .map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
-        let columns = answers.len() / group.len();
+        let features = values(output.features.clone())?;
+        let answers = values(output.answers())?;
+        let [width, columns] = [&features, &answers].map(|values| (values.len() / group.len()).max(1));
         let uncertainties = detector.scores(&answers).uncertainty;
-        for (place, (video, crops)) in group.iter().enumerate() {
-            let answer = answers.chunks_exact(columns.max(1)).nth(place);
-            let Some([real, fake, ..]) = answer.filter(|answer| answer.iter().all(|value| value.is_finite())) else {
+        let rows = features.chunks_exact(width).zip(answers.chunks_exact(columns)).zip(&pictures);
+        for (place, ((video, crops), ((features, answer), pictures))) in group.iter().zip(rows).enumerate() {
+            let [real, fake, ..] = *answer else { bail!("the detector gives no two logits; import it again") };
+            if !answer.iter().all(|value| value.is_finite()) {
                 bail!(
                     "{} has no score: the detector's answer is not a finite number, so its weights are damaged, or its \
                      training has diverged (then lower optimizer.learning_rate)",
                     videos[*video].identity()
                 );
-            };
-            let (logits, uncertainty) = ([*real, *fake], uncertainties.get(place).copied());
-            predictions.push(ClipLogits { video: *video, crop: crops[0], logits, uncertainty });
+            }
+            let uncertainty = uncertainties.get(place).copied();
+            let logits = ClipLogits { video: *video, crop: crops[0], logits: [real, fake], uncertainty };
+            each(SeenClip { logits, features, pictures })?;
         }
         progress(group.last().map_or(0, |(video, _)| video + 1));
     }
-    Ok(predictions)
+    Ok(())
+}
+
+/// A tensor's values.
+fn values(tensor: Tensor<2>) -> Result<Vec<f32>> {
+    tensor.into_data().try_into_vec().map_err(|error| anyhow!("the scores could not be read back: {error:?}"))
 }
 
 /// [`predict`] with a progress bar that says `what` is scored.
@@ -94,14 +139,20 @@ pub fn predict_visibly(
     what: &str,
     images: impl Fn(&Video, &[usize]) -> Result<Vec<RgbImage>> + Sync,
 ) -> Result<Vec<ClipLogits>> {
-    let bar = ProgressBar::new(videos.len() as u64).with_message(what.to_owned());
+    let bar = progress_bar(videos.len() as u64, what);
+    let found = predict(detector, videos, frames, images, |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    found
+}
+
+/// A bar that says `what` is scored.
+pub fn progress_bar(length: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length).with_message(what.to_owned());
     // The template is a constant.
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left") {
         bar.set_style(style);
     }
-    let found = predict(detector, videos, frames, images, |done| bar.set_position(done as u64));
-    bar.finish_and_clear();
-    found
+    bar
 }
 
 /// The scores of the detector's answers by the names of their videos.

@@ -56,8 +56,7 @@ impl Scorer {
         Self { first, others, finder, options }
     }
 
-    /// The detectors, the first one first.
-    pub fn detectors(&self) -> impl Iterator<Item = &Loaded> {
+    fn detectors(&self) -> impl Iterator<Item = &Loaded> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
@@ -70,11 +69,6 @@ impl Scorer {
     /// The first detector.
     pub fn detector(&self) -> &Detector {
         &self.first.detector
-    }
-
-    /// What the user chose.
-    pub fn options(&self) -> ScoreOptions {
-        self.options
     }
 
     /// How inputs are opened.
@@ -90,6 +84,14 @@ impl Scorer {
     /// What the detectors' files say about them, the first one's first.
     pub fn specs(&self) -> Vec<&DetectorSpec> {
         self.detectors().map(|loaded| loaded.detector.spec()).collect()
+    }
+
+    /// What reports say of the detectors, the first one's first.
+    ///
+    /// # Errors
+    /// A detector's file could not be read to its end.
+    pub fn models(&self) -> Result<Vec<ModelInfo>> {
+        self.detectors().map(|loaded| Ok(ModelInfo::new(loaded.detector.spec(), loaded.sha256()?))).collect()
     }
 
     /// Scores one input; `pictures` collects what a page shows of it, where one is wanted, with the scores of the first detector,

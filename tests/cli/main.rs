@@ -1,6 +1,7 @@
 //! The program `unmask`, run as a user runs it.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is how a test fails")]
 
+mod analysing;
 mod bad_input;
 mod bundled;
 mod clip_models;
@@ -14,6 +15,7 @@ mod data_sets;
 #[path = "../support/encoders.rs"]
 mod encoders;
 mod evaluating;
+mod explaining;
 mod filming;
 mod importing;
 mod inputs;
@@ -31,6 +33,7 @@ mod references;
 mod reporting;
 mod second_opinion;
 mod self_blended;
+mod serving;
 #[path = "../support/data.rs"]
 mod shared_data;
 mod strays;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use unmask_core::metrics::{
-    Bootstrap, MAX_TEMPERATURE, Misses, Ranking, Scored, TemperatureNote, Undefined, VerdictBasis, balanced_threshold,
-    fit_temperature, fit_verdict_thresholds,
+    Bootstrap, CALIBRATION_BINS, MAX_TEMPERATURE, Misses, Ranking, ScoreBin, Scored, TemperatureNote, Undefined,
+    VerdictBasis, balanced_threshold, fit_temperature, fit_verdict_thresholds,
 };
 
 /// Rounding in f64 in another order.
@@ -71,6 +71,44 @@ fn the_roc_curve_is_that_of_scikit_learn_point_by_point() {
         }
         assert_eq!(actual[0].threshold, None);
         assert!(actual[1..].windows(2).all(|pair| pair[0].threshold > pair[1].threshold), "{name}");
+    });
+}
+
+#[test]
+fn the_precision_recall_curve_is_that_of_scikit_learn_point_by_point() {
+    for_each_ranking(|case, ranking, name| {
+        let (actual, expected) = (ranking.precision_recall().expect("both classes"), list(case, "precision_recall"));
+        assert_eq!(actual.len(), expected.len(), "{name}");
+        for (a, e) in actual.iter().zip(expected) {
+            assert_close(Ok(a.precision), &e[0], name);
+            assert_close(Ok(a.recall), &e[1], name);
+        }
+    });
+}
+
+#[test]
+fn the_true_positive_rate_at_low_false_positive_rates_is_the_highest_that_scikit_learn_lists() {
+    for_each_ranking(|case, ranking, name| {
+        for (rate, expected) in [0.01, 0.05].into_iter().zip(list(case, "true_positive_rate_at")) {
+            assert_close(ranking.true_positive_rate_at(rate), expected, &format!("{name} at {rate}"));
+        }
+    });
+}
+
+#[test]
+fn calibration_in_bins_is_that_of_scikit_learn_and_so_is_the_error_by_it() {
+    for_each_ranking(|case, ranking, name| {
+        let (bins, expected) = (ranking.bins(CALIBRATION_BINS).expect("probabilities"), &case["calibration"]);
+        let counts: Vec<u64> = list(expected, "counts").iter().map(|count| count.as_u64().expect("a count")).collect();
+        assert_eq!(bins.iter().map(ScoreBin::count).collect::<Vec<u64>>(), counts, "{name}");
+        let full: Vec<&ScoreBin> = bins.iter().filter(|bin| bin.count() > 0).collect();
+        let listed = list(expected, "bins");
+        assert_eq!(full.len(), listed.len(), "{name}");
+        for (bin, e) in full.into_iter().zip(listed) {
+            assert_close(Ok(bin.fake_part().expect("full")), &e[0], name);
+            assert_close(Ok(bin.mean_score.expect("full")), &e[1], name);
+        }
+        assert_close(ranking.expected_calibration_error(), &expected["error"], name);
     });
 }
 

@@ -3,6 +3,10 @@
 Each case of `rankings` has `scores`, `fakes` (0 or 1), and
     auc, average_precision       roc_auc_score, average_precision_score
     roc                          [false positive rate, true positive rate] of roc_curve(drop_intermediate=False)
+    precision_recall             [precision, recall] of precision_recall_curve, from recall 0 on
+    true_positive_rate_at        the highest TPR of roc_curve where FPR is at most 1 % and 5 %
+    calibration                  [fraction of fakes, mean score] of calibration_curve(n_bins=15), bins without scores left out,
+                                 and the expected calibration error by them and by how many scores numpy counts in each bin
     equal_error_rate             FPR where FPR = FNR on the polyline through those points, found by scipy's brentq
     at                           for some thresholds: confusion_matrix (tn, fp, fn, tp), accuracy, precision, recall, f1,
                                  balanced accuracy of `score >= threshold`; null where scikit-learn warns of 0/0
@@ -19,6 +23,7 @@ import warnings
 import numpy as np
 from scipy import optimize, special, stats
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 from sklearn.exceptions import UndefinedMetricWarning
 
 from common import output_argument
@@ -26,6 +31,8 @@ from common import output_argument
 SEED = 20263
 THRESHOLDS = (0.0, 0.25, 0.5, 0.81, 1.0)
 ALLOWED = (0.05, 0.1)
+FALSE_POSITIVE_RATES = (0.01, 0.05)
+BINS = 15
 # Reals, fakes, how far the classes are apart, and the levels scores are rounded to.
 RANKINGS = ((1, 1, 1.0, 10), (7, 12, 0.8, 10), (60, 45, 1.2, 100), (30, 200, 0.0, 20), (40, 40, -0.7, 50))
 RANKINGS += ((25, 33, 6.0, 1000), (150, 100, 2.5, 1000), (50, 50, 2.0, 4))
@@ -37,17 +44,30 @@ def ranking_case(reals, fakes, distance, levels, rng):
     scores = special.expit(rng.normal(size=reals + fakes) + distance * (labels - 0.5))
     scores = np.round(scores * levels) / levels
     fpr, tpr, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
+    precision, recall, _ = metrics.precision_recall_curve(labels, scores)
     return {
         "scores": scores.tolist(),
         "fakes": labels.tolist(),
         "auc": metrics.roc_auc_score(labels, scores),
         "average_precision": metrics.average_precision_score(labels, scores),
         "roc": np.stack([fpr, tpr], axis=1).tolist(),
+        "precision_recall": np.stack([precision, recall], axis=1)[::-1].tolist(),
+        "true_positive_rate_at": [tpr[fpr <= rate].max() for rate in FALSE_POSITIVE_RATES],
+        "calibration": calibration(labels, scores),
         "equal_error_rate": equal_error_rate(fpr, tpr),
         "at": [at_threshold(labels, scores, threshold) for threshold in THRESHOLDS],
         "best_balanced_accuracy": ((tpr + 1 - fpr) / 2).max(),
         "verdict": [{"allowed": allowed, "decided": widest_region(labels, scores, allowed)} for allowed in ALLOWED],
     }
+
+
+def calibration(labels, scores):
+    fakes, mean_scores = calibration_curve(labels, scores, n_bins=BINS)
+    # Bins are open below and closed above, as scikit-learn's are.
+    places = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], scores)
+    counts = np.bincount(places, minlength=BINS)
+    error = (counts[counts > 0] * np.abs(fakes - mean_scores)).sum() / len(scores)
+    return {"bins": np.stack([fakes, mean_scores], axis=1).tolist(), "counts": counts.tolist(), "error": error}
 
 
 def equal_error_rate(fpr, tpr):

@@ -6,12 +6,15 @@ import { fetchDetector, forgetDetector, keepDetector, keptDetectors } from './we
 
 /**
  * @import { Description, Files } from './messages.d.ts'
- * @import { Kept, LoadOptions, KeepOptions, Progress, Report, ScoreOptions, Source, Sources } from './unmask.d.ts'
+ * @import { Explained, ExplainOptions, Kept, LoadOptions, KeepOptions, Progress, Report, ScoreOptions, Source, Sources } from './unmask.d.ts'
  *
  * @typedef {{ onProgress: (progress: Progress) => void, signal?: AbortSignal }} Listening
  */
 
 const DEVICES = ['auto', 'cpu', 'webgpu'];
+
+/** Faces that are explained where nobody says how many. */
+const FACES = 6;
 
 /** The options that are about one source; of several, each is an array in the order of the sources. */
 const OF_SOURCE = ['base', 'sha256', 'checkpoint'];
@@ -115,6 +118,24 @@ export class Detector {
     }
     const request = { ...named(input), frames, everybody: faces === 'all' };
     return this.#link.score(request, { source: input, onProgress, signal });
+  }
+
+  /**
+   * Shows where the detector looked in some faces of whoever decides: what in them speaks for a fake, and what for a real one.
+   * @param {File | Blob} input
+   * @param {Report} report what `score` gave of the same input
+   * @param {ExplainOptions} [options]
+   * @returns {Promise<Explained[]>}
+   */
+  async explain(input, report, { faces = FACES, onProgress = () => {}, signal } = {}) {
+    if (!(input instanceof Blob)) throw new TypeError('only a File or a Blob can be explained');
+    if (!(Number.isInteger(faces) && faces > 0)) throw new TypeError('the number of faces must be a whole number above zero');
+    const { sha256 } = report.opinions?.[0].model ?? report.model;
+    if (sha256 !== this.sha256) {
+      throw new UnmaskError('wrong_use', `${report.input}: its report is another detector's; score it again with this one`);
+    }
+    const request = { file: input, name: report.input, report, faces };
+    return this.#link.explain(request, { source: input, onProgress, signal });
   }
 
   /** Ends the workers and frees their memory. What is being scored is rejected. */

@@ -55,6 +55,16 @@ const TASKS = {
   async score({ crops, model }) {
     return /** @type {Scorer} */ (scorers[model]).score(crops);
   },
+
+  /** Where the detector looked in the middle one of a clip's crops. */
+  async explain({ crops, model }) {
+    const explained = await /** @type {Scorer} */ (scorers[model]).explain(crops);
+    try {
+      return { score: explained.score, size: explained.size, fake: explained.takeFake(), real: explained.takeReal() };
+    } finally {
+      explained.free();
+    }
+  },
 };
 
 self.addEventListener('message', async (/** @type {MessageEvent} */ { data: { id, task, message } }) => {

@@ -4,7 +4,7 @@ import { spawn } from './spawn.js';
 
 /**
  * @import { Description, Files } from './messages.d.ts'
- * @import { Progress } from './unmask.d.ts'
+ * @import { Progress, Report } from './unmask.d.ts'
  *
  * @typedef {{ onProgress: (progress: Progress) => void, signal?: AbortSignal, source?: Blob | HTMLVideoElement }} Listening
  *   who hears of a request, what stops it, and what a player of the page can show for it
@@ -74,12 +74,31 @@ export class WorkerLink {
    * @param {{ file: Blob | null, name: string, frames?: number, everybody: boolean }} request
    * @param {Listening} listening
    */
-  async score(request, listening) {
+  score(request, listening) {
+    return this.#ask('score', request, listening);
+  }
+
+  /**
+   * Explains faces of an input that was scored; resolves to them and their maps.
+   * @param {{ file: Blob, name: string, report: Report, faces: number }} request
+   * @param {Listening} listening
+   */
+  explain(request, listening) {
+    return this.#ask('explain', request, listening);
+  }
+
+  /**
+   * Asks the loaded worker for something.
+   * @param {'score' | 'explain'} type
+   * @param {{ name: string }} request
+   * @param {Listening} listening
+   */
+  async #ask(type, request, listening) {
     const { signal } = listening;
     signal?.throwIfAborted();
     await this.description(() => {});
     signal?.throwIfAborted();
-    return this.#send(/** @type {Worker} */ (this.#worker), 'score', request, listening);
+    return this.#send(/** @type {Worker} */ (this.#worker), type, request, listening);
   }
 
   close() {
@@ -128,7 +147,7 @@ export class WorkerLink {
   /**
    * Asks the worker for something. An abort rejects at once; the worker stops at its next pause.
    * @param {Worker} worker
-   * @param {'load' | 'score'} type
+   * @param {'load' | 'score' | 'explain'} type
    * @param {{ name: string }} request
    * @param {Listening} listening
    * @returns {Promise<any>}

@@ -158,6 +158,16 @@ function stoppedBy(error) {
   return `stopped (${error.message.split('\n')[0]})`;
 }
 
+/** Whether a task is done by a helper that has the detectors. */
+function needs(task) {
+  return task === 'score' || task === 'explain';
+}
+
+/** The scores in what a task gave. */
+function scoresOf(task, value) {
+  return task === 'explain' ? [value.score] : value;
+}
+
 /** Whether it is a number from 0 to 1; NaN is neither above nor below anything. */
 function isScore(score) {
   return score >= 0 && score <= 1;
@@ -269,6 +279,15 @@ export class Pool {
     return this.#enqueue('score', { crops, model });
   }
 
+  /**
+   * Explains the middle one of a clip's crops by whatever scores.
+   * @param {Uint8Array} crops
+   * @param {number} model which of the detectors they are for
+   */
+  explain(crops, model) {
+    return this.#enqueue('explain', { crops, model });
+  }
+
   /** Ends all helpers. */
   close() {
     this.#closed = true;
@@ -309,9 +328,10 @@ export class Pool {
 
   /** @param {Entry} entry */
   #able({ task, stopped }) {
-    if (task === 'score' && this.#gpu) return [this.#gpu];
+    const needsDetectors = needs(task);
+    if (needsDetectors && this.#gpu) return [this.#gpu];
     // For scores the last ones first, so that those without detectors are left to find faces.
-    const able = task === 'score' ? this.#scorers().reverse() : this.#helpers;
+    const able = needsDetectors ? this.#scorers().reverse() : this.#helpers;
     const others = able.filter((helper) => helper !== stopped);
     return others.length > 0 ? others : able;
   }
@@ -323,10 +343,10 @@ export class Pool {
   async #perform(helper, entry) {
     helper.busy = true;
     try {
-      if (entry.task === 'score') await helper.load(this.#detectors);
+      if (needs(entry.task)) await helper.load(this.#detectors);
       const done = await helper.run(entry.task, entry.message);
       // The CPU's word counts where a graphics device gives what is no score; what that gives, the report's maker judges.
-      if (helper === this.#gpu && !done.value.every(isScore)) throw new Error('it gave a score that is no number from 0 to 1');
+      if (helper === this.#gpu && !scoresOf(entry.task, done.value).every(isScore)) throw new Error('it gave a score that is no number from 0 to 1');
       entry.resolve(done);
     } catch (error) {
       this.#failed(helper, entry, error);

@@ -97,6 +97,8 @@ export type ErrorCode =
   | 'in_use'
   /** The module, a worker or the device stopped. */
   | 'stopped'
+  /** A page cannot show where such a detector looked. */
+  | 'cannot_explain'
   /** The detector was disposed of before. */
   | 'disposed'
   /** The element's attributes ask for something that there is not (from the API that is a `TypeError`), or a detector is given twice. */
@@ -156,6 +158,29 @@ export interface ScoreOptions {
   faces?: 'largest' | 'all';
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
+}
+
+export interface ExplainOptions {
+  /** How many faces, evenly spaced over the input. Default: 6. */
+  faces?: number;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * A face and where the detector looked in it, as PNG. In `fake` and `real` light parts are what speaks for either class; the two can be
+ * compared with each other. They are about the detector: they do not show that something is wrong with the face, or where.
+ */
+export interface Explained {
+  /** Which of the report's frames it is in. */
+  frame: number;
+  time_s: number;
+  track: number;
+  score: number;
+  /** The aligned crop, as the detector saw it. */
+  face: Blob;
+  fake: Blob;
+  real: Blob;
 }
 
 export type Verdict = 'likely_fake' | 'likely_real' | 'uncertain' | 'no_face';
@@ -356,6 +381,12 @@ export class Detector {
    * options are a `TypeError`.
    */
   score(input: File | Blob | HTMLVideoElement, options?: ScoreOptions): Promise<Report>;
+  /**
+   * Shows where the detector, of several the first, looked in some faces of whoever has the highest score; `report` is what `score` gave of
+   * the same file, which is decoded once more. Convolutional networks and Swin transformers are explained in a page; for other
+   * transformers it rejects with `cannot_explain`.
+   */
+  explain(input: File | Blob, report: Report, options?: ExplainOptions): Promise<Explained[]>;
   /** Ends the workers and frees their memory. What is being scored is rejected. */
   dispose(): void;
 }

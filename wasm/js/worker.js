@@ -2,6 +2,7 @@
  * The worker behind a `Detector`: decodes, has its helpers find faces and score them, and makes the report.
  */
 import { heard, told, UnmaskError } from './error.js';
+import { explainInput } from './explaining.js';
 import { openDetectors } from './loading.js';
 import { compile, hasRelaxed, start as startModule, wasm } from './module.js';
 import { scoreInput } from './scoring.js';
@@ -23,6 +24,13 @@ queue.catch(() => {});
 /** Questions to the page that it has not answered, by their number: `{ id, resolve, reject }`. */
 const questions = new Map();
 let nextQuestion = 0;
+
+/** What is done, by the type of a request. */
+const TASKS = {
+  load,
+  score: (request, control) => scoreInput(opened, request, control),
+  explain: (request, control) => explainInput(opened, request, control),
+};
 
 class Cancelled extends Error {
   name = 'Cancelled';
@@ -89,7 +97,7 @@ async function answer(request) {
   };
   try {
     control.check();
-    const value = request.type === 'load' ? await load(request, control) : await scoreInput(opened, request, control);
+    const value = await TASKS[request.type](request, control);
     self.postMessage({ id, type: 'result', value });
   } catch (error) {
     fail(request, error);

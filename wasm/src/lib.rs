@@ -3,7 +3,7 @@
 //! JavaScript decodes, since browsers have the decoders, and shares work out among workers; everything that a result
 //! depends on besides is here and in `unmask-core`, as in the native program. One worker opens a file ([`VideoFile`]),
 //! decodes the samples of its plan, and has a [`Scoring`] that makes the report. Helpers, each with this module in a memory
-//! of its own, find faces ([`FaceFinder`]) and score crops ([`Scorer`]). Calls are short, so that each worker can hear
+//! of its own, find faces ([`FaceFinder`]), score crops and explain them ([`Scorer`]). Calls are short, so that each worker can hear
 //! between them that it is to stop.
 //!
 //! A panic ends the module: another worker is started then ([`last_panic`] has the message).
@@ -15,6 +15,7 @@ mod contract;
 mod convert;
 mod device;
 mod error;
+mod explaining;
 mod finder;
 mod frame;
 pub mod media;
@@ -29,6 +30,7 @@ mod video_file;
 pub use convert::Conversion;
 #[cfg(feature = "webgpu")]
 pub use device::probe;
+pub use explaining::{Explained, crop_face, explained_together};
 pub use finder::FaceFinder;
 pub use panic::{last_panic, start};
 #[cfg(feature = "pictures")]

@@ -13,6 +13,7 @@ use web_sys::Blob;
 use crate::blob::BlobBytes;
 use crate::device::Input;
 use crate::error::of_detector;
+use crate::explaining::{self, Explained};
 use crate::media::MediaError;
 
 /// How much of a file goes into the hash at once.
@@ -75,6 +76,15 @@ impl Scorer {
         let answers = self.detector.model().forward(pixels).answers();
         let Scores { fake, uncertainty } = self.detector.scores(&values(answers).await?);
         Ok([fake, uncertainty].concat())
+    }
+
+    /// Where the detector looked in the middle one of the crops of one clip, which are as [`Scorer::score`] takes them.
+    ///
+    /// # Errors
+    /// Bytes that are no clip of crops, a model that this module cannot explain, or a device that does not answer.
+    pub async fn explain(&self, crops: Vec<u8>) -> Result<Explained, JsValue> {
+        let pixels = self.input.pixels(&crops, &self.detector)?;
+        explaining::explain(&self.detector, pixels, &crops).await
     }
 
     /// Whether the device computes this very detector as its file says that a CPU does; of a file that says nothing, too. It

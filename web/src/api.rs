@@ -4,7 +4,7 @@ use js_sys::{Array, Object, Promise, Reflect};
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, File};
+use web_sys::{AbortSignal, Blob, File};
 
 use crate::choice::{Checkpoint, Choice, Chosen, Device, Faces};
 use crate::report::Report;
@@ -27,6 +27,9 @@ extern "C" {
 
     #[wasm_bindgen(method)]
     fn score(this: &JsDetector, file: &File, options: &Object) -> Promise;
+
+    #[wasm_bindgen(method)]
+    fn explain(this: &JsDetector, file: &File, report: &JsValue, options: &Object) -> Promise;
 
     #[wasm_bindgen(method, getter)]
     fn device(this: &JsDetector) -> Option<String>;
@@ -109,6 +112,15 @@ pub(crate) struct Kept {
     pub(crate) complete: bool,
 }
 
+/// A face and where the detector looked in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Explained {
+    pub(crate) time_s: f64,
+    pub(crate) score: f64,
+    /// The face, what speaks for a fake and what for a real one, as PNG.
+    pub(crate) pictures: [Blob; 3],
+}
+
 /// What computed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Computer {
@@ -178,6 +190,20 @@ impl Detector {
         let shown = serde_wasm_bindgen::from_value(report)
             .map_err(|error| Failure::internal(format!("the detector's report cannot be read ({error})")))?;
         Ok((shown, String::from(json)))
+    }
+
+    /// Where it looked in some faces of a file, by the whole report of it.
+    pub(crate) async fn explain(
+        &self,
+        file: &File,
+        json: &str,
+        signal: &AbortSignal,
+    ) -> Result<Vec<Explained>, Failure> {
+        let options = Object::new();
+        set(&options, "signal", signal);
+        let report = js_sys::JSON::parse(json).map_err(failure)?;
+        let found = JsFuture::from(self.0.explain(file, &report, &options)).await.map_err(failure)?;
+        Ok(Array::from(&found).iter().filter_map(|face| explained(&face)).collect())
     }
 
     /// What computes at the moment: it changes where a graphics device is lost.
@@ -250,6 +276,14 @@ fn checkpoint(of: &Checkpoint) -> JsValue {
 /// What the API takes of one detector, or in a list of several.
 fn one_or_all(mut values: Vec<JsValue>) -> JsValue {
     if values.len() == 1 { values.remove(0) } else { values.into_iter().collect::<Array>().into() }
+}
+
+/// A face as the API gives it.
+fn explained(face: &JsValue) -> Option<Explained> {
+    let field = |key: &str| Reflect::get(face, &JsValue::from_str(key)).ok();
+    let picture = |key: &str| field(key)?.dyn_into::<Blob>().ok();
+    let pictures = [picture("face")?, picture("fake")?, picture("real")?];
+    Some(Explained { time_s: field("time_s")?.as_f64()?, score: field("score")?.as_f64()?, pictures })
 }
 
 fn failure(error: JsValue) -> Failure {

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::{AbortController, AbortSignal, File};
 
-use crate::api::{Computer, Detector, Failure, Problem, Progress, Stage};
+use crate::api::{Computer, Detector, Explained, Failure, Problem, Progress, Stage};
 use crate::choice::{Choice, Settings};
 use crate::report::Report;
 use crate::words;
@@ -176,6 +176,13 @@ impl Desk {
             }
             self.busy.set_value(false);
         });
+    }
+
+    /// Where the detector looked in some faces of an input that was examined.
+    pub(crate) async fn explain(self, item: &Item, json: &str) -> Result<Vec<Explained>, Failure> {
+        let abort = AbortController::new().map_err(|error| Failure::internal(crate::api::message(&error)))?;
+        let signal = abort.signal();
+        self.detector(item, &signal).await?.explain(&item.file, json, &signal).await
     }
 
     async fn examine(self, item: &Item) -> Result<Outcome, Failure> {

@@ -41,6 +41,11 @@ pub(crate) fn meaning(verdict: Verdict) -> &'static str {
     }
 }
 
+/// Whether it is a plain answer.
+pub(crate) fn is_decided(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::LikelyFake | Verdict::LikelyReal)
+}
+
 /// The class that colours the verdict; words and a shape say the same without colour.
 pub(crate) fn class(verdict: Verdict) -> &'static str {
     match verdict {

@@ -22,6 +22,7 @@
 
 mod bootstrap;
 mod confusion;
+mod curves;
 mod proportion;
 mod ranking;
 mod temperature;
@@ -29,6 +30,7 @@ mod thresholds;
 
 pub use bootstrap::{Bootstrap, Interval};
 pub use confusion::Confusion;
+pub use curves::{CALIBRATION_BINS, PrecisionRecallPoint, ScoreBin};
 pub use proportion::wilson_interval;
 pub use ranking::{Point, Ranking, RocPoint};
 pub use temperature::{MAX_TEMPERATURE, MIN_TEMPERATURE, TemperatureFit, TemperatureNote, fit_temperature};
@@ -70,6 +72,9 @@ pub enum Undefined {
     /// A score or logit is NaN or infinite.
     #[error("a score is not a finite number")]
     NotFinite,
+    /// Calibration is about probabilities.
+    #[error("a score is no number from 0 to 1")]
+    NoProbability,
 }
 
 /// Goes on where both classes are there.

@@ -53,6 +53,10 @@ pub struct ClipView<'a> {
     pub frame: usize,
     /// That crop.
     pub crop: &'a RgbImage,
+    /// All crops of the clip, as many as the detector sees together.
+    pub clip: &'a [RgbImage],
+    /// Which of them the middle one is.
+    pub middle: usize,
 }
 
 impl Batch {
@@ -77,7 +81,13 @@ impl Batch {
         let length = self.crops.len() / self.clips.len().max(1);
         self.clips.iter().zip(self.crops.chunks(length.max(1))).filter_map(|(((track, _), faces), crops)| {
             let middle = faces.len() / 2;
-            Some(ClipView { track: *track, frame: faces.get(middle)?.frame, crop: crops.get(middle)? })
+            Some(ClipView {
+                track: *track,
+                frame: faces.get(middle)?.frame,
+                crop: crops.get(middle)?,
+                clip: crops,
+                middle,
+            })
         })
     }
 }

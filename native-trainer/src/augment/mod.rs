@@ -6,9 +6,10 @@
 //! `colour`, `fancy_pca`, `filter`, `motion`, `denoise`, `light`, `moire`, `warp`, `jpeg`, `patch`, and
 //! `distractor`, which paints with `paint`; a `video` is made of a whole batch. [`sbi`] makes fakes from real faces.
 //! Masks and what deforms them are in `mask` and `elastic`, the face's outline in `mean_face`, other ways to blend in
-//! `poisson` and `lab`. [`whole`] makes a fake of one face in a picture.
+//! `poisson` and `lab`. [`whole`] makes a fake of one face in a picture, [`degrade`] does one thing at a time, to measure with.
 
 mod colour;
+pub mod degrade;
 mod denoise;
 mod distractor;
 mod draw;

@@ -8,21 +8,28 @@ use unmask_core::detector::Detector;
 use unmask_core::detector::spec::{DetectorSpec, Measured};
 use unmask_core::metrics::Misses;
 
+use unmask::augment::degrade::Degradation;
 use unmask::datasets::{self, LoadOptions, Part, Split, Video};
 use unmask::detector_file;
 use unmask::device::DeviceChoice;
+use unmask::evaluation::analysis::seen::look;
+use unmask::evaluation::analysis::{self, Evidence, robustness};
 use unmask::evaluation::calibration::{self, Calibrated, VerdictBand};
 use unmask::evaluation::tables::{Prepared, prepare};
 use unmask::evaluation::verdicts::Verdicts;
 use unmask::evaluation::{self, EvaluationOptions, Omitted, Thresholds};
 use unmask::files;
+use unmask::media::Programs;
 use unmask::output::say;
-use unmask::predict::{ClipLogits, predict_visibly, predictions, stored_crops};
+use unmask::predict::{ClipLogits, one_by_one, predict_visibly, predictions, stored_crops};
 use unmask::twins::{Twins, with_twins};
 
 /// Measure a detector on data sets
 #[derive(Args, Debug)]
-#[command(after_help = "OUT gets summary.md (tables), summary.json, frames.csv and videos.csv.
+#[command(
+    after_help = "OUT gets summary.md (tables, and a list of the figures), summary.json, frames.csv, videos.csv, predictions.parquet, features.parquet,
+and figures/: curves, histograms, confusion, AUC by what videos are, features in the plane, the most confident errors, as SVG and PNG
+with their data as CSV. errors.png shows faces from the data: treat it as you would the videos.
 A second threshold beside 0.5 is chosen on the validation split of the data, where it has one and does not report it.
 --calibrate fits the temperature and the verdict thresholds on that split and writes the detector with them, and with how often
 they are right on the test split, where that is reported: every report of the detector says so.
@@ -38,7 +45,9 @@ down. Faces are then found as scoring does, and their crops kept in OUT/crops fo
 Examples:
   unmask eval --model unmask-lite --data clips.tsv --split all --by light --out results
   unmask eval --model detector.safetensors --data crops/FaceForensics++ --data crops/Celeb-DF-v2 --out results
-  unmask eval --model gend-clip-l-14 --data crops/FaceForensics++ --calibrate gend-calibrated.safetensors")]
+  unmask eval --model unmask-lite --data crops/mine --robustness --frames 4 --out results
+  unmask eval --model gend-clip-l-14 --data crops/FaceForensics++ --calibrate gend-calibrated.safetensors"
+)]
 pub(crate) struct EvalArgs {
     /// A detector file, or the name of a pulled detector
     #[arg(long, value_name = "NAME|FILE")]
@@ -63,6 +72,9 @@ pub(crate) struct EvalArgs {
     /// Measure on the real videos and a self-blended fake of each, in place of the data's own fakes
     #[arg(long)]
     self_blended: bool,
+    /// Also measure on crops that are degraded, by JPEG, blur, reduction, noise, brightness and video compression: 26 evaluations more
+    #[arg(long)]
+    robustness: bool,
     /// Where the results go
     #[arg(long, value_name = "DIR", default_value = "evaluation")]
     out: PathBuf,
@@ -121,12 +133,25 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         (false, true) => Thresholds::default(),
         (false, false) => Thresholds::choose(&predictions(&validation, &validation_logits, temperature))?,
     };
-    let predictions =
-        predictions(&videos, &logits(&detector, &videos, frames, args.self_blended, "videos")?, temperature);
+    let twins = Twins::to_measure(crop);
+    let images = |video: &Video, crops: &[usize]| match args.self_blended {
+        true => twins.images(video, crops),
+        false => stored_crops(video, crops),
+    };
+    if args.robustness {
+        Degradation::check_all(&Programs::from_environment())?;
+    }
+    let seen = look(&detector, &videos, frames, "videos", images)?;
+    let logits: Vec<ClipLogits> = seen.iter().map(|clip| clip.logits).collect();
+    let predictions = predictions(&videos, &logits, temperature);
     let omitted: Vec<Omitted> = data.iter().flat_map(|set| Omitted::of(set, |split| args.split.takes(split))).collect();
     let (title, remarks) = (detector.spec().name.clone(), datasets::remarks(&data, frames));
     let calibration = &detector.spec().calibration;
     let verdicts = Verdicts::of(&evaluation::group(&predictions)?, calibration, &attributes, &args.by);
+    let robustness = match args.robustness {
+        true => Some(robustness::measure(&detector, &videos, frames, &predictions, one_by_one(images))?),
+        false => None,
+    };
     if let Some(output) = args.calibrate.as_ref().filter(|_| args.split == Part::Test) {
         let (real, fake) = (verdicts.all.real, verdicts.all.fake);
         sha256 =
@@ -134,7 +159,12 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     }
     let (verdicts, sha256) = (Some(verdicts), Some(sha256));
     let options = EvaluationOptions { title, sha256, thresholds, remarks, verdicts, ..EvaluationOptions::default() };
-    let summary = evaluation::evaluate(&predictions, &omitted, &options)?;
+    let mut summary = evaluation::evaluate(&predictions, &omitted, &options)?;
+    let evidence = Evidence { videos: &videos, seen: &seen, predictions: &predictions, attributes: &attributes };
+    summary.figures = analysis::write(&args.out, &summary, &evidence, temperature, images)?;
+    if let Some(drawn) = robustness {
+        summary.figures.push(drawn.write(&analysis::folder(&args.out)?)?);
+    }
     evaluation::write(&args.out, &summary, &predictions)?;
     say!("{}", evaluation::document(&summary));
     say!("written to {}", args.out.display());

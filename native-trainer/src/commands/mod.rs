@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod credentials;
+mod desk;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod forward;
@@ -15,6 +16,7 @@ pub(crate) mod pull;
 pub(crate) mod quantize;
 pub(crate) mod score;
 mod scorer;
+pub(crate) mod serve;
 mod shard;
 pub(crate) mod train;
 pub(crate) mod verify;

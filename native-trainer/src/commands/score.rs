@@ -3,18 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use jiff::Timestamp;
 
-use super::scorer::{ScorerArgs, under_bar};
+use super::desk::{Desk, Maps};
+use super::scorer::ScorerArgs;
 use crate::commands::shard::Shard;
-use unmask::credentials::Looking;
 use unmask::media::pipe::{self, Piped};
 use unmask::media::{self, Input, LeftOut, MediaError};
 use unmask::output::{Format, Output, say};
-use unmask::provenance::{Document, Gathering, Run};
-use unmask::report::{Pictures, ReportFolder};
+use unmask::report::ReportFolder;
 
 /// Score videos and images: was the face manipulated?
 #[derive(Args, Debug)]
@@ -41,6 +39,9 @@ pub(crate) struct ScoreArgs {
     /// Also write each report into this folder: as JSON, and as a page to look at; of several inputs, an index too
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+    /// With --report: whether pages show where the detector looked
+    #[arg(long, value_enum, default_value = "decided", requires = "report")]
+    maps: Maps,
     /// Score only every Nth input, starting with the Ith
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -50,8 +51,7 @@ pub(crate) struct ScoreArgs {
 pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let part = args.shard.map(|shard| shard.to_string().replace('/', "-of-"));
     let mut folder = args.report.as_deref().map(|folder| ReportFolder::create(folder, part)).transpose()?;
-    let scorer = args.scorer.open()?;
-    let run = folder.is_some().then(|| Run::of(&scorer)).transpose()?;
+    let desk = Desk::open(&args.scorer, args.report.as_ref().map(|_| args.maps))?;
     let Given { inputs, failures, left_out, pipes: _pipes } = expand(args);
     let mut failed = !failures.is_empty();
     let mut output = Output::new(format(args), is_single(args));
@@ -71,28 +71,19 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     for (input, error) in &failures {
         fail(&mut output, &mut folder, input, error)?;
     }
-    let program = std::env::current_exe().context("the program does not find its own file")?;
     for (name, input) in &inputs {
-        let (mut pictures, made) = (folder.is_some().then(Pictures::default), Timestamp::now());
-        let (gathering, looking) = (folder.is_some().then(|| Gathering::start(input)), Looking::start(&program, input));
-        let scored = under_bar(&scorer, input, name, pictures.as_mut());
-        let credentials = looking.finish();
-        match scored {
-            Ok(report) => {
-                let document = Document { report, content_credentials: Some(credentials), provenance: None };
-                output.document(&document)?;
-                if let (Some(folder), Some(pictures), Some(gathering), Some(run)) =
-                    (&mut folder, &pictures, gathering, &run)
-                {
-                    let document = run.complete(document, gathering.finish()?, made);
-                    folder.add(input, &document, scorer.spec(), pictures)?;
+        match desk.score(input, name) {
+            Ok(said) => {
+                output.document(&said.document)?;
+                if let Some(folder) = &mut folder {
+                    desk.write(folder, input, &said)?;
                 }
             }
             Err(error) => fail(&mut output, &mut folder, name, &error)?,
         }
     }
     output.finish()?;
-    let page = folder.map(|folder| folder.finish(&scorer.specs())).transpose()?.flatten();
+    let page = folder.map(|folder| folder.finish(&desk.scorer.specs())).transpose()?.flatten();
     if let (Some(page), Format::Human) = (page, format(args)) {
         say!("report: {}", page.display());
     }

@@ -7,12 +7,14 @@ use anyhow::{Result, bail};
 use burn::prelude::*;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unmask_core::face::finder::FaceFinder;
 use unmask_core::pipeline::Faces;
 use unmask_core::pipeline::report::Report;
 
 use unmask::detector_file::{self, Loaded, Source};
 use unmask::device::DeviceChoice;
 use unmask::media::{Damage, Input};
+use unmask::provenance::{DetectorFacts, Run, Settings};
 use unmask::report::Pictures;
 use unmask::scoring::{ScoreOptions, Scorer, face_finder};
 
@@ -53,23 +55,59 @@ enum FacesArg {
 impl ScorerArgs {
     /// Loads the detectors and the face finder.
     pub(super) fn open(&self) -> Result<Scorer> {
-        let device = self.device.open()?;
-        let models = self.model.iter().map(|model| detector_file::resolve(model)).collect::<Result<Vec<Source>>>()?;
+        let (detectors, finder) = self.load(&self.sources()?, &self.device.open()?)?;
+        Ok(self.scorer(detectors, finder))
+    }
+
+    /// [`ScorerArgs::open`] with what reports say of the run.
+    pub(super) fn open_for_reports(&self) -> Result<(Scorer, Run)> {
+        let (sources, device) = (self.sources()?, self.device.open()?);
+        let (detectors, finder) = self.load(&sources, &device)?;
+        let facts = |(source, loaded): (&Source, &Loaded)| {
+            DetectorFacts::new(source, sources.base.as_ref(), loaded.detector.spec(), loaded.sha256()?)
+        };
+        let facts: Vec<DetectorFacts> = sources.models.iter().zip(&detectors).map(facts).collect::<Result<_>>()?;
+        let scorer = self.scorer(detectors, finder);
+        let device = if device == Device::flex() { "cpu".to_owned() } else { self.device.to_string() };
+        let ScoreOptions { faces, damage, .. } = self.options();
+        let run = Run::new(facts, Settings::new(scorer.frames(), faces, damage, device));
+        Ok((scorer, run))
+    }
+
+    fn sources(&self) -> Result<Sources> {
+        let models = self.model.iter().map(|model| detector_file::resolve(model)).collect::<Result<_>>()?;
         let base = self.base.as_deref().map(|base| detector_file::resolve(&base.to_string_lossy())).transpose()?;
+        Ok(Sources { models, base })
+    }
+
+    fn load(&self, sources: &Sources, device: &Device) -> Result<(Vec<Loaded>, FaceFinder)> {
         let finder = std::thread::spawn(face_finder);
-        let mut detectors = load(&models, base.as_ref(), &device)?;
+        let detectors = load(&sources.models, sources.base.as_ref(), device)?;
         let finder = finder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let options = ScoreOptions {
+        Ok((detectors, finder))
+    }
+
+    fn scorer(&self, mut detectors: Vec<Loaded>, finder: FaceFinder) -> Scorer {
+        let first = detectors.remove(0);
+        Scorer::new(first, detectors, finder, self.options())
+    }
+
+    fn options(&self) -> ScoreOptions {
+        ScoreOptions {
             frames: self.frames.map(|frames| frames as usize),
             faces: match self.faces {
                 FacesArg::Largest => Faces::Largest,
                 FacesArg::All => Faces::All,
             },
             damage: self.damaged,
-        };
-        let first = detectors.remove(0);
-        Ok(Scorer::new(first, detectors, finder, options))
+        }
     }
+}
+
+/// Where the detectors are that were named.
+struct Sources {
+    models: Vec<Source>,
+    base: Option<Source>,
 }
 
 /// Loads the detectors that were named: one, or an adapter over its base, or several that are whole and differ.

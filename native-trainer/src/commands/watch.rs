@@ -8,16 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use jiff::Timestamp;
-use unmask_core::pipeline::report::Report;
 
+use super::desk::{Desk, Maps};
 use super::interrupt::{INTERRUPTED, on_ctrl_c};
-use super::scorer::{ScorerArgs, under_bar};
-use unmask::credentials::Looking;
+use super::scorer::ScorerArgs;
 use unmask::media::MediaError;
-use unmask::provenance::{Document, Gathering, Run};
-use unmask::report::{Pictures, ReportFolder};
-use unmask::scoring::Scorer;
+use unmask::provenance::Document;
+use unmask::report::ReportFolder;
 use unmask::watch::{Arrival, Recorded, Settings, Watch};
 
 /// Score what arrives in a folder, and add a line for each file to a file of lines
@@ -90,14 +87,13 @@ pub(crate) fn run(args: &WatchArgs) -> Result<ExitCode> {
         retry: args.retry,
     };
     let mut watch = Watch::open(settings)?;
-    let scorer = args.scorer.open()?;
-    let run = args.report.is_some().then(|| Run::of(&scorer)).transpose()?;
+    let desk = Desk::open(&args.scorer, args.report.as_ref().map(|_| Maps::Decided))?;
     let stop = on_ctrl_c()?;
     let (folder, lines) = (args.folder.display(), out.display());
     eprintln!("watching {folder}; lines go to {lines}, which knows {} files", watch.known());
     let mut failed = false;
     while let Some(arrival) = watch.next(&stop, |note| eprintln!("{note}")) {
-        let outcome = score(&scorer, &arrival, args.report.as_deref().zip(run.as_ref()))?;
+        let outcome = score(&desk, &arrival, args.report.as_deref())?;
         if let Err(error) = &outcome
             && error.downcast_ref::<MediaError>().is_some_and(MediaError::is_of_programs)
         {
@@ -142,38 +138,28 @@ fn beside(folder: &Path) -> Result<PathBuf> {
 ///
 /// # Errors
 /// The page cannot be written.
-fn score(scorer: &Scorer, arrival: &Arrival, pages: Option<(&Path, &Run)>) -> Result<Result<Report>> {
+fn score(desk: &Desk, arrival: &Arrival, pages: Option<&Path>) -> Result<Result<Document>> {
     let input = match &arrival.input {
         Ok(input) => input,
         Err(error) => return Ok(Err(anyhow!("{error}"))),
     };
-    let Some((pages, run)) = pages else {
-        return Ok(under_bar(scorer, input, &arrival.path.to_string_lossy(), None));
+    let said = match desk.score(input, &arrival.path.to_string_lossy()) {
+        Ok(said) => said,
+        // What a page says of a file's bytes cannot be found out once it is gone.
+        Err(error) => return Ok(Err(error)),
     };
-    let program = std::env::current_exe().context("the program does not find its own file")?;
-    let (mut pictures, made) = (Pictures::default(), Timestamp::now());
-    let (gathering, looking) = (Gathering::start(input), Looking::start(&program, input));
-    let outcome = under_bar(scorer, input, &arrival.path.to_string_lossy(), Some(&mut pictures));
-    let content_credentials = Some(looking.finish());
-    let Ok(report) = &outcome else { return Ok(outcome) };
+    let Some(pages) = pages else { return Ok(Ok(said.document)) };
     // A folder each, so that names are those of the files, and nothing is kept in memory for an index.
     let folder = pages.join(arrival.within.parent().unwrap_or(Path::new("")));
-    let document = Document { report: report.clone(), content_credentials, provenance: None };
-    let mut folder = ReportFolder::create(&folder, None)?;
-    let complete = |gathered| folder.add(input, &run.complete(document, gathered, made), scorer.spec(), &pictures);
-    match gathering.finish().and_then(complete) {
-        Ok(()) => Ok(outcome),
-        // A page names its input by its hash, which nobody can take any more.
-        Err(error) if !arrival.path.exists() => Ok(Err(error)),
-        Err(error) => Err(error),
-    }
+    desk.write(&mut ReportFolder::create(&folder, None)?, input, &said)?;
+    Ok(Ok(said.document))
 }
 
 /// Says in a line what became of an arrival.
-fn tell(path: &Path, outcome: &Result<Report>, recorded: Recorded) {
+fn tell(path: &Path, outcome: &Result<Document>, recorded: Recorded) {
     let shown = path.display();
     match (recorded, outcome) {
-        (Recorded::Written, Ok(report)) => {
+        (Recorded::Written, Ok(Document { report, .. })) => {
             let score = report.score.map_or(String::new(), |score| format!(", P(fake) = {score:.2}"));
             eprintln!("{shown}: {}{score}", report.verdict.words());
         }

@@ -26,7 +26,7 @@ pub(super) fn load(path: &Path, split: Option<Split>, options: &LoadOptions) -> 
             }
         };
         // A folder's frames say nothing of the rate at which they were taken.
-        let crop = |path| FaceCrop { path, time_s: None, landmarks: None };
+        let crop = |path| FaceCrop { path, time_s: None, landmarks: None, eye_distance: None };
         videos.push(Video {
             dataset: source.dataset,
             manipulation: source.manipulation,

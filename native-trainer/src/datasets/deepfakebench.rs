@@ -239,7 +239,7 @@ impl Root {
                 }
                 None => None,
             };
-            crops.push(FaceCrop { path: self.path(frame), time_s: None, landmarks });
+            crops.push(FaceCrop { path: self.path(frame), time_s: None, landmarks, eye_distance: None });
         }
         (Video { dataset, manipulation, name, label, split, person: None, group, crops }, unusable)
     }

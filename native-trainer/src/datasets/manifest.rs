@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use unmask_core::face::Landmarks;
 use unmask_core::face::alignment::CropSpec;
+use unmask_core::face::quality::eye_distance;
 
 use super::crops::{self, Words};
 use super::source::{Source, stem};
@@ -399,7 +400,8 @@ fn video(folder: &Path, entry: Entry, group: String) -> Result<Video> {
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
             bail!("{}: the manifest leads out of the folder ({}); preprocess again", folder.display(), crop.path);
         }
-        Ok(FaceCrop { path: folder.join(path), time_s: crop.time_s, landmarks: Some(crop.landmarks) })
+        let eye_distance = Some(eye_distance(&crop.source_landmarks)).filter(|distance| *distance > 0.0);
+        Ok(FaceCrop { path: folder.join(path), time_s: crop.time_s, landmarks: Some(crop.landmarks), eye_distance })
     };
     let crops = crops.into_iter().map(crop).collect::<Result<_>>()?;
     Ok(Video { dataset, manipulation, name, label, split, person, group, crops })

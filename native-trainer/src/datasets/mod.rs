@@ -104,6 +104,8 @@ pub struct FaceCrop {
     pub time_s: Option<f64>,
     /// The five points in pixels of the crop; none where only the geometry's template is known.
     pub landmarks: Option<Landmarks>,
+    /// How far the eyes are apart in pixels of the frame that the crop was cut from; none where that is not known.
+    pub eye_distance: Option<f32>,
 }
 
 /// One video, or one photograph, with the crops of its face in order of time.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::analysis::{Entry, FIGURES};
 use super::figures::{Figure, Figures, Metric, Operating};
 use super::summary::{DatasetSummary, Levels, ManipulationSummary, Mean, MeanFigure, Summary};
 use super::verdicts::{Group, Outcomes, Verdicts};
@@ -75,8 +76,24 @@ pub fn document(summary: &Summary) -> String {
     }
     text.push_str(&reasons(&datasets, &levels));
     text.push_str(&dropped(&datasets));
+    text.push_str(&figure_list(&summary.figures));
     text.push_str(&remarks(summary));
     text
+}
+
+/// The figures with their files, and what is not in them.
+fn figure_list(figures: &[Entry]) -> String {
+    let mut text = String::new();
+    for Entry { title, files, left_out } in figures {
+        let links = files.iter().map(|file| {
+            let ending = file.rsplit_once('.').map_or(file.as_str(), |(_, ending)| ending);
+            format!("[{}]({FIGURES}/{file})", ending.to_uppercase())
+        });
+        let links = links.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "- {title}: {}", if links.is_empty() { "not there" } else { &links });
+        left_out.iter().for_each(|reason| _ = writeln!(text, "  - without {}", escaped(reason)));
+    }
+    if text.is_empty() { text } else { format!("\n## Figures\n\n{text}") }
 }
 
 /// The data sets with their headings: known ones first, in the order of [`COLUMNS`], then the others by name.
@@ -113,7 +130,7 @@ fn dataset_table(summary: &Summary, datasets: &[(String, &DatasetSummary)], leve
         table.row(&name, figures(&columns, metric).chain([mean.unwrap_or_else(|| NONE.to_string())]));
     }
     let blank = || [String::new()];
-    for (metric, name) in rows(level) {
+    for (metric, name) in rows(level).filter(|(metric, _)| metric.has_interval()) {
         table.row(&format!("{name}, interval"), intervals(&columns, metric).chain(blank()));
     }
     for (name, cells) in counts(&columns, level) {
@@ -180,7 +197,7 @@ fn manipulation_table(dataset: &DatasetSummary, level: &Level) -> String {
     for (metric, name) in rows(level) {
         table.row(&name, figures(&columns, metric));
     }
-    for (metric, name) in rows(level) {
+    for (metric, name) in rows(level).filter(|(metric, _)| metric.has_interval()) {
         table.row(&format!("{name}, interval"), intervals(&columns, metric));
     }
     for (name, cells) in counts(&columns, level) {

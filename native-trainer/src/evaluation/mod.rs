@@ -3,7 +3,7 @@
 //! A [`Prediction`] is the score of one frame (or of one clip, for a model of clips). [`evaluate`] makes a [`Summary`] of
 //! them: metrics with intervals at the level of frames, all pooled, and of videos, whose score is the mean of theirs; for
 //! each data set, for each manipulation against all reals of its data set, and the mean over data sets. [`write()`] puts it
-//! on disk as Markdown, JSON and CSV. Nothing here runs a model.
+//! on disk as Markdown, JSON and CSV, and [`analysis`] draws figures of it. Nothing here runs a model.
 //!
 //! An example to check by hand, four videos of two frames each:
 //!
@@ -18,6 +18,7 @@
 //! 16 pairs of frames, 12 are in order and two are equal, which count half: the AUC of frames is 13/16. At 0.5, r2 is
 //! called fake, f2 real and the others what they are: accuracy and F1 of videos are 1/2.
 
+pub mod analysis;
 pub mod calibration;
 pub mod csv_files;
 pub mod figures;

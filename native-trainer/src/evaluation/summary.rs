@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use unmask_core::metrics::{Bootstrap, Ranking, Scored, balanced_threshold};
 
+use super::analysis::Entry;
 use super::figures::{Figures, Metric};
 use super::verdicts::Verdicts;
 use super::videos::{EvaluationError, ScoredVideo, group};
@@ -84,6 +85,9 @@ pub struct Summary {
     /// In what the data differs from what scoring sees.
     #[serde(default)]
     pub remarks: Vec<String>,
+    /// The figures that were drawn, in the folder [`FIGURES`](super::analysis::FIGURES) beside the summary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<Entry>,
     /// What the detector's thresholds make of the videos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdicts: Option<Verdicts>,
@@ -188,11 +192,13 @@ pub fn evaluate(
         datasets,
         mean: mean.to_vec(),
         remarks: options.remarks.clone(),
+        figures: Vec::new(),
         verdicts: options.verdicts.clone(),
     })
 }
 
-fn levels(videos: &[&ScoredVideo], options: &EvaluationOptions) -> Result<Levels, EvaluationError> {
+/// The figures of these videos at both levels.
+pub(super) fn levels(videos: &[&ScoredVideo], options: &EvaluationOptions) -> Result<Levels, EvaluationError> {
     let EvaluationOptions { thresholds, bootstrap, .. } = options;
     let mut groups: BTreeMap<&str, Vec<&ScoredVideo>> = BTreeMap::new();
     for video in videos {

@@ -50,6 +50,12 @@ pub struct ScoredVideo<'a> {
 }
 
 impl ScoredVideo<'_> {
+    /// Whether a prediction is of this video.
+    pub fn holds(&self, prediction: &Prediction) -> bool {
+        let Prediction { dataset, manipulation, video, .. } = prediction;
+        (self.dataset, self.manipulation, self.name) == (dataset, manipulation, video)
+    }
+
     /// The mean of the frames' scores, as [`mean_score`] has it.
     pub fn score(&self) -> f64 {
         mean_score(self.frames.iter().copied()).unwrap_or(f64::NAN)

@@ -1,8 +1,8 @@
-//! Maps over pictures. Heat is light on a picture without colours, so that it is seen by any eye and on paper: its colours grow lighter with
-//! every step (magma, of matplotlib), from nothing to nearly white.
+//! Maps over whole frames, where faces were cut out of them.
 
 use image::{Rgb, RgbImage as Canvas};
 use unmask_core::detector::explain::EvidenceMap;
+use unmask_core::detector::explain::heat::{heated, part};
 use unmask_core::face::alignment::{CropSpec, Similarity, template};
 use unmask_core::image::RgbImage;
 
@@ -41,24 +41,12 @@ impl Side {
     }
 }
 
-/// How much of a picture heat hides at most.
-const COVER: f32 = 0.8;
 /// Longer side of a frame with maps, in pixels.
 const LONGEST: usize = 1280;
 
 /// `image` as a canvas.
 pub(super) fn canvas(image: &RgbImage) -> Canvas {
     Canvas::from_raw(image.width() as u32, image.height() as u32, image.pixels().to_vec()).unwrap_or_default()
-}
-
-/// A crop under `values` of a map of `side` × `side` squares, of which `largest` is the hottest.
-pub(super) fn crop(crop: &RgbImage, values: &[f32], side: usize, largest: f32) -> Canvas {
-    let mut picture = canvas(crop);
-    let heat = EvidenceMap::enlarged(values, side, crop.width());
-    for (pixel, heat) in picture.pixels_mut().zip(heat) {
-        *pixel = heated(grey(*pixel), part(heat, largest));
-    }
-    picture
 }
 
 /// A frame, made smaller where it is large, with boxes, scores and what speaks for `side` in its faces.
@@ -97,7 +85,7 @@ fn lay(picture: &mut Canvas, face: &ExplainedFace, spec: &CropSpec, side: Side, 
             }
             let heat = heat.get(v as usize * spec.size + u as usize).copied().unwrap_or(0.0);
             let pixel = picture.get_pixel_mut(x, y);
-            *pixel = heated(grey(*pixel), part(heat, face.largest));
+            pixel.0 = heated(pixel.0, part(heat, face.largest));
         }
     }
 }
@@ -133,40 +121,9 @@ fn outline(picture: &mut Canvas, [left, top, width, height]: [i64; 4], level: u8
     }
 }
 
-/// A value in parts of the largest.
-fn part(value: f32, largest: f32) -> f32 {
-    if largest > 0.0 { (value / largest).clamp(0.0, 1.0) } else { 0.0 }
-}
-
-/// The pixel without its colour (BT.601), a little darker, so that heat is lighter than it.
-fn grey(Rgb([red, green, blue]): Rgb<u8>) -> f32 {
-    0.75 * (0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue))
-}
-
-/// A grey level under heat from 0 to 1.
-fn heated(grey: f32, heat: f32) -> Rgb<u8> {
-    let colour = colorous::MAGMA.eval_continuous(f64::from(0.25 + 0.75 * heat));
-    let cover = COVER * heat.sqrt();
-    let mixed = |colour: u8| (grey * (1.0 - cover) + f32::from(colour) * cover).round() as u8;
-    Rgb([mixed(colour.r), mixed(colour.g), mixed(colour.b)])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn heat_is_lighter_the_hotter_it_is_on_any_picture() {
-        for grey in [0.0, 60.0, 120.0, 190.0] {
-            let luminance = |heat: f32| {
-                let Rgb([red, green, blue]) = heated(grey, heat);
-                0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
-            };
-            assert!((luminance(0.0) - grey).abs() < 1.0);
-            let hottest = luminance(1.0);
-            assert!((0..10).all(|step| luminance(step as f32 / 10.0) <= hottest + 1.0) && hottest > 150.0);
-        }
-    }
 
     #[test]
     fn a_map_lies_on_the_frame_where_the_face_was_cut_out() {

@@ -2,6 +2,7 @@
 
 use image::imageops::{FilterType, resize};
 use image::{GenericImage, Rgb, RgbImage as Canvas};
+use unmask_core::detector::explain::heat::over;
 use unmask_core::pipeline::report::Report;
 
 use super::Method;
@@ -52,7 +53,7 @@ impl Sheet {
     }
 
     fn row(&self, frame: &ExplainedFrame, face: &ExplainedFace) -> Row {
-        let heated = |values: &[f32], side: usize| heat::crop(&face.crop, values, side, face.largest);
+        let heated = |values: &[f32], side: usize| heat::canvas(&over(&face.crop, values, side, face.largest));
         let side = face.map.side;
         let mut pictures = vec![heat::canvas(&face.crop)];
         pictures.extend([Side::Fake, Side::Real].map(|which| heated(which.values(&face.map), side)));

@@ -130,8 +130,8 @@ impl Walk<'_> {
         aggregate::complete(&mut crops, self.detector.spec().clip_length().max(1));
         let Some(explanation) = explain::explain(self.detector, &crops)?.into_iter().next() else { return Ok(()) };
         let maps = explanation.maps;
-        let all = || maps.iter().flat_map(|map| map.fake.iter().chain(&map.real));
-        let (largest, sum) = (all().copied().fold(0.0, f32::max), all().sum::<f32>());
+        let largest = explain::largest(&maps);
+        let sum: f32 = maps.iter().flat_map(|map| map.fake.iter().chain(&map.real)).sum();
         for (Gathered { index, face, crop }, map) in gathered.into_iter().zip(maps.iter()) {
             let own: f32 = map.fake.iter().chain(&map.real).sum();
             let share = if sum > 0.0 { own / sum } else { 1.0 / maps.len().max(1) as f32 };

@@ -3,16 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
-use burn::prelude::*;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::pipeline::Faces;
 
 use super::{Document, FrameUse, InputFacts, Provenance};
-use crate::detector_file::{Loaded, Source};
+use crate::detector_file::Source;
 use crate::files;
 use crate::media::{Damage, Programs};
-use crate::scoring::Scorer;
 
 /// The program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,18 +91,17 @@ pub struct DetectorFacts {
 }
 
 impl DetectorFacts {
-    /// Those of a detector that was loaded.
+    /// Those of a detector that was loaded from `source`, over `base` where it is an adapter.
     ///
     /// # Errors
     /// Its file cannot be read any more.
-    pub fn of(loaded: &Loaded) -> Result<Self> {
-        let (source, spec) = (&loaded.source, loaded.detector.spec());
+    pub fn new(source: &Source, base: Option<&Source>, spec: &DetectorSpec, sha256: String) -> Result<Self> {
         Ok(Self {
             argument: source.argument(),
             name: spec.name.clone(),
-            sha256: loaded.sha256()?,
+            sha256,
             bytes: source.size()?,
-            base: loaded.base.as_ref().map(Source::argument),
+            base: base.map(Source::argument),
             real_below: spec.calibration.real_below,
             fake_above: spec.calibration.fake_above,
             temperature: spec.calibration.temperature,
@@ -120,18 +118,6 @@ pub struct Run {
 }
 
 impl Run {
-    /// That of a scorer.
-    ///
-    /// # Errors
-    /// The file of a detector cannot be read any more.
-    pub fn of(scorer: &Scorer) -> Result<Self> {
-        let device = scorer.detector().device();
-        let device = if *device == Device::flex() { "cpu".to_owned() } else { format!("{device:?}") };
-        let options = scorer.options();
-        let settings = Settings::new(scorer.frames(), options.faces, options.damage, device);
-        Ok(Self::new(scorer.detectors().map(DetectorFacts::of).collect::<Result<_>>()?, settings))
-    }
-
     /// Begins to look at the program, whose file is hashed beside other work.
     pub fn new(detectors: Vec<DetectorFacts>, settings: Settings) -> Self {
         let program = Arc::new(OnceLock::new());

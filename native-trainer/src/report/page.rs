@@ -61,6 +61,8 @@ pub(super) struct Page<'a> {
     timeline: Option<Timeline>,
     frames: Vec<FramePicture>,
     faces: Vec<FaceRow>,
+    /// Whether faces have maps.
+    has_heat: bool,
     people: Vec<Person>,
     frame_use: Vec<FrameRow>,
     facts: Vec<Facts>,
@@ -108,6 +110,13 @@ struct FacePicture {
     time: String,
     score: String,
     alt: String,
+    heat: Option<HeatPicture>,
+}
+
+/// Where the detector looked in a face.
+struct HeatPicture {
+    url: String,
+    alt: String,
 }
 
 /// A row in the table of people.
@@ -121,6 +130,7 @@ struct Person {
 impl<'a> Page<'a> {
     pub(super) fn new(subject: &Subject<'a>) -> Self {
         let Subject { report, spec, pictures, .. } = *subject;
+        let faces = faces(report, pictures);
         Self {
             title: subject.title,
             made: subject.made,
@@ -139,7 +149,8 @@ impl<'a> Page<'a> {
             signed: subject.credentials.map(Signed::new),
             timeline: timeline(report, &spec.calibration),
             frames: frames(report, pictures),
-            faces: faces(report, pictures),
+            has_heat: faces.iter().any(|row| row.faces.iter().any(|face| face.heat.is_some())),
+            faces,
             people: report.tracks.iter().map(|track| person(report, track)).collect(),
             frame_use: subject.provenance.map_or_else(Vec::new, |provenance| frame_use::rows(&provenance.frames)),
             facts: facts::groups(subject),
@@ -250,7 +261,11 @@ fn face_rows(report: &Report, faces: &[ScoredFace], track: usize, several: bool)
         let time = clock(report.frames.get(face.frame).map_or(0.0, |frame| frame.time_s));
         let score = figure(face.score);
         let alt = format!("The face of person {} at {time}, score {score}", track + 1);
-        Some(FacePicture { url: face.url()?, time, score, alt })
+        let heat = face.heat().map(|(url, side)| {
+            let alt = format!("What {} in it, by the detector: the lighter, the more", side.words());
+            HeatPicture { url, alt }
+        });
+        Some(FacePicture { url: face.url()?, time, score, alt, heat })
     };
     let row = |title: String, faces: Vec<&ScoredFace>| FaceRow {
         title,

@@ -1,15 +1,21 @@
 //! What a page shows of an input: a few of its frames, and the faces with the highest and the lowest scores.
 //!
-//! Collected while the input is scored, so that nothing is decoded twice, and bounded whatever the input's length.
+//! Collected while the input is scored, so that nothing is decoded twice, and bounded whatever the input's length. Where the detector looked in
+//! the faces that are kept is computed at the end, when it is known which they are.
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use unmask_core::detector::Detector;
+use unmask_core::detector::explain::heat::over;
+use unmask_core::detector::explain::{explain, largest};
 use unmask_core::image::{Interpolation, RgbImage};
 use unmask_core::pipeline::ClipView;
 
 use crate::augment::compressed;
+use crate::explain::Side;
 
 /// Longer side of a frame as it is shown, in pixels.
 const FRAME_SIDE: usize = 640;
@@ -29,13 +35,43 @@ pub(super) struct ScoredFace {
     pub(super) frame: usize,
     /// P(fake), of its clip for a detector of clips.
     pub(super) score: f32,
-    crop: RgbImage,
+    /// The crops that the detector saw together, and which of them is shown.
+    clip: Vec<RgbImage>,
+    middle: usize,
+    /// The one that is shown under what speaks for the class that its score leans to.
+    heat: Option<Heat>,
+}
+
+/// A face under what speaks for a class in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Heat {
+    picture: RgbImage,
+    side: Side,
 }
 
 impl ScoredFace {
     /// The aligned crop as the detector saw it, as a data URL.
     pub(super) fn url(&self) -> Option<String> {
-        data_url(&self.crop)
+        data_url(&shrunk(self.clip.get(self.middle)?, FACE_SIDE))
+    }
+
+    /// Where the detector looked, as a data URL, and what for.
+    pub(super) fn heat(&self) -> Option<(String, Side)> {
+        let heat = self.heat.as_ref()?;
+        Some((data_url(&heat.picture)?, heat.side))
+    }
+
+    /// Has the detector explain it.
+    fn explain(&mut self, detector: &Detector) -> Result<()> {
+        let explanation = explain(detector, &self.clip)?.into_iter().next();
+        let Some((explanation, crop)) = explanation.zip(self.clip.get(self.middle)) else { return Ok(()) };
+        let side = Side::of(self.score);
+        let largest = largest(&explanation.maps);
+        self.heat = explanation.maps.get(self.middle).map(|map| {
+            let picture = shrunk(&over(crop, side.values(map), map.side, largest), FACE_SIDE);
+            Heat { picture, side }
+        });
+        Ok(())
     }
 }
 
@@ -73,10 +109,21 @@ impl Pictures {
     pub fn face(&mut self, view: &ClipView<'_>, score: f32) {
         let faces = self.faces.entry(view.track).or_default();
         let place = faces.partition_point(|face| (face.score, face.frame) < (score, view.frame));
-        faces.insert(place, ScoredFace { frame: view.frame, score, crop: shrunk(view.crop, FACE_SIDE) });
+        faces.insert(
+            place,
+            ScoredFace { frame: view.frame, score, clip: view.clip.to_vec(), middle: view.middle, heat: None },
+        );
         if faces.len() > 2 * EXTREMES {
             faces.remove(EXTREMES);
         }
+    }
+
+    /// Has `detector`, whose scores these are, explain the faces of a track.
+    ///
+    /// # Errors
+    /// The detector's.
+    pub fn explain(&mut self, detector: &Detector, track: usize) -> Result<()> {
+        self.faces.get_mut(&track).into_iter().flatten().try_for_each(|face| face.explain(detector))
     }
 
     /// The faces of a track that are kept, the lowest score first.
@@ -139,13 +186,14 @@ mod tests {
         let mut pictures = Pictures::default();
         let crop = grey(256, 256, 50);
         for frame in 0..100 {
-            let view = ClipView { track: frame % 2, frame, crop: &crop };
+            let clip = std::slice::from_ref(&crop);
+            let view = ClipView { track: frame % 2, frame, crop: &crop, clip, middle: 0 };
             // A score for each frame, in no order.
             pictures.face(&view, (frame * 37 % 100) as f32 / 100.0);
         }
         let scores: Vec<f32> = pictures.faces(1).iter().map(|face| (face.score * 100.0).round()).collect();
         assert_eq!(scores, [1.0, 3.0, 5.0, 7.0, 93.0, 95.0, 97.0, 99.0]);
-        assert!(pictures.faces(1).iter().all(|face| face.crop.width() == FACE_SIDE));
+        assert!(pictures.faces(1).iter().all(|face| face.url().is_some() && face.heat().is_none()));
         assert!(pictures.faces(2).is_empty());
     }
 

@@ -97,7 +97,9 @@ fn pictures_of(report: &Report) -> Pictures {
     for (index, frame) in report.frames.iter().enumerate() {
         pictures.frame(&grey(160, index as u8));
         for face in &frame.faces {
-            let view = ClipView { track: face.track, frame: index, crop: &grey(64, index as u8) };
+            let crop = grey(64, index as u8);
+            let clip = std::slice::from_ref(&crop);
+            let view = ClipView { track: face.track, frame: index, crop: &crop, clip, middle: 0 };
             pictures.face(&view, face.score.unwrap());
         }
     }

@@ -59,7 +59,15 @@ mod tests {
             split: Split::Train,
             person: None,
             group: name.into(),
-            crops: vec![FaceCrop { path: "crop.png".into(), time_s: None, landmarks: Some(landmarks) }; 3],
+            crops: vec![
+                FaceCrop {
+                    path: "crop.png".into(),
+                    time_s: None,
+                    landmarks: Some(landmarks),
+                    eye_distance: None
+                };
+                3
+            ],
         }
     }
 

@@ -68,7 +68,7 @@ mod tests {
     use crate::train::recipe::Share;
 
     fn video(label: Label, name: &str, group: &str, crops: usize) -> Video {
-        let crop = FaceCrop { path: "crop.png".into(), time_s: None, landmarks: None };
+        let crop = FaceCrop { path: "crop.png".into(), time_s: None, landmarks: None, eye_distance: None };
         Video {
             dataset: "d".into(),
             manipulation: "m".into(),

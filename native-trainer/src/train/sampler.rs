@@ -93,7 +93,7 @@ mod tests {
     use crate::datasets::{FaceCrop, Split};
 
     fn video(label: Label, manipulation: &str, crops: usize) -> Video {
-        let crop = FaceCrop { path: "crop.png".into(), time_s: None, landmarks: None };
+        let crop = FaceCrop { path: "crop.png".into(), time_s: None, landmarks: None, eye_distance: None };
         Video {
             dataset: "d".into(),
             manipulation: manipulation.into(),

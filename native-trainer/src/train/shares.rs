@@ -64,7 +64,7 @@ mod tests {
     use crate::random::generator;
 
     fn videos(counts: &[(&str, usize)]) -> Vec<Video> {
-        let crop = FaceCrop { path: "crop.png".into(), time_s: None, landmarks: None };
+        let crop = FaceCrop { path: "crop.png".into(), time_s: None, landmarks: None, eye_distance: None };
         let video = |dataset: &str| Video {
             dataset: dataset.into(),
             manipulation: "m".into(),

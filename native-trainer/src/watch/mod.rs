@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use unmask_core::pipeline::report::{REPORT_VERSION, Report};
+use unmask_core::pipeline::report::REPORT_VERSION;
 
 use crate::file_print;
 use crate::media::{self, Input, MediaError};
 use crate::output;
+use crate::provenance::Document;
 
 use arrivals::Arrivals;
 use lines::{Lines, Watched};
@@ -158,7 +159,7 @@ impl Watch {
     ///
     /// # Errors
     /// The line cannot be written.
-    pub fn record(&mut self, arrival: &Arrival, outcome: &Result<Report>) -> Result<Recorded> {
+    pub fn record(&mut self, arrival: &Arrival, outcome: &Result<Document>) -> Result<Recorded> {
         match Stamp::of(&arrival.path) {
             None if outcome.is_err() => return Ok(Recorded::Gone),
             Some(now) if now != arrival.stamp => {
@@ -169,7 +170,7 @@ impl Watch {
             _ => {}
         }
         let document = match outcome {
-            Ok(report) => serde_json::to_value(report).context("the report cannot be written as JSON")?,
+            Ok(document) => serde_json::to_value(document).context("the report cannot be written as JSON")?,
             Err(error) => output::failed(&arrival.path.display().to_string(), error),
         };
         let watched = Watched::new(&arrival.within, arrival.stamp, arrival.sample.clone());

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::facts::Facts;
 use super::focus;
 use super::lanes::Lanes;
+use super::looked::Looked;
 use super::verdict::Finding;
 use super::viewer::Viewer;
 use super::working::Working;
@@ -43,6 +44,15 @@ pub(crate) fn Detail(desk: Desk, item: Item) -> impl IntoView {
         State::Done(outcome) => view! { <Facts outcome=outcome /> }.into_any(),
         _ => ().into_any(),
     };
+    let looked = {
+        let item = item.clone();
+        move || match state.get() {
+            State::Done(outcome) if outcome.report.score.is_some() => {
+                view! { <Looked desk=desk item=item.clone() outcome=outcome /> }.into_any()
+            }
+            _ => ().into_any(),
+        }
+    };
     let file = item.file.clone();
     let item = StoredValue::new_local(item);
     let unfinished = move || item.with_value(Item::is_unfinished);
@@ -73,6 +83,7 @@ pub(crate) fn Detail(desk: Desk, item: Item) -> impl IntoView {
                     {lanes}
                 </div>
             </div>
+            {looked}
             <div class="facts">{facts}</div>
         </article>
     }

@@ -9,6 +9,7 @@ pub(crate) mod help;
 pub(crate) mod intake;
 pub(crate) mod kept;
 pub(crate) mod lanes;
+pub(crate) mod looked;
 pub(crate) mod opinions;
 pub(crate) mod proof;
 pub(crate) mod settings;

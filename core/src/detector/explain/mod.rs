@@ -12,6 +12,7 @@
 //! A map says what the answer came from, not what is wrong with the face: it is about the detector.
 
 mod asked;
+pub mod heat;
 pub mod rollout;
 #[cfg(all(test, feature = "autodiff"))]
 mod tests;
@@ -26,6 +27,11 @@ pub use asked::{Asked, explain};
 /// Whether this build can explain a detector of this architecture.
 pub fn can_explain(architecture: &Architecture) -> bool {
     cfg!(feature = "autodiff") || architecture.sizes().tapped() == TapKind::Maps
+}
+
+/// The largest value of a clip's maps, of both classes, by which all of them can be compared; 0 where nothing speaks for any.
+pub fn largest(maps: &[EvidenceMap]) -> f32 {
+    maps.iter().flat_map(|map| map.fake.iter().chain(&map.real)).copied().fold(0.0, f32::max)
 }
 
 /// What a clip's score came from.

@@ -1,0 +1,32 @@
+//! The threads that score, one job after the other: all cores work on one video already.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use unmask_core::pipeline::report::Report;
+
+use super::jobs::{Jobs, Work};
+use crate::media;
+use crate::scoring::Scorer;
+
+/// Scores jobs until there will be none.
+pub(super) fn work(jobs: &Jobs, scorer: &Scorer) {
+    while let Some(work) = jobs.take() {
+        // A fault of the program in one job must not take the others with it.
+        let outcome = catch_unwind(AssertUnwindSafe(|| score(&work, scorer))).unwrap_or_else(|_| {
+            Err(anyhow!("{}: the program failed on it by a fault of its own; please report that", work.name))
+        });
+        let place = work.source.path().display().to_string();
+        // What an upload is called by is not where it lies.
+        let outcome = outcome.map_err(|error| anyhow!("{}", format!("{error:#}").replace(&place, &work.name)));
+        jobs.finish(work, outcome);
+    }
+}
+
+fn score(work: &Work, scorer: &Scorer) -> Result<Report> {
+    let name = Path::new(&work.name);
+    let found = media::expand(work.source.path()).map_err(|error| error.about(name))?;
+    let input = found.inputs.first().ok_or_else(|| anyhow!("{}: there is nothing to score in it", work.name))?;
+    scorer.score_as(input, &work.name, None, |done, expected| work.progress(done, expected))
+}
