@@ -3,6 +3,7 @@
 use anyhow::Result;
 use bhtsne::{SparseAffinities, tSNE};
 use rand_distr::{Distribution, StandardNormal};
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use super::seen::Seen;
@@ -85,7 +86,8 @@ fn lay_out(vectors: &[&[f32]]) -> Result<LaidOut, String> {
     if !vectors.iter().flat_map(|vector| vector.iter()).all(|value| value.is_finite()) {
         return Err("features: some are no finite numbers".to_owned());
     }
-    let perplexity = PERPLEXITY.min((vectors.len() - 1) as f32 / 3.0);
+    // The crate panics where a point has fewer than three times as many neighbours.
+    let perplexity = PERPLEXITY.min(((vectors.len() - 1) / 3) as f32);
     let mut rng = generator(SEED, "first places", &[]);
     let first: Vec<f32> = (0..2 * vectors.len())
         .map(|_| {
@@ -93,11 +95,17 @@ fn lay_out(vectors: &[&[f32]]) -> Result<LaidOut, String> {
             drawn * FIRST_DEVIATION
         })
         .collect();
-    let mut tsne = tSNE::<f32, &[f32], 2>::new(vectors);
     let learning_rate = LEARNING_RATE.max(vectors.len() as f32 / POINTS_A_RATE);
-    tsne.perplexity(perplexity).learning_rate(learning_rate).epochs(EPOCHS).initial_embedding(first);
-    tsne.barnes_hut(THETA, |one, other| distance(one, other));
-    let (places, affinities) = (tsne.embedding().as_chunks::<2>().0.to_vec(), tsne.affinities());
+    let fit = || {
+        let mut tsne = tSNE::<f32, &[f32], 2>::new(vectors);
+        tsne.perplexity(perplexity).learning_rate(learning_rate).epochs(EPOCHS).initial_embedding(first);
+        tsne.barnes_hut(THETA, |one, other| distance(one, other));
+        (tsne.embedding(), tsne.affinities())
+    };
+    // Threads that share the work sum in an order that depends on what else they do, which a thousand steps make visible.
+    let alone = ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| format!("features: {error}"))?;
+    let (places, affinities) = alone.install(fit);
+    let places = places.as_chunks::<2>().0.to_vec();
     let divergence = affinities.map_or(f64::NAN, |affinities| divergence(&affinities, &places));
     if !divergence.is_finite() {
         return Err("features: too many are equal to be laid out".to_owned());
