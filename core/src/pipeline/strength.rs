@@ -144,7 +144,7 @@ impl Strength {
             ),
         };
         let support = match level {
-            StrengthLevel::None => "too little to support it".to_string(),
+            StrengthLevel::None => "at its lower limit too little to be called support".to_string(),
             _ => format!("{} support for it", level.words()),
         };
         let words = format!("where it was counted ({}), this verdict was given {given}: {support}", measured.videos);
@@ -231,7 +231,10 @@ mod tests {
         // Seven videos without an error say next to nothing.
         let few = strength(Verdict::LikelyReal, &measured([7, 0, 0], [0, 0, 7]));
         assert_eq!(few.level, StrengthLevel::None, "{few:?}");
-        assert!(few.words.ends_with("so at least 1.8 times as often: too little to support it"), "{few:?}");
+        assert!(
+            few.words.ends_with("so at least 1.8 times as often: at its lower limit too little to be called support"),
+            "{few:?}"
+        );
     }
 
     #[test]

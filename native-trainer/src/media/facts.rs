@@ -88,6 +88,9 @@ const KEPT: [&str; 16] = [
     "channels",
 ];
 
+/// What ffprobe writes where it, or the file, knows nothing.
+const NOTHING: [&str; 5] = ["unknown", "reserved", "N/A", "0/0", "[0][0][0][0]"];
+
 /// Describes the file at `path`, which is read once to its end. The error is a sentence without the file's name.
 pub fn facts(path: &Path) -> Result<MediaFacts, String> {
     let content = content::of(path).map_err(|error| error.to_string())?;
@@ -121,8 +124,7 @@ fn of_probe(described: &Value) -> MediaFacts {
 fn stream(described: &Value) -> StreamFacts {
     let disposition = |name: &str| described["disposition"][name].as_u64() == Some(1);
     let kept = |name: &&str| {
-        let said =
-            text(&described[*name]).filter(|said| !["unknown", "N/A", "0/0", "[0][0][0][0]"].contains(&said.as_str()));
+        let said = text(&described[*name]).filter(|said| !NOTHING.contains(&said.as_str()));
         Some(((*name).to_owned(), said?))
     };
     let side_data = described["side_data_list"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -142,7 +144,8 @@ fn stream(described: &Value) -> StreamFacts {
 
 fn tags(described: &Value) -> BTreeMap<String, String> {
     let entries = described.as_object().into_iter().flatten().take(MAX_TAGS);
-    entries.filter_map(|(name, value)| Some((clipped(name), text(value)?))).collect()
+    let said = |value: &Value| text(value).filter(|said| !NOTHING.contains(&said.as_str()));
+    entries.filter_map(|(name, value)| Some((clipped(name), said(value)?))).collect()
 }
 
 /// A text or a number as ffprobe wrote it, within bounds.

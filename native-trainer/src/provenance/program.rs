@@ -131,7 +131,7 @@ impl Run {
     /// The document with where it comes from; it was `made` then.
     pub fn complete(&self, document: Document, input: InputFacts, made: Timestamp) -> Document {
         let provenance = Provenance {
-            made: made.to_string(),
+            made: made.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             input,
             frames: FrameUse::of(&document.report, self.settings.frames),
             detectors: self.detectors.clone(),

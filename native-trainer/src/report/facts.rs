@@ -1,5 +1,7 @@
 //! Facts and figures at the end of a page, for whoever wants to check them: the file, the detectors, the program.
 
+use std::collections::BTreeMap;
+
 use unmask_core::detector::spec::DetectorSpec;
 use unmask_core::pipeline::report::{ModelInfo, Report};
 
@@ -94,11 +96,9 @@ fn container_facts(facts: &MediaFacts) -> Facts {
         let edits: Vec<String> = facts.edit_lists.iter().map(|edits| count(*edits as usize, "entry")).collect();
         rows.push(("Edit lists", edits.join(", ").replace("entrys", "entries")));
     }
-    let mut facts = Facts { rows: tag_rows(&facts.tags), ..Facts::new("What the file says", Vec::new()) }.after(rows);
-    if !facts.rows.iter().any(|fact| fact.name == "creation_time") {
-        facts.rows.push(Fact { name: "Created".to_owned(), value: "not stated".to_owned(), is_digest: false });
-    }
-    facts
+    let is_dated = facts.tags.contains_key("creation_time");
+    rows.extend((!is_dated).then(|| ("Created", "not stated".to_owned())));
+    Facts { title: "What the file says".to_owned(), rows: tag_rows(&facts.tags) }.after(rows)
 }
 
 impl Facts {
@@ -110,8 +110,14 @@ impl Facts {
     }
 }
 
-fn tag_rows(tags: &std::collections::BTreeMap<String, String>) -> Vec<Fact> {
-    tags.iter().map(|(name, value)| Fact { name: name.clone(), value: value.clone(), is_digest: false }).collect()
+/// What the file or ffprobe calls by these names, which have no spaces there.
+fn tag_rows(tags: &BTreeMap<String, String>) -> Vec<Fact> {
+    let row = |(name, value): (&String, &String)| Fact {
+        name: name.replace('_', " "),
+        value: value.clone(),
+        is_digest: false,
+    };
+    tags.iter().map(row).collect()
 }
 
 fn stream_facts(index: Option<usize>, stream: &StreamFacts) -> Facts {
@@ -121,8 +127,7 @@ fn stream_facts(index: Option<usize>, stream: &StreamFacts) -> Facts {
     rows.extend(stream.size.map(|[width, height]| ("Coded size", format!("{width} × {height} pixels"))));
     rows.extend(stream.packets.map(|packets| ("Packets", packets.to_string())));
     rows.extend(stream.rotation.map(|degrees| ("Turned by", format!("{degrees}°"))));
-    let said = |(name, value): (&String, &String)| Fact { name: name.clone(), value: value.clone(), is_digest: false };
-    let own: Vec<Fact> = stream.facts.iter().map(said).chain(tag_rows(&stream.tags)).collect();
+    let own: Vec<Fact> = tag_rows(&stream.facts).into_iter().chain(tag_rows(&stream.tags)).collect();
     Facts { title: format!("Stream{number}: {}{cover}", stream.kind), rows: own }.after(rows)
 }
 

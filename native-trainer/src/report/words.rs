@@ -99,7 +99,7 @@ pub(super) fn strength(report: &Report) -> Option<(String, String)> {
     let strength = report.strength.as_ref()?;
     let level = match strength.level {
         StrengthLevel::Unknown => "not known".to_owned(),
-        StrengthLevel::None => "no support".to_owned(),
+        StrengthLevel::None => "not shown".to_owned(),
         level => format!("{} support", level.words()),
     };
     Some((level, sentence(&strength.words)))

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempPath;
 use tokio::sync::watch;
-use unmask_core::pipeline::report::Report;
 
 use super::problem;
+use crate::provenance::Document;
 
 /// Most bytes of reports that are kept together: those of long videos with many people are large.
 const KEPT_BYTES: usize = 64 << 20;
@@ -232,9 +232,9 @@ impl Jobs {
     }
 
     /// Remembers what became of a job, unless it was cancelled meanwhile.
-    pub(super) fn finish(&self, work: Work, outcome: Result<Report>) {
+    pub(super) fn finish(&self, work: Work, outcome: Result<Document>) {
         // As `score` prints it, to the last digit.
-        let json = outcome.and_then(|report| Ok(serde_json::to_value(&report)?.to_string()));
+        let json = outcome.and_then(|document| Ok(serde_json::to_value(&document)?.to_string()));
         let state = json.map_or_else(|error| State::Failed(format!("{error:#}")), |json| State::Done(json.into()));
         let Work { id, source, .. } = work;
         // The file is gone before anybody hears that the job has ended.

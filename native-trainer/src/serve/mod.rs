@@ -2,7 +2,7 @@
 //!
 //! `routes` says which requests there are and `openapi.json` describes them; `guard` turns away who may not ask, `upload` takes
 //! bytes in, `folders` says which files may be named, `jobs` keeps the queue and the results, `worker` scores, `spool` holds what
-//! was uploaded, `connections` speaks HTTP. Every refusal is a [`problem::Problem`]: a status, a code and one sentence.
+//! was uploaded, `connections` speaks HTTP. Every refusal is a `Problem`: a status, a code and one sentence.
 
 mod connections;
 mod folders;
@@ -103,12 +103,13 @@ impl Server {
         let jobs = Arc::new(Jobs::new(limits));
         let is_local = address.ip().is_loopback();
         let spool = spool.path().to_owned();
+        let program = std::env::current_exe().context("the program does not find its own file")?;
         let app = Arc::new(App { jobs: Arc::clone(&jobs), about, folders, token, is_local, max_upload, spool });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("the system gives no more threads")?;
         std::thread::scope(|threads| {
             for _ in 0..workers {
-                threads.spawn(|| worker::work(&jobs, scorer));
+                threads.spawn(|| worker::work(&jobs, scorer, &program));
             }
             let served = runtime.block_on(connections::serve(listener, routes::router(app), &jobs, stop, GRACE));
             jobs.end();

@@ -4,17 +4,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use unmask_core::pipeline::report::Report;
 
 use super::jobs::{Jobs, Work};
+use crate::credentials::Looking;
 use crate::media;
+use crate::provenance::Document;
 use crate::scoring::Scorer;
 
-/// Scores jobs until there will be none.
-pub(super) fn work(jobs: &Jobs, scorer: &Scorer) {
+/// Scores jobs until there will be none; `program` is this one, which reads credentials in a process of its own.
+pub(super) fn work(jobs: &Jobs, scorer: &Scorer, program: &Path) {
     while let Some(work) = jobs.take() {
         // A fault of the program in one job must not take the others with it.
-        let outcome = catch_unwind(AssertUnwindSafe(|| score(&work, scorer))).unwrap_or_else(|_| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| score(&work, scorer, program))).unwrap_or_else(|_| {
             Err(anyhow!("{}: the program failed on it by a fault of its own; please report that", work.name))
         });
         let place = work.source.path().display().to_string();
@@ -24,9 +25,13 @@ pub(super) fn work(jobs: &Jobs, scorer: &Scorer) {
     }
 }
 
-fn score(work: &Work, scorer: &Scorer) -> Result<Report> {
+fn score(work: &Work, scorer: &Scorer, program: &Path) -> Result<Document> {
     let name = Path::new(&work.name);
     let found = media::expand(work.source.path()).map_err(|error| error.about(name))?;
     let input = found.inputs.first().ok_or_else(|| anyhow!("{}: there is nothing to score in it", work.name))?;
-    scorer.score_as(input, &work.name, None, |done, expected| work.progress(done, expected))
+    let looking = Looking::start(program, input);
+    let report = scorer.score_as(input, &work.name, None, |done, expected| work.progress(done, expected));
+    // Waited for whether or not there is a report, since it reads the file, which goes now.
+    let credentials = looking.finish();
+    Ok(Document { report: report?, content_credentials: Some(credentials), provenance: None })
 }

@@ -140,7 +140,8 @@ impl Lines {
                 break;
             }
             let parsed = serde_json::from_slice::<Line>(&line);
-            let is_torn = parsed.is_err() && !line.ends_with(b"\n");
+            // What begins as a document and ends too early; another document is no part of one.
+            let is_torn = !line.ends_with(b"\n") && parsed.as_ref().is_err_and(|error| error.is_eof());
             if number == 1 && parsed.is_err() && !(is_torn && line.starts_with(b"{\"")) {
                 bail!("{shown} holds something else than reports a line each; name another --out");
             }
