@@ -187,7 +187,7 @@ fn write_through(scratch: &Path, path: &Path, write: impl FnOnce(&Path) -> Resul
 }
 
 /// Temporary files are private to their owner; what replaces them is as readable as any new file.
-fn allow_reading(path: &Path) {
+pub(crate) fn allow_reading(path: &Path) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

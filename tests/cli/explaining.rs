@@ -55,6 +55,12 @@ fn every_scored_face_of_a_fake_has_maps_that_lean_to_its_score_and_all_is_writte
         .expect("ffmpeg");
     let words = String::from_utf8_lossy(&frames.stderr).into_owned();
     assert!(frames.status.success() && words.contains("frame=   12"), "{words}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(out.join("explanation.mp4")).expect("a video").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "others may read it");
+    }
     let left: Vec<String> = fs::read_dir(&out)
         .expect("the folder")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -142,9 +148,10 @@ fn a_page_shows_where_the_detector_looked_only_where_it_answers_or_where_that_is
 fn hiding_what_speaks_for_a_fake_lowers_the_score_more_than_hiding_anything_does() {
     let place = Place::new();
     let (table, out) = (place.path("clips.csv"), place.path("out"));
-    let rows = [("fake.mp4", "fake"), ("real.mp4", "real")]
-        .map(|(name, label)| format!("{},{label}\n", sample(name).display()));
-    fs::write(&table, format!("file,label\n{}", rows.concat())).expect("a table");
+    for name in ["fake.mp4", "real.mp4"] {
+        fs::copy(sample(name), place.path(name)).expect("copied");
+    }
+    fs::write(&table, "file,label\nfake.mp4,fake\nreal.mp4,real\n").expect("a table");
     place.succeed(["explain", "--data", text(&table), "--split", "all", "--measured", "12", "--output", text(&out)]);
     let measured: Value =
         serde_json::from_str(&fs::read_to_string(out.join("faithfulness.json")).expect("figures")).expect("JSON");

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempPath;
 
 use super::programs::{Program, Programs};
+use crate::files::allow_reading;
 
 /// A video that is being written, under another name until it is whole.
 pub struct Film {
@@ -77,6 +78,7 @@ impl Film {
         if !output.status.success() {
             bail!(refusal(&shown, &output.stderr));
         }
+        allow_reading(&self.unfinished);
         let context = || format!("{shown} cannot be written; check the folder's permissions");
         self.unfinished.persist(&self.path).with_context(context)?;
         Ok(Some(self.path))
