@@ -189,7 +189,7 @@ fn a_tower_of_vit_b_16_with_decoding_and_faces_stays_under_1200_megabytes() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let place = Place::new();
-    for command in ["score", "import", "pull", "info", "forward", "bench", "verify", "watch", "serve"] {
+    for command in ["score", "import", "pull", "info", "forward", "bench", "explain", "verify", "watch", "serve"] {
         let help = place.succeed([command, "--help"]);
         assert!(help.contains("Example") && help.contains(&format!("unmask {command}")), "{help}");
     }

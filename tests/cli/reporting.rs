@@ -47,7 +47,9 @@ fn the_sample_clips_have_one_face_in_every_frame_or_none_and_a_page_each() {
     assert!(index.contains("3 inputs") && index.contains("href=\"no_face.mp4.html\""), "{index}");
     let written: Value = serde_json::from_str(&read(&folder.join("fake.mp4.json"))).expect("JSON");
     let keys = |document: &Value| document.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!((keys(&written), &written["verdict"]), (keys(&reports[1]), &reports[1]["verdict"]));
+    // The file says where it comes from, too.
+    let expected: Vec<String> = keys(&reports[1]).into_iter().chain(["provenance".to_owned()]).collect();
+    assert_eq!((keys(&written), &written["verdict"]), (expected, &reports[1]["verdict"]));
     assert!(!written.to_string().contains("base64"), "pictures are in the pages alone");
 }
 
