@@ -44,8 +44,9 @@ export async function explainInput(opened, { file, report, faces }, control) {
  * @returns {Clip[]}
  */
 function chosen({ tracks, frames }, length, count) {
-  const scored = tracks.filter(({ score }) => score !== null);
-  const decides = scored.reduce((highest, track) => (!highest || track.score > highest.score ? track : highest), /** @type {any} */ (null));
+  const decides = tracks
+    .filter(({ score }) => score !== null)
+    .reduce((highest, track) => (Number(track.score) > Number(highest?.score ?? -1) ? track : highest), /** @type {Report['tracks'][0] | null} */ (null));
   if (!decides) return [];
   const cuts = frames.flatMap((frame, index) =>
     frame.faces.filter(({ track, score }) => track === decides.id && score !== null).map(({ landmarks, score }) => ({ index, landmarks, score })),
