@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { near } from './compare.js';
+import { assertSameFields, near } from './compare.js';
 import { changedDetector } from './page-support.js';
 
 /** The bundled detector with wider crops, of another size, and a taste of its own: what it says differs a little. */
@@ -44,7 +44,7 @@ function assertSameWords(ours, theirs, tolerance) {
 
 /** Both reports have the same opinions, and make the same of them. Crops of other pixels may differ a little more in score. */
 export function assertSameOpinions(report, expected, tolerance = 0.02) {
-  assert.deepEqual(Object.keys(report).sort(), Object.keys(expected).sort());
+  assertSameFields(report, expected);
   assert.deepEqual([report.verdict, report.caveats, report.model], [expected.verdict, expected.caveats, expected.model]);
   assertSameWords(report.reason, expected.reason, tolerance);
   assert.equal(report.opinions.length, expected.opinions.length);
