@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::AllocationProperty;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use unmask_core::weights::{ReadAt, SafetensorsFile, WeightsError};
 
@@ -201,6 +202,14 @@ pub(crate) fn allow_reading(path: &Path) {
 /// Writes bytes atomically.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |temporary| write_plainly(temporary, path, bytes))
+}
+
+/// Writes a document as JSON for people, atomically.
+pub fn write_json(path: &Path, document: &impl Serialize) -> Result<()> {
+    let context = || format!("{} cannot be written as JSON", path.display());
+    let mut json = serde_json::to_vec_pretty(document).with_context(context)?;
+    json.push(b'\n');
+    write_bytes(path, &json)
 }
 
 /// Writes bytes atomically, with the temporary file in `scratch`: what is left of a killed program is all there.

@@ -127,7 +127,7 @@ pub fn predict_each(
 }
 
 /// A tensor's values.
-fn values(tensor: Tensor<2>) -> Result<Vec<f32>> {
+pub(crate) fn values(tensor: Tensor<2>) -> Result<Vec<f32>> {
     tensor.into_data().try_into_vec().map_err(|error| anyhow!("the scores could not be read back: {error:?}"))
 }
 

@@ -14,6 +14,7 @@ use unmask_core::pipeline::{Caveat, Faces, Session, join};
 use crate::ahead::{for_each_in_order, on_all_cores, timed};
 use crate::detector_file::Loaded;
 use crate::media::{self, Damage, Input, MediaError, OpenOptions, TimedFrame};
+use crate::predict::values;
 use crate::report::Pictures;
 
 /// The face finder's weights, part of the program.
@@ -208,8 +209,7 @@ impl<'a> Sitting<'a> {
     /// Scores whatever is ready.
     fn score_ready(&mut self, mut pictures: Option<&mut Pictures>) -> Result<()> {
         while let Some(batch) = self.session.next_batch(BATCH) {
-            let answers = self.loaded.detector.answers(&batch.crops).into_data().try_into_vec::<f32>();
-            let answers = answers.map_err(|error| anyhow!("the scores could not be read back: {error:?}"))?;
+            let answers = values(self.loaded.detector.answers(&batch.crops))?;
             let scores = self.loaded.detector.scores(&answers);
             self.session.accept(&batch, &scores)?;
             if let Some(pictures) = &mut pictures {

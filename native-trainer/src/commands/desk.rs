@@ -72,16 +72,12 @@ impl Desk {
     /// # Errors
     /// The input's, or the detector's.
     pub(super) fn score(&self, input: &Input, name: &str) -> Result<Said> {
-        let Some((run, maps)) = &self.pages else {
-            let looking = Looking::start(&self.program, input);
-            let report = under_bar(&self.scorer, input, name, None);
-            let document = document(report, looking)?;
-            return Ok(Said { document, page: None });
-        };
-        let (mut pictures, made) = (Pictures::default(), Timestamp::now());
-        let (gathering, looking) = (Gathering::start(input), Looking::start(&self.program, input));
-        let report = under_bar(&self.scorer, input, name, Some(&mut pictures));
-        let document = document(report, looking)?;
+        let made = Timestamp::now();
+        let mut page = self.pages.as_ref().map(|pages| (pages, Pictures::default(), Gathering::start(input)));
+        let looking = Looking::start(&self.program, input);
+        let report = under_bar(&self.scorer, input, name, page.as_mut().map(|(_, pictures, _)| pictures));
+        let document = Document::of(report, looking)?;
+        let Some(((run, maps), mut pictures, gathering)) = page else { return Ok(Said { document, page: None }) };
         if let Some(track) = maps.track(&document.report) {
             pictures.explain(self.scorer.detector(), track)?;
         }
@@ -99,10 +95,4 @@ impl Desk {
             None => Ok(()),
         }
     }
-}
-
-/// The report with what the file says under a signature. That is waited for whether or not there is a report.
-fn document(report: Result<Report>, looking: Looking) -> Result<Document> {
-    let credentials = looking.finish();
-    Ok(Document { report: report?, content_credentials: Some(credentials), provenance: None })
 }

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::Args;
 use unmask_core::pipeline::report::Verdict;
 
 use super::scorer::{ScorerArgs, under_bar};
@@ -12,6 +11,7 @@ use unmask::datasets::{self, LoadOptions, Part, Video};
 use unmask::evaluation::tables::{Prepared, prepare};
 use unmask::explain::{self, ExplainOptions, Method, measuring};
 use unmask::output::say;
+use unmask::predict::progress_bar;
 use unmask::scoring::Scorer;
 use unmask::{files, media};
 
@@ -54,7 +54,7 @@ pub(crate) struct ExplainArgs {
     scorer: ScorerArgs,
     /// How: by what the detector is, or an error where that cannot be done [default: whichever fits the detector]
     #[arg(long, value_enum)]
-    method: Option<MethodArg>,
+    method: Option<Method>,
     /// Put a random map beside each, to compare with
     #[arg(long)]
     control: bool,
@@ -69,24 +69,6 @@ pub(crate) struct ExplainArgs {
     output: PathBuf,
 }
 
-/// The methods by name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MethodArg {
-    /// Attention weighted by its gradient; of transformers
-    Attention,
-    /// The last maps weighted by their gradients; of convolutional networks and Swin transformers
-    Gradcam,
-}
-
-impl From<MethodArg> for Method {
-    fn from(method: MethodArg) -> Self {
-        match method {
-            MethodArg::Attention => Self::Attention,
-            MethodArg::Gradcam => Self::GradCam,
-        }
-    }
-}
-
 /// Faces of either class that are measured where nothing else is asked for.
 const MEASURED: u32 = 200;
 
@@ -97,7 +79,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<()> {
         bail!("maps are of one detector; name one with --model");
     }
     let (name, method) = (&scorer.spec().name, Method::of(scorer.detector()));
-    if let Some(asked) = args.method.map(Method::from).filter(|asked| *asked != method) {
+    if let Some(asked) = args.method.filter(|asked| *asked != method) {
         bail!("{name} is not explained by {} but by {}; leave --method out", asked.name(), method.name());
     }
     match &args.input {
@@ -122,7 +104,7 @@ fn explain_input(args: &ExplainArgs, scorer: &Scorer, path: &Path) -> Result<()>
         ),
         _ => {}
     }
-    let bar = bar(report.frames.len(), format!("explaining {shown}"));
+    let bar = progress_bar(report.frames.len() as u64, &format!("frames of {shown} explained"));
     let options = ExplainOptions { open: scorer.open_options(), control: args.control, film: !args.no_video };
     let written = explain::explain(scorer.detector(), &input, &report, &args.output, &options, |done| {
         bar.set_position(done as u64);
@@ -146,30 +128,18 @@ fn measure(args: &ExplainArgs, scorer: &Scorer) -> Result<()> {
     let videos = data.iter().flat_map(|set| &set.videos).filter(|video| args.split.takes(video.split));
     let videos: Vec<Video> = videos.cloned().collect();
     let count = args.measured as usize;
-    let bar = bar(measuring::expected(&videos, count), "measuring maps".to_owned());
+    let bar = progress_bar(measuring::expected(&videos, count) as u64, "faces measured");
     let measured = measuring::measure(detector, &videos, count, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     let measured = measured?;
     if measured.fakes.is_none() && measured.reals.is_none() {
         bail!("the data has no face in the chosen split; choose another with --split, such as --split all");
     }
-    let mut json = serde_json::to_vec_pretty(&measured).context("the figures cannot be written as JSON")?;
-    json.push(b'\n');
     std::fs::create_dir_all(&args.output)
         .with_context(|| format!("{} cannot be made; choose another --output folder", args.output.display()))?;
     let place = args.output.join("faithfulness.json");
-    files::write_bytes(&place, &json)?;
+    files::write_json(&place, &measured)?;
     say!("{}", measured.words());
     say!("written to {}", place.display());
     Ok(())
-}
-
-/// A bar of `length` steps, or of frames, on a terminal.
-fn bar(length: usize, message: String) -> ProgressBar {
-    let bar = ProgressBar::new(length as u64).with_message(message);
-    // The template is a constant.
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

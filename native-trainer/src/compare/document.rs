@@ -21,14 +21,12 @@ pub(super) fn write(folder: &Path, comparison: &Comparison) -> Result<String> {
         .with_context(|| format!("{} cannot be made; choose another folder with --out", folder.display()))?;
     let rows = tables::auc_rows(comparison);
     let document = document(comparison, &rows);
-    let mut json = serde_json::to_vec_pretty(comparison).context("the comparison cannot be written as JSON")?;
-    json.push(b'\n');
     let write = |name: &str, bytes: &[u8]| files::write_bytes(&folder.join(name), bytes);
     write("state_of_the_art.csv", &tables::auc_csv(&rows)?)?;
     write("ablation.csv", &tables::ablation_csv(comparison)?)?;
     write("efficiency.csv", &tables::efficiency_csv(comparison)?)?;
     write("auc.svg", figure::draw(&rows)?.as_bytes())?;
-    write("comparison.json", &json)?;
+    files::write_json(&folder.join("comparison.json"), comparison)?;
     write("comparison.md", document.as_bytes())?;
     Ok(document)
 }

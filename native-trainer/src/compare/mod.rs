@@ -180,8 +180,5 @@ fn store(path: &Path, key: &impl Serialize, found: &impl Serialize) -> Result<()
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made; choose another folder with --out", folder.display()))?;
     }
-    let document = serde_json::json!({ "of": key, "found": found });
-    let mut text = serde_json::to_vec_pretty(&document).context("what was measured cannot be written as JSON")?;
-    text.push(b'\n');
-    files::write_bytes(path, &text)
+    files::write_json(path, &serde_json::json!({ "of": key, "found": found }))
 }

@@ -89,9 +89,7 @@ impl Omitted {
 pub fn write(folder: &Path, summary: &Summary, predictions: &[Prediction]) -> Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("{} cannot be made; choose another folder for the results", folder.display()))?;
-    let mut json = serde_json::to_vec_pretty(summary).context("the summary cannot be written as JSON")?;
-    json.push(b'\n');
-    files::write_bytes(&folder.join("summary.json"), &json)?;
+    files::write_json(&folder.join("summary.json"), summary)?;
     files::write_bytes(&folder.join("summary.md"), markdown::document(summary).as_bytes())?;
     files::write_bytes(&folder.join("frames.csv"), &csv_files::frames(predictions)?)?;
     files::write_bytes(&folder.join("videos.csv"), &csv_files::videos(&group(predictions)?)?)

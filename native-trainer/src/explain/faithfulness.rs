@@ -12,6 +12,8 @@ use unmask_core::detector::Detector;
 use unmask_core::detector::explain::EvidenceMap;
 use unmask_core::image::{Interpolation, RgbImage};
 
+use crate::predict::values;
+
 /// The part of a face that is hidden to see how much the score moves.
 pub const HIDDEN: f32 = 0.2;
 /// The steps of deletion and insertion.
@@ -146,8 +148,7 @@ impl<'a> Face<'a> {
     fn scores(&self, pictures: &[RgbImage], fake: bool) -> Result<Vec<f64>> {
         let mut scores = Vec::with_capacity(pictures.len());
         for batch in pictures.chunks(16) {
-            let answers = self.detector.answers(batch).into_data().try_into_vec::<f32>();
-            let answers = answers.map_err(|error| anyhow::anyhow!("the scores could not be read back: {error:?}"))?;
+            let answers = values(self.detector.answers(batch))?;
             let of_class = |score: f32| f64::from(if fake { score } else { 1.0 - score });
             scores.extend(self.detector.scores(&answers).fake.into_iter().map(of_class));
         }

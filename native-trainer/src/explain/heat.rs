@@ -1,13 +1,15 @@
 //! Maps over whole frames, where faces were cut out of them.
 
+use anyhow::Result;
 use image::{Rgb, RgbImage as Canvas};
 use unmask_core::detector::explain::EvidenceMap;
 use unmask_core::detector::explain::heat::{heated, part};
 use unmask_core::face::alignment::{CropSpec, Similarity, template};
 use unmask_core::image::RgbImage;
 
-use super::lettering::{self, Weight};
 use super::walk::{ExplainedFace, ExplainedFrame};
+use crate::figures::render::write_on;
+use crate::figures::{Lettering, PAPER};
 
 /// What evidence is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub(super) fn canvas(image: &RgbImage) -> Canvas {
 }
 
 /// A frame, made smaller where it is large, with boxes, scores and what speaks for `side` in its faces.
-pub(super) fn frame(frame: &ExplainedFrame, spec: &CropSpec, side: Side) -> Canvas {
+pub(super) fn frame(frame: &ExplainedFrame, spec: &CropSpec, side: Side) -> Result<Canvas> {
     let longest = frame.image.width().max(frame.image.height());
     let scale = (LONGEST as f32 / longest as f32).min(1.0);
     let size = [frame.image.width(), frame.image.height()].map(|length| ((length as f32 * scale) as usize).max(1));
@@ -60,8 +62,8 @@ pub(super) fn frame(frame: &ExplainedFrame, spec: &CropSpec, side: Side) -> Canv
     };
     let mut picture = canvas(&small);
     frame.faces.iter().for_each(|face| lay(&mut picture, face, spec, side, scale));
-    frame.faces.iter().for_each(|face| name(&mut picture, face, scale));
-    picture
+    frame.faces.iter().try_for_each(|face| name(&mut picture, face, scale))?;
+    Ok(picture)
 }
 
 /// Lays a face's map where its crop was cut out of the frame.
@@ -91,15 +93,25 @@ fn lay(picture: &mut Canvas, face: &ExplainedFace, spec: &CropSpec, side: Side, 
 }
 
 /// Draws a face's box and its score.
-fn name(picture: &mut Canvas, face: &ExplainedFace, scale: f32) {
+fn name(picture: &mut Canvas, face: &ExplainedFace, scale: f32) -> Result<()> {
     let [left, top, width, height] = face.bounds.map(|length| (length * scale).round() as i64);
-    let size = (picture.height() as f32 / 28.0).clamp(11.0, 30.0);
     for (grow, level) in [(-1, 0), (1, 0), (0, 255)] {
         outline(picture, [left - grow, top - grow, width + 2 * grow, height + 2 * grow], level);
     }
-    let words = format!("P(fake) {:.2}", face.score);
-    let y = if (top as f32) < size * 1.3 { (top + height) as f32 + 3.0 } else { top as f32 - size * 1.25 };
-    lettering::write_outlined(picture, &words, [left as f32, y], size, Weight::Bold);
+    let size = (f64::from(picture.height()) / 33.0).clamp(10.0, 26.0);
+    let y = if (top as f64) < size * 1.5 { (top + height) as f64 + size } else { top as f64 - size * 0.75 };
+    outlined(picture, &format!("P(fake) {:.2}", face.score), (left as f64, y), Lettering::new(size).bold())
+}
+
+/// White letters with a dark edge, for any ground.
+fn outlined(picture: &mut Canvas, words: &str, (x, y): (f64, f64), lettering: Lettering) -> Result<()> {
+    let edge = (lettering.size / 12.0).max(1.0);
+    for [right, down] in
+        [[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0], [-1.0, -1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, -1.0]]
+    {
+        write_on(picture, words, (x + right * edge, y + down * edge), lettering)?;
+    }
+    write_on(picture, words, (x, y), lettering.coloured(PAPER))
 }
 
 /// A rectangle one pixel wide, as far as it lies within the picture.

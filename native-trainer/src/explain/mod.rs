@@ -8,20 +8,21 @@
 mod document;
 pub mod faithfulness;
 mod heat;
-mod lettering;
 pub mod measuring;
 mod sheet;
 mod walk;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
+use clap::ValueEnum;
 use image::RgbImage as Canvas;
 use image::imageops::{FilterType, resize};
 use unmask_core::detector::Detector;
 use unmask_core::layers::TapKind;
 use unmask_core::pipeline::report::{FaceReport, Report};
 
+use crate::figures::render::png;
 use crate::files;
 use crate::media::film::Film;
 use crate::media::{Input, OpenOptions};
@@ -36,11 +37,12 @@ use sheet::Sheet;
 const SHOWN: usize = 8;
 
 /// How a detector's answers are explained, by what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Method {
-    /// Attention weighted by its gradient and followed through all layers.
+    /// Attention weighted by its gradient; of transformers
     Attention,
-    /// The last maps weighted by their gradients.
+    /// The last maps weighted by their gradients; of convolutional networks and Swin transformers
+    #[value(name = "gradcam")]
     GradCam,
 }
 
@@ -114,10 +116,10 @@ pub fn explain(
     let mut written = Vec::new();
     for_each_frame(detector, input, &options.open, report, |frame| {
         document.add(&frame);
-        let picture = heat::frame(&frame, &detector.spec().crop, side);
+        let picture = heat::frame(&frame, &detector.spec().crop, side)?;
         if shown.contains(&frame.index) {
             let place = folder.join(FRAMES).join(format!("{:05}.png", frame.index));
-            files::write_bytes(&place, &png(&picture, &place)?)?;
+            files::write_bytes(&place, &png(&picture)?)?;
             written.push(place);
             sheet.add(&frame);
         }
@@ -128,7 +130,7 @@ pub fn explain(
         Ok(())
     })?;
     let place = folder.join("sheet.png");
-    files::write_bytes(&place, &png(&sheet.picture(), &place)?)?;
+    files::write_bytes(&place, &png(&sheet.picture()?)?)?;
     let mut found = vec![place];
     found.extend(film.map(Film::finish).transpose()?.flatten());
     let place = folder.join("explanation.json");
@@ -170,11 +172,4 @@ fn shown(report: &Report) -> Vec<usize> {
     let frames: Vec<usize> = frames.map(|(index, _)| index).collect();
     let count = frames.len().min(SHOWN);
     (0..count).map(|place| frames[place * (frames.len() - 1) / (count - 1).max(1)]).collect()
-}
-
-fn png(picture: &Canvas, place: &Path) -> Result<Vec<u8>> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    let written = picture.write_to(&mut bytes, image::ImageFormat::Png);
-    written.map_err(|error| anyhow!("{} cannot be encoded ({error})", place.display()))?;
-    Ok(bytes.into_inner())
 }

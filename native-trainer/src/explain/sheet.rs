@@ -1,5 +1,6 @@
 //! Faces beside what speaks for a fake and what for a real one in them, as one picture.
 
+use anyhow::Result;
 use image::imageops::{FilterType, resize};
 use image::{GenericImage, Rgb, RgbImage as Canvas};
 use unmask_core::detector::explain::heat::over;
@@ -8,8 +9,9 @@ use unmask_core::pipeline::report::Report;
 use super::Method;
 use super::faithfulness;
 use super::heat::{self, Side};
-use super::lettering::{self, Weight};
 use super::walk::{ExplainedFace, ExplainedFrame};
+use crate::figures::render::write_on;
+use crate::figures::{GREY, Lettering, shortened};
 
 /// Side of a face in pixels.
 const FACE: u32 = 224;
@@ -21,8 +23,8 @@ const HEADING: u32 = 96;
 /// Below them.
 const FOOT: u32 = 64;
 const PAPER: Rgb<u8> = Rgb([255, 253, 248]);
-const INK: Rgb<u8> = Rgb([27, 26, 23]);
-const SOFT: Rgb<u8> = Rgb([90, 87, 79]);
+/// Letters of the title.
+const TITLE: usize = 80;
 
 /// The sheet so far.
 pub(super) struct Sheet {
@@ -73,51 +75,34 @@ impl Sheet {
     }
 
     /// All of it.
-    pub(super) fn picture(&self) -> Canvas {
+    pub(super) fn picture(&self) -> Result<Canvas> {
         let columns = if self.control { 4 } else { 3 };
         let width = NAMES + columns * (FACE + GAP) + GAP;
         let mut sheet = Canvas::from_pixel(width, HEADING + self.rows.len() as u32 * (FACE + GAP) + FOOT, PAPER);
-        let shown = fitted(&self.title, 19.0, (width - 2 * GAP) as f32);
-        lettering::write(&mut sheet, &shown, [GAP as f32, 14.0], 19.0, Weight::Bold, INK);
+        let (left, heading) = (f64::from(GAP), Lettering::new(14.0).bold());
+        write_on(&mut sheet, &shortened(&self.title, TITLE), (left, 24.0), Lettering::new(16.0).bold())?;
         let heads = ["the face", Side::Fake.words(), Side::Real.words(), "control: at random"];
         for (column, words) in (0..columns).zip(heads) {
-            let x = NAMES + column * (FACE + GAP);
-            lettering::write(&mut sheet, words, [x as f32, 66.0], 16.0, Weight::Bold, INK);
+            write_on(&mut sheet, words, (f64::from(NAMES + column * (FACE + GAP)), 76.0), heading)?;
         }
         for (index, row) in (0u32..).zip(&self.rows) {
             let top = HEADING + index * (FACE + GAP);
             for (line, name) in (0u8..).zip(&row.names) {
-                let (weight, ink) = if line == 1 { (Weight::Bold, INK) } else { (Weight::Regular, SOFT) };
-                let y = top as f32 + 4.0 + 22.0 * f32::from(line);
-                lettering::write(&mut sheet, name, [GAP as f32, y], 15.0, weight, ink);
+                let plain = Lettering::new(13.0);
+                let lettering = if line == 1 { plain.bold() } else { plain.coloured(GREY) };
+                write_on(&mut sheet, name, (left, f64::from(top) + 12.0 + 22.0 * f64::from(line)), lettering)?;
             }
             for (column, picture) in (0u32..).zip(&row.pictures) {
                 // Each lies within the sheet, which is as large as all of them need.
                 sheet.copy_from(picture, NAMES + column * (FACE + GAP), top).ok();
             }
         }
-        self.foot(&mut sheet);
-        sheet
-    }
-
-    fn foot(&self, sheet: &mut Canvas) {
-        let y = (sheet.height() - FOOT) as f32 + 8.0;
         let first = format!("By {}: light parts are what the detector's answer came from.", self.method.words());
         let second = "A map is about the detector. It does not show that something is wrong with a face, or where.";
-        for (line, words) in [first.as_str(), second].into_iter().enumerate() {
-            let place = [GAP as f32, y + 22.0 * line as f32];
-            lettering::write(sheet, words, place, 14.0, Weight::Regular, SOFT);
+        for (line, words) in (0u8..).zip([first.as_str(), second]) {
+            let y = f64::from(sheet.height() - FOOT) + 16.0 + 22.0 * f64::from(line);
+            write_on(&mut sheet, words, (left, y), Lettering::new(12.0).coloured(GREY))?;
         }
+        Ok(sheet)
     }
-}
-
-/// `words` as far as they go into `room` pixels, with an ellipsis where they were cut.
-fn fitted(words: &str, size: f32, room: f32) -> String {
-    let mut shown = words.to_owned();
-    while lettering::width(&shown, size, Weight::Bold) > room && shown.pop().is_some() {
-        shown.truncate(shown.trim_end_matches('…').len());
-        shown.pop();
-        shown.push('…');
-    }
-    shown
 }

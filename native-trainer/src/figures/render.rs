@@ -106,6 +106,31 @@ impl Figure {
     }
 }
 
+/// Writes `words` on a picture, a point a pixel, from the place on; what lies outside of it is cut off.
+pub(crate) fn write_on(picture: &mut Picture, words: &str, (x, y): Place, lettering: Lettering) -> Result<()> {
+    // No letter is wider than its size and a half, nor higher than twice that. As in figures, the mean of finer pixels is shown.
+    let (width, height) = (1.5 * lettering.size * words.chars().count() as f64, 2.0 * lettering.size);
+    let mut ink = Figure::new(width.max(1.0), height);
+    ink.text(words, (0.0, height / 2.0), Lettering { colour: BLACK, ..lettering });
+    let ink = ink.pixels()?;
+    let ink = imageops::thumbnail(&ink, (ink.width() / PNG_SCALE).max(1), (ink.height() / PNG_SCALE).max(1));
+    let (left, top) = (x.round() as i64, (y - height / 2.0).round() as i64);
+    let (red, green, blue) = lettering.colour.rgb();
+    for (column, row, paper) in ink.enumerate_pixels() {
+        let place = [left + i64::from(column), top + i64::from(row)].map(u32::try_from);
+        if let [Ok(column), Ok(row)] = place
+            && let Some(pixel) = picture.get_pixel_mut_checked(column, row)
+        {
+            let kept = f32::from(paper.0[0]) / 255.0;
+            let mix = |(level, ink): (&mut u8, u8)| {
+                *level = (f32::from(*level) * kept + f32::from(ink) * (1.0 - kept)).round() as u8;
+            };
+            pixel.0.iter_mut().zip([red, green, blue]).for_each(mix);
+        }
+    }
+    Ok(())
+}
+
 /// Pixels as a PNG file.
 pub(crate) fn png(picture: &Picture) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -189,6 +214,18 @@ mod tests {
         assert!(letters.len() > 100 && left.abs_diff(240 - right) < 8, "the text is in the middle: {left} to {right}");
         let png = example().png().unwrap();
         assert_eq!(image::load_from_memory(&png).unwrap().to_rgb8(), picture);
+    }
+
+    #[test]
+    fn words_on_a_picture_are_cut_off_at_its_edges() {
+        let mut picture = Picture::from_pixel(200, 40, image::Rgb([255; 3]));
+        write_on(&mut picture, "P(fake) 0.87", (10.0, 20.0), Lettering::new(14.0).bold()).unwrap();
+        let dark = picture.enumerate_pixels().filter(|(.., pixel)| pixel.0[0] < 128);
+        let inked: Vec<(u32, u32)> = dark.map(|(x, y, _)| (x, y)).collect();
+        assert!(inked.len() > 150 && inked.iter().all(|(x, y)| (9..150).contains(x) && (8..32).contains(y)));
+        for at in [(190.0, 38.0), (-30.0, -5.0), (500.0, 500.0)] {
+            write_on(&mut picture, "beyond", at, Lettering::new(16.0)).unwrap();
+        }
     }
 
     #[test]

@@ -8,10 +8,11 @@ mod program;
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use unmask_core::pipeline::report::{Report, Unused};
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Looking};
 
 pub use input::{Gathering, InputFacts, Prints, prints};
 pub use program::{DetectorFacts, ProgramFacts, Run, Settings};
@@ -28,6 +29,18 @@ pub struct Document {
     /// Where it comes from; absent where nobody asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
+}
+
+impl Document {
+    /// A report with what its file says under a signature, which is waited for whether or not there is a report: it reads the
+    /// file, which may go then.
+    ///
+    /// # Errors
+    /// There is no report.
+    pub fn of(report: Result<Report>, looking: Looking) -> Result<Self> {
+        let credentials = looking.finish();
+        Ok(Self { report: report?, content_credentials: Some(credentials), provenance: None })
+    }
 }
 
 /// Where a report comes from.

@@ -62,7 +62,7 @@ impl ReportFolder {
     pub fn add(&mut self, input: &Input, document: &Document, spec: &DetectorSpec, pictures: &Pictures) -> Result<()> {
         let (title, name) = self.names.of(input);
         let json_name = format!("{name}.json");
-        files::write_bytes(&self.folder.join(&json_name), &json(document)?)?;
+        files::write_json(&self.folder.join(&json_name), document)?;
         let report = &document.report;
         let subject = Subject {
             report,
@@ -107,12 +107,6 @@ impl ReportFolder {
         let text = page.render().with_context(|| format!("{name} cannot be made of its template"))?;
         files::write_bytes(&self.folder.join(name), text.as_bytes())
     }
-}
-
-fn json(document: &Document) -> Result<Vec<u8>> {
-    let mut json = serde_json::to_vec_pretty(document).context("the report cannot be written as JSON")?;
-    json.push(b'\n');
-    Ok(json)
 }
 
 /// The date and the time for a reader anywhere.

@@ -31,7 +31,5 @@ fn score(work: &Work, scorer: &Scorer, program: &Path) -> Result<Document> {
     let input = found.inputs.first().ok_or_else(|| anyhow!("{}: there is nothing to score in it", work.name))?;
     let looking = Looking::start(program, input);
     let report = scorer.score_as(input, &work.name, None, |done, expected| work.progress(done, expected));
-    // Waited for whether or not there is a report, since it reads the file, which goes now.
-    let credentials = looking.finish();
-    Ok(Document { report: report?, content_credentials: Some(credentials), provenance: None })
+    Document::of(report, looking)
 }
